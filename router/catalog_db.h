@@ -1,0 +1,27 @@
+/* The catalog's tables: loading a snapshot, merging an imported description. */
+#ifndef ROUTER_CATALOG_DB_H
+#define ROUTER_CATALOG_DB_H
+
+#include "router/catalog.h"
+#include "router/catalog_file.h"
+#include "router/db.h"
+
+/* NULL with reterr. */
+struct catalog *catalog_db_load(struct db *db, secret_lookup lookup, void *ctx, struct fail *reterr);
+/* Grows with each change; a loop over it is how a server knows to reload. */
+int64_t catalog_db_version(struct db *db);
+
+struct catalog_changes {
+    int added, changed, unchanged; /* endpoints */
+    int providers_added, providers_changed, models_added, models_changed;
+    int prices_added;              /* new price versions */
+};
+/* Merges a description into the tables inside the caller's transaction: what the file names is
+ * added or updated, what it does not name stays.  A changed price becomes a new version;
+ * importing the same file twice changes nothing.  change(ctx, line) gets one line per
+ * addition and change for people. */
+int catalog_db_merge(struct db *db, const struct catalog *incoming,
+                     void (*change)(void *ctx, const char *line), void *ctx,
+                     struct catalog_changes *ret, struct fail *reterr);
+
+#endif

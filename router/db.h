@@ -1,0 +1,63 @@
+/* SQLite, wrapped once: opening with the pragmas that the ledger needs, cached prepared
+ * statements, transactions, migrations, the exclusive lock of the database file.
+ *
+ * Exactly one connection of the one owning process writes or checkpoints (Debian 12's
+ * 3.40.1 can corrupt a WAL that two connections write or checkpoint; docs/architecture.md
+ * "Database").  sqlite3.h is included only by db.c and *_db.c.
+ * Thread: a struct db belongs to one thread at a time. */
+#ifndef ROUTER_DB_H
+#define ROUTER_DB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "schema/err.h"
+#include "schema/span.h"
+
+struct db;
+struct sqlite3_stmt;
+struct sqlite3;
+
+enum db_mode {
+    DB_OWN,   /* the writer: takes PATH.lock (flock), creates and migrates the file */
+    DB_READ   /* a reader in the owning process: query_only, never checkpoints */
+};
+
+/* NULL with reterr.  DB_OWN fails with ERR_ledger_down when another process owns it, and
+ * when the file is newer than this program ("... schema version 9, this program knows 3"). */
+struct db *db_open(const char *path, enum db_mode mode, struct fail *reterr);
+void db_close(struct db *db);
+struct sqlite3 *db_handle(struct db *db);
+const char *db_path(const struct db *db);
+
+/* A prepared statement, kept for the life of the connection and reset here.  sql must be a
+ * string literal (the cache is keyed by its address). Asserts that it compiles. */
+struct sqlite3_stmt *db_stmt(struct db *db, const char *sql);
+
+/* 0 or -1 (reterr: ERR_ledger_down with SQLite's message). */
+int db_begin(struct db *db, struct fail *reterr);
+int db_commit(struct db *db, struct fail *reterr);
+void db_rollback(struct db *db);
+
+/* A consistent copy of the database into dest (must not exist), fsynced. */
+int db_backup(struct db *db, const char *dest, struct fail *reterr);
+/* PRAGMA wal_checkpoint(PASSIVE), by the writer when the WAL is long; cheap otherwise. */
+void db_checkpoint(struct db *db);
+int db_schema_version(struct db *db);
+int db_schema_known(void);
+
+/* ---- binding and reading, so that *_db.c stays short ---- */
+void db_bind_int(struct sqlite3_stmt *s, int i, int64_t v);
+void db_bind_text(struct sqlite3_stmt *s, int i, const char *v);   /* NULL binds NULL; copied */
+void db_bind_span(struct sqlite3_stmt *s, int i, struct span v);
+void db_bind_blob(struct sqlite3_stmt *s, int i, const void *v, size_t n);
+/* 1 = row, 0 = done, -1 = error (reterr). */
+int db_step(struct db *db, struct sqlite3_stmt *s, struct fail *reterr);
+int64_t db_col_int(struct sqlite3_stmt *s, int col);
+bool db_col_null(struct sqlite3_stmt *s, int col);
+const char *db_col_text(struct sqlite3_stmt *s, int col); /* "" for NULL; valid until the next step */
+const void *db_col_blob(struct sqlite3_stmt *s, int col, size_t *ret_len);
+int64_t db_last_id(struct db *db);
+int db_changes(struct db *db);
+
+#endif

@@ -1,0 +1,58 @@
+/* What the last half hour says about each endpoint: attempts and failures of the last
+ * 30 s (outage), hold-back after 429, latency to first token and throughput.  Pure: time
+ * is an argument.  The server keeps one table behind a mutex, touched once per attempt,
+ * and takes a snapshot of the candidates' rows for each plan. */
+#ifndef ROUTER_HEALTH_H
+#define ROUTER_HEALTH_H
+
+#include <stdint.h>
+
+#include "schema/prefs.h"
+
+enum {
+    HEALTH_SLOTS = 10,        /* of 3 s each: the 30 s window */
+    HEALTH_SLOT_MS = 3000,
+    HEALTH_SAMPLES = 64,      /* latency and throughput samples kept, 5 minute window */
+    HEALTH_SAMPLE_WINDOW_MS = 300000,
+    HEALTH_OUTAGE_PERCENT = 20
+};
+
+struct health {
+    int64_t slot_start_ms;    /* of slots[head] */
+    int head;
+    struct {
+        uint32_t attempts, failures;
+    } slots[HEALTH_SLOTS];
+    int64_t held_back_until_ms; /* 429 with retry-after */
+    int n_samples, next_sample;
+    struct {
+        int64_t at_ms;
+        int32_t first_token_ms;
+        int32_t milli_tps;     /* 0 = not measured */
+    } samples[HEALTH_SAMPLES];
+    uint64_t total_attempts, total_failures;
+};
+
+enum health_outcome {
+    HEALTH_OK,
+    HEALTH_FAILED,      /* connect, timeout, 5xx, 529, truncated stream */
+    HEALTH_LIMITED,     /* 429: counts as an attempt, not as a failure */
+    HEALTH_NEUTRAL      /* client error, client left: counts as an attempt that went well */
+};
+
+void health_record(struct health *h, int64_t now_ms, enum health_outcome outcome,
+                   int64_t retry_after_ms);
+void health_sample(struct health *h, int64_t now_ms, int64_t first_token_ms, int64_t milli_tps);
+
+/* What the plan needs of one endpoint. */
+struct health_view {
+    bool outage;               /* >= 20 per cent of the last 30 s failed, and at least one */
+    bool held_back;            /* its retry-after has not passed */
+    bool has_latency, has_throughput;
+    int64_t latency_ms[PERCENTILE_COUNT];
+    int64_t milli_tps[PERCENTILE_COUNT];
+    uint32_t attempts_30s, failures_30s;
+};
+void health_look(const struct health *h, int64_t now_ms, struct health_view *ret);
+
+#endif

@@ -1,0 +1,124 @@
+/* The plan: which endpoints may serve this request, in which order, at what cost, and
+ * why each other one may not.  A pure function of (request, catalog, policy, health,
+ * seed): the same inputs give the same plan, byte for byte.
+ *
+ * Contract: docs/api.md "Filters" and "Order". */
+#ifndef ROUTER_PLAN_H
+#define ROUTER_PLAN_H
+
+#include "router/catalog.h"
+#include "router/health.h"
+#include "schema/chat.h"
+
+/* REASON(enum, wire word), in filter order: an endpoint keeps the first. */
+#define PLAN_REASONS(R)                              \
+    R(key_policy, "key_policy")                      \
+    R(allowed_providers, "allowed_providers")        \
+    R(no_credential, "no_credential")                \
+    R(quantization, "quantization")                  \
+    R(data_training, "data_policy:training")         \
+    R(data_zdr, "data_policy:zdr")                   \
+    R(distillable, "distillable")                    \
+    R(unpriced, "unpriced")                          \
+    R(max_price, "max_price")                        \
+    R(capability, "capability")                      \
+    R(require_parameters, "require_parameters")      \
+    R(context_length, "context_length")              \
+    R(max_completion_tokens, "max_completion_tokens") \
+    R(max_total_cost, "max_total_cost")              \
+    R(budget, "budget")
+
+enum reason {
+    REASON_NONE,
+#define R(name, word) REASON_##name,
+    PLAN_REASONS(R)
+#undef R
+    REASON_COUNT
+};
+const char *reason_word(enum reason r);
+
+/* What the key allows: its own lists, intersected / united with the request's. */
+struct policy {
+    const char *const *models;       /* NULL = all; catalog ids or aliases, NULL-terminated */
+    const char *const *only;         /* NULL = all */
+    const char *const *ignore;       /* NULL = none */
+    bool zdr;
+};
+
+/* Token estimates for one request on one endpoint (tokens). */
+struct estimate {
+    int64_t prompt_tok;
+    int64_t cached_tok;      /* part of prompt_tok believed to be a cache hit */
+    int64_t completion_tok;  /* expected */
+    int64_t prompt_bound_tok;     /* upper bound: holds and context check of the worst case */
+    int64_t completion_bound_tok; /* max_tokens, or the endpoint's own maximum */
+};
+
+struct candidate {
+    const struct endpoint *endpoint;
+    int model_rank;           /* index into chat->models */
+    int64_t expected_pusd;
+    int64_t worst_nusd;
+    struct estimate estimate;
+    bool outage, held_back, warm, slow; /* slow: misses a preferred_* threshold */
+    const char *why;          /* static sentence: why it stands at this rank */
+};
+
+struct exclusion {
+    const struct endpoint *endpoint;
+    int model_rank;
+    enum reason reason;
+    int32_t detail;           /* meaning depends on the reason: see plan_detail */
+};
+
+/* How the server answers what the plan cannot know. All may be NULL. */
+struct plan_inputs {
+    const struct catalog *catalog;
+    const struct chat *chat;
+    const struct policy *policy;
+    int64_t now_ms;
+    uint64_t seed;
+    /* Health of endpoint->index. */
+    void (*health)(void *ctx, uint32_t endpoint_index, struct health_view *ret);
+    /* Tokens of this chat's prompt believed cached on the endpoint now; 0 = none. */
+    int64_t (*cached_tok)(void *ctx, const struct endpoint *e);
+    /* Learned completion length for this model; <= 0 = unknown. */
+    int64_t (*completion_tok)(void *ctx, const struct model *m);
+    void *ctx;
+    /* Slugs named by provider_configs that bring their own credential are routable. */
+};
+
+struct plan {
+    int n_candidates, n_excluded;
+    struct candidate *candidates; /* in the order to be tried */
+    struct exclusion *excluded;
+    bool no_fallbacks;        /* stop after the first (or after the order list: already cut) */
+    bool unknown_model;       /* no model of the request is in the catalog */
+    bool model_forbidden;     /* chat->models[0] is known and the key may not use it at all */
+    bool tiny_cap_warning;
+    /* memory, kept between plans */
+    int cap_candidates, cap_excluded;
+    void *scratch;
+    size_t scratch_cap;
+};
+
+void plan_init(struct plan *p);
+void plan_done(struct plan *p);
+/* 0, or -1 on no memory.  An empty plan is not an error of this function. */
+int plan_make(struct plan *p, const struct plan_inputs *in);
+
+/* A sentence for one exclusion: "prompt price 3 USD per million tokens is above the cap 1". */
+void plan_detail(const struct plan_inputs *in, const struct exclusion *x, struct buf *out);
+/* The message of the 404: which models, which filters, the nearest miss. */
+void plan_explain_empty(const struct plan_inputs *in, const struct plan *p, struct buf *out);
+
+/* Estimates and costs, also used by holds and by tests. */
+void estimate_make(const struct chat *chat, const struct endpoint *e, int64_t cached_tok,
+                   int64_t learned_completion_tok, struct estimate *ret);
+int64_t estimate_expected_pusd(const struct chat *chat, const struct endpoint *e,
+                               const struct estimate *est);
+/* Dearest this request can become on this endpoint: nano-USD, rounded up; INT64_MAX on overflow. */
+int64_t estimate_worst_nusd(const struct chat *chat, const struct endpoint *e,
+                            const struct estimate *est);
+
+#endif

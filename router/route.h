@@ -1,0 +1,81 @@
+/* Failover as a table: what happened to an attempt -> what to do next.  Sans-I/O; no
+ * socket, clock or callback.  Contract: docs/api.md "Failover" and "Errors". */
+#ifndef ROUTER_ROUTE_H
+#define ROUTER_ROUTE_H
+
+#include "providers/provider.h"
+#include "router/plan.h"
+
+enum { ROUTE_ATTEMPTS_MAX = 3 };
+
+/* ROUTE_EVENT(name, text) : how an attempt ended or what its head said. */
+#define ROUTE_ENDS(E)                                                         \
+    E(none, "running")                                                        \
+    E(complete, "complete")                                                   \
+    E(connect_failed, "could not connect")                                    \
+    E(tls_failed, "TLS handshake failed")                                     \
+    E(timed_out, "timed out")                                                 \
+    E(reset, "connection lost before an answer")                              \
+    E(status, "answered with an error status")                                \
+    E(foreign, "answered outside its protocol")                               \
+    E(truncated, "stream ended early")                                        \
+    E(stream_error, "error event inside the stream")                          \
+    E(client_gone, "client left")                                             \
+    E(drained, "server shut down")
+
+enum route_end {
+#define E(name, text) END_##name,
+    ROUTE_ENDS(E)
+#undef E
+    END_COUNT
+};
+const char *route_end_name(enum route_end e);
+const char *route_end_text(enum route_end e);
+
+struct route_attempt {
+    const struct candidate *candidate;
+    enum route_end end;
+    int http_status;          /* 0 = none */
+    int64_t retry_after_ms;   /* -1 = not stated */
+    bool sent;                /* request bytes may have left */
+};
+
+struct route {
+    const struct plan *plan;
+    int next;                 /* index of the next candidate to try */
+    int n_attempts;
+    struct route_attempt attempts[ROUTE_ATTEMPTS_MAX];
+    bool committed;           /* a byte has gone to the client: no failover any more */
+    int n_models;
+};
+
+enum route_step {
+    ROUTE_TRY,     /* try route_current() */
+    ROUTE_PASS,    /* hand the last attempt's own answer to the client, status and body unmodified */
+    ROUTE_FAIL,    /* answer with ret_code (see errors.def) */
+    ROUTE_ERROR_EVENT, /* committed: end the stream with an error event */
+    ROUTE_DONE
+};
+
+struct route_action {
+    enum route_step step;
+    enum err code;            /* for ROUTE_FAIL */
+    int64_t retry_after_ms;   /* -1 = none */
+};
+
+void route_begin(struct route *r, const struct plan *plan, int n_models);
+/* The first action: ROUTE_TRY, or ROUTE_FAIL ERR_no_endpoint for an empty plan. */
+struct route_action route_first(struct route *r);
+const struct candidate *route_current(const struct route *r);
+/* The attempt that is running; valid after ROUTE_TRY. */
+struct route_attempt *route_attempt(struct route *r);
+/* The hold for the current candidate was refused by a cap (not an attempt): go on with a
+ * cheaper candidate if there is one; ROUTE_FAIL with `code` otherwise. */
+struct route_action route_hold_refused(struct route *r, enum err code, int64_t retry_after_ms);
+/* The response head is known: ROUTE_TRY = give this one up and try the next; ROUTE_DONE = relay it
+ * (2xx); ROUTE_PASS / ROUTE_FAIL = stop with this answer. */
+struct route_action route_on_head(struct route *r, int http_status, int64_t retry_after_ms);
+/* The attempt ended without a usable answer (connect, timeout, reset, foreign, truncated ...). */
+struct route_action route_on_end(struct route *r, enum route_end end);
+
+#endif

@@ -1,0 +1,102 @@
+/* A chat request as the router sees it: what the body asks for, measured once.
+ *
+ * The body itself is never rebuilt.  chat keeps where the model's value stands and
+ * which members are cut, so that an adapter of the same protocol forwards every
+ * other byte untouched (prompt caches match byte prefixes; thinking is signed).
+ *
+ * Ownership: a chat borrows body and json doc (both must outlive it) and owns its
+ * strings and prefs; chat_done frees.  Pure: no clock, no I/O. */
+#ifndef SCHEMA_CHAT_H
+#define SCHEMA_CHAT_H
+
+#include "schema/json.h"
+#include "schema/prefs.h"
+#include "schema/vocab.h"
+
+enum {
+    CHAT_MODELS_MAX = 32,      /* model + models */
+    CHAT_MODEL_NAME_MAX = 256, /* bytes */
+    CHAT_CUTS_MAX = 64,
+    CHAT_SERVER_TOOLS_MAX = 32,
+    CHAT_TOOL_TYPE_MAX = 64,
+    CHAT_PREFIXES_MAX = 4      /* cache breakpoints, as Anthropic allows */
+};
+
+enum chat_door { DOOR_ANTHROPIC, DOOR_OPENAI };
+
+enum chat_suffix { SUFFIX_NONE, SUFFIX_FLOOR, SUFFIX_NITRO };
+
+struct chat_model {
+    char name[CHAT_MODEL_NAME_MAX]; /* without the dynamic suffix */
+    enum chat_suffix suffix;
+};
+
+/* Needs that an endpoint must be able to serve (filter `capability`). */
+enum chat_need { NEED_TOOLS = 1, NEED_IMAGES = 2, NEED_DOCUMENTS = 4, NEED_SERVER_TOOLS = 8 };
+
+/* A cache breakpoint: everything before and including a block that carries
+ * cache_control (or the whole prompt for the automatic, top-level form). */
+struct chat_prefix {
+    uint64_t hash;       /* of the prefix's bytes, billing header block left out */
+    int64_t bytes;       /* prompt bytes up to here, counted as in prompt_bytes */
+    bool one_hour;       /* ttl "1h" */
+};
+
+struct chat {
+    enum chat_door door;
+    struct span body;
+    const struct json_doc *doc;
+
+    int n_models;
+    struct chat_model models[CHAT_MODELS_MAX]; /* [0] = model, then models, duplicates removed */
+    bool stream;
+    int64_t max_tokens;         /* -1 = absent */
+    uint32_t params;            /* PARAM_BIT of every parameter the request uses */
+    uint32_t needs;             /* enum chat_need bits */
+    int n_server_tools;
+    char server_tools[CHAT_SERVER_TOOLS_MAX][CHAT_TOOL_TYPE_MAX]; /* tool types, e.g. web_search_20250305 */
+
+    /* Size of the prompt. prompt_bytes counts text, tool definitions, tool results and
+     * thinking; not base64 payloads of images and documents. */
+    int64_t prompt_bytes;
+    int64_t prompt_chars;       /* UTF-8 characters of the same */
+    int n_images;
+    int n_documents;
+    int64_t document_bytes;     /* decoded size of inline documents, estimated from base64 length */
+    int64_t web_search_uses;    /* sum of max_uses of web search tools; -1 = unbounded; 0 = none */
+    bool cache_write_1h;        /* some cache_control has ttl "1h" */
+    bool cache_write_5m;        /* some cache_control has another or no ttl */
+    int n_prefixes;
+    struct chat_prefix prefixes[CHAT_PREFIXES_MAX];
+
+    /* State held by one provider (contract section 3): previous_message_id of a
+     * thread, container id, file ids.  Empty = none. */
+    bool thread_create;
+    char pinned_state[CHAT_MODEL_NAME_MAX]; /* the id this request continues, "" = none */
+    const char *pinned_field;               /* its field name for messages, static string */
+
+    struct span user_id;        /* metadata.user_id as written, may be empty */
+
+    /* How to forward: body minus cuts, with the model's value replaced. Offsets into body. */
+    uint32_t model_begin, model_end; /* the value of `model`, quotes included */
+    int n_cuts;
+    struct json_cut cuts[CHAT_CUTS_MAX];
+
+    struct prefs prefs;
+};
+
+void chat_init(struct chat *c);
+void chat_done(struct chat *c);
+
+/* Reads an already parsed body of POST /v1/messages.  0, or -1 with reterr naming
+ * the field.  `model` and `messages` are required (max_tokens is not: OpenRouter's rule).
+ * for_count: a count_tokens body. */
+int chat_read_anthropic(struct chat *c, const struct json_doc *doc, bool for_count,
+                        struct fail *reterr);
+
+/* Appends the forwarded body to out as pieces of the original and replacements:
+ * calls piece(ctx, span) in order.  model_json is the replacement value, quoted. */
+void chat_pieces(const struct chat *c, struct span model_json,
+                 void (*piece)(void *ctx, struct span bytes), void *ctx);
+
+#endif

@@ -1,0 +1,41 @@
+/* A prepared call to a provider: where, which headers, which bytes.
+ *
+ * The body is a list of pieces: most point into the client's body (borrowed: it must
+ * outlive the call), the few replaced ones into `own`.  Nothing is copied for a
+ * request whose protocol stays the same; a retry walks the pieces again. */
+#ifndef SCHEMA_UPREQ_H
+#define SCHEMA_UPREQ_H
+
+#include "schema/buf.h"
+#include "schema/span.h"
+
+enum { UPREQ_PIECES_MAX = 2 * 64 + 8, UPREQ_OWN_MAX = 64 * 1024, UPREQ_HEADERS_MAX = 64 * 1024 };
+
+struct upreq {
+    char *url;                 /* owned */
+    struct buf headers;        /* "Name: value\0Name: value\0" ; checked: no CR, LF or NUL */
+    int n_headers;
+    int n_pieces;
+    struct {
+        bool own;              /* true: begin is an offset into `own` */
+        const char *ptr;
+        size_t begin, len;
+    } pieces[UPREQ_PIECES_MAX];
+    size_t body_len;
+    struct buf own;
+};
+
+void upreq_init(struct upreq *u);
+void upreq_done(struct upreq *u);
+bool upreq_set_url(struct upreq *u, const char *base_url, const char *path);
+/* false (and nothing added) when name or value holds a byte outside 0x20-0x7e and TAB,
+ * or the name is not an RFC 9110 token: libcurl would pass CR/LF through. */
+bool upreq_add_header(struct upreq *u, struct span name, struct span value);
+bool upreq_add_borrowed(struct upreq *u, struct span bytes);
+bool upreq_add_own(struct upreq *u, struct span bytes);
+/* Copies up to cap body bytes that start at offset; returns how many. */
+size_t upreq_read(const struct upreq *u, size_t offset, char *out, size_t cap);
+/* Iterates headers: pass NULL first; NULL at the end. */
+const char *upreq_next_header(const struct upreq *u, const char *prev);
+
+#endif

@@ -1,0 +1,72 @@
+/* Token counts by price bucket, as the provider states them.
+ *
+ * input_tok excludes both cache figures (Anthropic's convention; OpenAI's
+ * prompt_tokens includes them and its adapter subtracts).  Buckets and merge
+ * rule: platform.claude.com/docs/en/build-with-claude/streaming (usage in
+ * message_delta is cumulative) and docs/api.md "Usage". */
+#ifndef SCHEMA_USAGE_H
+#define SCHEMA_USAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* USAGE(member, json name in reports) */
+#define USAGE_BUCKETS(USAGE)                          \
+    USAGE(input_tok, "input_tokens")                  \
+    USAGE(output_tok, "output_tokens")                \
+    USAGE(cache_read_tok, "cache_read_tokens")        \
+    USAGE(cache_write_5m_tok, "cache_write_5m_tokens") \
+    USAGE(cache_write_1h_tok, "cache_write_1h_tokens") \
+    USAGE(web_searches, "web_searches")
+
+enum usage_bucket {
+#define USAGE(member, json) USAGE_##member,
+    USAGE_BUCKETS(USAGE)
+#undef USAGE
+    USAGE_BUCKET_COUNT
+};
+
+struct usage {
+    int64_t n[USAGE_BUCKET_COUNT];
+    uint32_t seen; /* bit per bucket: the provider stated it, zero included */
+};
+
+enum usage_source { USAGE_NONE, USAGE_ESTIMATED, USAGE_PARTIAL, USAGE_FINAL, USAGE_RECONCILED };
+
+enum { USAGE_ITERATIONS_MAX = 64, USAGE_MODEL_MAX = 128 };
+
+/* One of the provider's own inner calls (usage.iterations[]); billed at its own
+ * model where it names one.  model is "" for the model of the request. */
+struct usage_iteration {
+    struct usage usage;
+    char model[USAGE_MODEL_MAX];
+};
+
+/* What one attempt used.  With n_iterations > 0 the iterations are billed for
+ * tokens and `total` only for web_searches. */
+struct usage_report {
+    struct usage total;
+    int n_iterations;
+    struct usage_iteration iterations[USAGE_ITERATIONS_MAX];
+};
+
+/* A bucket that was stated (zero included). */
+static inline bool usage_has(const struct usage *u, enum usage_bucket b)
+{
+    return (u->seen >> b) & 1u;
+}
+void usage_set(struct usage *u, enum usage_bucket b, int64_t n);
+/* Field-wise: the larger of both, seen in either. */
+void usage_merge_max(struct usage *u, const struct usage *newer);
+void usage_add(struct usage *u, const struct usage *more);
+/* The whole prompt: input + cache read + cache writes.  Decides the price tier. */
+int64_t usage_prompt_tok(const struct usage *u);
+/* What is billed, as one struct: iterations summed (or total), plus searches. */
+void usage_report_sum(const struct usage_report *r, struct usage *ret);
+
+const char *usage_bucket_name(enum usage_bucket b);
+const char *usage_source_name(enum usage_source s);
+/* false when name is none of them. */
+bool usage_source_parse(const char *name, enum usage_source *ret);
+
+#endif

@@ -1,0 +1,70 @@
+/* The closed word lists of the routing fields and of the catalog: quantizations,
+ * request parameters, capabilities, sort orders.  Each is an X-macro: enum, name,
+ * parser and the lists in error messages come from the same rows.
+ * Words: docs/api.md "Routing fields"; OpenRouter's ProviderPreferences schema. */
+#ifndef SCHEMA_VOCAB_H
+#define SCHEMA_VOCAB_H
+
+#include <stdint.h>
+
+#include "schema/buf.h"
+#include "schema/span.h"
+
+#define VOCAB_QUANTIZATIONS(Q) \
+    Q(unknown) Q(int4) Q(int8) Q(fp4) Q(mxfp4) Q(nvfp4) Q(fp6) Q(fp8) Q(mxfp8) Q(fp16) Q(bf16) Q(fp32)
+
+enum quantization {
+#define Q(name) QUANT_##name,
+    VOCAB_QUANTIZATIONS(Q)
+#undef Q
+    QUANT_COUNT
+};
+
+/* OpenRouter's supported_parameters vocabulary. */
+#define VOCAB_PARAMS(P)                                                                            \
+    P(temperature) P(top_p) P(top_k) P(min_p) P(top_a) P(frequency_penalty) P(presence_penalty)    \
+    P(repetition_penalty) P(max_tokens) P(max_completion_tokens) P(logit_bias) P(logprobs)         \
+    P(top_logprobs) P(prediction) P(seed) P(response_format) P(structured_outputs) P(stop)         \
+    P(tools) P(tool_choice) P(parallel_tool_calls) P(include_reasoning) P(reasoning)               \
+    P(reasoning_effort) P(web_search_options) P(verbosity)
+
+enum param {
+#define P(name) PARAM_##name,
+    VOCAB_PARAMS(P)
+#undef P
+    PARAM_COUNT
+};
+#define PARAM_BIT(p) (1u << (p)) /* PARAM_COUNT <= 32 */
+
+#define VOCAB_MODALITIES(M) M(text) M(image) M(pdf) M(audio) M(video) M(file)
+
+enum modality {
+#define M(name) MODALITY_##name,
+    VOCAB_MODALITIES(M)
+#undef M
+    MODALITY_COUNT
+};
+#define MODALITY_BIT(m) (1u << (m))
+
+#define VOCAB_SORTS(S) S(none) S(price) S(throughput) S(latency)
+
+enum sort {
+#define S(name) SORT_##name,
+    VOCAB_SORTS(S)
+#undef S
+    SORT_COUNT
+};
+
+const char *quantization_name(enum quantization q);
+bool quantization_parse(struct span s, enum quantization *ret);
+const char *param_name(enum param p);
+bool param_parse(struct span s, enum param *ret);
+const char *modality_name(enum modality m);
+bool modality_parse(struct span s, enum modality *ret);
+const char *sort_name(enum sort s);
+/* "none" is not a word a request may use: refused here. */
+bool sort_parse(struct span s, enum sort *ret);
+/* "int4, int8, fp4, ..." for messages. */
+void quantization_list(struct buf *out);
+
+#endif

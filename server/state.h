@@ -1,0 +1,41 @@
+/* What all threads of a running server share: the current snapshots, the health table,
+ * start time, drain flag.  Workers keep their own references to the snapshots and are told
+ * when a new one is published, so the way of a request takes no lock for them. */
+#ifndef SERVER_STATE_H
+#define SERVER_STATE_H
+
+#include "router/catalog.h"
+#include "router/health.h"
+#include "router/identity.h"
+#include "router/ledger.h"
+
+struct state;
+
+/* Loads both snapshots from the reader connection. NULL with reterr. */
+struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *reterr);
+void state_free(struct state *s);
+
+/* A counted reference to the current snapshot: the caller unrefs.  Any thread; takes a
+ * short lock, so not on the way of a request. */
+struct catalog *state_catalog(struct state *s);
+struct identity *state_identity(struct state *s);
+struct ledger *state_ledger(struct state *s);
+
+/* Called on the reloading thread for each publication; a worker signals its loop from it. */
+void state_subscribe(struct state *s, void (*changed)(void *ctx), void *ctx);
+
+/* Reads the database again (SIGHUP, or after an admin write) and publishes what changed.
+ * Not on a loop thread.  0, or -1 with reterr: the old snapshots stay. */
+int state_reload(struct state *s, struct db *reader, struct fail *reterr);
+
+/* Health of an endpoint (by database id, stable across reloads). Any thread; short lock. */
+void state_health_record(struct state *s, int64_t endpoint_id, int64_t now_ms,
+                         enum health_outcome outcome, int64_t retry_after_ms);
+void state_health_sample(struct state *s, int64_t endpoint_id, int64_t now_ms,
+                         int64_t first_token_ms, int64_t milli_tps);
+void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms, struct health_view *ret);
+
+void state_set_draining(struct state *s);
+bool state_draining(const struct state *s);
+
+#endif
