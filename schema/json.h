@@ -91,7 +91,7 @@ bool json_text_is(const struct json_doc *d, json_ref r, const char *s);
 
 /* An integer number written without fraction or exponent, within int64. */
 bool json_int64(const struct json_doc *d, json_ref r, int64_t *ret);
-bool json_bool(const struct json_doc *d, json_ref r, bool *ret);
+bool json_truth(const struct json_doc *d, json_ref r, bool *ret);
 
 const char *json_kind_name(enum json_kind k); /* "a string", "an object", ... for messages */
 
