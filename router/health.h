@@ -17,6 +17,16 @@ enum {
     HEALTH_OUTAGE_PERCENT = 20
 };
 
+/* Percentiles of the last five minutes.  pNN says what NN per cent of the requests do at
+ * least as well as: p90 of the latency is not exceeded by 90 per cent of them, p90 of the
+ * throughput is reached by 90 per cent (OpenRouter's reading). */
+struct health_speed {
+    bool has_latency, has_throughput;
+    int64_t latency_ms[PERCENTILE_COUNT];
+    int64_t milli_tps[PERCENTILE_COUNT];
+    int64_t valid_until_ms; /* when the oldest sample behind it leaves the window */
+};
+
 struct health {
     int64_t slot_start_ms;    /* of slots[head] */
     int head;
@@ -30,6 +40,7 @@ struct health {
         int32_t first_token_ms;
         int32_t milli_tps;     /* 0 = not measured */
     } samples[HEALTH_SAMPLES];
+    struct health_speed speed; /* as of the last sample: a look need not sort */
     uint64_t total_attempts, total_failures;
 };
 

@@ -7,20 +7,24 @@
 #include "router/db.h"
 #include "router/plan.h"
 
-enum { KEY_TEXT_MAX = 48, KEY_HASH_LEN = 32, KEY_ID_MAX = 40 };
+enum { KEY_TEXT_MAX = 48, KEY_TEXT_LEN = 46, KEY_HASH_LEN = 32, KEY_ID_MAX = 40 };
+
+/* What happens when a request's worst case does not fit under a cap. */
+enum on_limit { ON_LIMIT_REFUSE, ON_LIMIT_CLAMP };
 
 struct key_row {
-    int64_t id;                    /* database row */
-    char public_id[KEY_ID_MAX];    /* "key_..." as shown to people */
+    int64_t id;                 /* database row */
+    char public_id[KEY_ID_MAX]; /* "key_..." as shown to people */
     uint8_t hash[KEY_HASH_LEN];
     const char *name, *team;
     int64_t team_id;
-    int64_t expires_ms;            /* 0 = never */
+    int64_t expires_ms; /* 0 = never */
     bool revoked;
     struct policy policy;
     bool allow_provider_configs;
     int64_t rpm, tpm, concurrency; /* 0 = unlimited */
-    const char *preset;            /* canonical prefs JSON, NULL = none */
+    enum on_limit on_limit;
+    const char *preset; /* canonical prefs JSON, NULL = none */
 };
 
 struct identity {
@@ -30,12 +34,26 @@ struct identity {
     struct identity_private *priv;
 };
 
+/* Reads every key, revoked ones included (they are shown, never found). NULL with reterr. */
 struct identity *identity_load(struct db *db, struct fail *reterr);
+/* Counted atomically: any thread. */
 struct identity *identity_ref(struct identity *i);
 void identity_unref(struct identity *i);
+/* Grows with each change of the tables: a snapshot of another version is stale. */
+int64_t identity_db_version(struct db *db);
 /* By the key's text; constant-time comparison of the hash.  NULL: unknown, revoked or
- * expired at now_ms (one answer for all three). */
+ * expired at now_ms (one answer for all three).  A hash replaced by a rotation is found
+ * until its grace is over. */
 const struct key_row *identity_find(const struct identity *i, struct span key, int64_t now_ms);
 const struct key_row *identity_by_public_id(const struct identity *i, const char *public_id);
+
+/* ---- the key itself: "wf_" and 43 url-safe base64 characters of 32 random bytes ---- */
+void key_hash(struct span key, uint8_t ret[KEY_HASH_LEN]);
+/* The shape only. */
+bool key_is_wellformed(struct span key);
+/* false when the system has no randomness to give. */
+bool key_make(char ret_key[KEY_TEXT_MAX], uint8_t ret_hash[KEY_HASH_LEN]);
+/* "key_" and 16 hex digits. */
+bool key_make_public_id(char ret[KEY_ID_MAX]);
 
 #endif

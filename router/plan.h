@@ -6,26 +6,25 @@
 #ifndef ROUTER_PLAN_H
 #define ROUTER_PLAN_H
 
-#include "router/catalog.h"
+#include "router/estimate.h"
 #include "router/health.h"
-#include "schema/chat.h"
 
 /* REASON(enum, wire word), in filter order: an endpoint keeps the first. */
-#define PLAN_REASONS(R)                              \
-    R(key_policy, "key_policy")                      \
-    R(allowed_providers, "allowed_providers")        \
-    R(no_credential, "no_credential")                \
-    R(quantization, "quantization")                  \
-    R(data_training, "data_policy:training")         \
-    R(data_zdr, "data_policy:zdr")                   \
-    R(distillable, "distillable")                    \
-    R(unpriced, "unpriced")                          \
-    R(max_price, "max_price")                        \
-    R(capability, "capability")                      \
-    R(require_parameters, "require_parameters")      \
-    R(context_length, "context_length")              \
-    R(max_completion_tokens, "max_completion_tokens") \
-    R(max_total_cost, "max_total_cost")              \
+#define PLAN_REASONS(R)                                                                            \
+    R(key_policy, "key_policy")                                                                    \
+    R(allowed_providers, "allowed_providers")                                                      \
+    R(no_credential, "no_credential")                                                              \
+    R(quantization, "quantization")                                                                \
+    R(data_training, "data_policy:training")                                                       \
+    R(data_zdr, "data_policy:zdr")                                                                 \
+    R(distillable, "distillable")                                                                  \
+    R(unpriced, "unpriced")                                                                        \
+    R(max_price, "max_price")                                                                      \
+    R(capability, "capability")                                                                    \
+    R(require_parameters, "require_parameters")                                                    \
+    R(context_length, "context_length")                                                            \
+    R(max_completion_tokens, "max_completion_tokens")                                              \
+    R(max_total_cost, "max_total_cost")                                                            \
     R(budget, "budget")
 
 enum reason {
@@ -33,42 +32,54 @@ enum reason {
 #define R(name, word) REASON_##name,
     PLAN_REASONS(R)
 #undef R
-    REASON_COUNT
+        REASON_COUNT
 };
 const char *reason_word(enum reason r);
 
 /* What the key allows: its own lists, intersected / united with the request's. */
 struct policy {
-    const char *const *models;       /* NULL = all; catalog ids or aliases, NULL-terminated */
-    const char *const *only;         /* NULL = all */
-    const char *const *ignore;       /* NULL = none */
+    const char *const *models; /* NULL = all; catalog ids or aliases, NULL-terminated */
+    const char *const *only;   /* NULL = all */
+    const char *const *ignore; /* NULL = none */
     bool zdr;
-};
-
-/* Token estimates for one request on one endpoint (tokens). */
-struct estimate {
-    int64_t prompt_tok;
-    int64_t cached_tok;      /* part of prompt_tok believed to be a cache hit */
-    int64_t completion_tok;  /* expected */
-    int64_t prompt_bound_tok;     /* upper bound: holds and context check of the worst case */
-    int64_t completion_bound_tok; /* max_tokens, or the endpoint's own maximum */
 };
 
 struct candidate {
     const struct endpoint *endpoint;
-    int model_rank;           /* index into chat->models */
+    int model_rank; /* index into chat->models */
     int64_t expected_pusd;
     int64_t worst_nusd;
     struct estimate estimate;
     bool outage, held_back, warm, slow; /* slow: misses a preferred_* threshold */
-    const char *why;          /* static sentence: why it stands at this rank */
+    const char *why;                    /* static sentence: why it stands at this rank */
+};
+
+/* What struct exclusion.detail tells apart, for the reasons with several causes.  max_price:
+ * the enum price_item; require_parameters: the enum param that is missing. */
+enum plan_cause {
+    CAUSE_NONE,
+    CAUSE_KEY_MODEL,
+    CAUSE_KEY_ONLY,
+    CAUSE_KEY_IGNORE, /* key_policy */
+    CAUSE_ONLY,
+    CAUSE_IGNORE,
+    CAUSE_TIER,
+    CAUSE_ORDER,
+    CAUSE_NOT_FIRST, /* allowed_providers */
+    CAUSE_CREDENTIAL,
+    CAUSE_ADAPTER, /* no_credential */
+    CAUSE_TOOLS,
+    CAUSE_IMAGES,
+    CAUSE_DOCUMENTS,
+    CAUSE_SERVER_TOOL /* capability; the last
+                       * plus i: the i-th server tool of the request */
 };
 
 struct exclusion {
     const struct endpoint *endpoint;
     int model_rank;
     enum reason reason;
-    int32_t detail;           /* meaning depends on the reason: see plan_detail */
+    int32_t detail; /* an enum plan_cause, or as said there */
 };
 
 /* How the server answers what the plan cannot know. All may be NULL. */
@@ -85,16 +96,17 @@ struct plan_inputs {
     /* Learned completion length for this model; <= 0 = unknown. */
     int64_t (*completion_tok)(void *ctx, const struct model *m);
     void *ctx;
-    /* Slugs named by provider_configs that bring their own credential are routable. */
 };
+
+enum { PLAN_ENDPOINTS_MAX = 1 << 20 }; /* of all models of one request */
 
 struct plan {
     int n_candidates, n_excluded;
     struct candidate *candidates; /* in the order to be tried */
     struct exclusion *excluded;
-    bool no_fallbacks;        /* stop after the first (or after the order list: already cut) */
-    bool unknown_model;       /* no model of the request is in the catalog */
-    bool model_forbidden;     /* chat->models[0] is known and the key may not use it at all */
+    bool no_fallbacks;    /* stop after the first (or after the order list: already cut) */
+    bool unknown_model;   /* no model of the request is in the catalog */
+    bool model_forbidden; /* chat->models[0] is known and the key may not use it at all */
     bool tiny_cap_warning;
     /* memory, kept between plans */
     int cap_candidates, cap_excluded;
@@ -104,21 +116,13 @@ struct plan {
 
 void plan_init(struct plan *p);
 void plan_done(struct plan *p);
-/* 0, or -1 on no memory.  An empty plan is not an error of this function. */
+/* 0, or -1 on no memory (or more than PLAN_ENDPOINTS_MAX endpoints).  An empty plan is not an error
+ * of this function. */
 int plan_make(struct plan *p, const struct plan_inputs *in);
 
 /* A sentence for one exclusion: "prompt price 3 USD per million tokens is above the cap 1". */
 void plan_detail(const struct plan_inputs *in, const struct exclusion *x, struct buf *out);
 /* The message of the 404: which models, which filters, the nearest miss. */
 void plan_explain_empty(const struct plan_inputs *in, const struct plan *p, struct buf *out);
-
-/* Estimates and costs, also used by holds and by tests. */
-void estimate_make(const struct chat *chat, const struct endpoint *e, int64_t cached_tok,
-                   int64_t learned_completion_tok, struct estimate *ret);
-int64_t estimate_expected_pusd(const struct chat *chat, const struct endpoint *e,
-                               const struct estimate *est);
-/* Dearest this request can become on this endpoint: nano-USD, rounded up; INT64_MAX on overflow. */
-int64_t estimate_worst_nusd(const struct chat *chat, const struct endpoint *e,
-                            const struct estimate *est);
 
 #endif

@@ -47,6 +47,7 @@ struct route {
     struct route_attempt attempts[ROUTE_ATTEMPTS_MAX];
     bool committed;           /* a byte has gone to the client: no failover any more */
     int n_models;
+    uint32_t refused_models;  /* bit per model_rank: a provider called the request bad for it */
 };
 
 enum route_step {

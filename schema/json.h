@@ -22,6 +22,9 @@ enum json_kind { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSO
 
 enum { JSON_DEPTH_MAX = 256, JSON_VALUES_MAX = 1000000, JSON_KEY_MAX = 1024 };
 
+/* Depth is the number of containers around a value and at most JSON_DEPTH_MAX - 1: 256
+ * brackets may be open when the innermost is empty.  JSON_KEY_MAX: bytes as written. */
+
 /* Index into doc->nodes.  0 is the root value. */
 typedef uint32_t json_ref;
 #define JSON_NONE UINT32_MAX
@@ -50,8 +53,10 @@ struct json_doc {
 void json_init(struct json_doc *d);
 void json_done(struct json_doc *d);
 
-/* 0, or -1 with reterr (ERR_bad_request; the text names offset and line). Text
- * over UINT32_MAX - 1 bytes is refused.  On failure the doc is empty. */
+/* 0, or -1 with reterr (ERR_bad_request; the text names offset and line, both of bytes
+ * and LF; ERR_internal when memory is short). Text over UINT32_MAX - 1 bytes is refused.
+ * On failure the doc is empty.  Duplicate keys and lone surrogates in string values are
+ * let through: json_count_key and json_text tell. */
 int json_parse(struct json_doc *d, struct span text, struct fail *reterr);
 
 static inline const struct json_node *json_at(const struct json_doc *d, json_ref r)
@@ -73,6 +78,11 @@ struct span json_raw(const struct json_doc *d, json_ref r);
 /* A string's bytes between the quotes, as written (escapes not resolved). */
 struct span json_inner(const struct json_doc *d, json_ref string);
 
+/* Takes the next stretch of a string as written off *written and gives it with its
+ * escapes resolved: bytes where they stand, or one character in `store`.  Call while
+ * written->len > 0.  false for a lone surrogate. */
+bool json_stretch(struct span *written, char store[4], struct span *ret);
+
 /* Key comparison with escapes resolved. */
 bool json_key_is(const struct json_doc *d, json_ref member, const char *name);
 bool json_key_has_prefix(const struct json_doc *d, json_ref member, const char *prefix);
@@ -80,31 +90,35 @@ bool json_key_has_prefix(const struct json_doc *d, json_ref member, const char *
 json_ref json_get(const struct json_doc *d, json_ref object, const char *name);
 /* How many members of that name the object has: 2 or more is ambiguous. */
 int json_count_key(const struct json_doc *d, json_ref object, const char *name);
-/* Appends the unescaped key / string value as UTF-8.  false when it does not fit
- * or holds a lone surrogate. */
+/* Appends the unescaped key / string value as UTF-8.  false, and nothing appended, when
+ * it does not fit or holds a lone surrogate.  All json_text* functions are false for
+ * JSON_NONE and for a value that is no string. */
 bool json_key_text(const struct json_doc *d, json_ref member, struct buf *out);
 bool json_text(const struct json_doc *d, json_ref string, struct buf *out);
-/* Into a fixed array with NUL; false when too long or when it contains \u0000. */
+/* Into a fixed array with NUL; false, and out untouched, also when it is too long or
+ * contains \u0000. */
 bool json_text_fixed(const struct json_doc *d, json_ref string, char *out, size_t cap);
 /* String equality with escapes resolved. */
 bool json_text_is(const struct json_doc *d, json_ref r, const char *s);
 
-/* An integer number written without fraction or exponent, within int64. */
+/* An integer number written without fraction or exponent, within int64.  false, and *ret
+ * untouched, for anything else and for JSON_NONE; json_truth likewise. */
 bool json_int64(const struct json_doc *d, json_ref r, int64_t *ret);
 bool json_truth(const struct json_doc *d, json_ref r, bool *ret);
 
 const char *json_kind_name(enum json_kind k); /* "a string", "an object", ... for messages */
 
-/* The bytes to remove so that `member` disappears from its object and the rest
- * stays valid JSON: with the comma after it, or before it when it is the last.
- * [*ret_begin, *ret_end) are offsets into the text.  Cutting several members of
- * one object: see json_cut_members. */
+/* Bytes to remove from the text: [begin, end). */
 struct json_cut {
     uint32_t begin, end;
 };
 /* Cuts for a set of members of one object, in text order, non-overlapping, such
  * that removing all of them leaves valid JSON with every other byte untouched.
- * `members` must be in text order.  Returns the number of cuts (<= n). */
+ * What goes with a run of neighbouring members: the comma and white space after it, up
+ * to the next key; at the end of the object the white space and comma before it, and
+ * the space before the closing bracket stays.  When every member goes, the space at
+ * both brackets stays.  `members` must be in text order (anything else is a bug).
+ * ret needs room for n.  Returns the number of cuts (<= n). */
 size_t json_cut_members(const struct json_doc *d, json_ref object, const json_ref *members,
                         size_t n, struct json_cut *ret);
 

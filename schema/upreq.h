@@ -9,11 +9,16 @@
 #include "schema/buf.h"
 #include "schema/span.h"
 
-enum { UPREQ_PIECES_MAX = 2 * 64 + 8, UPREQ_OWN_MAX = 64 * 1024, UPREQ_HEADERS_MAX = 64 * 1024 };
+enum {
+    UPREQ_PIECES_MAX = 2 * 64 + 8,
+    UPREQ_OWN_MAX = 64 * 1024,
+    UPREQ_HEADERS_MAX = 64 * 1024,
+    UPREQ_URL_MAX = 8 * 1024
+};
 
 struct upreq {
     char *url;                 /* owned */
-    struct buf headers;        /* "Name: value\0Name: value\0" ; checked: no CR, LF or NUL */
+    struct buf headers;        /* "Name: value\0Name: value\0"; checked: no CR, LF or NUL */
     int n_headers;
     int n_pieces;
     struct {
@@ -27,9 +32,14 @@ struct upreq {
 
 void upreq_init(struct upreq *u);
 void upreq_done(struct upreq *u);
+/* base_url and path joined by exactly one slash, whatever slashes they end and begin
+ * with.  false when base_url is empty, a byte is outside 0x21-0x7e (percent-encoding is
+ * the caller's), or the whole is over UPREQ_URL_MAX; the URL is as before then. */
 bool upreq_set_url(struct upreq *u, const char *base_url, const char *path);
 /* false (and nothing added) when name or value holds a byte outside 0x20-0x7e and TAB,
- * or the name is not an RFC 9110 token: libcurl would pass CR/LF through. */
+ * or the name is not an RFC 9110 token: libcurl would pass CR/LF through.
+ * Blanks around the value are dropped.  A header without a value is kept as "Name;":
+ * libcurl takes "Name:" as the wish to leave the header out. */
 bool upreq_add_header(struct upreq *u, struct span name, struct span value);
 bool upreq_add_borrowed(struct upreq *u, struct span bytes);
 bool upreq_add_own(struct upreq *u, struct span bytes);

@@ -55,6 +55,7 @@ static inline bool usage_has(const struct usage *u, enum usage_bucket b)
 {
     return (u->seen >> b) & 1u;
 }
+/* n >= 0: what a provider says is checked by its adapter. */
 void usage_set(struct usage *u, enum usage_bucket b, int64_t n);
 /* Field-wise: the larger of both, seen in either. */
 void usage_merge_max(struct usage *u, const struct usage *newer);

@@ -8,9 +8,12 @@
 
 enum { WHEN_TEXT_MAX = 32 };
 
-/* "2026-11-25T06:34:35.123Z" */
+/* "2026-11-25T06:34:35.123Z".  Times outside the years 0000 to 9999 are printed as the
+ * nearest that is inside. */
 const char *when_print(int64_t unix_ms, char out[WHEN_TEXT_MAX]);
-/* Accepts YYYY-MM-DD, and full RFC 3339 with Z or +hh:mm, fraction optional. */
+/* Accepts YYYY-MM-DD, and full RFC 3339 with Z or +hh:mm, fraction optional
+ * (what is finer than a millisecond is dropped).  A second of 60 is taken where UTC can have
+ * one.  *ret_unix_ms is set only on success. */
 bool when_parse(struct span text, int64_t *ret_unix_ms);
 
 #endif

@@ -19,18 +19,55 @@ struct ops_env {
 
 enum op_access { OP_ACCESS_READ, OP_ACCESS_WRITE };
 
+/* What an operation's run answers besides -1. */
+enum op_result {
+    OP_DONE = 0,
+    OP_UNDO = 1 /* a WRITE operation that was only tried: *ret is good, the changes go away */
+};
+
 struct op {
     const char *name;      /* "team create", "usage", ... = the command line's words */
     enum op_access access; /* WRITE: run in a transaction (ledger_job in a server), then reload */
+    /* env->db is the writing connection for WRITE.  *ret: a new object, set on success. */
     int (*run)(struct ops_env *env, struct json_object *args, struct json_object **ret,
                struct fail *reterr);
 };
 
 extern const struct op ops_all[]; /* ends with name NULL */
 
+/* NULL when there is none of that name. */
+const struct op *ops_find(const char *name);
+
 /* Finds and runs one; WRITE ops in their transaction, followed by state_reload in a server;
- * READ ops in a server after ledger_barrier, so that what was answered is seen. */
+ * READ ops in a server after ledger_barrier, so that what was answered is seen.
+ * args may be NULL. One call at a time per env (it uses env->db); never on a loop thread. */
 int ops_run(struct ops_env *env, const char *name, struct json_object *args,
             struct json_object **ret, struct fail *reterr);
+
+/* A counted reference to the server's catalog, or to one loaded from env->db. NULL with reterr. */
+struct catalog *ops_catalog(struct ops_env *env, struct fail *reterr);
+
+/* ---- the rows' functions, by file ---- */
+/* op_catalog.c */
+int op_catalog_import(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                      struct fail *reterr);
+int op_catalog_export(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                      struct fail *reterr);
+int op_catalog_list(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                    struct fail *reterr);
+/* op_report.c */
+int op_usage(struct ops_env *env, struct json_object *args, struct json_object **ret,
+             struct fail *reterr);
+int op_generation_get(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                      struct fail *reterr);
+int op_generation_list(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                       struct fail *reterr);
+int op_ledger_verify(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                     struct fail *reterr);
+int op_backup(struct ops_env *env, struct json_object *args, struct json_object **ret,
+              struct fail *reterr);
+/* op_route.c */
+int op_route(struct ops_env *env, struct json_object *args, struct json_object **ret,
+             struct fail *reterr);
 
 #endif

@@ -1,0 +1,137 @@
+/* Usage figures of Anthropic's wire format.
+ * platform.claude.com/docs/en/api/messages (usage) and
+ * .../build-with-claude/prompt-caching (cache_creation). */
+#include "providers/anthropic.h"
+
+static void read_figure(struct anthropic_figures *f, enum anthropic_figure which,
+                        const struct json_doc *doc, json_ref object, const char *name)
+{
+    int64_t n;
+    json_ref value = json_get(doc, object, name);
+    if (value == JSON_NONE || !json_int64(doc, value, &n) || n < 0 || n > ANTHROPIC_FIGURE_MAX)
+        return;
+    f->n[which] = n;
+    f->seen |= 1u << which;
+}
+
+static bool is_object(const struct json_doc *doc, json_ref value)
+{
+    return value != JSON_NONE && json_kind(doc, value) == JSON_OBJECT;
+}
+
+void anthropic_read_figures(struct anthropic_figures *f, const struct json_doc *doc, json_ref usage)
+{
+    if (!is_object(doc, usage))
+        return;
+    read_figure(f, FIGURE_input, doc, usage, "input_tokens");
+    read_figure(f, FIGURE_output, doc, usage, "output_tokens");
+    read_figure(f, FIGURE_cache_read, doc, usage, "cache_read_input_tokens");
+    read_figure(f, FIGURE_cache_write, doc, usage, "cache_creation_input_tokens");
+    json_ref split = json_get(doc, usage, "cache_creation");
+    if (is_object(doc, split)) {
+        read_figure(f, FIGURE_cache_write_5m, doc, split, "ephemeral_5m_input_tokens");
+        read_figure(f, FIGURE_cache_write_1h, doc, split, "ephemeral_1h_input_tokens");
+    }
+    json_ref tools = json_get(doc, usage, "server_tool_use");
+    if (is_object(doc, tools))
+        read_figure(f, FIGURE_web_searches, doc, tools, "web_search_requests");
+}
+
+void anthropic_merge_max(struct anthropic_figures *f, const struct anthropic_figures *newer)
+{
+    for (int i = 0; i < FIGURE_COUNT; i++) {
+        if (newer->n[i] > f->n[i])
+            f->n[i] = newer->n[i];
+    }
+    f->seen |= newer->seen;
+}
+
+static bool has(const struct anthropic_figures *f, enum anthropic_figure which)
+{
+    return (f->seen >> which & 1u) != 0;
+}
+
+static void set_cache_writes(const struct anthropic_figures *f, struct usage *ret)
+{
+    int64_t split = f->n[FIGURE_cache_write_5m] + f->n[FIGURE_cache_write_1h];
+    int64_t five_minutes = f->n[FIGURE_cache_write_5m];
+    /* What the split does not explain was written for the default time. */
+    if (f->n[FIGURE_cache_write] > split)
+        five_minutes += f->n[FIGURE_cache_write] - split;
+    if (has(f, FIGURE_cache_write) || has(f, FIGURE_cache_write_5m))
+        usage_set(ret, USAGE_cache_write_5m_tok, five_minutes);
+    if (has(f, FIGURE_cache_write_1h))
+        usage_set(ret, USAGE_cache_write_1h_tok, f->n[FIGURE_cache_write_1h]);
+}
+
+void anthropic_figures_to_usage(const struct anthropic_figures *f, struct usage *ret)
+{
+    *ret = (struct usage){.seen = 0};
+    if (has(f, FIGURE_input))
+        usage_set(ret, USAGE_input_tok, f->n[FIGURE_input]);
+    if (has(f, FIGURE_output))
+        usage_set(ret, USAGE_output_tok, f->n[FIGURE_output]);
+    if (has(f, FIGURE_cache_read))
+        usage_set(ret, USAGE_cache_read_tok, f->n[FIGURE_cache_read]);
+    set_cache_writes(f, ret);
+    if (has(f, FIGURE_web_searches))
+        usage_set(ret, USAGE_web_searches, f->n[FIGURE_web_searches]);
+}
+
+/* Beyond the maximum, figures go to the last iteration of the same model: the sum that
+ * is billed stays whole. */
+static void add_iteration(struct usage_report *r, int n, const struct usage_iteration *it)
+{
+    if (n < USAGE_ITERATIONS_MAX) {
+        r->iterations[n] = *it;
+        return;
+    }
+    int at = n - 1;
+    while (at > 0 && strcmp(r->iterations[at].model, it->model) != 0)
+        at--;
+    usage_add(&r->iterations[at].usage, &it->usage);
+}
+
+/* The non-empty array, or JSON_NONE. */
+static json_ref iterations_of(const struct json_doc *doc, json_ref usage)
+{
+    json_ref list = is_object(doc, usage) ? json_get(doc, usage, "iterations") : JSON_NONE;
+    bool some = list != JSON_NONE && json_kind(doc, list) == JSON_ARRAY &&
+                json_first(doc, list) != JSON_NONE;
+    return some ? list : JSON_NONE;
+}
+
+bool anthropic_has_iterations(const struct json_doc *doc, json_ref usage)
+{
+    return iterations_of(doc, usage) != JSON_NONE;
+}
+
+static void read_iteration(struct usage_iteration *it, const struct json_doc *doc, json_ref entry)
+{
+    struct anthropic_figures figures = {.seen = 0};
+    *it = (struct usage_iteration){.model = ""};
+    anthropic_read_figures(&figures, doc, entry);
+    anthropic_figures_to_usage(&figures, &it->usage);
+    json_ref model = is_object(doc, entry) ? json_get(doc, entry, "model") : JSON_NONE;
+    if (model != JSON_NONE && json_kind(doc, model) == JSON_STRING &&
+        !json_text_fixed(doc, model, it->model, sizeof(it->model)))
+        it->model[0] = '\0';
+}
+
+void anthropic_read_iterations(struct usage_report *r, const struct json_doc *doc, json_ref usage)
+{
+    json_ref list = iterations_of(doc, usage);
+    if (list == JSON_NONE)
+        return;
+    int n = 0;
+    for (json_ref i = json_first(doc, list); i != JSON_NONE; i = json_next(doc, i)) {
+        struct usage_iteration it;
+        read_iteration(&it, doc, i);
+        if (it.usage.seen == 0)
+            continue;
+        add_iteration(r, n, &it);
+        n += n < USAGE_ITERATIONS_MAX;
+    }
+    if (n > 0)
+        r->n_iterations = n;
+}

@@ -1,0 +1,35 @@
+/* Which adapters there are, and what a response status means for failover. */
+#include "providers/provider.h"
+
+const struct provider *const provider_all[] = {
+    &provider_anthropic,
+    NULL,
+};
+
+const struct provider *provider_find(const char *protocol)
+{
+    for (size_t i = 0; provider_all[i] != NULL; i++) {
+        if (strcmp(provider_all[i]->protocol, protocol) == 0)
+            return provider_all[i];
+    }
+    return NULL;
+}
+
+/* docs/api.md "Failover"; ranges where every status of them means the same. */
+static const struct {
+    int first, last;
+    enum up_class up_class;
+} statuses[] = {
+    {200, 299, UP_OK},           {300, 399, UP_BUSY},   {401, 403, UP_CREDENTIAL},
+    {404, 405, UP_MISSING},      {408, 409, UP_BUSY},   {425, 425, UP_BUSY},
+    {429, 429, UP_RATE_LIMITED}, {400, 499, UP_CLIENT}, {500, 599, UP_DOWN},
+};
+
+enum up_class provider_classify(int http_status)
+{
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        if (http_status >= statuses[i].first && http_status <= statuses[i].last)
+            return statuses[i].up_class;
+    }
+    return UP_DOWN; /* no status of HTTP */
+}

@@ -1,0 +1,130 @@
+/* Sizes and costs of a request before it is sent. */
+#include "router/estimate.h"
+
+#include <assert.h>
+
+#include "schema/money.h"
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t div_up(int64_t a, int64_t by)
+{
+    return a / by + (a % by != 0 ? 1 : 0);
+}
+
+/* A character of three bytes has two more than an ASCII one, so half of the surplus
+ * counts the wide ones.  Two-byte alphabets come out between both, as they do in the
+ * tokenizers. */
+static int64_t text_tok(const struct chat *chat)
+{
+    int64_t chars = min64(chat->prompt_chars, chat->prompt_bytes);
+    int64_t wide = min64((chat->prompt_bytes - chars) / 2, chars);
+    return div_up(chars - wide, ESTIMATE_NARROW_CHARS_PER_TOK) +
+           div_up(wide, ESTIMATE_WIDE_CHARS) * ESTIMATE_WIDE_TOK;
+}
+
+static int64_t search_bound(const struct chat *chat)
+{
+    return chat->web_search_uses < 0 ? ESTIMATE_SEARCHES_BOUND : chat->web_search_uses;
+}
+
+static int64_t search_expected(const struct chat *chat)
+{
+    return min64(search_bound(chat), ESTIMATE_SEARCHES);
+}
+
+static int64_t prompt_expected(const struct chat *chat)
+{
+    int64_t tok = ESTIMATE_FRAME_TOK + text_tok(chat);
+    if (chat->needs & NEED_TOOLS)
+        tok += ESTIMATE_TOOLS_TOK;
+    tok += (int64_t)chat->n_images * ESTIMATE_IMAGE_TOK;
+    tok += (int64_t)chat->n_documents * ESTIMATE_DOCUMENT_TOK +
+           chat->document_bytes / ESTIMATE_DOCUMENT_BYTES_PER_TOK;
+    return tok;
+}
+
+/* What is read besides the text has no provable size but the endpoint's own: a prompt
+ * over its context is refused by it.  The text itself is not cut to that: catalogs state
+ * contexts that a beta header enlarges. */
+static int64_t prompt_bound(const struct chat *chat, int64_t context_length)
+{
+    int64_t text = chat->prompt_bytes + ESTIMATE_FRAME_BOUND_TOK;
+    int64_t other = chat->needs & NEED_TOOLS ? ESTIMATE_TOOLS_BOUND_TOK : 0;
+    other += (int64_t)chat->n_images * ESTIMATE_IMAGE_BOUND_TOK;
+    other += (int64_t)chat->n_documents * ESTIMATE_DOCUMENT_BOUND_TOK + chat->document_bytes;
+    int64_t searches = min64(search_bound(chat), INT32_MAX);
+    other += searches * ESTIMATE_SEARCH_BOUND_TOK;
+    return text + (context_length > 0 ? min64(other, context_length) : other);
+}
+
+static int64_t completion_bound(const struct chat *chat, const struct endpoint *e)
+{
+    if (chat->max_tokens >= 0)
+        return chat->max_tokens;
+    if (e->max_completion_tokens > 0)
+        return e->max_completion_tokens;
+    if (e->context_length > 0)
+        return min64(e->context_length, ESTIMATE_COMPLETION_BOUND_TOK);
+    return ESTIMATE_COMPLETION_BOUND_TOK;
+}
+
+void estimate_make(const struct chat *chat, const struct endpoint *e, int64_t cached_tok,
+                   int64_t learned_completion_tok, struct estimate *ret)
+{
+    assert(chat->prompt_bytes >= 0 && chat->document_bytes >= 0);
+    assert(chat->n_images >= 0 && chat->n_documents >= 0);
+    int64_t expected =
+        learned_completion_tok > 0 ? learned_completion_tok : ESTIMATE_COMPLETION_TOK;
+    ret->prompt_tok = prompt_expected(chat);
+    ret->cached_tok = min64(max64(cached_tok, 0), ret->prompt_tok);
+    ret->prompt_bound_tok = max64(prompt_bound(chat, e->context_length), ret->prompt_tok);
+    ret->completion_bound_tok = completion_bound(chat, e);
+    ret->completion_tok = min64(expected, ret->completion_bound_tok);
+}
+
+int64_t estimate_expected_pusd(const struct chat *chat, const struct endpoint *e,
+                               const struct estimate *est)
+{
+    struct usage u = {.seen = 0};
+    u.n[USAGE_input_tok] = est->prompt_tok - est->cached_tok;
+    u.n[USAGE_cache_read_tok] = est->cached_tok;
+    u.n[USAGE_output_tok] = est->completion_tok;
+    u.n[USAGE_web_searches] = search_expected(chat);
+    int64_t pusd;
+    return price_usage(&e->price, &u, chat->n_images, true, &pusd) ? pusd : INT64_MAX;
+}
+
+/* The rate that bounds every prompt token: a provider decides by itself what it writes to
+ * its cache where the request asks for caching, and what it reads from it. */
+static int64_t dearest_prompt_rate(const struct chat *chat, const struct rates *r)
+{
+    int64_t rate = max64(r->pusd[PRICE_prompt], r->pusd[PRICE_cache_read]);
+    if (chat->cache_write_5m)
+        rate = max64(rate, r->pusd[PRICE_cache_write_5m]);
+    if (chat->cache_write_1h)
+        rate = max64(rate, r->pusd[PRICE_cache_write_1h]);
+    return rate;
+}
+
+int64_t estimate_worst_nusd(const struct chat *chat, const struct endpoint *e,
+                            const struct estimate *est)
+{
+    struct rates r = price_dearest(&e->price, est->prompt_bound_tok);
+    int64_t pusd = 0;
+    if (!money_add_product(&pusd, dearest_prompt_rate(chat, &r), est->prompt_bound_tok) ||
+        !money_add_product(&pusd, r.pusd[PRICE_completion], est->completion_bound_tok) ||
+        !money_add_product(&pusd, r.pusd[PRICE_web_search], search_bound(chat)) ||
+        !money_add_product(&pusd, r.pusd[PRICE_image], chat->n_images) ||
+        !money_add(&pusd, r.pusd[PRICE_request]))
+        return INT64_MAX;
+    return money_charge_nusd(pusd);
+}

@@ -1,0 +1,24 @@
+/* The order of the plan: provider_order, sort, or the default draw; outage and missed
+ * preferences move an endpoint back.  Used by plan.c only.  Pure. */
+#ifndef ROUTER_PLAN_ORDER_H
+#define ROUTER_PLAN_ORDER_H
+
+#include "router/plan.h"
+
+/* Where a candidate stands: smaller first, by block, then metric, then cost. */
+struct order_key {
+    uint32_t block;
+    uint32_t index; /* of the candidate before ordering; decides the last tie */
+    uint64_t metric, cost;
+    int order_at;                 /* filled by plan.c: entry of provider_order, or -1 */
+    uint64_t throughput, latency; /* filled by plan.c: p50, 0 / UINT64_MAX = not measured */
+};
+
+/* Marks the candidate's health: outage, held_back, slow; and the figures sorts need. */
+void order_note_health(const struct prefs *prefs, const struct health_view *view,
+                       struct candidate *c, struct order_key *key);
+/* Orders `keys` (one per candidate, index = its position) and sets each candidate's `why`. */
+void order_sort(const struct plan_inputs *in, struct candidate *candidates, struct order_key *keys,
+                int n);
+
+#endif

@@ -1,0 +1,514 @@
+/* The strict JSON reader of json.h: one pass without recursion over the received
+ * bytes.  The cost is that of reading strings, so these are skipped 16 bytes at a
+ * time; everything else is plain. */
+#include "schema/json.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "schema/utf8.h"
+
+#if defined(__SSE2__) && !defined(JSON_PORTABLE)
+#include <emmintrin.h>
+#define JSON_SSE2 1
+#else
+#define JSON_SSE2 0
+#endif
+
+enum {
+    NODES_FIRST = 64,
+    NODES_KEPT = 32 * 1024 /* a doc that grew beyond this gives its memory back */
+};
+
+_Static_assert(JSON_DEPTH_MAX <= UINT8_MAX + 1, "json_node.depth holds depths below the maximum");
+
+/* One parse.  The functions below take the place to read at and return the place
+ * after what they read, or NULL with `what` and `at` set. */
+struct reader {
+    struct json_doc *doc;
+    const uint8_t *base, *end;
+    const char *what;  /* what is wrong, NULL = nothing */
+    const uint8_t *at; /* where */
+    bool no_memory;
+    bool complete;
+    uint32_t depth; /* open containers */
+    uint32_t key_begin, key_len;
+    uint8_t key_escaped;
+    uint32_t open[JSON_DEPTH_MAX]; /* the open containers */
+    uint32_t last[JSON_DEPTH_MAX]; /* the last child of each, or JSON_NONE */
+};
+
+static const uint8_t *wrong(struct reader *r, const uint8_t *at, const char *what)
+{
+    r->at = at;
+    r->what = what;
+    return NULL;
+}
+
+/* 0 at the end of the text: no JSON token begins with NUL. */
+static inline uint8_t peek(const struct reader *r, const uint8_t *p)
+{
+    return p < r->end ? *p : 0;
+}
+
+static inline const uint8_t *skip_space(const struct reader *r, const uint8_t *p)
+{
+    while (p < r->end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+        p++;
+    return p;
+}
+
+static uint32_t offset_of(const struct reader *r, const uint8_t *p)
+{
+    return (uint32_t)(p - r->base);
+}
+
+static bool is_plain(uint8_t c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+#if JSON_SSE2
+
+/* As signed bytes, control bytes and non-ASCII are both below 0x20. */
+static inline __m128i special_bytes(__m128i bytes)
+{
+    __m128i odd = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
+    __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+    __m128i backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    return _mm_or_si128(odd, _mm_or_si128(quote, backslash));
+}
+
+static inline __m128i load(const uint8_t *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+/* To the first byte of [p, end) that is not plain ASCII string content. */
+static inline const uint8_t *skip_plain(const uint8_t *p, const uint8_t *end)
+{
+    for (; end - p >= 16; p += 16) {
+        unsigned mask = (unsigned)_mm_movemask_epi8(special_bytes(load(p)));
+        if (mask != 0)
+            return p + __builtin_ctz(mask);
+    }
+    while (p < end && is_plain(*p))
+        p++;
+    return p;
+}
+
+#else
+
+/* Nonzero when one of the eight bytes is special: the borrow of a subtraction marks
+ * bytes below 0x20 and, after an xor, bytes equal to the wanted one.  A borrow can mark a
+ * neighbour too; the byte loop then has the last word. */
+static inline uint64_t special_bytes(uint64_t bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t quote = bytes ^ (ones * '"');
+    uint64_t backslash = bytes ^ (ones * '\\');
+    return (bytes | (bytes - ones * 0x20) | (quote - ones) | (backslash - ones)) & (ones * 0x80);
+}
+
+/* To the first byte of [p, end) that is not plain ASCII string content. */
+static inline const uint8_t *skip_plain(const uint8_t *p, const uint8_t *end)
+{
+    for (; end - p >= 8; p += 8) {
+        uint64_t bytes;
+        memcpy(&bytes, p, sizeof(bytes));
+        if (special_bytes(bytes) != 0)
+            break;
+    }
+    while (p < end && is_plain(*p))
+        p++;
+    return p;
+}
+
+#endif
+
+static bool is_hex(uint8_t c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
+static bool is_hex4(const uint8_t *p, const uint8_t *end)
+{
+    return end - p >= 4 && is_hex(p[0]) && is_hex(p[1]) && is_hex(p[2]) && is_hex(p[3]);
+}
+
+/* p is at the backslash. */
+static const uint8_t *read_escape(struct reader *r, const uint8_t *p)
+{
+    switch (peek(r, p + 1)) {
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
+        return p + 2;
+    case 'u':
+        if (is_hex4(p + 2, r->end))
+            return p + 6;
+        return wrong(r, p, "a \\u escape needs four hexadecimal digits");
+    default:
+        return wrong(r, p, "this escape does not exist");
+    }
+}
+
+/* p is at a byte of 0x80 or above. */
+static const uint8_t *read_non_ascii(struct reader *r, const uint8_t *p)
+{
+    do {
+        bool valid;
+        size_t n = utf8_step(p, r->end, &valid);
+        if (!valid)
+            return wrong(r, p, "invalid UTF-8");
+        p += n;
+    } while (peek(r, p) >= 0x80);
+    return p;
+}
+
+/* p is after the opening quote; returns the place of the closing one. */
+static const uint8_t *read_string(struct reader *r, const uint8_t *p, uint8_t *ret_escaped)
+{
+    *ret_escaped = 0;
+    while (p != NULL) {
+        p = skip_plain(p, r->end);
+        if (p == r->end)
+            return wrong(r, p, "the text ends inside a string");
+        if (*p == '"')
+            return p;
+        if (*p == '\\') {
+            *ret_escaped = 1;
+            p = read_escape(r, p);
+        } else if (*p >= 0x80) {
+            p = read_non_ascii(r, p);
+        } else {
+            return wrong(r, p, "a control byte in a string must be escaped");
+        }
+    }
+    return NULL;
+}
+
+static const uint8_t *read_digits(struct reader *r, const uint8_t *p)
+{
+    if (peek(r, p) < '0' || peek(r, p) > '9')
+        return wrong(r, p, "expected a digit");
+    while (peek(r, p) >= '0' && peek(r, p) <= '9')
+        p++;
+    return p;
+}
+
+static const uint8_t *read_number(struct reader *r, const uint8_t *p)
+{
+    if (*p == '-')
+        p++;
+    if (peek(r, p) == '0') {
+        p++;
+        if (peek(r, p) >= '0' && peek(r, p) <= '9')
+            return wrong(r, p, "a number must not begin with 0");
+    } else {
+        p = read_digits(r, p);
+    }
+    if (p != NULL && peek(r, p) == '.')
+        p = read_digits(r, p + 1);
+    if (p != NULL && (peek(r, p) | 0x20) == 'e') {
+        p++;
+        if (peek(r, p) == '+' || peek(r, p) == '-')
+            p++;
+        p = read_digits(r, p);
+    }
+    return p;
+}
+
+static bool grow(struct reader *r)
+{
+    struct json_doc *d = r->doc;
+    uint32_t cap = d->cap < NODES_FIRST ? NODES_FIRST : d->cap * 2;
+    if (cap > d->max_values)
+        cap = d->max_values;
+    struct json_node *nodes = realloc(d->nodes, cap * sizeof(*nodes));
+    if (nodes == NULL) {
+        r->no_memory = true;
+        return false;
+    }
+    d->nodes = nodes;
+    d->cap = cap;
+    return true;
+}
+
+/* Records the value that begins at p, with the key read before it; NULL when it is
+ * one too many or too deep. */
+static struct json_node *add_node(struct reader *r, const uint8_t *p, enum json_kind kind)
+{
+    struct json_doc *d = r->doc;
+    if (r->depth >= d->max_depth) {
+        wrong(r, p, "nested too deeply");
+        return NULL;
+    }
+    if (d->count >= d->max_values) {
+        wrong(r, p, "too many values");
+        return NULL;
+    }
+    if (d->count >= d->cap && !grow(r)) {
+        wrong(r, p, "out of memory");
+        return NULL;
+    }
+    uint32_t ref = d->count++;
+    struct json_node *n = &d->nodes[ref];
+    *n = (struct json_node){
+        .begin = offset_of(r, p),
+        .next = JSON_NONE,
+        .key_begin = r->key_begin,
+        .key_len = r->key_len,
+        .kind = (uint8_t)kind,
+        .key_escaped = r->key_escaped,
+        .depth = (uint8_t)r->depth,
+    };
+    if (r->depth > 0) {
+        uint32_t *last = &r->last[r->depth - 1];
+        if (*last != JSON_NONE)
+            d->nodes[*last].next = ref;
+        *last = ref;
+    }
+    return n;
+}
+
+/* Keys that differ for one reader and are equal for another are refused. */
+static const char *key_fault(struct span key)
+{
+    char store[4];
+    struct span part;
+    while (key.len > 0) {
+        if (!json_stretch(&key, store, &part))
+            return "a lone surrogate in a key";
+        if (part.ptr == store && store[0] == '\0')
+            return "\\u0000 in a key";
+    }
+    return NULL;
+}
+
+/* What follows is no member of an object. */
+static void no_key(struct reader *r)
+{
+    r->key_begin = 0;
+    r->key_len = 0;
+    r->key_escaped = 0;
+}
+
+/* A key and its colon; returns the place of the value. */
+static const uint8_t *read_key(struct reader *r, const uint8_t *p)
+{
+    if (peek(r, p) != '"')
+        return wrong(r, p, "expected a key");
+    const uint8_t *close = read_string(r, p + 1, &r->key_escaped);
+    if (close == NULL)
+        return NULL;
+    struct span key = {(const char *)p + 1, (size_t)(close - p - 1)};
+    if (key.len > JSON_KEY_MAX)
+        return wrong(r, p, "a key is too long");
+    const char *fault = r->key_escaped ? key_fault(key) : NULL;
+    if (fault != NULL)
+        return wrong(r, p, fault);
+    r->key_begin = offset_of(r, p);
+    r->key_len = (uint32_t)key.len;
+    p = skip_space(r, close + 1);
+    if (peek(r, p) != ':')
+        return wrong(r, p, "expected a colon");
+    return skip_space(r, p + 1);
+}
+
+static enum json_kind innermost(const struct reader *r)
+{
+    return json_kind(r->doc, r->open[r->depth - 1]);
+}
+
+static const uint8_t *close_container(struct reader *r, const uint8_t *p)
+{
+    r->depth--;
+    r->doc->nodes[r->open[r->depth]].end = offset_of(r, p + 1);
+    return p + 1;
+}
+
+/* From the end of a value to the beginning of the next, over closing brackets, a
+ * comma and a key; sets `complete` at the end of the text. */
+static const uint8_t *to_next(struct reader *r, const uint8_t *p)
+{
+    for (;;) {
+        p = skip_space(r, p);
+        if (r->depth == 0) {
+            r->complete = p == r->end;
+            return r->complete ? p : wrong(r, p, "more text after the value");
+        }
+        bool object = innermost(r) == JSON_OBJECT;
+        uint8_t c = peek(r, p);
+        if (c == ',') {
+            p = skip_space(r, p + 1);
+            if (object)
+                return read_key(r, p);
+            no_key(r);
+            return p;
+        }
+        if (c != (object ? '}' : ']'))
+            return wrong(r, p, object ? "expected , or }" : "expected , or ]");
+        p = close_container(r, p);
+    }
+}
+
+static const uint8_t *open_container(struct reader *r, const uint8_t *p, enum json_kind kind)
+{
+    if (add_node(r, p, kind) == NULL)
+        return NULL;
+    r->open[r->depth] = r->doc->count - 1;
+    r->last[r->depth] = JSON_NONE;
+    r->depth++;
+    no_key(r);
+    p = skip_space(r, p + 1);
+    if (peek(r, p) == (kind == JSON_OBJECT ? '}' : ']'))
+        return to_next(r, close_container(r, p));
+    return kind == JSON_OBJECT ? read_key(r, p) : p;
+}
+
+static const uint8_t *string_value(struct reader *r, const uint8_t *p)
+{
+    struct json_node *n = add_node(r, p, JSON_STRING);
+    if (n == NULL)
+        return NULL;
+    const uint8_t *close = read_string(r, p + 1, &n->escaped);
+    if (close == NULL)
+        return NULL;
+    n->end = offset_of(r, close + 1);
+    return to_next(r, close + 1);
+}
+
+static const uint8_t *number_value(struct reader *r, const uint8_t *p)
+{
+    struct json_node *n = add_node(r, p, JSON_NUMBER);
+    const uint8_t *after = n != NULL ? read_number(r, p) : NULL;
+    if (after == NULL)
+        return NULL;
+    n->end = offset_of(r, after);
+    return to_next(r, after);
+}
+
+static const uint8_t *word_value(struct reader *r, const uint8_t *p, enum json_kind kind,
+                                 struct span word)
+{
+    if ((size_t)(r->end - p) < word.len || memcmp(p, word.ptr, word.len) != 0)
+        return wrong(r, p, "expected a value");
+    struct json_node *n = add_node(r, p, kind);
+    if (n == NULL)
+        return NULL;
+    n->end = offset_of(r, p + word.len);
+    return to_next(r, p + word.len);
+}
+
+/* Reads the value at p and goes on to the next one. */
+static const uint8_t *read_value(struct reader *r, const uint8_t *p)
+{
+    uint8_t c = peek(r, p);
+    switch (c) {
+    case '"':
+        return string_value(r, p);
+    case '{':
+        return open_container(r, p, JSON_OBJECT);
+    case '[':
+        return open_container(r, p, JSON_ARRAY);
+    case 'n':
+        return word_value(r, p, JSON_NULL, SPAN("null"));
+    case 'f':
+        return word_value(r, p, JSON_FALSE, SPAN("false"));
+    case 't':
+        return word_value(r, p, JSON_TRUE, SPAN("true"));
+    default:
+        if (c == '-' || (c >= '0' && c <= '9'))
+            return number_value(r, p);
+        return wrong(r, p, "expected a value");
+    }
+}
+
+void json_init(struct json_doc *d)
+{
+    *d = (struct json_doc){.max_values = JSON_VALUES_MAX, .max_depth = JSON_DEPTH_MAX};
+}
+
+void json_done(struct json_doc *d)
+{
+    free(d->nodes);
+    *d = (struct json_doc){.max_values = d->max_values, .max_depth = d->max_depth};
+}
+
+/* Empties d, and keeps its node array for the next parse unless one huge body made
+ * it huge. */
+static void empty(struct json_doc *d)
+{
+    if (d->cap > NODES_KEPT) {
+        free(d->nodes);
+        d->nodes = NULL;
+        d->cap = 0;
+    }
+    d->count = 0;
+    d->text = (struct span){NULL, 0};
+}
+
+static int report(const struct reader *r, struct fail *reterr)
+{
+    if (r->no_memory)
+        return fail_set(reterr, ERR_internal, NULL, "out of memory while reading JSON");
+    const char *what = r->at == r->end ? "the text ends too early" : r->what;
+    size_t line = 1;
+    for (const uint8_t *p = r->base; p < r->at; p++)
+        line += *p == '\n';
+    return fail_set(reterr, ERR_bad_request, NULL, "not valid JSON: %s at byte %zu (line %zu)",
+                    what, (size_t)(r->at - r->base), line);
+}
+
+int json_parse(struct json_doc *d, struct span text, struct fail *reterr)
+{
+    assert(d->max_depth <= JSON_DEPTH_MAX);
+    empty(d);
+    if (text.len >= UINT32_MAX)
+        return fail_set(reterr, ERR_bad_request, NULL, "the JSON text is over 4 GiB");
+    struct reader r;
+    r.doc = d;
+    r.base = (const uint8_t *)(text.len > 0 ? text.ptr : "");
+    r.end = r.base + text.len;
+    r.what = NULL;
+    r.at = NULL;
+    r.no_memory = false;
+    r.complete = false;
+    r.depth = 0;
+    no_key(&r);
+    const uint8_t *p = skip_space(&r, r.base);
+    while (p != NULL && !r.complete)
+        p = read_value(&r, p);
+    if (p == NULL) {
+        empty(d);
+        return report(&r, reterr);
+    }
+    d->text = text;
+    return 0;
+}
+
+json_ref json_first(const struct json_doc *d, json_ref container)
+{
+    json_ref child = container + 1;
+    bool inside = child < d->count && d->nodes[child].begin < d->nodes[container].end;
+    return inside ? child : JSON_NONE;
+}
+
+struct span json_raw(const struct json_doc *d, json_ref r)
+{
+    const struct json_node *n = &d->nodes[r];
+    return (struct span){d->text.ptr + n->begin, n->end - n->begin};
+}
+
+struct span json_inner(const struct json_doc *d, json_ref string)
+{
+    const struct json_node *n = &d->nodes[string];
+    assert(n->kind == JSON_STRING);
+    return (struct span){d->text.ptr + n->begin + 1, n->end - n->begin - 2};
+}

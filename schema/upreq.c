@@ -1,0 +1,171 @@
+/* The prepared provider call of upreq.h: built by an adapter, walked by the sender. */
+#include "schema/upreq.h"
+
+#include <stdlib.h>
+
+void upreq_init(struct upreq *u)
+{
+    u->url = NULL;
+    u->n_headers = 0;
+    u->n_pieces = 0;
+    u->body_len = 0;
+    buf_init(&u->headers, UPREQ_HEADERS_MAX);
+    buf_init(&u->own, UPREQ_OWN_MAX);
+}
+
+void upreq_done(struct upreq *u)
+{
+    free(u->url);
+    buf_done(&u->headers);
+    buf_done(&u->own);
+    upreq_init(u);
+}
+
+static bool is_url_text(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] <= ' ' || s.ptr[i] > '~')
+            return false;
+    }
+    return true;
+}
+
+bool upreq_set_url(struct upreq *u, const char *base_url, const char *path)
+{
+    struct span base = span_of(base_url);
+    struct span rest = span_of(path);
+    while (base.len > 0 && base.ptr[base.len - 1] == '/')
+        base.len--;
+    while (rest.len > 0 && rest.ptr[0] == '/') {
+        rest.ptr++;
+        rest.len--;
+    }
+    if (base.len == 0 || base.len + rest.len + 1 > UPREQ_URL_MAX || !is_url_text(base) ||
+        !is_url_text(rest))
+        return false;
+    char *url = malloc(base.len + rest.len + 2);
+    if (url == NULL)
+        return false;
+    memcpy(url, base.ptr, base.len);
+    url[base.len] = '/';
+    memcpy(url + base.len + 1, rest.ptr, rest.len);
+    url[base.len + 1 + rest.len] = '\0';
+    free(u->url);
+    u->url = url;
+    return true;
+}
+
+/* RFC 9110 section 5.6.2. */
+static bool is_token(struct span s)
+{
+    static const char marks[] = "!#$%&'*+-.^_`|~";
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!alnum && (c == '\0' || strchr(marks, c) == NULL))
+            return false;
+    }
+    return s.len > 0;
+}
+
+static bool is_field_value(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] != '\t' && (s.ptr[i] < ' ' || s.ptr[i] > '~'))
+            return false;
+    }
+    return true;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static struct span trim(struct span s)
+{
+    while (s.len > 0 && is_blank(s.ptr[0])) {
+        s.ptr++;
+        s.len--;
+    }
+    while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+bool upreq_add_header(struct upreq *u, struct span name, struct span value)
+{
+    if (!is_token(name) || !is_field_value(value))
+        return false;
+    value = trim(value);
+    if (name.len > UPREQ_HEADERS_MAX || value.len > UPREQ_HEADERS_MAX ||
+        !buf_reserve(&u->headers, name.len + value.len + 3))
+        return false;
+    buf_add_span(&u->headers, name);
+    if (value.len == 0) {
+        buf_addc(&u->headers, ';');
+    } else {
+        buf_adds(&u->headers, ": ");
+        buf_add_span(&u->headers, value);
+    }
+    buf_addc(&u->headers, '\0');
+    u->n_headers++;
+    return true;
+}
+
+bool upreq_add_borrowed(struct upreq *u, struct span bytes)
+{
+    if (bytes.len == 0)
+        return true;
+    if (u->n_pieces == UPREQ_PIECES_MAX)
+        return false;
+    int i = u->n_pieces++;
+    u->pieces[i].own = false;
+    u->pieces[i].ptr = bytes.ptr;
+    u->pieces[i].begin = 0;
+    u->pieces[i].len = bytes.len;
+    u->body_len += bytes.len;
+    return true;
+}
+
+bool upreq_add_own(struct upreq *u, struct span bytes)
+{
+    if (bytes.len == 0)
+        return true;
+    size_t begin = u->own.len;
+    if (u->n_pieces == UPREQ_PIECES_MAX || !buf_add_span(&u->own, bytes))
+        return false;
+    int i = u->n_pieces++;
+    u->pieces[i].own = true;
+    u->pieces[i].ptr = NULL;
+    u->pieces[i].begin = begin;
+    u->pieces[i].len = bytes.len;
+    u->body_len += bytes.len;
+    return true;
+}
+
+size_t upreq_read(const struct upreq *u, size_t offset, char *out, size_t cap)
+{
+    size_t done = 0;
+    for (int i = 0; i < u->n_pieces && done < cap; i++) {
+        size_t len = u->pieces[i].len;
+        if (offset >= len) {
+            offset -= len;
+            continue;
+        }
+        const char *from = u->pieces[i].own ? u->own.ptr + u->pieces[i].begin : u->pieces[i].ptr;
+        size_t n = len - offset < cap - done ? len - offset : cap - done;
+        memcpy(out + done, from + offset, n);
+        done += n;
+        offset = 0;
+    }
+    return done;
+}
+
+const char *upreq_next_header(const struct upreq *u, const char *prev)
+{
+    if (u->n_headers == 0)
+        return NULL;
+    const char *next = prev == NULL ? u->headers.ptr : prev + strlen(prev) + 1;
+    return next == u->headers.ptr + u->headers.len ? NULL : next;
+}

@@ -1,0 +1,33 @@
+/* POST /v1/messages, /v1/messages/count_tokens and /v1/route. */
+#define _GNU_SOURCE
+#include <json-c/json.h>
+
+#include "server/api.h"
+#include "server/call.h"
+#include "server/dry_run.h"
+
+void api_messages(struct request *r)
+{
+    call_begin(r, CALL_MESSAGES);
+}
+
+void api_count_tokens(struct request *r)
+{
+    call_begin(r, CALL_COUNT_TOKENS);
+}
+
+void api_route(struct request *r)
+{
+    struct json_object *answer = NULL;
+    struct fail f;
+    struct worker *w = r->worker;
+    if (dry_run(w->catalog, r->key, w->site->state, buf_span(&r->body), r->begun_ms, worker_draw(w),
+                &answer, &f) != 0) {
+        request_reply_fail(r, &f);
+        return;
+    }
+    buf_adds(&r->reply_body,
+             json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(answer);
+    request_reply(r, 200, "application/json");
+}

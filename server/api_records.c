@@ -1,0 +1,82 @@
+/* A key's own records: generations and the key itself. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "router/identity_db.h"
+#include "router/usage_db.h"
+#include "server/api.h"
+#include "server/reader.h"
+
+static struct reader_question question_of(const struct request *r)
+{
+    return (struct reader_question){
+        .team_id = r->key->team_id,
+        .key_id = r->key->id,
+        .now_ms = r->begun_ms,
+        .limit = -1,
+    };
+}
+
+static int read_generation(struct db *db, const struct reader_question *q, struct json_object **ret,
+                           struct fail *reterr)
+{
+    return generation_db_get(db, &q->id, q->team_id, ret, reterr);
+}
+
+void api_generation(struct request *r)
+{
+    struct reader_question q = question_of(r);
+    if (!id_parse(span_of(r->parameter), ID_PREFIX_GENERATION, &q.id)) {
+        struct fail f;
+        fail_set(&f, ERR_not_found, NULL, "a generation id is gen_ and 32 hex digits");
+        request_reply_fail(r, &f);
+        return;
+    }
+    reader_ask(r, read_generation, &q);
+}
+
+static int read_generations(struct db *db, const struct reader_question *q, struct json_object **ret,
+                            struct fail *reterr)
+{
+    struct json_object *args = json_object_new_object();
+    if (q->since[0] != '\0') {
+        json_object_object_add(args, "since", json_object_new_string(q->since));
+    }
+    if (q->limit >= 0) {
+        json_object_object_add(args, "limit", json_object_new_int64(q->limit));
+    }
+    int ok = generation_db_list(db, args, q->team_id, ret, reterr);
+    json_object_put(args);
+    return ok;
+}
+
+void api_generations(struct request *r)
+{
+    struct reader_question q = question_of(r);
+    const char *since = request_query(r, "since"), *limit = request_query(r, "limit");
+    char *end = NULL;
+    snprintf(q.since, sizeof q.since, "%s", since != NULL ? since : "");
+    if (limit != NULL) {
+        q.limit = strtoll(limit, &end, 10);
+        if (*limit == '\0' || *end != '\0' || q.limit < 1 || q.limit > 1000) {
+            struct fail f;
+            fail_set(&f, ERR_bad_request, "limit", "limit must be an integer from 1 to 1000");
+            request_reply_fail(r, &f);
+            return;
+        }
+    }
+    reader_ask(r, read_generations, &q);
+}
+
+static int read_key(struct db *db, const struct reader_question *q, struct json_object **ret,
+                    struct fail *reterr)
+{
+    return key_db_show(db, q->key_id, q->now_ms, ret, reterr);
+}
+
+void api_key(struct request *r)
+{
+    struct reader_question q = question_of(r);
+    reader_ask(r, read_key, &q);
+}

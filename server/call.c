@@ -1,0 +1,819 @@
+/* The steps of a call.  Every way out of an attempt passes attempt_over(), every way out of
+ * a call passes call_done(): that is where "exactly one ending" is kept. */
+#define _GNU_SOURCE
+#include "server/call.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "server/http.h"
+#include "server/log.h"
+
+static void act(struct call *c, struct route_action a, struct span headers);
+static void try_next(struct call *c);
+
+/* ---- memory: calls are pooled with their buffers ---- */
+
+static struct call *call_new(struct worker *w)
+{
+    struct call *c = w->free_calls;
+    if (c != NULL) {
+        w->free_calls = c->next;
+        w->n_free_calls--;
+    } else {
+        c = calloc(1, sizeof *c);
+        if (c == NULL) {
+            return NULL;
+        }
+        c->worker = w;
+        buf_init(&c->body, REQUEST_BODY_MAX);
+        buf_init(&c->answer, CALL_ANSWER_MAX);
+        buf_init(&c->stream_text, REQUEST_PIPE_MAX);
+        json_init(&c->doc);
+        chat_init(&c->chat);
+        plan_init(&c->plan);
+        upreq_init(&c->upreq);
+        sse_init(&c->stream_split, PROVIDER_EVENT_MAX);
+        uv_timer_init(&w->uv, &c->timer);
+        c->timer.data = c;
+    }
+    c->next = w->calls;
+    c->prev = &w->calls;
+    if (w->calls != NULL) {
+        w->calls->prev = &c->next;
+    }
+    w->calls = c;
+    w->n_calls++;
+    return c;
+}
+
+static void on_timer_closed(uv_handle_t *h)
+{
+    struct call *c = h->data;
+    buf_done(&c->body);
+    buf_done(&c->answer);
+    buf_done(&c->stream_text);
+    json_done(&c->doc);
+    plan_done(&c->plan);
+    chat_done(&c->chat);
+    upreq_done(&c->upreq);
+    sse_done(&c->stream_split);
+    free(c);
+}
+
+static void shrink(struct buf *b)
+{
+    if (b->cap > CALL_KEEP_BODY) {
+        buf_done(b);
+    } else {
+        buf_reset(b);
+    }
+}
+
+static void call_recycle(struct call *c)
+{
+    struct worker *w = c->worker;
+    *c->prev = c->next;
+    if (c->next != NULL) {
+        c->next->prev = c->prev;
+    }
+    w->n_calls--;
+    catalog_unref(c->catalog);
+    identity_unref(c->identity);
+    chat_done(&c->chat);
+    chat_init(&c->chat);
+    upreq_done(&c->upreq);
+    upreq_init(&c->upreq);
+    sse_done(&c->stream_split);
+    shrink(&c->body);
+    shrink(&c->answer);
+    shrink(&c->stream_text);
+    if (w->n_free_calls >= CALL_POOL_MAX) {
+        uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+        return;
+    }
+    memset((char *)c + offsetof(struct call, req), 0, sizeof *c - offsetof(struct call, req));
+    c->next = w->free_calls;
+    w->free_calls = c;
+    w->n_free_calls++;
+}
+
+void call_free_pool(struct worker *w)
+{
+    struct call *c = NULL;
+    while ((c = w->free_calls) != NULL) {
+        w->free_calls = c->next;
+        uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+    }
+    w->n_free_calls = 0;
+}
+
+static void detach(struct call *c)
+{
+    if (c->req != NULL) {
+        c->req->call = NULL;
+        c->req = NULL;
+    }
+}
+
+static void call_done(struct call *c)
+{
+    assert(c->transfer == NULL && !c->hold_open && !c->hold_waiting && c->stream == NULL);
+    uv_timer_stop(&c->timer);
+    if (c->draining) {
+        __atomic_sub_fetch(&c->worker->site->drains, 1, __ATOMIC_RELAXED);
+    }
+    detach(c);
+    call_recycle(c);
+}
+
+/* ---- limits of the running attempt ---- */
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The provider is not to blame for a client that does not read. */
+static int64_t silent_deadline(const struct call *c)
+{
+    if (c->paused) {
+        return INT64_MAX;
+    }
+    return c->head_tick_ms < 0 ? c->sent_tick_ms + c->limits.first_byte_ms
+                               : c->byte_tick_ms + c->limits.idle_ms;
+}
+
+static int64_t ping_deadline(const struct call *c)
+{
+    return c->committed && c->req != NULL ? c->out_tick_ms + CALL_PING_MS : INT64_MAX;
+}
+
+static void on_timer(uv_timer_t *t);
+
+static void arm(struct call *c)
+{
+    int64_t at = least(silent_deadline(c), c->sent_tick_ms + c->limits.total_ms);
+    at = least(at, ping_deadline(c));
+    int64_t in = at - worker_tick_ms(c->worker);
+    uv_timer_start(&c->timer, on_timer, in > 1 ? (uint64_t)in : 1, 0);
+}
+
+static void cut(struct call *c, enum route_end why)
+{
+    if (c->transfer != NULL && c->cut == END_none) {
+        c->cut = why;
+        transfer_cancel(c->transfer);
+    }
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    struct call *c = t->data;
+    int64_t now = worker_tick_ms(c->worker);
+    if (c->transfer == NULL) {
+        return;
+    }
+    if (now >= silent_deadline(c) || now >= c->sent_tick_ms + c->limits.total_ms) {
+        cut(c, END_timed_out);
+        return;
+    }
+    if (now >= ping_deadline(c)) {
+        if (c->stream != NULL && c->adapter->stream_at_boundary(c->stream) &&
+            !request_stream_full(c->req)) {
+            request_stream_write(c->req, SPAN("event: ping\ndata: {\"type\": \"ping\"}\n\n"));
+        }
+        c->out_tick_ms = now;
+    }
+    arm(c);
+}
+
+/* ---- one attempt ---- */
+
+static void attempt_reset(struct call *c)
+{
+    upreq_done(&c->upreq);
+    upreq_init(&c->upreq);
+    buf_reset(&c->answer);
+    c->http_status = 0;
+    c->cut = END_none;
+    c->sent = c->paused = c->hold_open = c->hold_waiting = false;
+    c->head_tick_ms = c->content_tick_ms = -1;
+    c->usage = (struct usage_report){0};
+    c->content_bytes = c->cost_pusd = 0;
+    c->provider_request_id[0] = '\0';
+}
+
+static void close_stream(struct call *c)
+{
+    if (c->stream != NULL) {
+        c->adapter->stream_close(c->stream);
+        c->stream = NULL;
+    }
+}
+
+static void record_health(struct call *c, enum route_end end, int64_t retry_after_ms)
+{
+    enum health_outcome outcome = HEALTH_NEUTRAL;
+    if (end == END_complete) {
+        outcome = HEALTH_OK;
+    } else if (end == END_status) {
+        enum up_class k = provider_classify(c->http_status);
+        outcome = k == UP_RATE_LIMITED ? HEALTH_LIMITED : k == UP_DOWN ? HEALTH_FAILED : HEALTH_NEUTRAL;
+    } else if (end != END_client_gone && end != END_drained) {
+        outcome = HEALTH_FAILED;
+    }
+    struct state *state = c->worker->site->state;
+    int64_t now = worker_now_ms();
+    state_health_record(state, c->endpoint->id, now, outcome, retry_after_ms);
+    if (end == END_complete && c->head_tick_ms >= 0) {
+        int64_t first = c->content_tick_ms >= 0 ? c->content_tick_ms : c->head_tick_ms;
+        int64_t span_ms = worker_tick_ms(c->worker) - c->sent_tick_ms;
+        int64_t out = c->usage.total.n[USAGE_output_tok];
+        int64_t milli_tps = span_ms > 0 && out < INT64_MAX / 1000000 ? out * 1000000 / span_ms : 0;
+        state_health_sample(state, c->endpoint->id, now, first - c->sent_tick_ms, milli_tps);
+    }
+    if (outcome == HEALTH_FAILED) {
+        metrics_add(&c->worker->metrics, METRIC_attempts_failed_total, 1);
+    }
+}
+
+/* Closes the attempt's books.  verdict counts for END_complete, truncated and the like. */
+static void attempt_over(struct call *c, enum route_end end, enum verdict verdict,
+                         int64_t retry_after_ms)
+{
+    assert(c->transfer == NULL);
+    uv_timer_stop(&c->timer);
+    if (c->kind == CALL_MESSAGES) {
+        call_settle(c, end, verdict);
+    }
+    call_note_attempt(c, end);
+    record_health(c, end, retry_after_ms);
+    close_stream(c);
+}
+
+static bool is_event_stream(struct span headers)
+{
+    struct span type = header_find(headers, "content-type");
+    size_t n = sizeof "text/event-stream" - 1;
+    return type.len >= n && strncasecmp(type.ptr, "text/event-stream", n) == 0;
+}
+
+static void on_head(void *ctx, int http_status)
+{
+    struct call *c = ctx;
+    c->http_status = http_status;
+    c->head_tick_ms = c->byte_tick_ms = worker_tick_ms(c->worker);
+    if (http_status / 100 == 2 && is_event_stream(transfer_headers(c->transfer))) {
+        c->stream = c->adapter->stream_open();
+        if (c->stream == NULL) {
+            cut(c, END_reset);
+        }
+    }
+    arm(c);
+}
+
+static void on_event(void *ctx, const struct event *ev)
+{
+    struct call *c = ctx;
+    if (ev->kind == EVENT_CONTENT && c->content_tick_ms < 0) {
+        c->content_tick_ms = worker_tick_ms(c->worker);
+    }
+}
+
+static bool on_stream_body(struct call *c, struct span bytes)
+{
+    if (c->req != NULL && c->committed && request_stream_full(c->req)) {
+        c->paused = true;
+        return false;
+    }
+    if (!c->adapter->stream_feed(c->stream, bytes, on_event, c)) {
+        cut(c, END_foreign);
+        return true;
+    }
+    if (c->req == NULL) {
+        return true;
+    }
+    if (!c->committed) {
+        c->committed = c->route.committed = true;
+        call_answer_stream_begin(c, transfer_headers(c->transfer));
+        c->out_tick_ms = c->byte_tick_ms;
+        arm(c);
+    }
+    call_answer_stream(c, bytes);
+    c->out_tick_ms = c->byte_tick_ms;
+    return true;
+}
+
+static bool on_body(void *ctx, struct span bytes)
+{
+    struct call *c = ctx;
+    c->byte_tick_ms = worker_tick_ms(c->worker);
+    if (c->stream != NULL) {
+        return on_stream_body(c, bytes);
+    }
+    if (!buf_add_span(&c->answer, bytes)) {
+        cut(c, END_foreign);
+    }
+    return true;
+}
+
+static enum route_end end_of(enum transfer_result result)
+{
+    switch (result) {
+    case TRANSFER_OK:
+        return END_complete;
+    case TRANSFER_CONNECT_FAILED:
+        return END_connect_failed;
+    case TRANSFER_TLS_FAILED:
+        return END_tls_failed;
+    case TRANSFER_CONNECT_TIMEOUT:
+        return END_timed_out;
+    case TRANSFER_TOO_LARGE:
+        return END_foreign;
+    case TRANSFER_RESET:
+    case TRANSFER_CANCELED:
+        return END_reset;
+    }
+    return END_reset;
+}
+
+/* Seconds or milliseconds of the provider's own retry headers; -1 = none. */
+static int64_t retry_after_of(struct span headers)
+{
+    struct span ms = header_find(headers, "retry-after-ms");
+    struct span s = header_find(headers, "retry-after");
+    struct span v = ms.len > 0 ? ms : s;
+    int64_t n = 0;
+    size_t i = 0;
+    for (; i < v.len && i < 9 && v.ptr[i] >= '0' && v.ptr[i] <= '9'; i++) {
+        n = n * 10 + (v.ptr[i] - '0');
+    }
+    return i == 0 ? -1 : ms.len > 0 ? n : n * 1000;
+}
+
+/* The drain deadline cut it. */
+static void answer_drained(struct call *c)
+{
+    if (c->committed) {
+        call_answer_stream_error(c, ERR_draining, NULL);
+    } else {
+        call_answer_fail(c, ERR_draining, -1);
+    }
+    call_record_end(c, "error", err_info(ERR_draining)->status);
+    call_done(c);
+}
+
+static void after_stream(struct call *c, enum route_end end, struct span headers)
+{
+    enum verdict verdict = c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
+    if (end == END_complete && verdict != VERDICT_COMPLETE) {
+        end = verdict == VERDICT_ERROR ? END_stream_error
+              : verdict == VERDICT_FOREIGN ? END_foreign
+                                           : END_truncated;
+    } else if (end == END_reset && verdict == VERDICT_COMPLETE) {
+        end = END_complete; /* the last event came; how the connection ended does not matter */
+    }
+    attempt_over(c, end, verdict, -1);
+    if (c->req == NULL) {
+        act(c, (struct route_action){.step = ROUTE_DONE}, headers);
+    } else if (end == END_drained) {
+        answer_drained(c);
+    } else if (end == END_complete || (end == END_stream_error && c->committed)) {
+        request_stream_end(c->req, false); /* the provider's own error event has been relayed */
+        act(c, (struct route_action){.step = ROUTE_DONE}, headers);
+    } else {
+        act(c, route_on_end(&c->route, end), headers);
+    }
+}
+
+static void after_body(struct call *c, struct span headers)
+{
+    bool good = c->http_status / 100 == 2;
+    enum verdict verdict = VERDICT_FOREIGN;
+    if (good) {
+        verdict = c->adapter->read_body(buf_span(&c->answer), &c->usage);
+    }
+    int64_t retry_after_ms = retry_after_of(headers);
+    enum route_end end = !good ? END_status : verdict == VERDICT_FOREIGN ? END_foreign : END_complete;
+    attempt_over(c, end, verdict, retry_after_ms);
+    if (c->req == NULL) {
+        act(c, (struct route_action){.step = ROUTE_DONE}, headers);
+    } else if (end == END_foreign) {
+        act(c, route_on_end(&c->route, end), headers);
+    } else {
+        act(c, route_on_head(&c->route, c->http_status, retry_after_ms), headers);
+    }
+}
+
+/* No answer came, or not a whole one. */
+static void after_nothing(struct call *c, enum route_end end, struct span headers)
+{
+    if (c->req == NULL) {
+        act(c, (struct route_action){.step = ROUTE_DONE}, headers);
+    } else if (end == END_drained) {
+        answer_drained(c);
+    } else {
+        act(c, route_on_end(&c->route, end), headers);
+    }
+}
+
+static void on_done(void *ctx, enum transfer_result result)
+{
+    struct call *c = ctx;
+    struct span headers = transfer_headers(c->transfer); /* alive until we return */
+    enum route_end end = c->cut != END_none ? c->cut : end_of(result);
+    struct span id = header_find(headers, "request-id");
+    id = id.len > 0 ? id : header_find(headers, "x-request-id");
+    snprintf(c->provider_request_id, sizeof c->provider_request_id, "%.*s", (int)(id.len < 100 ? id.len : 100), id.ptr);
+    c->sent = transfer_sent(c->transfer);
+    c->transfer = NULL;
+    if (c->stream != NULL) {
+        after_stream(c, end, headers);
+    } else if (end == END_complete) {
+        after_body(c, headers);
+    } else {
+        attempt_over(c, end, VERDICT_TRUNCATED, -1);
+        after_nothing(c, end, headers);
+    }
+}
+
+static void send_attempt(struct call *c)
+{
+    static const struct transfer_ops ops = {on_head, on_body, on_done};
+    struct worker *w = c->worker;
+    c->sent_tick_ms = worker_tick_ms(w);
+    metrics_add(&w->metrics, METRIC_attempts_total, 1);
+    if (c->n_attempts > 0) {
+        metrics_add(&w->metrics, METRIC_failovers_total, 1);
+    }
+    c->transfer = transfer_start(w->upstream, &c->upreq, c->limits.connect_ms, &ops, c);
+    if (c->transfer == NULL) {
+        attempt_over(c, END_connect_failed, VERDICT_TRUNCATED, -1);
+        act(c, route_on_end(&c->route, END_connect_failed), (struct span){"", 0});
+        return;
+    }
+    arm(c);
+}
+
+/* ---- building the provider's request ---- */
+
+static const struct provider_config *config_for(const struct chat *chat, const struct endpoint *e)
+{
+    for (int i = 0; i < chat->prefs.n_configs; i++) {
+        const struct provider_config *pc = &chat->prefs.configs[i];
+        const char *slug = prefs_str(&chat->prefs, pc->slug);
+        if (strcmp(slug, e->slug) == 0 || strcmp(slug, e->provider->slug) == 0) {
+            return pc;
+        }
+    }
+    return NULL;
+}
+
+static void apply_config(struct call *c, const struct provider_config *pc,
+                         struct provider_target *t, const char **headers)
+{
+    const struct prefs *p = &c->chat.prefs;
+    t->secret = pc->api_key != 0 ? prefs_str(p, pc->api_key) : t->secret;
+    t->base_url = pc->base_url != 0 ? prefs_str(p, pc->base_url) : t->base_url;
+    t->auth_type = pc->has_auth_type ? pc->auth_type : t->auth_type;
+    t->auth_header_name =
+        pc->auth_header_name != 0 ? prefs_str(p, pc->auth_header_name) : t->auth_header_name;
+    if (pc->timeout_ms > 0) {
+        c->limits.first_byte_ms = c->limits.total_ms = pc->timeout_ms;
+    }
+    int n = 0;
+    for (int i = 0; i < pc->n_headers; i++) {
+        headers[n++] = prefs_str(p, pc->header_name[i]);
+        headers[n++] = prefs_str(p, pc->header_value[i]);
+    }
+    headers[n] = NULL;
+    if (n > 0) {
+        t->extra_headers = headers;
+    }
+}
+
+static int build(struct call *c, struct fail *f)
+{
+    const struct endpoint *e = c->endpoint;
+    const struct provider_row *p = e->provider;
+    const struct credential *cred = provider_credential(p, (unsigned)worker_draw(c->worker));
+    char id[ID_TEXT_MAX];
+    const char *config_headers[2 * PREFS_HEADERS_MAX + 1];
+    struct provider_target target = {
+        .base_url = p->base_url,
+        .upstream_model = e->upstream_model,
+        .secret = cred != NULL ? cred->secret : NULL,
+        .auth_type = cred != NULL && cred->kind == CREDENTIAL_NONE ? AUTH_NONE : p->auth_type,
+        .auth_header_name = p->auth_header_name,
+        .extra_headers = (const char *const *)p->headers,
+        .request_id = id_print(&c->attempt_id, ID_PREFIX_ATTEMPT, id),
+    };
+    c->limits = p->timeouts;
+    const struct provider_config *pc = config_for(&c->chat, e);
+    if (pc != NULL) {
+        apply_config(c, pc, &target, config_headers);
+    }
+    struct client_headers headers;
+    struct buf beta;
+    buf_init(&beta, REQUEST_REPLY_HEADERS_MAX);
+    request_client_headers(c->req, &headers, &beta);
+    enum provider_op op = c->kind == CALL_MESSAGES ? OP_MESSAGES : OP_COUNT_TOKENS;
+    int ok = c->adapter->build(&c->chat, op, &target, &headers, &c->upreq, f);
+    buf_done(&beta);
+    return ok;
+}
+
+static void try_next(struct call *c)
+{
+    struct fail f;
+    c->endpoint = route_current(&c->route)->endpoint;
+    c->adapter = c->endpoint->provider->adapter;
+    attempt_reset(c);
+    c->attempt_id = worker_new_id(c->worker);
+    if (build(c, &f) != 0) {
+        request_reply_fail(c->req, &f);
+        call_record_end(c, "error", err_info(f.code)->status);
+        call_done(c);
+    } else if (c->kind == CALL_COUNT_TOKENS) {
+        send_attempt(c);
+    } else if (call_hold(c) != 0) {
+        call_answer_fail(c, ERR_ledger_down, -1);
+        call_done(c);
+    }
+}
+
+/* ---- what comes next ---- */
+
+static void act_count(struct call *c, struct route_action a, struct span headers)
+{
+    bool own = a.step == ROUTE_PASS && c->adapter->is_error_body(buf_span(&c->answer)) &&
+               c->http_status >= 400 && c->http_status < 500;
+    if (c->req == NULL) {
+        /* nobody to answer */
+    } else if (a.step == ROUTE_DONE) {
+        call_answer_body(c, headers);
+    } else if (own) {
+        call_answer_pass(c, headers);
+    } else {
+        call_answer_estimate(c);
+    }
+    call_done(c);
+}
+
+static enum route_end last_end(const struct call *c)
+{
+    return c->n_attempts > 0 ? c->attempts[c->n_attempts - 1].end : END_none;
+}
+
+/* An answer has been relayed, or its client left. */
+static void finished(struct call *c, struct span headers)
+{
+    if (c->req == NULL) {
+        call_record_end(c, "canceled", c->http_status);
+        return;
+    }
+    call_record_end(c, last_end(c) == END_complete ? "ok" : "error", c->http_status);
+    if (!c->committed) {
+        call_answer_body(c, headers);
+    }
+    request_log(c->req, c->http_status, NULL);
+}
+
+static void act(struct call *c, struct route_action a, struct span headers)
+{
+    if (c->kind == CALL_COUNT_TOKENS && a.step != ROUTE_TRY) {
+        act_count(c, a, headers);
+        return;
+    }
+    switch (a.step) {
+    case ROUTE_TRY:
+        try_next(c);
+        return;
+    case ROUTE_DONE:
+        finished(c, headers);
+        break;
+    case ROUTE_PASS:
+        call_record_end(c, "error", c->http_status);
+        call_answer_pass(c, headers);
+        break;
+    case ROUTE_FAIL:
+        call_record_end(c, "error", err_info(a.code)->status);
+        call_answer_fail(c, a.code, a.retry_after_ms);
+        break;
+    case ROUTE_ERROR_EVENT:
+        call_record_end(c, "error", c->http_status);
+        call_answer_stream_error(c, last_end(c) == END_timed_out ? ERR_timed_out : ERR_bad_upstream,
+                                 route_end_text(last_end(c)));
+        break;
+    }
+    call_done(c);
+}
+
+void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
+{
+    c->hold_waiting = false;
+    c->hold_open = a->code == ERR_OK;
+    if (c->req == NULL) {
+        if (c->hold_open) {
+            call_void(c, END_client_gone);
+            call_record_end(c, "canceled", 0);
+        }
+        call_done(c);
+        return;
+    }
+    if (c->hold_open) {
+        send_attempt(c);
+        return;
+    }
+    struct route_action next = route_hold_refused(&c->route, a->code, a->retry_after_ms);
+    if (next.step == ROUTE_TRY) {
+        try_next(c);
+        return;
+    }
+    struct fail f;
+    struct buf members;
+    buf_init(&members, LOG_LINE_MAX);
+    call_refused(c, a, &f, &members);
+    request_reply_fail_more(c->req, &f, a->code == ERR_budget_busy ? a->retry_after_ms : -1,
+                            buf_span(&members));
+    buf_done(&members);
+    call_record_end(c, "refused", err_info(f.code)->status);
+    call_done(c);
+}
+
+/* ---- the client's side ---- */
+
+static bool may_drain(struct call *c)
+{
+    if (c->endpoint->provider->cancel_stops_billing || c->kind == CALL_COUNT_TOKENS) {
+        return false;
+    }
+    int *drains = &c->worker->site->drains;
+    if (__atomic_add_fetch(drains, 1, __ATOMIC_RELAXED) <= WORKER_DRAINS_MAX) {
+        return true;
+    }
+    __atomic_sub_fetch(drains, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
+void call_client_gone(struct call *c)
+{
+    detach(c);
+    metrics_add(&c->worker->metrics, METRIC_clients_gone_total, 1);
+    if (c->transfer == NULL) {
+        return; /* the hold's answer comes and ends it */
+    }
+    if (c->cut == END_none && may_drain(c)) {
+        c->draining = true;
+        call_client_ready(c);
+    } else {
+        cut(c, END_client_gone);
+    }
+}
+
+void call_client_ready(struct call *c)
+{
+    if (c->paused && c->transfer != NULL) {
+        c->paused = false;
+        c->byte_tick_ms = worker_tick_ms(c->worker);
+        transfer_unpause(c->transfer);
+        arm(c);
+    }
+}
+
+void call_end_all(struct worker *w)
+{
+    for (struct call *c = w->calls; c != NULL; c = c->next) {
+        if (c->transfer != NULL) {
+            cut(c, END_drained);
+        }
+    }
+}
+
+/* ---- beginning ---- */
+
+static bool host_allowed(const struct site *site, const char *url)
+{
+    const char *host = strstr(url, "://");
+    host = host != NULL ? host + 3 : url;
+    size_t n = strcspn(host, ":/?#");
+    for (int i = 0; i < site->options.n_allow_base_url; i++) {
+        const char *allowed = site->options.allow_base_url[i];
+        if (strlen(allowed) == n && strncasecmp(allowed, host, n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int check_configs(const struct call *c, struct fail *f)
+{
+    const struct prefs *p = &c->chat.prefs;
+    if (p->n_configs > 0 && !c->key->allow_provider_configs) {
+        return fail_set(f, ERR_forbidden, "provider_configs",
+                        "this key may not use provider_configs (created without "
+                        "--allow-provider-configs)");
+    }
+    for (int i = 0; i < p->n_configs; i++) {
+        const char *url = prefs_str(p, p->configs[i].base_url);
+        if (url != NULL && (strchr(url, '@') != NULL || !host_allowed(c->worker->site, url))) {
+            return fail_set(f, ERR_forbidden, "provider_configs",
+                            "the host of provider_configs base_url is not in the operator's "
+                            "allow-list (serve --allow-base-url)");
+        }
+    }
+    return 0;
+}
+
+static int read_chat(struct call *c, struct fail *f)
+{
+    if (json_parse(&c->doc, buf_span(&c->body), f) != 0 ||
+        chat_read_anthropic(&c->chat, &c->doc, c->kind == CALL_COUNT_TOKENS, f) != 0) {
+        return -1;
+    }
+    return check_configs(c, f);
+}
+
+static void look_health(void *ctx, uint32_t endpoint_index, struct health_view *ret)
+{
+    const struct plan_source *s = ctx;
+    state_health_look(s->state, s->catalog->endpoints[endpoint_index].id, s->now_ms, ret);
+}
+
+static int64_t look_warm(void *ctx, const struct endpoint *e)
+{
+    const struct plan_source *s = ctx;
+    return warm_tok(s->warm, e->id);
+}
+
+void plan_inputs_fill(struct plan_inputs *in, const struct plan_source *source,
+                      const struct chat *chat, const struct key_row *key, uint64_t seed)
+{
+    union {
+        const struct plan_source *in;
+        void *out;
+    } ctx = {source};
+    *in = (struct plan_inputs){
+        .catalog = source->catalog,
+        .chat = chat,
+        .policy = key != NULL ? &key->policy : NULL,
+        .now_ms = source->now_ms,
+        .seed = seed,
+        .health = source->state != NULL ? look_health : NULL,
+        .cached_tok = source->warm != NULL && source->warm->n > 0 ? look_warm : NULL,
+        .ctx = ctx.out,
+    };
+}
+
+static void start_plan(struct call *c)
+{
+    struct plan_source source = {c->catalog, c->worker->site->state, &c->warm, c->begun_ms};
+    warm_look(c->worker->site->warm, &c->chat, c->begun_ms, &c->warm);
+    struct plan_inputs in;
+    plan_inputs_fill(&in, &source, &c->chat, c->key, worker_draw(c->worker));
+    if (plan_make(&c->plan, &in) != 0) {
+        call_answer_fail(c, ERR_internal, -1);
+        call_done(c);
+        return;
+    }
+    if (c->plan.n_candidates == 0) {
+        call_answer_no_endpoint(c, &in);
+        call_done(c);
+        return;
+    }
+    route_begin(&c->route, &c->plan, c->chat.n_models);
+    act(c, route_first(&c->route), (struct span){"", 0});
+}
+
+void call_begin(struct request *r, enum call_kind kind)
+{
+    struct worker *w = r->worker;
+    struct call *c = call_new(w);
+    struct fail f;
+    if (c == NULL) {
+        fail_set(&f, ERR_internal, NULL, "out of memory");
+        request_reply_fail(r, &f);
+        return;
+    }
+    c->req = r;
+    r->call = c;
+    c->kind = kind;
+    c->request_id = r->id;
+    c->begun_ms = r->begun_ms;
+    c->key = r->key;
+    c->catalog = catalog_ref(w->catalog);
+    c->identity = identity_ref(r->identity);
+    struct buf taken = r->body;
+    r->body = c->body;
+    c->body = taken;
+    if (read_chat(c, &f) != 0) {
+        request_reply_fail(r, &f);
+        call_done(c);
+        return;
+    }
+    start_plan(c);
+}

@@ -1,0 +1,367 @@
+/* What the client sees of a call: relayed headers, whole answers, streams, errors. */
+#define _GNU_SOURCE
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "schema/money.h"
+#include "server/call.h"
+#include "server/http.h"
+#include "server/report.h"
+
+/* Never sent back: hop-by-hop headers (RFC 9110 7.6.1), framing that is ours to decide,
+ * cookies and policies of the provider's own origin, another Wayfare's report. */
+static bool stays_here(struct span name)
+{
+    static const char *const names[] = {
+        "connection",   "keep-alive",        "proxy-authenticate", "proxy-connection",
+        "te",           "trailer",           "transfer-encoding",  "upgrade",
+        "content-length", "date",            "set-cookie",         "set-cookie2",
+        "alt-svc",      "strict-transport-security", "content-type", "cache-control",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (name.len == strlen(names[i]) && strncasecmp(name.ptr, names[i], name.len) == 0) {
+            return true;
+        }
+    }
+    return name.len >= 10 && strncasecmp(name.ptr, "x-wayfare-", 10) == 0;
+}
+
+const char *call_slug(const struct call *c)
+{
+    return c->endpoint->slug;
+}
+
+static void add_own_headers(struct call *c)
+{
+    struct request *r = c->req;
+    char text[ID_TEXT_MAX];
+    request_add_header(r, "x-wayfare-generation-id",
+                       span_of(id_print(&c->request_id, ID_PREFIX_GENERATION, text)));
+    if (c->endpoint != NULL) {
+        request_add_header(r, "x-wayfare-provider", span_of(call_slug(c)));
+        request_add_header(r, "x-wayfare-model", span_of(c->endpoint->model->slug));
+    }
+    snprintf(text, sizeof text, "%d", c->n_attempts > 0 ? c->n_attempts : 1);
+    request_add_header(r, "x-wayfare-attempts", span_of(text));
+    if (c->chat.prefs.warn_tiny_cap) {
+        request_add_header(r, "x-wayfare-warning",
+                           SPAN("a price cap below 0.001 USD per million tokens looks like a "
+                                "per-token figure"));
+    }
+}
+
+void call_answer_headers(struct call *c, struct span upstream_headers)
+{
+    size_t cursor = 0;
+    struct span name, value;
+    while (header_next(upstream_headers, &cursor, &name, &value)) {
+        if (stays_here(name)) {
+            continue;
+        }
+        buf_add_span(&c->req->reply_headers, name);
+        buf_adds(&c->req->reply_headers, ": ");
+        buf_add_span(&c->req->reply_headers, value);
+        buf_addc(&c->req->reply_headers, '\0');
+    }
+    add_own_headers(c);
+}
+
+static const char *content_type_of(struct span headers, char out[128])
+{
+    struct span type = header_find(headers, "content-type");
+    snprintf(out, 128, "%.*s", (int)(type.len < 127 ? type.len : 127), type.ptr);
+    return type.len > 0 ? out : "application/json";
+}
+
+static const char *cost_text(struct call *c, int64_t pusd, char out[MONEY_TEXT_MAX])
+{
+    (void)c;
+    return money_print(money_charge_nusd(pusd), MONEY_SCALE_NUSD, out);
+}
+
+void call_answer_body(struct call *c, struct span upstream_headers)
+{
+    struct request *r = c->req;
+    char cost[MONEY_TEXT_MAX], type[128];
+    cost_text(c, c->cost_pusd, cost);
+    call_answer_headers(c, upstream_headers);
+    if (c->kind == CALL_MESSAGES) {
+        request_add_header(r, "x-wayfare-cost", span_of(cost));
+    }
+    if (r->report_body && c->kind == CALL_MESSAGES) {
+        report_body(buf_span(&c->answer), call_slug(c), cost, &r->reply_body);
+    } else {
+        struct buf taken = c->answer;
+        c->answer = r->reply_body;
+        r->reply_body = taken;
+    }
+    request_reply(r, c->http_status, content_type_of(upstream_headers, type));
+}
+
+/* Error type of Anthropic's envelope by status, for answers that are not of the protocol
+ * (platform.claude.com/docs/en/api/errors). */
+static enum err error_for_status(int status)
+{
+    for (enum err e = ERR_bad_request; e < ERR_COUNT_; e++) {
+        if (err_info(e)->status == status) {
+            return e;
+        }
+    }
+    return status >= 500 ? ERR_internal : ERR_bad_request;
+}
+
+static void pass_foreign(struct call *c)
+{
+    struct fail f;
+    if (c->http_status < 400) {
+        fail_set(&f, ERR_bad_upstream, NULL, "%s answered with status %d, which is not followed",
+                 call_slug(c), c->http_status);
+        c->http_status = err_info(ERR_bad_upstream)->status;
+    } else {
+        fail_set(&f, error_for_status(c->http_status), NULL,
+                 "%s answered with status %d and a body that is not of its protocol", call_slug(c),
+                 c->http_status);
+    }
+    request_write_error(c->req, &f, (struct span){NULL, 0}, &c->req->reply_body);
+}
+
+void call_answer_pass(struct call *c, struct span upstream_headers)
+{
+    struct request *r = c->req;
+    char type[128] = "application/json";
+    call_answer_headers(c, upstream_headers);
+    if (c->http_status >= 400 && c->adapter->is_error_body(buf_span(&c->answer))) {
+        struct buf taken = c->answer;
+        c->answer = r->reply_body;
+        r->reply_body = taken;
+        content_type_of(upstream_headers, type);
+    } else {
+        pass_foreign(c);
+    }
+    request_log(r, c->http_status, c->n_attempts > 0 ? c->attempts[c->n_attempts - 1].message : NULL);
+    request_reply(r, c->http_status, type);
+}
+
+/* ---- streams ---- */
+
+void call_answer_stream_begin(struct call *c, struct span upstream_headers)
+{
+    call_answer_headers(c, upstream_headers);
+    char type[128];
+    request_stream_begin(c->req, c->http_status, content_type_of(upstream_headers, type));
+}
+
+static bool edit_event(void *ctx, const struct sse_event *ev)
+{
+    struct call *c = ctx;
+    char cost[MONEY_TEXT_MAX];
+    c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
+    cost_text(c, call_cost_pusd(c), cost);
+    report_event(ev->name, ev->data, call_slug(c), cost, &c->stream_text);
+    return true;
+}
+
+void call_answer_stream(struct call *c, struct span bytes)
+{
+    if (!c->req->report_body) {
+        request_stream_write(c->req, bytes);
+        return;
+    }
+    buf_reset(&c->stream_text);
+    sse_feed(&c->stream_split, bytes, edit_event, c);
+    if (c->stream_text.len > 0) {
+        request_stream_write(c->req, buf_span(&c->stream_text));
+    }
+}
+
+void call_answer_stream_error(struct call *c, enum err code, const char *text)
+{
+    struct request *r = c->req;
+    struct fail f;
+    struct buf event;
+    fail_set(&f, code, NULL, "%s: %s", call_slug(c), text != NULL ? text : err_info(code)->text);
+    buf_init(&event, FAIL_TEXT_MAX * 8);
+    /* The blank line first: the stream may have been cut inside an event. */
+    buf_adds(&event, "\n\nevent: error\ndata: ");
+    request_write_error(r, &f, (struct span){NULL, 0}, &event);
+    buf_adds(&event, "\n\n");
+    metrics_add(&c->worker->metrics, METRIC_streams_broken_total, 1);
+    request_log(r, c->http_status, f.text);
+    request_stream_write(r, buf_span(&event));
+    request_stream_end(r, false);
+    buf_done(&event);
+}
+
+/* ---- errors of our own ---- */
+
+/* The provider's own words, for error.attempts. */
+static void read_message(const struct call *c, char out[CALL_MESSAGE_MAX])
+{
+    struct json_doc d;
+    json_init(&d);
+    if (json_parse(&d, buf_span(&c->answer), NULL) == 0 && json_kind(&d, 0) == JSON_OBJECT) {
+        json_ref error = json_get(&d, 0, "error");
+        json_ref message = error != JSON_NONE && json_kind(&d, error) == JSON_OBJECT
+                               ? json_get(&d, error, "message")
+                               : JSON_NONE;
+        struct buf text;
+        buf_init(&text, CALL_ANSWER_MAX);
+        if (message != JSON_NONE && json_text(&d, message, &text) && text.len > 0) {
+            snprintf(out, CALL_MESSAGE_MAX, "%.*s", CALL_MESSAGE_MAX - 1, text.ptr);
+        }
+        buf_done(&text);
+    }
+    json_done(&d);
+}
+
+void call_note_attempt(struct call *c, enum route_end end)
+{
+    assert(c->n_attempts < ROUTE_ATTEMPTS_MAX);
+    struct call_attempt *a = &c->attempts[c->n_attempts++];
+    a->endpoint = c->endpoint;
+    a->http_status = c->http_status;
+    a->end = end;
+    snprintf(a->message, sizeof a->message, "%s", route_end_text(end));
+    if (end == END_status) {
+        read_message(c, a->message);
+    }
+}
+
+static void write_attempts(const struct call *c, struct buf *out)
+{
+    buf_adds(out, "\"attempts\":[");
+    for (int i = 0; i < c->n_attempts; i++) {
+        const struct call_attempt *a = &c->attempts[i];
+        buf_adds(out, i == 0 ? "{\"provider\":" : ",{\"provider\":");
+        json_write_string(out, span_of(a->endpoint->slug));
+        buf_adds(out, ",\"model\":");
+        json_write_string(out, span_of(a->endpoint->model->slug));
+        if (a->http_status > 0) {
+            buf_addf(out, ",\"status\":%d", a->http_status);
+        } else {
+            buf_adds(out, ",\"status\":null");
+        }
+        buf_adds(out, ",\"message\":");
+        json_write_string(out, span_of(a->message));
+        buf_addc(out, '}');
+    }
+    buf_addc(out, ']');
+}
+
+void call_answer_fail(struct call *c, enum err code, int64_t retry_after_ms)
+{
+    struct fail f;
+    struct buf members;
+    buf_init(&members, 64 * 1024);
+    const char *text = err_info(code)->text;
+    if (c->n_attempts > 0) {
+        const struct call_attempt *last = &c->attempts[c->n_attempts - 1];
+        fail_set(&f, code, NULL, "%s (last: %s: %s)", text, last->endpoint->slug, last->message);
+        write_attempts(c, &members);
+    } else {
+        fail_set(&f, code, NULL, "%s", text);
+    }
+    add_own_headers(c);
+    request_reply_fail_more(c->req, &f, retry_after_ms, buf_span(&members));
+    buf_done(&members);
+}
+
+/* ---- nothing fits ---- */
+
+static void write_exclusions(const struct plan_inputs *in, const struct plan *p, struct buf *out)
+{
+    bool seen[REASON_COUNT] = {false};
+    struct buf detail;
+    buf_init(&detail, 1024);
+    buf_adds(out, "\"excluded\":[");
+    for (int i = 0; i < p->n_excluded; i++) {
+        const struct exclusion *x = &p->excluded[i];
+        buf_reset(&detail);
+        plan_detail(in, x, &detail);
+        buf_adds(out, i == 0 ? "{\"model\":" : ",{\"model\":");
+        json_write_string(out, span_of(x->endpoint->model->slug));
+        buf_adds(out, ",\"provider\":");
+        json_write_string(out, span_of(x->endpoint->slug));
+        buf_addf(out, ",\"reason\":\"%s\",\"detail\":", reason_word(x->reason));
+        json_write_string(out, buf_span(&detail));
+        buf_addc(out, '}');
+        seen[x->reason] = true;
+    }
+    buf_adds(out, "],\"excluded_by\":[");
+    const char *comma = "";
+    for (int k = 1; k < REASON_COUNT; k++) {
+        if (seen[k]) {
+            buf_addf(out, "%s\"%s\"", comma, reason_word((enum reason)k));
+            comma = ",";
+        }
+    }
+    buf_addc(out, ']');
+    buf_done(&detail);
+}
+
+static const char *availability_code(const struct plan *p)
+{
+    if (p->unknown_model) {
+        return "model_not_found";
+    }
+    bool privacy = p->n_excluded > 0;
+    for (int i = 0; i < p->n_excluded; i++) {
+        privacy = privacy && (p->excluded[i].reason == REASON_data_training ||
+                              p->excluded[i].reason == REASON_data_zdr);
+    }
+    return p->n_excluded == 0 ? "no_endpoints" : privacy ? "privacy_restricted" : "constraint_filtered";
+}
+
+static void write_availability(const struct call *c, const struct plan_inputs *in, struct buf *out)
+{
+    buf_addf(out, "\"availability\":{\"code\":\"%s\",\"retryable\":false,\"requested_models\":[",
+             availability_code(&c->plan));
+    for (int i = 0; i < c->chat.n_models; i++) {
+        buf_adds(out, i > 0 ? "," : "");
+        json_write_string(out, span_of(c->chat.models[i].name));
+    }
+    buf_adds(out, "],");
+    write_exclusions(in, &c->plan, out);
+    buf_addc(out, '}');
+}
+
+void call_answer_no_endpoint(struct call *c, const struct plan_inputs *in)
+{
+    struct fail f;
+    struct buf text, members;
+    if (c->plan.model_forbidden) {
+        fail_set(&f, ERR_forbidden, "model", "this key may not use the model %s", c->chat.models[0].name);
+        request_reply_fail(c->req, &f);
+        return;
+    }
+    if (c->kind == CALL_COUNT_TOKENS && !c->plan.unknown_model) {
+        call_answer_estimate(c);
+        return;
+    }
+    buf_init(&text, FAIL_TEXT_MAX);
+    buf_init(&members, 1024 * 1024);
+    plan_explain_empty(in, &c->plan, &text);
+    fail_set(&f, ERR_no_endpoint, NULL, "%.*s", (int)text.len, text.ptr != NULL ? text.ptr : "");
+    write_availability(c, in, &members);
+    request_reply_fail_more(c->req, &f, -1, members.failed ? (struct span){NULL, 0} : buf_span(&members));
+    buf_done(&text);
+    buf_done(&members);
+}
+
+void call_answer_estimate(struct call *c)
+{
+    const struct endpoint *e = c->plan.n_candidates > 0 ? c->plan.candidates[0].endpoint
+                               : c->plan.n_excluded > 0 ? c->plan.excluded[0].endpoint
+                                                        : NULL;
+    struct estimate est = {.prompt_tok = (c->chat.prompt_bytes + 3) / 4};
+    if (e != NULL) {
+        estimate_make(&c->chat, e, 0, 0, &est);
+    }
+    buf_reset(&c->req->reply_body);
+    buf_addf(&c->req->reply_body, "{\"input_tokens\":%" PRId64 "}", est.prompt_tok);
+    request_add_header(c->req, "x-wayfare-estimated", SPAN("true"));
+    add_own_headers(c);
+    request_reply(c->req, 200, "application/json");
+}

@@ -1,0 +1,290 @@
+/* What a call tells the ledger: the hold before anything is sent, one settlement or void per
+ * attempt, the end of the request.  The rules for unclear endings are contract section 7
+ * ("Hard cases"): docs/architecture.md "Money". */
+#define _GNU_SOURCE
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "router/catalog.h"
+#include "schema/money.h"
+#include "schema/when.h"
+#include "server/call.h"
+#include "server/log.h"
+
+enum { BYTES_PER_TOKEN = 4 }; /* of generated text, when the provider never counted it */
+
+static void copy_text(char *out, size_t cap, const char *s)
+{
+    snprintf(out, cap, "%s", s != NULL ? s : "");
+}
+
+/* ---- hold ---- */
+
+static void fill_request(const struct call *c, struct ledger_request *r)
+{
+    r->created_ms = c->begun_ms;
+    r->stream = c->chat.stream;
+    copy_text(r->requested_model, sizeof r->requested_model, c->chat.models[0].name);
+    copy_text(r->door, sizeof r->door, c->chat.door == DOOR_OPENAI ? "chat" : "messages");
+}
+
+static int64_t prompt_cost_nusd(const struct call *c, const struct candidate *cand)
+{
+    struct usage u = {0};
+    int64_t pusd = 0;
+    usage_set(&u, USAGE_input_tok, cand->estimate.prompt_tok);
+    if (!price_usage(&cand->endpoint->price, &u, c->chat.n_images, true, &pusd)) {
+        return cand->worst_nusd;
+    }
+    int64_t nusd = money_charge_nusd(pusd);
+    return nusd < cand->worst_nusd ? nusd : cand->worst_nusd;
+}
+
+static void fill_hold(const struct call *c, const struct candidate *cand, struct ledger_hold *h)
+{
+    const struct endpoint *e = cand->endpoint;
+    h->n = c->n_attempts + 1;
+    h->team_id = c->key->team_id;
+    h->key_id = c->key->id;
+    h->now_ms = worker_now_ms();
+    h->amount_nusd = cand->worst_nusd;
+    h->endpoint_id = e->id;
+    h->price_version = e->price_version;
+    h->cancel_stops_billing = e->provider->cancel_stops_billing;
+    h->prompt_estimate_tok = cand->estimate.prompt_tok;
+    h->prompt_estimate_nusd = prompt_cost_nusd(c, cand);
+    h->n_images = c->chat.n_images;
+    copy_text(h->model, sizeof h->model, e->model->slug);
+    copy_text(h->provider, sizeof h->provider, e->slug);
+    copy_text(h->upstream_model, sizeof h->upstream_model, e->upstream_model);
+    fill_request(c, &h->request);
+}
+
+static struct ledger_op *new_op(struct call *c, enum ledger_op_kind kind)
+{
+    struct ledger_op *op = ledger_op_new(c->worker->site->ledger);
+    if (op != NULL) {
+        op->kind = kind;
+        op->request_id = c->request_id;
+        op->attempt_id = c->attempt_id;
+    }
+    return op;
+}
+
+int call_hold(struct call *c)
+{
+    struct ledger_op *op = new_op(c, LEDGER_HOLD);
+    if (op == NULL) {
+        return -1;
+    }
+    const struct candidate *cand = route_current(&c->route);
+    op->port = c->worker->port;
+    op->cookie = c;
+    c->hold_nusd = cand->worst_nusd;
+    fill_hold(c, cand, &op->u.hold);
+    c->hold_waiting = true;
+    ledger_send(c->worker->site->ledger, op);
+    return 0;
+}
+
+/* ---- settle ---- */
+
+static const struct price *inner_price(void *ctx, const char *upstream_model)
+{
+    const struct call *c = ctx;
+    const struct endpoint *e =
+        catalog_by_upstream(c->catalog, c->endpoint->provider, span_of(upstream_model));
+    if (e == NULL) {
+        const struct model *m = catalog_model(c->catalog, span_of(upstream_model));
+        for (int i = 0; m != NULL && i < m->n_endpoints && e == NULL; i++) {
+            e = m->endpoints[i]->provider == c->endpoint->provider ? m->endpoints[i] : NULL;
+        }
+    }
+    return e != NULL ? &e->price : NULL;
+}
+
+int64_t call_cost_pusd(struct call *c)
+{
+    int64_t pusd = 0;
+    bool unknown = false;
+    if (!price_report(&c->endpoint->price, &c->usage, c->chat.n_images, inner_price, c, &pusd,
+                      &unknown)) {
+        return c->hold_nusd < INT64_MAX / 1000 ? c->hold_nusd * 1000 : INT64_MAX;
+    }
+    if (unknown) {
+        log_line(LOG_WARN, "msg=\"usage names a model that is not in the catalog; billed at the "
+                           "endpoint's price\" endpoint=%s", c->endpoint->slug);
+    }
+    return pusd;
+}
+
+/* Nothing of the provider's own counting is known. */
+static void estimate_unknown(struct call *c)
+{
+    const struct candidate *cand = route_current(&c->route);
+    c->usage = (struct usage_report){0};
+    if (!c->endpoint->provider->cancel_stops_billing) {
+        c->cost_pusd = c->hold_nusd < INT64_MAX / 1000 ? c->hold_nusd * 1000 : INT64_MAX;
+        return;
+    }
+    usage_set(&c->usage.total, USAGE_input_tok, cand->estimate.prompt_tok);
+    c->cost_pusd = call_cost_pusd(c);
+}
+
+/* The provider counted the prompt; what it generated is at least what was seen. */
+static void complete_partial(struct call *c)
+{
+    struct usage *u = &c->usage.total;
+    int64_t seen = c->content_bytes / BYTES_PER_TOKEN;
+    if (u->n[USAGE_output_tok] < seen) {
+        usage_set(u, USAGE_output_tok, seen);
+    }
+    c->cost_pusd = call_cost_pusd(c);
+}
+
+/* Which evidence there is, by how the attempt ended. */
+static enum usage_source judge(struct call *c, enum route_end end, enum verdict verdict)
+{
+    if (end == END_status) {
+        c->usage = (struct usage_report){0};
+        c->cost_pusd = 0;
+        return USAGE_NONE;
+    }
+    bool counted = c->usage.total.seen != 0;
+    if (end == END_complete && verdict == VERDICT_COMPLETE && counted) {
+        c->cost_pusd = call_cost_pusd(c);
+        return USAGE_FINAL;
+    }
+    if (counted) {
+        complete_partial(c);
+        return USAGE_PARTIAL;
+    }
+    estimate_unknown(c);
+    return USAGE_ESTIMATED;
+}
+
+/* The inner calls billed at another model, for the row: [{"model", "input_tokens", ...}]. */
+static void write_iterations(const struct call *c, char *out, size_t cap)
+{
+    struct buf b;
+    buf_init(&b, cap - 1);
+    bool foreign = false;
+    for (int i = 0; i < c->usage.n_iterations; i++) {
+        const struct usage_iteration *it = &c->usage.iterations[i];
+        foreign |= it->model[0] != '\0';
+        buf_adds(&b, i == 0 ? "[{\"model\":" : ",{\"model\":");
+        json_write_string(&b, span_of(it->model));
+        for (int k = 0; k < USAGE_BUCKET_COUNT; k++) {
+            buf_addf(&b, ",\"%s\":%" PRId64, usage_bucket_name((enum usage_bucket)k), it->usage.n[k]);
+        }
+        buf_addc(&b, '}');
+    }
+    buf_addc(&b, ']');
+    snprintf(out, cap, "%s", foreign ? (b.failed ? "[]" : b.ptr) : "");
+    buf_done(&b);
+}
+
+static void fill_settle(const struct call *c, enum route_end end, enum usage_source source,
+                        struct ledger_settle *s)
+{
+    s->now_ms = worker_now_ms();
+    s->source = source;
+    usage_report_sum(&c->usage, &s->usage);
+    s->cost_pusd = c->cost_pusd;
+    s->http_status = c->http_status;
+    s->first_byte_ms = c->head_tick_ms >= 0 ? c->head_tick_ms - c->sent_tick_ms : -1;
+    s->duration_ms = worker_tick_ms(c->worker) - c->sent_tick_ms;
+    copy_text(s->end_reason, sizeof s->end_reason, route_end_name(end));
+    copy_text(s->provider_request_id, sizeof s->provider_request_id, c->provider_request_id);
+    write_iterations(c, s->iterations, sizeof s->iterations);
+}
+
+/* ledger_op_new may refuse holds when the queue is full, never what gives money back. */
+static void send_closing(struct call *c, enum ledger_op_kind kind, enum route_end end,
+                         enum usage_source source)
+{
+    struct ledger_op *op = new_op(c, kind);
+    if (op == NULL) {
+        log_line(LOG_ERROR, "msg=\"out of memory: an attempt stays open until the next start\"");
+    } else {
+        fill_settle(c, end, source, &op->u.settle);
+        ledger_send(c->worker->site->ledger, op);
+    }
+    c->hold_open = false;
+}
+
+void call_void(struct call *c, enum route_end end)
+{
+    c->sent_tick_ms = c->sent_tick_ms != 0 ? c->sent_tick_ms : worker_tick_ms(c->worker);
+    send_closing(c, LEDGER_VOID, end, USAGE_NONE);
+}
+
+static void count_billed(struct call *c)
+{
+    struct usage sum;
+    usage_report_sum(&c->usage, &sum);
+    struct metrics *m = &c->worker->metrics;
+    metrics_add(m, METRIC_input_tokens_total, usage_prompt_tok(&sum));
+    metrics_add(m, METRIC_output_tokens_total, sum.n[USAGE_output_tok]);
+    metrics_add(m, METRIC_cost_nusd_total, money_charge_nusd(c->cost_pusd));
+}
+
+void call_settle(struct call *c, enum route_end end, enum verdict verdict)
+{
+    assert(c->hold_open);
+    if (!c->sent && end != END_status && end != END_complete) {
+        call_void(c, end);
+        return;
+    }
+    enum usage_source source = judge(c, end, verdict);
+    send_closing(c, LEDGER_SETTLE, end, source);
+    count_billed(c);
+    warm_learn(c->worker->site->warm, &c->chat, c->endpoint->id, &c->usage.total, worker_now_ms());
+}
+
+void call_record_end(struct call *c, const char *status, int http_status)
+{
+    if (c->kind != CALL_MESSAGES || (c->n_attempts == 0 && c->hold_nusd == 0)) {
+        return; /* no hold was ever made: the ledger does not know the request */
+    }
+    struct ledger_op *op = new_op(c, LEDGER_END);
+    if (op != NULL) {
+        op->u.end.now_ms = worker_now_ms();
+        op->u.end.http_status = http_status;
+        copy_text(op->u.end.status, sizeof op->u.end.status, status);
+        ledger_send(c->worker->site->ledger, op);
+    }
+}
+
+/* ---- refusals ---- */
+
+void call_refused(struct call *c, const struct ledger_answer *a, struct fail *ret, struct buf *members)
+{
+    (void)c;
+    const struct ledger_refusal *r = &a->refusal;
+    char needs[MONEY_TEXT_MAX], cap[MONEY_TEXT_MAX], spent[MONEY_TEXT_MAX], held[MONEY_TEXT_MAX];
+    char has[MONEY_TEXT_MAX], resets[WHEN_TEXT_MAX] = "never";
+    if (a->code != ERR_over_budget && a->code != ERR_budget_busy) {
+        fail_set(ret, a->code, NULL, "%s", err_info(a->code)->text);
+        return;
+    }
+    int64_t left = r->cap_nusd - r->spent_nusd - r->held_nusd;
+    money_print(r->needs_nusd, MONEY_SCALE_NUSD, needs);
+    money_print(r->cap_nusd, MONEY_SCALE_NUSD, cap);
+    money_print(r->spent_nusd, MONEY_SCALE_NUSD, spent);
+    money_print(r->held_nusd, MONEY_SCALE_NUSD, held);
+    money_print(left > 0 ? left : 0, MONEY_SCALE_NUSD, has);
+    if (r->resets_ms > 0) {
+        when_print(r->resets_ms, resets);
+    }
+    fail_set(ret, a->code, NULL,
+             "%s \"%s\": this request needs up to $%s and the %s cap of $%s has $%s left ($%s spent, "
+             "$%s held by running requests); resets: %s",
+             r->scope, r->name, needs, r->window, cap, has, spent, held, resets);
+    buf_addf(members,
+             "\"budget\":{\"scope\":\"%s\",\"window\":\"%s\",\"needs_usd\":\"%s\",\"cap_usd\":\"%s\","
+             "\"spent_usd\":\"%s\",\"held_usd\":\"%s\",\"remaining_usd\":\"%s\",\"resets_at\":",
+             r->scope, r->window, needs, cap, spent, held, has);
+    buf_addf(members, r->resets_ms > 0 ? "\"%s\"}" : "null}", resets);
+}

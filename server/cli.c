@@ -1,0 +1,133 @@
+#define _GNU_SOURCE
+/* The program: understand, run here or in the server, print. */
+#include "server/cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "router/db.h"
+#include "server/admin_client.h"
+#include "server/ops.h"
+
+enum { OWNER_WAIT_MS = 5000, OWNER_POLL_MS = 50 };
+
+static int complain(const char *text)
+{
+    fprintf(stderr, "wayfare: ");
+    for (; *text != '\0'; text++)
+        fputc(*text == '\n' ? ' ' : *text, stderr); /* one line */
+    fputc('\n', stderr);
+    return CLI_EXIT_FAILED;
+}
+
+/* ---- running ---- */
+
+static int run_direct(const struct cli_call *call, struct db *db, struct json_object **ret,
+                      struct fail *reterr)
+{
+    struct ops_env env = {.db = db};
+    return ops_run(&env, call->command->op, call->args, ret, reterr);
+}
+
+/* Only a command that writes makes a database: `usage --db TYPO` must not answer with the
+ * zeros of a file it has just created. */
+static int check_exists(const struct cli_call *call, struct fail *reterr)
+{
+    if (ops_find(call->command->op)->access == OP_ACCESS_WRITE || access(call->db, F_OK) == 0)
+        return 0;
+    return fail_set(reterr, ERR_not_found, NULL, "database %s: %s", call->db, strerror(errno));
+}
+
+/* db.c says it in words only. */
+static bool is_owned_by_another(const struct fail *f)
+{
+    return f->code == ERR_ledger_down && strstr(f->text, "is in use by another") != NULL;
+}
+
+/* Who owns the file serves the socket, so: ask the socket, else take the file.  Between the two
+ * a server may start or stop, or another command may hold the file for a moment: then both
+ * are tried again until OWNER_WAIT_MS is over. */
+static int run_anywhere(const struct cli_call *call, struct json_object **ret, struct fail *reterr)
+{
+    for (int waited_ms = 0;; waited_ms += OWNER_POLL_MS) {
+        switch (admin_client_run(call->db, call->command->op, call->args, ret, reterr)) {
+        case CLIENT_OK:
+            return 0;
+        case CLIENT_FAILED:
+            return -1;
+        case CLIENT_ABSENT:
+            break;
+        }
+        if (check_exists(call, reterr) != 0)
+            return -1;
+        struct db *db = db_open(call->db, DB_OWN, reterr);
+        if (db != NULL) {
+            int rc = run_direct(call, db, ret, reterr);
+            db_close(db);
+            return rc;
+        }
+        if (!is_owned_by_another(reterr) || waited_ms >= OWNER_WAIT_MS)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = OWNER_POLL_MS * 1000000L}, NULL);
+    }
+    if (is_owned_by_another(reterr))
+        fail_set(reterr, ERR_ledger_down, NULL,
+                 "database %s is in use, and %s.sock does not answer", call->db, call->db);
+    return -1;
+}
+
+/* ---- printing ---- */
+
+static int print_out(const struct buf *text)
+{
+    if (text->failed)
+        return complain("the output is too large");
+    if (fwrite(text->len > 0 ? text->ptr : "", 1, text->len, stdout) == text->len &&
+        fflush(stdout) == 0)
+        return CLI_EXIT_OK;
+    char line[256];
+    snprintf(line, sizeof(line), "standard output: %s", strerror(errno));
+    return complain(line);
+}
+
+/* A new key stands alone on stdout; the rest is for whoever watches. */
+static void print_key_note(const struct cli_call *call, struct json_object *result)
+{
+    if (call->command->print != cli_show_new_key || isatty(STDERR_FILENO) == 0)
+        return;
+    fprintf(stderr, "id %s, team %s; the key is not shown again\n", cli_member_text(result, "id"),
+            cli_member_text(result, "team"));
+}
+
+static int perform(const struct cli_call *call)
+{
+    struct json_object *result = NULL;
+    struct fail fail = {0};
+    if (run_anywhere(call, &result, &fail) != 0)
+        return complain(fail.text);
+    struct buf out;
+    buf_init(&out, CLI_OUTPUT_MAX);
+    int rc = cli_print(call, result, &out);
+    int printed = print_out(&out);
+    print_key_note(call, result);
+    buf_done(&out);
+    json_object_put(result);
+    return printed != CLI_EXIT_OK ? printed : rc;
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct cli_call call;
+    int rc = cli_parse(argc, argv, getenv("WAYFARE_DB"), &call);
+    if (rc != CLI_EXIT_OK)
+        complain(call.text.len > 0 ? call.text.ptr : "the command line is not understood");
+    else if (call.command == NULL)
+        rc = print_out(&call.text);
+    else
+        rc = call.command->op == NULL ? cli_serve(&call) : perform(&call);
+    cli_call_done(&call);
+    return rc;
+}

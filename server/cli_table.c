@@ -1,0 +1,192 @@
+/* The commands and their options, as rows. */
+#include "server/cli.h"
+
+static const char *const windows[] = {"day", "week", "month", "total", NULL};
+static const char *const formats[] = {"table", "json", "csv", NULL};
+static const char *const catalog_formats[] = {"wayfare", "litellm", "models.dev", "openrouter",
+                                              NULL};
+static const char *const usage_by[] = {"team", "key", "model", "provider", "day", "experiment",
+                                       NULL};
+
+/* clang-format off */
+
+const struct cli_option cli_global_options[] = {
+    {"db", "PATH", CLI_TEXT, 0, NULL, NULL, NULL, "the database (default: $WAYFARE_DB, else ./wayfare.db)"},
+    {"json", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "print JSON instead of a table"},
+    {"format", "F", CLI_TEXT, 0, NULL, NULL, formats, "table, json or csv"},
+    {"help", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "this text"},
+    {0}};
+
+/* ---- serve ---- */
+
+static const struct cli_option serve_options[] = {
+    {"listen", "HOST:PORT", CLI_TEXT, 0, NULL, NULL, NULL, "where clients connect (default 127.0.0.1:8080; port 0 picks a free one)"},
+    {"admin-listen", "HOST:PORT", CLI_TEXT, 0, NULL, NULL, NULL, "dashboard, metrics, admin API (default 127.0.0.1:8081)"},
+    {"threads", "N", CLI_COUNT, 0, NULL, NULL, NULL, "worker threads (default: one per core)"},
+    {"tls-cert", "FILE", CLI_TEXT, 0, NULL, "tls-key", NULL, "PEM certificate chain"},
+    {"tls-key", "FILE", CLI_TEXT, 0, NULL, "tls-cert", NULL, "PEM private key"},
+    {"drain-timeout", "SECONDS", CLI_COUNT, 0, NULL, NULL, NULL, "how long running requests may go on after SIGTERM (default 600)"},
+    {"max-connections", "N", CLI_COUNT, 0, NULL, NULL, NULL, "connections in all (default 20000)"},
+    {"max-connections-per-address", "N", CLI_COUNT, 0, NULL, NULL, NULL, "connections per client address (default: unlimited)"},
+    {"allow-base-url", "HOST", CLI_TEXT, CLI_REPEATED, NULL, NULL, NULL, "a host that provider_configs.base_url may name; may be repeated"},
+    {"verbose", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "log more"},
+    {0}};
+
+/* ---- catalog ---- */
+
+static const struct cli_option import_file[] = {
+    {"FILE", NULL, CLI_CATALOG, CLI_REQUIRED, "text", NULL, NULL, "the file, - for standard input, or the word builtin for the catalog that ships with the program"},
+    {0}};
+static const struct cli_option import_options[] = {
+    {"format", "F", CLI_TEXT, 0, NULL, NULL, catalog_formats, "wayfare, litellm, models.dev or openrouter (default: recognised from the content)"},
+    {"dry-run", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "tell what would change and change nothing"},
+    {0}};
+static const struct cli_option catalog_list_options[] = {
+    {"model", "M", CLI_TEXT, 0, NULL, NULL, NULL, "only this model (id or alias)"},
+    {"provider", "P", CLI_TEXT, 0, NULL, NULL, NULL, "only this provider"},
+    {0}};
+static const struct cli_column catalog_columns[] = {
+    {"model", "MODEL", CELL_TEXT},
+    {"provider", "PROVIDER", CELL_TEXT},
+    {"context_length", "CONTEXT", CELL_COUNT},
+    {"pricing.prompt", "PROMPT $/M", CELL_USD},
+    {"pricing.completion", "COMPLETION $/M", CELL_USD},
+    {"pricing.cache_read", "CACHE READ", CELL_USD},
+    {"pricing.cache_write_5m", "CACHE 5M", CELL_USD},
+    {"pricing.cache_write_1h", "CACHE 1H", CELL_USD},
+    {"quantization", "QUANT", CELL_TEXT},
+    {"status", "STATUS", CELL_TEXT},
+    {0}};
+
+/* ---- team ---- */
+
+static const struct cli_option team_name[] = {
+    {"NAME", NULL, CLI_TEXT, CLI_REQUIRED, "name", NULL, NULL, "the team"},
+    {0}};
+static const struct cli_option team_options[] = {
+    {"budget", "USD", CLI_USD, CLI_REPEATED | CLI_CLEARABLE, NULL, "window", NULL, "spend cap of the window that follows; `none` takes it away; may be repeated"},
+    {"window", "W", CLI_TEXT, CLI_REPEATED, NULL, "budget", windows, "day, week, month or total"},
+    {"timezone", "TZ", CLI_TEXT, CLI_CLEARABLE, NULL, NULL, NULL, "where the team's days begin, such as Europe/Berlin (default UTC)"},
+    {0}};
+static const struct cli_column team_columns[] = {
+    {"name", "TEAM", CELL_TEXT},
+    {"budgets", "BUDGETS $", CELL_BUDGETS},
+    {"timezone", "TIMEZONE", CELL_TEXT},
+    {"keys", "KEYS", CELL_COUNT},
+    {"created_at", "CREATED", CELL_TIME},
+    {0}};
+
+/* ---- key ---- */
+
+#define KEY_SETTINGS \
+    {"name", "N", CLI_TEXT, 0, NULL, NULL, NULL, "what to call it"}, \
+    {"budget", "USD", CLI_USD, CLI_REPEATED | CLI_CLEARABLE, NULL, "window", NULL, "spend cap of the window that follows; `none` takes it away; may be repeated"}, \
+    {"window", "W", CLI_TEXT, CLI_REPEATED, NULL, "budget", windows, "day, week, month or total"}, \
+    {"models", "A,B", CLI_LIST, CLI_CLEARABLE, NULL, NULL, NULL, "only these models"}, \
+    {"providers-only", "A,B", CLI_LIST, CLI_CLEARABLE, NULL, NULL, NULL, "only these providers"}, \
+    {"providers-ignore", "A,B", CLI_LIST, CLI_CLEARABLE, NULL, NULL, NULL, "never these providers"}, \
+    {"zdr", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "only zero-data-retention endpoints"}, \
+    {"rpm", "N", CLI_COUNT, CLI_CLEARABLE, NULL, NULL, NULL, "requests per minute"}, \
+    {"tpm", "N", CLI_COUNT, CLI_CLEARABLE, NULL, NULL, NULL, "tokens per minute"}, \
+    {"concurrency", "N", CLI_COUNT, CLI_CLEARABLE, NULL, NULL, NULL, "requests at a time"}, \
+    {"expires", "DATE", CLI_TEXT, CLI_CLEARABLE, NULL, NULL, NULL, "the key ends with the start of this day (UTC), or at this RFC 3339 time"}, \
+    {"preset", "FILE", CLI_FILE, CLI_CLEARABLE, NULL, NULL, NULL, "JSON of routing preferences for requests that state none"}, \
+    {"allow-provider-configs", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "requests may bring provider_configs"}
+
+static const struct cli_option key_id[] = {
+    {"ID", NULL, CLI_TEXT, CLI_REQUIRED, "id", NULL, NULL, "the key's id, key_..."},
+    {0}};
+static const struct cli_option key_create_options[] = {
+    {"team", "NAME", CLI_TEXT, CLI_REQUIRED, NULL, NULL, NULL, "the team it belongs to"},
+    KEY_SETTINGS,
+    {0}};
+static const struct cli_option key_set_options[] = {
+    KEY_SETTINGS,
+    {"no-zdr", NULL, CLI_FLAG_OFF, 0, "zdr", NULL, NULL, "take --zdr back"},
+    {"no-allow-provider-configs", NULL, CLI_FLAG_OFF, 0, "allow_provider_configs", NULL, NULL, "take --allow-provider-configs back"},
+    {0}};
+static const struct cli_option key_list_options[] = {
+    {"team", "NAME", CLI_TEXT, 0, NULL, NULL, NULL, "only keys of this team"},
+    {0}};
+static const struct cli_option key_rotate_options[] = {
+    {"grace", "TIME", CLI_TEXT, 0, NULL, NULL, NULL, "how long the old key goes on working, such as 24h (default: it ends at once)"},
+    {0}};
+static const struct cli_column key_columns[] = {
+    {"id", "ID", CELL_TEXT},
+    {"team", "TEAM", CELL_TEXT},
+    {"name", "NAME", CELL_TEXT},
+    {"status", "STATUS", CELL_TEXT},
+    {"budgets", "BUDGETS $", CELL_BUDGETS},
+    {"models", "MODELS", CELL_LIST},
+    {"providers_only", "ONLY", CELL_LIST},
+    {"providers_ignore", "IGNORE", CELL_LIST},
+    {"rate.rpm", "RPM", CELL_COUNT},
+    {"rate.tpm", "TPM", CELL_COUNT},
+    {"rate.concurrency", "CONC", CELL_COUNT},
+    {"created_at", "CREATED", CELL_TIME},
+    {"expires_at", "EXPIRES", CELL_TIME},
+    {0}};
+
+/* ---- usage, generations ---- */
+
+static const struct cli_option usage_options[] = {
+    {"by", "WHAT", CLI_TEXT, 0, NULL, NULL, usage_by, "team (default), key, model, provider, day or experiment"},
+    {"since", "D", CLI_TEXT, 0, NULL, NULL, NULL, "date or RFC 3339 time (default: start of the month, UTC)"},
+    {"until", "D", CLI_TEXT, 0, NULL, NULL, NULL, "date or RFC 3339 time, not included (default: now)"},
+    {0}};
+static const struct cli_option generation_id[] = {
+    {"ID", NULL, CLI_TEXT, CLI_REQUIRED, "id", NULL, NULL, "the generation's id, gen_..."},
+    {0}};
+static const struct cli_option generation_list_options[] = {
+    {"key", "ID", CLI_TEXT, 0, NULL, NULL, NULL, "only of this key"},
+    {"team", "T", CLI_TEXT, 0, NULL, NULL, NULL, "only of this team"},
+    {"since", "D", CLI_TEXT, 0, NULL, NULL, NULL, "date or RFC 3339 time"},
+    {"limit", "N", CLI_COUNT, 0, NULL, NULL, NULL, "at most so many (default 20)"},
+    {0}};
+static const struct cli_column generation_columns[] = {
+    {"id", "ID", CELL_TEXT},
+    {"created_at", "CREATED", CELL_TIME},
+    {"team", "TEAM", CELL_TEXT},
+    {"status", "STATUS", CELL_TEXT},
+    {"model", "MODEL", CELL_TEXT},
+    {"provider", "PROVIDER", CELL_TEXT},
+    {"usage.input_tokens", "IN", CELL_COUNT},
+    {"usage.output_tokens", "OUT", CELL_COUNT},
+    {"cost_usd", "COST $", CELL_USD},
+    {0}};
+
+/* ---- the rest ---- */
+
+static const struct cli_option route_file[] = {
+    {"FILE", NULL, CLI_FILE, CLI_REQUIRED, "body", NULL, NULL, "a request body as for /v1/messages, - for standard input"},
+    {0}};
+static const struct cli_option route_options[] = {
+    {"key", "ID", CLI_TEXT, 0, NULL, NULL, NULL, "as this key would be served"},
+    {"explain", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "list each endpoint that was left out, and why"},
+    {0}};
+static const struct cli_option backup_dest[] = {
+    {"DEST", NULL, CLI_PATH, CLI_REQUIRED, "dest", NULL, NULL, "a file that does not exist yet"},
+    {0}};
+
+const struct cli_command cli_commands[] = {
+    {"serve", "run the server", NULL, NULL, serve_options, NULL, NULL,
+     "SIGTERM drains and stops; SIGHUP reads catalog, keys and certificates again."},
+    {"catalog import", "load or update providers, models and prices", "catalog import", import_file, import_options, NULL, cli_show_import,
+     "Importing twice changes nothing; a wayfare file with an error changes nothing at all."},
+    {"catalog export", "print the catalog as a file", "catalog export", NULL, NULL, NULL, cli_show_text, NULL},
+    {"catalog list", "endpoints and their prices", "catalog list", NULL, catalog_list_options, catalog_columns, cli_show_rows, NULL},
+    {"team create", "a new team", "team create", team_name, team_options, NULL, cli_show_team, NULL},
+    {"team list", "teams and their budgets", "team list", NULL, NULL, team_columns, cli_show_rows, NULL},
+    {"team set", "change a team", "team set", team_name, team_options, NULL, cli_show_team, NULL},
+    {"key create", "a new key; printed once, only its hash is kept", "key create", NULL, key_create_options, NULL, cli_show_new_key, NULL},
+    {"key list", "keys and what they may do", "key list", NULL, key_list_options, key_columns, cli_show_rows, NULL},
+    {"key revoke", "end a key at once", "key revoke", key_id, NULL, NULL, cli_show_key, NULL},
+    {"key rotate", "replace a key's secret; prints the new one", "key rotate", key_id, key_rotate_options, NULL, cli_show_new_key, NULL},
+    {"key set", "change a key", "key set", key_id, key_set_options, NULL, cli_show_key, NULL},
+    {"usage", "what was spent", "usage", NULL, usage_options, NULL, cli_show_usage, NULL},
+    {"generation list", "the recent requests", "generation list", NULL, generation_list_options, generation_columns, cli_show_rows, NULL},
+    {"generation", "one request: every attempt and its cost", "generation get", generation_id, NULL, NULL, cli_show_generation, NULL},
+    {"route", "dry run: what would be chosen for a request", "route", route_file, route_options, NULL, cli_show_route, "Nothing is sent to a provider."},
+    {"ledger verify", "check every invariant of the books", "ledger verify", NULL, NULL, NULL, cli_show_verify, NULL},
+    {"backup", "a consistent copy of the database, also while running", "backup", backup_dest, NULL, NULL, cli_show_backup, NULL},
+    {0}};

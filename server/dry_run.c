@@ -1,0 +1,173 @@
+/* The dry run: one plan, made as for a request, told instead of carried out. */
+#include "server/dry_run.h"
+
+#include "router/plan.h"
+#include "schema/chat.h"
+#include "schema/money.h"
+
+enum { DETAIL_MAX = 4096 };
+
+struct health_source {
+    struct state *state;
+    const struct catalog *catalog;
+    int64_t now_ms;
+};
+
+static void look_health(void *ctx, uint32_t endpoint_index, struct health_view *ret)
+{
+    const struct health_source *h = ctx;
+    state_health_look(h->state, h->catalog->endpoints[endpoint_index].id, h->now_ms, ret);
+}
+
+/* ---- telling ---- */
+
+static struct json_object *usd(int64_t amount, int scale)
+{
+    char text[MONEY_TEXT_MAX];
+    if (amount == INT64_MAX)
+        return NULL; /* more than can be counted */
+    return json_object_new_string(money_print(amount, scale, text));
+}
+
+static struct json_object *estimate_object(const struct estimate *e)
+{
+    struct json_object *o = json_object_new_object();
+    json_object_object_add(o, "prompt_tokens", json_object_new_int64(e->prompt_tok));
+    json_object_object_add(o, "cached_tokens", json_object_new_int64(e->cached_tok));
+    json_object_object_add(o, "completion_tokens", json_object_new_int64(e->completion_tok));
+    return o;
+}
+
+static struct json_object *endpoint_row(const struct endpoint *e)
+{
+    struct json_object *o = json_object_new_object();
+    json_object_object_add(o, "model", json_object_new_string(e->model->slug));
+    json_object_object_add(o, "provider", json_object_new_string(e->slug));
+    return o;
+}
+
+static struct json_object *plan_rows(const struct plan *plan)
+{
+    struct json_object *rows = json_object_new_array();
+    for (int i = 0; i < plan->n_candidates; i++) {
+        const struct candidate *c = &plan->candidates[i];
+        struct json_object *o = endpoint_row(c->endpoint);
+        json_object_object_add(o, "rank", json_object_new_int(i + 1));
+        json_object_object_add(o, "expected_cost_usd", usd(c->expected_pusd, MONEY_SCALE_UNIT));
+        json_object_object_add(o, "worst_cost_usd", usd(c->worst_nusd, MONEY_SCALE_NUSD));
+        json_object_object_add(o, "estimate", estimate_object(&c->estimate));
+        json_object_object_add(o, "why", json_object_new_string(c->why != NULL ? c->why : ""));
+        json_object_array_add(rows, o);
+    }
+    return rows;
+}
+
+static struct json_object *excluded_rows(const struct plan_inputs *in, const struct plan *plan)
+{
+    struct json_object *rows = json_object_new_array();
+    struct buf detail;
+    buf_init(&detail, DETAIL_MAX);
+    for (int i = 0; i < plan->n_excluded; i++) {
+        const struct exclusion *x = &plan->excluded[i];
+        struct json_object *o = endpoint_row(x->endpoint);
+        buf_reset(&detail);
+        plan_detail(in, x, &detail);
+        json_object_object_add(o, "reason", json_object_new_string(reason_word(x->reason)));
+        json_object_object_add(
+            o, "detail",
+            json_object_new_string_len(detail.len > 0 ? detail.ptr : "", (int)detail.len));
+        json_object_array_add(rows, o);
+    }
+    buf_done(&detail);
+    return rows;
+}
+
+static struct json_object *warning_rows(const struct plan *plan)
+{
+    struct json_object *rows = json_object_new_array();
+    if (plan->tiny_cap_warning)
+        json_object_array_add(
+            rows, json_object_new_string("a price cap below 0.001 USD per million tokens looks "
+                                         "like a price per token"));
+    return rows;
+}
+
+static struct json_object *route_object(const struct plan_inputs *in, const struct plan *plan)
+{
+    struct json_object *o = json_object_new_object();
+    json_object_object_add(o, "plan", plan_rows(plan));
+    json_object_object_add(o, "excluded", excluded_rows(in, plan));
+    json_object_object_add(o, "warnings", warning_rows(plan));
+    json_object_object_add(o, "dropped", json_object_new_array());
+    return o;
+}
+
+/* ---- planning ---- */
+
+/* An empty plan is an answer, unless no such model exists or the key may not use it. */
+static int check_model(const struct plan_inputs *in, const struct plan *plan, struct fail *reterr)
+{
+    if (plan->model_forbidden)
+        return fail_set(reterr, ERR_forbidden, "model", "this key may not use the model %s",
+                        in->chat->models[0].name);
+    if (!plan->unknown_model)
+        return 0;
+    struct buf text;
+    buf_init(&text, DETAIL_MAX);
+    plan_explain_empty(in, plan, &text);
+    fail_set(reterr, ERR_no_endpoint, "model", "%.*s", (int)text.len, text.len > 0 ? text.ptr : "");
+    buf_done(&text);
+    return -1;
+}
+
+static int plan_and_tell(const struct plan_inputs *in, struct json_object **ret,
+                         struct fail *reterr)
+{
+    struct plan plan;
+    int rc;
+    plan_init(&plan);
+    if (plan_make(&plan, in) != 0)
+        rc = fail_set(reterr, ERR_internal, NULL, "out of memory for the plan");
+    else
+        rc = check_model(in, &plan, reterr);
+    if (rc == 0)
+        *ret = route_object(in, &plan);
+    plan_done(&plan);
+    return rc;
+}
+
+static int check_key(const struct key_row *key, const struct chat *chat, struct fail *reterr)
+{
+    if (key == NULL || chat->prefs.n_configs == 0 || key->allow_provider_configs)
+        return 0;
+    return fail_set(reterr, ERR_forbidden, "provider_configs",
+                    "this key may not bring provider_configs");
+}
+
+int dry_run(const struct catalog *catalog, const struct key_row *key, struct state *state,
+            struct span body, int64_t now_ms, uint64_t seed, struct json_object **ret,
+            struct fail *reterr)
+{
+    struct health_source health = {state, catalog, now_ms};
+    struct json_doc doc;
+    struct chat chat;
+    json_init(&doc);
+    chat_init(&chat);
+    struct plan_inputs in = {.catalog = catalog,
+                             .chat = &chat,
+                             .policy = key != NULL ? &key->policy : NULL,
+                             .now_ms = now_ms,
+                             .seed = seed,
+                             .health = state != NULL ? look_health : NULL,
+                             .ctx = &health};
+    int rc = json_parse(&doc, body, reterr);
+    if (rc == 0)
+        rc = chat_read_anthropic(&chat, &doc, false, reterr);
+    if (rc == 0)
+        rc = check_key(key, &chat, reterr);
+    if (rc == 0)
+        rc = plan_and_tell(&in, ret, reterr);
+    chat_done(&chat);
+    json_done(&doc);
+    return rc;
+}

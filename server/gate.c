@@ -1,0 +1,125 @@
+/* The gate's rules, one row per refusal. */
+#define _GNU_SOURCE
+#include "server/gate.h"
+
+#include <strings.h>
+
+static bool same(struct span s, const char *lower)
+{
+    size_t n = strlen(lower);
+    return s.len == n && strncasecmp(s.ptr, lower, n) == 0;
+}
+
+static bool is_token_byte(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+/* A folded header line is glued to the name by libmicrohttpd, and an underscore form is the
+ * same name to many servers behind: a name that only begins like a framing or credential
+ * header is refused. */
+static bool looks_smuggled(struct span name)
+{
+    static const char *const exact[] = {"transfer-encoding", "content-length", "host", "authorization",
+                                        "x-api-key"};
+    for (size_t i = 0; i < sizeof exact / sizeof exact[0]; i++) {
+        size_t n = strlen(exact[i]);
+        if (name.len < n || same(name, exact[i])) {
+            continue;
+        }
+        bool begins = true;
+        for (size_t j = 0; j < n && begins; j++) {
+            char c = name.ptr[j] == '_' ? '-' : name.ptr[j];
+            begins = strncasecmp(&c, &exact[i][j], 1) == 0;
+        }
+        if (begins) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool name_ok(struct span name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if (!is_token_byte((unsigned char)name.ptr[i])) {
+            return false;
+        }
+    }
+    return name.len > 0 && !looks_smuggled(name);
+}
+
+static bool value_ok(struct span value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void gate_init(struct gate *g, bool http_1_1, const char *method)
+{
+    *g = (struct gate){.http_1_1 = http_1_1};
+    g->has_body_method = strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
+                         strcmp(method, "PATCH") == 0;
+}
+
+void gate_header(struct gate *g, struct span name, struct span value)
+{
+    g->n_headers++;
+    g->header_bytes += name.len + value.len + 4;
+    g->bad_name |= !name_ok(name);
+    g->bad_byte |= !value_ok(value);
+    if (same(name, "content-length")) {
+        g->n_content_length++;
+        g->zero_length = span_is(value, "0");
+    } else if (same(name, "transfer-encoding")) {
+        g->n_transfer_encoding++;
+        g->chunked = same(value, "chunked");
+    } else if (same(name, "host")) {
+        g->n_host++;
+    } else if (same(name, "x-api-key")) {
+        g->n_x_api_key++;
+    } else if (same(name, "authorization")) {
+        g->n_authorization++;
+    } else if (same(name, "content-encoding")) {
+        g->content_encoding |= !same(value, "identity");
+    }
+}
+
+enum err gate_verdict(const struct gate *g, struct fail *reterr)
+{
+    bool te = g->n_transfer_encoding > 0, cl = g->n_content_length > 0;
+    const struct {
+        bool bad;
+        enum err code;
+        const char *text;
+    } rules[] = {
+        {g->header_bytes > GATE_HEADER_BYTES_MAX || g->n_headers > GATE_HEADERS_MAX,
+         ERR_headers_too_large, "the request headers are over 32 KiB or 200 lines"},
+        {g->bad_name, ERR_bad_request, "a request header has a name that is not allowed"},
+        {g->bad_byte, ERR_bad_request, "a request header has a control byte in its value"},
+        {te && cl, ERR_bad_request, "Content-Length and Transfer-Encoding together"},
+        {g->n_content_length > 1, ERR_bad_request, "more than one Content-Length"},
+        {g->n_transfer_encoding > 1, ERR_bad_request, "more than one Transfer-Encoding"},
+        {te && !g->chunked, ERR_bad_request, "the only Transfer-Encoding understood is chunked"},
+        {te && !g->http_1_1, ERR_bad_request, "Transfer-Encoding needs HTTP/1.1"},
+        {g->n_host > 1 || (g->http_1_1 && g->n_host == 0), ERR_bad_request, "exactly one Host header is needed"},
+        {g->n_x_api_key > 1 || g->n_authorization > 1, ERR_bad_request, "a credential header is repeated"},
+        {!g->has_body_method && (te || (cl && !g->zero_length)), ERR_bad_request, "this method takes no body"},
+        {g->has_body_method && !te && !cl, ERR_length_required, NULL},
+        {g->content_encoding, ERR_unsupported_encoding, NULL},
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        if (rules[i].bad) {
+            const char *text = rules[i].text != NULL ? rules[i].text : err_info(rules[i].code)->text;
+            fail_set(reterr, rules[i].code, NULL, "%s", text);
+            return rules[i].code;
+        }
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,32 @@
+/* The gate: what the HTTP library lets through and we do not.  libmicrohttpd 0.9.75 accepts
+ * Content-Length together with Transfer-Encoding, duplicate lengths, duplicate Host, control
+ * bytes and header names with spaces; any of these lets two servers disagree about where a
+ * request ends.  Checked in the first handler call of every request, before anything else.
+ * Pure. Rules: RFC 9112 section 6; tests/itest/gate.py has the cases. */
+#ifndef SERVER_GATE_H
+#define SERVER_GATE_H
+
+#include "schema/err.h"
+#include "schema/span.h"
+
+enum { GATE_HEADER_BYTES_MAX = 32 * 1024, GATE_HEADERS_MAX = 200 };
+
+struct gate {
+    bool http_1_1;
+    bool has_body_method; /* POST, PUT, PATCH */
+    int n_headers;
+    size_t header_bytes;
+    int n_content_length, n_transfer_encoding, n_host, n_x_api_key, n_authorization;
+    bool chunked;         /* the one Transfer-Encoding is exactly "chunked" */
+    bool content_encoding;
+    bool zero_length;     /* Content-Length: 0 */
+    bool bad_byte;        /* a control byte in a value */
+    bool bad_name;        /* a name that is no token, or looks like a smuggled one */
+};
+
+void gate_init(struct gate *g, bool http_1_1, const char *method);
+void gate_header(struct gate *g, struct span name, struct span value);
+/* ERR_OK or the error to answer with; the connection must be closed after it. */
+enum err gate_verdict(const struct gate *g, struct fail *reterr);
+
+#endif

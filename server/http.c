@@ -1,0 +1,539 @@
+/* libmicrohttpd inside a worker's loop.  Rules of this library that shape the code, each
+ * pinned by a probe in tests/probe: a resume wakes nothing (the front is marked dirty and
+ * run again by the prepare hook); never suspend in the first handler call; all body bytes are
+ * taken; a reply in the first call closes the connection; a suspended connection sees no
+ * disconnect (watched by ourselves); the completed callback comes before the response dies. */
+#define _GNU_SOURCE
+#include "server/http.h"
+
+#include <assert.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "server/call.h"
+#include "server/gate.h"
+#include "server/log.h"
+
+/* ---- the route table's look-up ---- */
+
+static bool route_matches(const struct route_row *row, const char *path, char *parameter, size_t cap)
+{
+    if (!row->parameter) {
+        return strcmp(row->path, path) == 0;
+    }
+    size_t head = strlen(row->path), tail = strlen(row->suffix), len = strlen(path);
+    if (len <= head + tail || strncmp(path, row->path, head) != 0 ||
+        strcmp(path + len - tail, row->suffix) != 0 || len - head - tail >= cap) {
+        return false;
+    }
+    memcpy(parameter, path + head, len - head - tail);
+    parameter[len - head - tail] = '\0';
+    return true;
+}
+
+const struct route_row *route_find(const char *method, const char *path, char *parameter, size_t cap,
+                                   const char **ret_allow)
+{
+    *ret_allow = NULL;
+    for (const struct route_row *row = routes; row->path != NULL; row++) {
+        if (!route_matches(row, path, parameter, cap)) {
+            continue;
+        }
+        bool head = strcmp(method, "HEAD") == 0 && strcmp(row->method, "GET") == 0;
+        if (head || strcmp(row->method, method) == 0) {
+            return row;
+        }
+        *ret_allow = row->method;
+    }
+    return NULL;
+}
+
+/* ---- reading the client's request ---- */
+
+struct span request_header(const struct request *r, const char *name)
+{
+    const char *v = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, name);
+    return v != NULL ? span_of(v) : (struct span){"", 0};
+}
+
+const char *request_query(const struct request *r, const char *name)
+{
+    return MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, name);
+}
+
+static enum MHD_Result gate_each(void *ctx, enum MHD_ValueKind kind, const char *name,
+                                 size_t name_len, const char *value, size_t value_len)
+{
+    (void)kind;
+    gate_header(ctx, (struct span){name, name_len},
+                (struct span){value != NULL ? value : "", value != NULL ? value_len : 0});
+    return MHD_YES;
+}
+
+struct header_collector {
+    struct client_headers *out;
+    struct buf *beta;
+};
+
+static enum MHD_Result collect_each(void *ctx, enum MHD_ValueKind kind, const char *name,
+                                    size_t name_len, const char *value, size_t value_len)
+{
+    (void)kind;
+    struct header_collector *c = ctx;
+    struct client_headers *h = c->out;
+    struct span n = {name, name_len}, v = {value != NULL ? value : "", value_len};
+    if (n.len < 10 || strncasecmp(n.ptr, "anthropic-", 10) != 0) {
+        return MHD_YES;
+    }
+    if (strcasecmp(name, "anthropic-version") == 0) {
+        h->anthropic_version = v;
+    } else if (strcasecmp(name, "anthropic-beta") == 0) {
+        if (c->beta->len > 0) {
+            buf_addc(c->beta, ',');
+        }
+        buf_add_span(c->beta, v);
+    } else if (h->n_other < (int)(sizeof h->other / sizeof h->other[0])) {
+        h->other[h->n_other].name = n;
+        h->other[h->n_other++].value = v;
+    }
+    return MHD_YES;
+}
+
+void request_client_headers(const struct request *r, struct client_headers *ret, struct buf *beta)
+{
+    *ret = (struct client_headers){0};
+    struct header_collector c = {ret, beta};
+    MHD_get_connection_values_n(r->conn, MHD_HEADER_KIND, collect_each, &c);
+    ret->anthropic_beta = buf_span(beta);
+}
+
+/* ---- authentication ---- */
+
+static struct span bearer_of(struct span authorization)
+{
+    size_t n = sizeof "Bearer " - 1;
+    if (authorization.len <= n || strncasecmp(authorization.ptr, "Bearer ", n) != 0) {
+        return (struct span){"", 0};
+    }
+    struct span key = {authorization.ptr + n, authorization.len - n};
+    while (key.len > 0 && *key.ptr == ' ') {
+        key.ptr++;
+        key.len--;
+    }
+    return key;
+}
+
+static int authenticate(struct request *r, struct fail *reterr)
+{
+    struct span api_key = request_header(r, "x-api-key");
+    struct span authorization = request_header(r, "authorization");
+    struct span bearer = bearer_of(authorization);
+    if (authorization.len > 0 && bearer.len == 0) {
+        return fail_set(reterr, ERR_unauthenticated, NULL, "Authorization must be \"Bearer KEY\"");
+    }
+    if (api_key.len > 0 && bearer.len > 0 && !span_eq(api_key, bearer)) {
+        return fail_set(reterr, ERR_unauthenticated, NULL,
+                        "x-api-key and Authorization carry different keys");
+    }
+    struct span key = api_key.len > 0 ? api_key : bearer;
+    if (key.len == 0) {
+        return fail_set(reterr, ERR_unauthenticated, NULL,
+                        "no API key: send x-api-key or Authorization: Bearer");
+    }
+    r->identity = identity_ref(r->worker->identity);
+    r->key = identity_find(r->identity, key, r->begun_ms);
+    if (r->key == NULL) {
+        return fail_set(reterr, ERR_unauthenticated, NULL, "unknown API key");
+    }
+    return 0;
+}
+
+/* ---- first call ---- */
+
+static int pass_gate(struct request *r, const char *method, const char *version, struct fail *f)
+{
+    struct gate g;
+    gate_init(&g, strcmp(version, MHD_HTTP_VERSION_1_1) == 0, method);
+    MHD_get_connection_values_n(r->conn, MHD_HEADER_KIND, gate_each, &g);
+    if (gate_verdict(&g, f) == ERR_OK) {
+        return 0;
+    }
+    metrics_add(&r->worker->metrics, METRIC_requests_gate_total, 1);
+    return -1;
+}
+
+static int find_route(struct request *r, const char *method, const char *url, struct fail *f)
+{
+    const char *allow = NULL;
+    r->route = route_find(method, url, r->parameter, sizeof r->parameter, &allow);
+    if (r->route != NULL) {
+        return 0;
+    }
+    if (allow == NULL) {
+        return fail_set(f, ERR_not_found, NULL, "there is nothing at this path");
+    }
+    request_add_header(r, "allow", span_of(allow));
+    return fail_set(f, ERR_method_not_allowed, NULL, "this path takes %s", allow);
+}
+
+/* -1 when unknown (chunked). */
+static int64_t announced_size(const struct request *r)
+{
+    struct span cl = request_header(r, "content-length");
+    return cl.len > 0 && cl.len < 19 ? strtoll(cl.ptr, NULL, 10) : cl.len > 0 ? INT64_MAX : -1;
+}
+
+static int admit(struct request *r, const char *method, const char *url, struct fail *f)
+{
+    if (find_route(r, method, url, f) != 0) {
+        return -1;
+    }
+    metrics_add(&r->worker->metrics, METRIC_requests_total, 1);
+    if (r->route->needs_key && authenticate(r, f) != 0) {
+        return -1;
+    }
+    if (announced_size(r) > REQUEST_BODY_MAX) {
+        return fail_set(f, ERR_too_large, NULL, "the request body is over the limit of %d bytes",
+                        REQUEST_BODY_MAX);
+    }
+    r->report_body = span_is(request_header(r, "x-wayfare-report"), "body");
+    return 0;
+}
+
+/* Sets the reply for a refusal.  The connection survives only when the body is small enough
+ * to be read and thrown away. */
+static bool must_close(const struct request *r, const struct fail *f)
+{
+    int64_t size = announced_size(r);
+    return f->code == ERR_too_large || size > REQUEST_DISCARD_MAX ||
+           (size < 0 && request_header(r, "transfer-encoding").len > 0);
+}
+
+static enum MHD_Result queue_reply(struct request *r);
+
+static enum MHD_Result first_call(struct front *f, struct MHD_Connection *conn, const char *url,
+                                  const char *method, const char *version, void **con_cls)
+{
+    struct request *r = request_new(f, conn);
+    if (r == NULL) {
+        return MHD_NO;
+    }
+    *con_cls = r;
+    r->door = strncmp(url, "/v1/chat/", 9) == 0 ? DOOR_OPENAI : DOOR_ANTHROPIC;
+    struct fail fail;
+    bool gated = pass_gate(r, method, version, &fail) != 0;
+    if (!gated && admit(r, method, url, &fail) == 0) {
+        return MHD_YES;
+    }
+    r->refused_early = true;
+    r->close = gated || must_close(r, &fail);
+    request_reply_fail(r, &fail);
+    return r->close ? queue_reply(r) : MHD_YES;
+}
+
+/* ---- body ---- */
+
+static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n)
+{
+    if (!r->refused_early && !buf_add(&r->body, bytes, *n)) {
+        struct fail fail;
+        fail_set(&fail, ERR_too_large, NULL, "the request body is over the limit of %d bytes",
+                 REQUEST_BODY_MAX);
+        r->refused_early = r->close = true;
+        request_reply_fail(r, &fail);
+    }
+    metrics_add(&r->worker->metrics, METRIC_bytes_in_total, (int64_t)*n);
+    *n = 0;
+    return MHD_YES;
+}
+
+/* ---- replies ---- */
+
+static void add_reply_headers(struct MHD_Response *response, const struct request *r)
+{
+    size_t cursor = 0;
+    struct span name, value;
+    char n[256], v[8192];
+    while (header_next(buf_span(&r->reply_headers), &cursor, &name, &value)) {
+        if (name.len < sizeof n && value.len < sizeof v) {
+            memcpy(n, name.ptr, name.len);
+            n[name.len] = '\0';
+            memcpy(v, value.ptr, value.len);
+            v[value.len] = '\0';
+            MHD_add_response_header(response, n, v); /* refuses CR, LF and bad names */
+        }
+    }
+    if (r->close || r->worker->draining) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    }
+}
+
+static enum MHD_Result queue_response(struct request *r, struct MHD_Response *response)
+{
+    if (response == NULL) {
+        return MHD_NO;
+    }
+    add_reply_headers(response, r);
+    enum MHD_Result ok = MHD_queue_response(r->conn, (unsigned)r->status, response);
+    MHD_destroy_response(response);
+    r->queued = true;
+    return ok;
+}
+
+/* libmicrohttpd keeps its own reference; the bytes are the request's until completion. */
+static enum MHD_Result queue_reply(struct request *r)
+{
+    if (r->streaming) {
+        return queue_response(r, stream_response(r));
+    }
+    metrics_add(&r->worker->metrics, METRIC_bytes_out_total, (int64_t)r->reply_body.len);
+    static char nothing[1];
+    char *body = r->reply_body.len > 0 ? r->reply_body.ptr : nothing;
+    return queue_response(
+        r, MHD_create_response_from_buffer(r->reply_body.len, body, MHD_RESPMEM_PERSISTENT));
+}
+
+/* ---- the handler ---- */
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **con_cls)
+{
+    struct request *r = *con_cls;
+    if (r == NULL) {
+        return first_call(cls, conn, url, method, version, con_cls);
+    }
+    assert(r->magic == REQUEST_MAGIC);
+    if (*upload_size > 0) {
+        return body_call(r, upload, upload_size);
+    }
+    r->resuming = false;
+    if (r->gone) {
+        return MHD_NO;
+    }
+    if (!r->replied && !r->started) {
+        r->started = true;
+        r->route->start(r);
+    }
+    if (r->replied && !r->queued) {
+        return queue_reply(r);
+    }
+    if (!r->replied && !r->parked) {
+        request_park(r);
+    }
+    return MHD_YES;
+}
+
+static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
+                         enum MHD_RequestTerminationCode toe)
+{
+    (void)cls, (void)conn, (void)toe;
+    struct request *r = *con_cls;
+    if (r == NULL) {
+        return;
+    }
+    assert(r->magic == REQUEST_MAGIC);
+    *con_cls = NULL;
+    request_free(r);
+}
+
+static void on_connection(void *cls, struct MHD_Connection *conn, void **socket_ctx,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    (void)conn, (void)socket_ctx;
+    struct front *f = cls;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        __atomic_sub_fetch(&f->worker->site->connections, 1, __ATOMIC_RELAXED);
+    }
+}
+
+static void on_library_log(void *cls, const char *fmt, va_list args)
+    __attribute__((format(printf, 2, 0)));
+static void on_library_log(void *cls, const char *fmt, va_list args)
+{
+    (void)cls;
+    char text[512];
+    vsnprintf(text, sizeof text, fmt, args);
+    text[strcspn(text, "\n")] = '\0';
+    log_line(LOG_DEBUG, "msg=\"http library\" detail=\"%s\"", text);
+}
+
+/* ---- parking ---- */
+
+static void park_list_remove(struct request *r)
+{
+    struct worker *w = r->worker;
+    if (r->park_prev != NULL) {
+        r->park_prev->park_next = r->park_next;
+    } else if (w->parked_head == r) {
+        w->parked_head = r->park_next;
+    }
+    if (r->park_next != NULL) {
+        r->park_next->park_prev = r->park_prev;
+    } else if (w->parked_tail == r) {
+        w->parked_tail = r->park_prev;
+    }
+    r->park_prev = r->park_next = NULL;
+}
+
+void request_park(struct request *r)
+{
+    struct worker *w = r->worker;
+    assert(!r->parked && !r->resuming);
+    r->parked = true;
+    r->parked_ms = worker_tick_ms(w);
+    r->park_prev = w->parked_tail;
+    if (w->parked_tail != NULL) {
+        w->parked_tail->park_next = r;
+    } else {
+        w->parked_head = r;
+    }
+    w->parked_tail = r;
+    MHD_suspend_connection(r->conn);
+}
+
+static void free_watch(uv_handle_t *h)
+{
+    free(h);
+}
+
+/* Before a resume: the descriptor is the library's again. */
+static void unwatch(struct request *r)
+{
+    park_list_remove(r);
+    if (r->watch != NULL) {
+        uv_poll_stop(r->watch);
+        uv_close((uv_handle_t *)r->watch, free_watch);
+        r->watch = NULL;
+    }
+}
+
+void request_wake(struct request *r)
+{
+    if (!r->parked) {
+        return;
+    }
+    unwatch(r);
+    r->parked = false;
+    r->resuming = true;
+    MHD_resume_connection(r->conn);
+    worker_dirty(r->front);
+}
+
+/* FIN arrives as UV_DISCONNECT, RST as an error status; a half-closed client counts as gone,
+ * as with nginx (proxy_ignore_client_abort off). */
+static void on_disconnect(uv_poll_t *h, int status, int events)
+{
+    struct request *r = h->data;
+    assert(r->magic == REQUEST_MAGIC);
+    if (status >= 0 && (events & UV_DISCONNECT) == 0) {
+        return;
+    }
+    r->gone = true;
+    r->close = true;
+    request_wake(r);
+    if (r->call != NULL) {
+        call_client_gone(r->call);
+    }
+}
+
+static bool watch(struct request *r)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+    uv_poll_t *h = info != NULL ? malloc(sizeof *h) : NULL;
+    if (h == NULL) {
+        return false;
+    }
+    if (uv_poll_init(&r->worker->uv, h, info->connect_fd) != 0) {
+        free(h);
+        return false;
+    }
+    h->data = r;
+    r->watch = h;
+    uv_poll_start(h, UV_DISCONNECT, on_disconnect);
+    return true;
+}
+
+void request_watch_parked(struct worker *w)
+{
+    int64_t before_ms = worker_tick_ms(w) - PARKED_UNWATCHED_MS;
+    struct request *r = NULL;
+    while ((r = w->parked_head) != NULL && r->parked_ms <= before_ms) {
+        if (!watch(r)) {
+            return; /* out of memory: tried again at the next tick */
+        }
+        park_list_remove(r);
+    }
+}
+
+/* ---- the daemon ---- */
+
+int front_open(struct front *f, struct worker *w, struct fail *reterr)
+{
+    const struct site *site = w->site;
+    bool tls = site->tls_cert != NULL;
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+                     MHD_USE_NO_LISTEN_SOCKET | (tls ? MHD_USE_TLS : 0u);
+    struct MHD_OptionItem tls_options[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, site->tls_cert},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, site->tls_key},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    static struct MHD_OptionItem no_options[] = {{MHD_OPTION_END, 0, NULL}};
+    f->worker = w;
+    f->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, f, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, f, MHD_OPTION_NOTIFY_CONNECTION, on_connection, f,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)site->options.max_connections,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY,
+        tls ? tls_options : no_options, MHD_OPTION_END);
+    if (f->daemon == NULL) {
+        return fail_set(reterr, ERR_internal, NULL, "the HTTP library could not start%s",
+                        tls ? " (are certificate and key PEM files that match?)" : "");
+    }
+    return 0;
+}
+
+int front_epoll_fd(const struct front *f)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(f->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    assert(info != NULL);
+    return info->epoll_fd;
+}
+
+void front_add(struct front *f, int fd, const struct sockaddr *addr, unsigned addr_len)
+{
+    /* The library closes the socket itself when it refuses it. */
+    if (MHD_add_connection(f->daemon, fd, addr, addr_len) != MHD_YES) {
+        __atomic_sub_fetch(&f->worker->site->connections, 1, __ATOMIC_RELAXED);
+    }
+    f->dirty = true;
+}
+
+int64_t front_timeout_ms(const struct front *f)
+{
+    MHD_UNSIGNED_LONG_LONG ms = 0;
+    return MHD_get_timeout(f->daemon, &ms) == MHD_YES ? (int64_t)ms : -1;
+}
+
+void front_pump(struct front *f)
+{
+    for (int i = 0; f->dirty && i < HTTP_ROUNDS_MAX; i++) {
+        f->dirty = false;
+        MHD_run(f->daemon);
+        if (front_timeout_ms(f) == 0) {
+            f->dirty = true; /* it has unread or unwritten bytes: a resumed reply needs two runs */
+        }
+    }
+}
+
+void front_close(struct front *f)
+{
+    MHD_stop_daemon(f->daemon);
+    f->daemon = NULL;
+}

@@ -1,0 +1,42 @@
+/* libmicrohttpd: daemons inside a worker's loop, the handler's three kinds of call, and the
+ * request functions that need the library.  With stream.c and admin.c the only files that
+ * include microhttpd.h. */
+#ifndef SERVER_HTTP_H
+#define SERVER_HTTP_H
+
+#include "server/request.h"
+
+enum {
+    HTTP_POOL_BYTES = 48 * 1024,  /* per connection: 32 KiB of headers and room for the reply's */
+    HTTP_IDLE_TIMEOUT_S = 60,
+    HTTP_ROUNDS_MAX = 8           /* MHD_run per turn and daemon */
+};
+
+/* 0, or -1 with reterr. */
+int front_open(struct front *f, struct worker *w, struct fail *reterr);
+/* Hands an accepted, non-blocking socket to the daemon; closes it on failure. */
+void front_add(struct front *f, int fd, const struct sockaddr *addr, unsigned addr_len);
+/* Runs the daemon until it is clean or HTTP_ROUNDS_MAX. */
+void front_pump(struct front *f);
+/* Milliseconds until the daemon must run again; -1 = when something happens. */
+int64_t front_timeout_ms(const struct front *f);
+/* Nothing may be suspended. */
+void front_close(struct front *f);
+
+/* Wakes a parked connection (idempotent). */
+void request_wake(struct request *r);
+/* Watches connections parked for long; called by the worker's park timer. */
+void request_watch_parked(struct worker *w);
+
+/* The descriptor that becomes readable when the daemon has work. */
+int front_epoll_fd(const struct front *f);
+
+/* stream.c: the response object of a streaming request. */
+struct MHD_Response *stream_response(struct request *r);
+
+extern const struct route_row routes[];
+/* NULL and *ret_allow NULL: unknown path; NULL and *ret_allow set: wrong method. */
+const struct route_row *route_find(const char *method, const char *path, char *parameter, size_t cap,
+                                   const char **ret_allow);
+
+#endif

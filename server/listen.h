@@ -1,0 +1,16 @@
+/* Listening sockets: parsing HOST:PORT, binding loudly. */
+#ifndef SERVER_LISTEN_H
+#define SERVER_LISTEN_H
+
+#include "schema/err.h"
+
+enum { LISTEN_BACKLOG = 1024, LISTEN_TEXT_MAX = 128 };
+
+/* Opens n non-blocking listening sockets on the same address (SO_REUSEPORT, one per worker).
+ * Port 0 picks a free one, the same for all.  ret_text gets "HOST:PORT" as bound.
+ * Fails when anything else listens there already: sharing a port with a forgotten process
+ * would silently lose half of the connections. 0, or -1 with reterr and no socket left open. */
+int listen_open(const char *address, int n, int *ret_fds, char ret_text[LISTEN_TEXT_MAX],
+                struct fail *reterr);
+
+#endif

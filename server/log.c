@@ -1,0 +1,152 @@
+/* The log: a bounded queue of text and one thread that writes it. */
+#define _GNU_SOURCE
+#include "server/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "schema/when.h"
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    pthread_t thread;
+    struct buf queue;
+    unsigned long dropped;
+    enum log_level least;
+    bool running, stopping;
+} the_log = {.lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER, .least = LOG_INFO};
+
+static void write_all(const char *bytes, size_t n)
+{
+    while (n > 0) {
+        ssize_t done = write(STDERR_FILENO, bytes, n);
+        if (done <= 0) {
+            return; /* nobody reads the log any more: serving goes on */
+        }
+        bytes += done;
+        n -= (size_t)done;
+    }
+}
+
+static void *log_writer(void *unused)
+{
+    struct buf out;
+    buf_init(&out, LOG_QUEUE_MAX);
+
+    pthread_mutex_lock(&the_log.lock);
+    while (!the_log.stopping || the_log.queue.len > 0) {
+        if (the_log.queue.len == 0) {
+            pthread_cond_wait(&the_log.filled, &the_log.lock);
+            continue;
+        }
+        struct buf full = the_log.queue;
+        the_log.queue = out;
+        unsigned long dropped = the_log.dropped;
+        the_log.dropped = 0;
+        pthread_mutex_unlock(&the_log.lock);
+        write_all(full.ptr, full.len);
+        if (dropped > 0) {
+            char note[96];
+            int n = snprintf(note, sizeof note, "level=warn msg=\"log lines dropped\" count=%lu\n", dropped);
+            write_all(note, (size_t)n);
+        }
+        out = full;
+        buf_reset(&out);
+        pthread_mutex_lock(&the_log.lock);
+    }
+    pthread_mutex_unlock(&the_log.lock);
+    buf_done(&out);
+    return unused;
+}
+
+void log_start(enum log_level least)
+{
+    pthread_mutex_lock(&the_log.lock);
+    the_log.least = least;
+    buf_init(&the_log.queue, LOG_QUEUE_MAX);
+    the_log.stopping = false;
+    the_log.running = pthread_create(&the_log.thread, NULL, log_writer, NULL) == 0;
+    pthread_mutex_unlock(&the_log.lock);
+}
+
+void log_stop(void)
+{
+    pthread_mutex_lock(&the_log.lock);
+    bool was_running = the_log.running;
+    the_log.running = false;
+    the_log.stopping = true;
+    pthread_cond_signal(&the_log.filled);
+    pthread_mutex_unlock(&the_log.lock);
+    if (was_running) {
+        pthread_join(the_log.thread, NULL);
+        buf_done(&the_log.queue);
+    }
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level >= the_log.least;
+}
+
+static void enqueue(const char *line, size_t n)
+{
+    pthread_mutex_lock(&the_log.lock);
+    bool running = the_log.running;
+    if (running) {
+        if (!buf_add(&the_log.queue, line, n)) {
+            the_log.queue.failed = false;
+            the_log.dropped++;
+        }
+        pthread_cond_signal(&the_log.filled);
+    }
+    pthread_mutex_unlock(&the_log.lock);
+    if (!running) {
+        write_all(line, n);
+    }
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    if (!log_enabled(level)) {
+        return;
+    }
+    char when[WHEN_TEXT_MAX], line[LOG_LINE_MAX];
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int head = snprintf(line, sizeof line, "time=%s level=%s ",
+                        when_print((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, when),
+                        names[level]);
+    va_list args;
+    va_start(args, fmt);
+    int tail = vsnprintf(line + head, sizeof line - (size_t)head - 1, fmt, args);
+    va_end(args);
+    size_t n = (size_t)head + (tail > 0 ? (size_t)tail : 0);
+    if (n > sizeof line - 2) {
+        n = sizeof line - 2;
+    }
+    line[n++] = '\n';
+    enqueue(line, n);
+}
+
+void log_value(struct buf *line, const char *key, struct span value)
+{
+    size_t n = value.len < LOG_VALUE_MAX ? value.len : LOG_VALUE_MAX;
+    buf_addf(line, " %s=\"", key);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
+        if (c == '"' || c == '\\') {
+            buf_addc(line, '\\');
+            buf_addc(line, (char)c);
+        } else if (c < 0x20 || c >= 0x7f) {
+            buf_addf(line, "\\x%02x", c);
+        } else {
+            buf_addc(line, (char)c);
+        }
+    }
+    buf_addc(line, '"');
+}

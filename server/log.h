@@ -1,0 +1,23 @@
+/* One line per event, logfmt, to stderr.  Any thread; the caller never waits for the
+ * terminal or the disk: lines are queued (LOG_QUEUE_MAX bytes, beyond that counted and
+ * dropped) and written by a thread of their own.
+ * Values that come from outside go through log_value: quoted, control bytes escaped. */
+#ifndef SERVER_LOG_H
+#define SERVER_LOG_H
+
+#include "schema/buf.h"
+
+enum { LOG_QUEUE_MAX = 4 * 1024 * 1024, LOG_LINE_MAX = 2048, LOG_VALUE_MAX = 256 };
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+/* Starts the writer.  Before it, and after log_stop, lines are written at once. */
+void log_start(enum log_level least);
+void log_stop(void);
+bool log_enabled(enum log_level level);
+/* fmt makes the part after "time level ". */
+void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Appends key="value" to a line being built, safely. */
+void log_value(struct buf *line, const char *key, struct span value);
+
+#endif

@@ -1,0 +1,53 @@
+/* The dry run as an operation: snapshots from the server's state, or loaded for the occasion. */
+#include <sys/random.h>
+
+#include "router/args.h"
+#include "router/budget_db.h"
+#include "server/dry_run.h"
+#include "server/ops.h"
+
+struct route_args {
+    struct arg_text body, key;
+    struct arg_flag explain; /* of the command line's table; the answer has everything anyway */
+};
+
+static struct identity *current_identity(struct ops_env *env, struct fail *reterr)
+{
+    return env->state != NULL ? state_identity(env->state) : identity_load(env->db, reterr);
+}
+
+static int find_key(const struct identity *identity, const char *id, const struct key_row **ret,
+                    struct fail *reterr)
+{
+    const struct key_row *key = id != NULL ? identity_by_public_id(identity, id) : NULL;
+    if (id != NULL && key == NULL)
+        return fail_set(reterr, ERR_not_found, "key", "there is no key %.64s", id);
+    *ret = key;
+    return 0;
+}
+
+int op_route(struct ops_env *env, struct json_object *args, struct json_object **ret,
+             struct fail *reterr)
+{
+    static const struct arg_spec specs[] = {
+        {"body", ARG_TEXT, offsetof(struct route_args, body), true},
+        {"key", ARG_TEXT, offsetof(struct route_args, key), false},
+        {"explain", ARG_FLAG, offsetof(struct route_args, explain), false},
+        {0}};
+    struct route_args a = {0};
+    if (args_read(args, specs, &a, reterr) != 0)
+        return -1;
+    const struct key_row *key = NULL;
+    uint64_t seed = 0;
+    (void)getrandom(&seed, sizeof(seed), 0); /* 0 is a seed as good as any */
+    struct catalog *catalog = ops_catalog(env, reterr);
+    struct identity *identity = catalog != NULL ? current_identity(env, reterr) : NULL;
+    int rc = identity != NULL ? find_key(identity, a.key.value, &key, reterr) : -1;
+    if (rc == 0)
+        rc = dry_run(catalog, key, env->state, span_of(a.body.value), identity_now_ms(), seed, ret,
+                     reterr);
+    identity_unref(identity);
+    if (catalog != NULL)
+        catalog_unref(catalog);
+    return rc;
+}

@@ -1,0 +1,121 @@
+/* The table of operations and the transaction around each. */
+#include "server/ops.h"
+
+#include "router/identity_db.h"
+
+/* An identity operation needs the connection only. */
+#define IDENTITY_OP(fn)                                                                            \
+    static int run_##fn(struct ops_env *env, struct json_object *args, struct json_object **ret,   \
+                        struct fail *reterr)                                                       \
+    {                                                                                              \
+        return fn(env->db, args, ret, reterr);                                                     \
+    }
+IDENTITY_OP(team_db_create)
+IDENTITY_OP(team_db_list)
+IDENTITY_OP(team_db_set)
+IDENTITY_OP(key_db_create)
+IDENTITY_OP(key_db_list)
+IDENTITY_OP(key_db_revoke)
+IDENTITY_OP(key_db_rotate)
+IDENTITY_OP(key_db_set)
+
+const struct op ops_all[] = {{"team create", OP_ACCESS_WRITE, run_team_db_create},
+                             {"team list", OP_ACCESS_READ, run_team_db_list},
+                             {"team set", OP_ACCESS_WRITE, run_team_db_set},
+                             {"key create", OP_ACCESS_WRITE, run_key_db_create},
+                             {"key list", OP_ACCESS_READ, run_key_db_list},
+                             {"key revoke", OP_ACCESS_WRITE, run_key_db_revoke},
+                             {"key rotate", OP_ACCESS_WRITE, run_key_db_rotate},
+                             {"key set", OP_ACCESS_WRITE, run_key_db_set},
+                             {"catalog import", OP_ACCESS_WRITE, op_catalog_import},
+                             {"catalog export", OP_ACCESS_READ, op_catalog_export},
+                             {"catalog list", OP_ACCESS_READ, op_catalog_list},
+                             {"usage", OP_ACCESS_READ, op_usage},
+                             {"generation get", OP_ACCESS_READ, op_generation_get},
+                             {"generation list", OP_ACCESS_READ, op_generation_list},
+                             {"route", OP_ACCESS_READ, op_route},
+                             {"ledger verify", OP_ACCESS_READ, op_ledger_verify},
+                             {"backup", OP_ACCESS_READ, op_backup},
+                             {0}};
+
+const struct op *ops_find(const char *name)
+{
+    for (const struct op *op = ops_all; op->name != NULL; op++) {
+        if (strcmp(op->name, name) == 0)
+            return op;
+    }
+    return NULL;
+}
+
+/* ---- running one ---- */
+
+struct job {
+    const struct op *op;
+    struct ops_env *env;
+    struct json_object *args;
+    struct json_object *ret;
+    int result; /* of op->run: -1, OP_DONE, OP_UNDO */
+    struct fail fail;
+};
+
+/* On the thread that owns the writing connection; what is not 0 is rolled back. */
+static int run_write(struct db *db, void *arg)
+{
+    struct job *j = arg;
+    struct ops_env env = *j->env;
+    env.db = db;
+    j->result = j->op->run(&env, j->args, &j->ret, &j->fail);
+    return j->result;
+}
+
+static int write_in_server(struct job *j, struct fail *reterr)
+{
+    int rc = ledger_job(j->env->ledger, run_write, j);
+    if (j->result < 0) {
+        if (reterr != NULL)
+            *reterr = j->fail;
+        return -1;
+    }
+    if (rc < 0)
+        return fail_set(reterr, ERR_ledger_down, NULL, "the change could not be committed");
+    return j->result == OP_UNDO ? 0 : state_reload(j->env->state, j->env->db, reterr);
+}
+
+static int write_direct(struct job *j, struct fail *reterr)
+{
+    struct db *db = j->env->db;
+    if (db_begin(db, reterr) != 0)
+        return -1;
+    if (run_write(db, j) == OP_DONE) {
+        if (db_commit(db, reterr) == 0)
+            return 0;
+        db_rollback(db);
+        return -1;
+    }
+    db_rollback(db);
+    if (j->result == OP_UNDO)
+        return 0;
+    if (reterr != NULL)
+        *reterr = j->fail;
+    return -1;
+}
+
+int ops_run(struct ops_env *env, const char *name, struct json_object *args,
+            struct json_object **ret, struct fail *reterr)
+{
+    const struct op *op = ops_find(name);
+    if (op == NULL)
+        return fail_set(reterr, ERR_not_found, "op", "there is no operation %.64s", name);
+    if (op->access == OP_ACCESS_READ) {
+        if (env->ledger != NULL)
+            ledger_barrier(env->ledger);
+        return op->run(env, args, ret, reterr);
+    }
+    struct job job = {.op = op, .env = env, .args = args, .result = -1};
+    int rc = env->ledger != NULL ? write_in_server(&job, reterr) : write_direct(&job, reterr);
+    if (rc == 0)
+        *ret = job.ret;
+    else
+        json_object_put(job.ret);
+    return rc;
+}

@@ -1,0 +1,70 @@
+/* A question's life: asked on the loop, run on a pool thread, answered on the loop.  The
+ * question finds its request again by id, since that may have died. */
+#define _GNU_SOURCE
+#include "server/reader.h"
+
+#include <stdlib.h>
+
+#include "server/http.h"
+
+struct question {
+    uv_work_t work;
+    struct worker *worker;
+    struct request *request; /* only compared and used when still linked */
+    reader_fn fn;
+    struct reader_question q;
+    struct json_object *answer;
+    struct fail fail;
+    int failed;
+};
+
+static void on_pool(uv_work_t *work)
+{
+    struct question *q = work->data;
+    struct site *site = q->worker->site;
+    ledger_barrier(site->ledger); /* what was answered before is in the tables */
+    pthread_mutex_lock(&site->reader_lock);
+    q->failed = q->fn(site->reader, &q->q, &q->answer, &q->fail);
+    pthread_mutex_unlock(&site->reader_lock);
+}
+
+static void on_loop(uv_work_t *work, int status)
+{
+    (void)status;
+    struct question *q = work->data;
+    struct request *r = q->request;
+    q->worker->n_questions--;
+    if (r != NULL) {
+        r->question = NULL;
+        if (q->failed != 0) {
+            request_reply_fail(r, &q->fail);
+        } else {
+            buf_adds(&r->reply_body,
+                     json_object_to_json_string_ext(
+                         q->answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+            request_reply(r, 200, "application/json");
+        }
+    }
+    json_object_put(q->answer);
+    free(q);
+}
+
+void reader_ask(struct request *r, reader_fn fn, const struct reader_question *asked)
+{
+    struct question *q = calloc(1, sizeof *q);
+    if (q == NULL) {
+        struct fail f;
+        fail_set(&f, ERR_internal, NULL, "out of memory");
+        request_reply_fail(r, &f);
+        return;
+    }
+    q->worker = r->worker;
+    q->request = r;
+    q->fn = fn;
+    q->q = *asked;
+    q->work.data = q;
+    r->question = &q->request;
+    r->worker->n_questions++;
+    uv_queue_work(&r->worker->uv, &q->work, on_pool, on_loop);
+    request_park(r);
+}

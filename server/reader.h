@@ -1,0 +1,26 @@
+/* Questions to the database from the data listener: run on libuv's thread pool over the one
+ * reading connection, answered on the worker's loop.  The request is parked meanwhile and
+ * may be gone when the answer comes. */
+#ifndef SERVER_READER_H
+#define SERVER_READER_H
+
+#include <json-c/json.h>
+
+#include "server/request.h"
+
+struct reader_question {
+    struct id id;
+    int64_t team_id, key_id;
+    int64_t now_ms;
+    int64_t limit;
+    char since[64];
+};
+
+/* Fills *ret with the answer's JSON. On a pool thread, with the reader's lock held. */
+typedef int (*reader_fn)(struct db *db, const struct reader_question *q, struct json_object **ret,
+                         struct fail *reterr);
+
+/* Parks r and asks. q is copied. */
+void reader_ask(struct request *r, reader_fn fn, const struct reader_question *q);
+
+#endif

@@ -1,0 +1,102 @@
+/* Splices members into an answer: nothing is rebuilt, bytes are inserted. */
+#include "server/report.h"
+
+#include "schema/json.h"
+
+enum { INSERT_MAX = 512 };
+
+/* Where to insert in an object so that the text becomes its last member. */
+static size_t end_of_object(const struct json_doc *d, json_ref object)
+{
+    return json_at(d, object)->end - 1;
+}
+
+static void insert(struct buf *out, const struct json_doc *d, json_ref object, size_t *done,
+                   struct span members)
+{
+    size_t at = end_of_object(d, object);
+    buf_add(out, d->text.ptr + *done, at - *done);
+    if (json_first(d, object) != JSON_NONE) {
+        buf_addc(out, ',');
+    }
+    buf_add_span(out, members);
+    *done = at;
+}
+
+static void write_provider(struct buf *b, const char *provider)
+{
+    buf_adds(b, "\"provider\":");
+    json_write_string(b, span_of(provider));
+}
+
+static void write_cost(struct buf *b, const char *cost_usd)
+{
+    buf_addf(b, "\"cost\":%s,\"cost_details\":{\"upstream_inference_cost\":%s}", cost_usd, cost_usd);
+}
+
+static bool is_object(const struct json_doc *d, json_ref r)
+{
+    return r != JSON_NONE && json_kind(d, r) == JSON_OBJECT;
+}
+
+/* usage is inside the root: its end comes first. */
+static void splice(const struct json_doc *d, json_ref holder, const char *provider,
+                   const char *cost_usd, struct buf *out)
+{
+    struct buf members;
+    buf_init(&members, INSERT_MAX);
+    size_t done = 0;
+    json_ref usage = cost_usd != NULL ? json_get(d, 0, "usage") : JSON_NONE;
+    if (is_object(d, usage)) {
+        write_cost(&members, cost_usd);
+        insert(out, d, usage, &done, buf_span(&members));
+    }
+    if (provider != NULL && is_object(d, holder)) {
+        buf_reset(&members);
+        write_provider(&members, provider);
+        insert(out, d, holder, &done, buf_span(&members));
+    }
+    buf_add(out, d->text.ptr + done, d->text.len - done);
+    buf_done(&members);
+}
+
+void report_body(struct span body, const char *provider, const char *cost_usd, struct buf *out)
+{
+    struct json_doc d;
+    json_init(&d);
+    if (json_parse(&d, body, NULL) == 0 && is_object(&d, 0)) {
+        splice(&d, 0, provider, cost_usd, out);
+    } else {
+        buf_add_span(out, body);
+    }
+    json_done(&d);
+}
+
+static void write_data(struct span name, struct span data, const char *provider,
+                       const char *cost_usd, struct buf *out)
+{
+    struct json_doc d;
+    bool start = span_is(name, "message_start");
+    json_init(&d);
+    if ((start || span_is(name, "message_delta")) && json_parse(&d, data, NULL) == 0 &&
+        is_object(&d, 0)) {
+        splice(&d, start ? json_get(&d, 0, "message") : JSON_NONE, start ? provider : NULL,
+               start ? NULL : cost_usd, out);
+    } else {
+        buf_add_span(out, data);
+    }
+    json_done(&d);
+}
+
+void report_event(struct span name, struct span data, const char *provider, const char *cost_usd,
+                  struct buf *out)
+{
+    if (name.len > 0) {
+        buf_adds(out, "event: ");
+        buf_add_span(out, name);
+        buf_addc(out, '\n');
+    }
+    buf_adds(out, "data: ");
+    write_data(name, data, provider, cost_usd, out);
+    buf_adds(out, "\n\n");
+}

@@ -1,0 +1,180 @@
+/* The client's side of a request: memory, replies, error envelopes, the log line. */
+#define _GNU_SOURCE
+#include "server/request.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/call.h"
+#include "server/http.h"
+#include "server/log.h"
+
+struct request *request_new(struct front *f, struct MHD_Connection *conn)
+{
+    struct request *r = calloc(1, sizeof *r);
+    if (r == NULL) {
+        return NULL;
+    }
+    r->magic = REQUEST_MAGIC;
+    r->worker = f->worker;
+    r->front = f;
+    r->conn = conn;
+    r->id = worker_new_id(f->worker);
+    r->begun_ms = worker_now_ms();
+    buf_init(&r->body, REQUEST_BODY_MAX);
+    buf_init(&r->reply_headers, REQUEST_REPLY_HEADERS_MAX);
+    buf_init(&r->reply_body, REQUEST_REPLY_MAX);
+    buf_init(&r->pipe.data, REQUEST_PIPE_MAX);
+    f->worker->n_requests++;
+    return r;
+}
+
+void request_free(struct request *r)
+{
+    assert(r->magic == REQUEST_MAGIC && !r->parked);
+    struct call *call = r->call;
+    r->gone = true;
+    if (call != NULL) {
+        call_client_gone(call); /* detaches: r->call is NULL after it */
+    }
+    assert(r->call == NULL);
+    if (r->question != NULL) {
+        *r->question = NULL;
+    }
+    identity_unref(r->identity);
+    buf_done(&r->body);
+    buf_done(&r->reply_headers);
+    buf_done(&r->reply_body);
+    buf_done(&r->pipe.data);
+    r->worker->n_requests--;
+    r->magic = 0;
+    free(r);
+}
+
+void request_add_header(struct request *r, const char *name, struct span value)
+{
+    buf_adds(&r->reply_headers, name);
+    buf_adds(&r->reply_headers, ": ");
+    buf_add_span(&r->reply_headers, value);
+    buf_addc(&r->reply_headers, '\0');
+}
+
+void request_reply(struct request *r, int status, const char *content_type)
+{
+    assert(!r->replied);
+    r->replied = true;
+    r->status = status;
+    if (content_type != NULL) {
+        request_add_header(r, "content-type", span_of(content_type));
+    }
+    request_wake(r);
+}
+
+static void write_anthropic_error(const struct request *r, const struct fail *f,
+                                  struct span members, struct buf *out)
+{
+    char id[ID_TEXT_MAX];
+    buf_addf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":",
+             err_info(f->code)->anthropic_type);
+    json_write_string(out, span_of(f->text));
+    if (members.len > 0) {
+        buf_addc(out, ',');
+        buf_add_span(out, members);
+    }
+    buf_addf(out, "},\"request_id\":\"%s\"}", id_print(&r->id, ID_PREFIX_GENERATION, id));
+}
+
+static void write_openai_error(const struct fail *f, struct span members, struct buf *out)
+{
+    const struct err_info *info = err_info(f->code);
+    buf_adds(out, "{\"error\":{\"message\":");
+    json_write_string(out, span_of(f->text));
+    buf_addf(out, ",\"type\":\"%s\",\"param\":", info->openai_type);
+    if (f->field[0] != '\0') {
+        json_write_string(out, span_of(f->field));
+    } else {
+        buf_adds(out, "null");
+    }
+    buf_addf(out, info->openai_code != NULL ? ",\"code\":\"%s\"" : ",\"code\":null",
+             info->openai_code);
+    if (members.len > 0) {
+        buf_addc(out, ',');
+        buf_add_span(out, members);
+    }
+    buf_adds(out, "}}");
+}
+
+void request_write_error(const struct request *r, const struct fail *f, struct span error_members,
+                         struct buf *out)
+{
+    if (r->door == DOOR_OPENAI) {
+        write_openai_error(f, error_members, out);
+    } else {
+        write_anthropic_error(r, f, error_members, out);
+    }
+}
+
+static int status_at_door(const struct request *r, int status)
+{
+    return r->door == DOOR_OPENAI && status == 529 ? 503 : status;
+}
+
+static void add_generation_header(struct request *r)
+{
+    char id[ID_TEXT_MAX];
+    if (header_find(buf_span(&r->reply_headers), "x-wayfare-generation-id").len == 0) {
+        request_add_header(r, "x-wayfare-generation-id",
+                           span_of(id_print(&r->id, ID_PREFIX_GENERATION, id)));
+    }
+}
+
+void request_reply_fail_more(struct request *r, const struct fail *f, int64_t retry_after_ms,
+                             struct span error_members)
+{
+    const struct err_info *info = err_info(f->code);
+    buf_reset(&r->reply_body);
+    request_write_error(r, f, error_members, &r->reply_body);
+    add_generation_header(r);
+    if (info->retry == RETRY_NEVER) {
+        request_add_header(r, "x-should-retry", SPAN("false"));
+    }
+    if (retry_after_ms >= 0 || info->retry == RETRY_LATER) {
+        char seconds[24];
+        int64_t s = retry_after_ms > 0 ? (retry_after_ms + 999) / 1000 : 1;
+        snprintf(seconds, sizeof seconds, "%" PRId64, s);
+        request_add_header(r, "retry-after", span_of(seconds));
+    }
+    metrics_add(&r->worker->metrics, METRIC_requests_refused_total, 1);
+    int status = status_at_door(r, info->status);
+    request_log(r, status, f->text);
+    request_reply(r, status, "application/json");
+}
+
+void request_reply_fail(struct request *r, const struct fail *f)
+{
+    request_reply_fail_more(r, f, -1, (struct span){NULL, 0});
+}
+
+void request_log(const struct request *r, int status, const char *detail)
+{
+    enum log_level level = status >= 500 ? LOG_WARN : LOG_INFO;
+    if (!log_enabled(level)) {
+        return;
+    }
+    char id[ID_TEXT_MAX];
+    struct buf line;
+    buf_init(&line, LOG_LINE_MAX);
+    buf_addf(&line, "req=%s status=%d ms=%" PRId64, id_print(&r->id, ID_PREFIX_GENERATION, id), status,
+             worker_now_ms() - r->begun_ms);
+    if (r->key != NULL) {
+        log_value(&line, "team", span_of(r->key->team));
+        buf_addf(&line, " key=%s", r->key->public_id);
+    }
+    if (detail != NULL) {
+        log_value(&line, "msg", span_of(detail));
+    }
+    log_line(level, "%s", line.ptr != NULL ? line.ptr : "");
+    buf_done(&line);
+}

@@ -1,0 +1,125 @@
+/* The client's side of a request: from the gate to libmicrohttpd's completed callback, the
+ * only place where it dies.  What outlives it (the upstream call, the money) is struct
+ * call; they point at each other and either may be NULL.
+ *
+ * Thread: its worker's loop thread only. */
+#ifndef SERVER_REQUEST_H
+#define SERVER_REQUEST_H
+
+#include "providers/provider.h"
+#include "router/identity.h"
+#include "schema/buf.h"
+#include "schema/id.h"
+#include "server/worker.h"
+
+enum {
+    REQUEST_BODY_MAX = 32 * 1024 * 1024,
+    REQUEST_REPLY_MAX = 64 * 1024 * 1024,
+    REQUEST_REPLY_HEADERS_MAX = 48 * 1024,
+    REQUEST_PIPE_MAX = 1024 * 1024,       /* bytes of a stream waiting for a slow reader */
+    REQUEST_PIPE_HIGH = 256 * 1024,       /* the provider is paused above this */
+    REQUEST_PIPE_LOW = 64 * 1024,         /* and read again below this */
+    REQUEST_DISCARD_MAX = 1024 * 1024,    /* refused requests up to this size are read, so that the
+                                             connection can be kept */
+    REQUEST_MAGIC = 0x77667271
+};
+
+struct MHD_Connection;
+
+struct route_row {
+    const char *method;  /* "GET" answers HEAD too where head_ok */
+    const char *path;    /* exact, or a prefix when it ends with '/' and has a parameter */
+    const char *suffix;  /* with a parameter: what must follow it, "" = nothing */
+    bool parameter;      /* the part between path and suffix is request->parameter */
+    bool needs_key;
+    bool has_body;
+    bool bills;          /* a provider may be paid: passes admission */
+    /* Called once the body is there. Replies now, or parks the request and replies later. */
+    void (*start)(struct request *r);
+};
+
+/* Bytes on their way to a streaming client. */
+struct pipe {
+    struct buf data;
+    size_t read;        /* consumed part of data */
+    bool ended;         /* no more bytes will come */
+    bool broken;        /* end without the last chunk */
+};
+
+struct request {
+    unsigned magic;
+    struct worker *worker;
+    struct front *front;
+    struct MHD_Connection *conn;
+    const struct route_row *route;
+    enum chat_door door;
+    struct id id;
+    int64_t begun_ms;            /* wall clock */
+    const struct key_row *key;   /* valid while `identity` is held */
+    struct identity *identity;
+    char parameter[512];         /* of the path, unescaped */
+    struct buf body;
+    bool refused_early;          /* the reply was decided before the body: discard it */
+    bool started;                /* route->start was called */
+
+    /* reply */
+    bool replied;                /* reply fields are final */
+    bool queued;                 /* handed to libmicrohttpd */
+    bool streaming;
+    bool close;                  /* connection: close */
+    int status;
+    struct buf reply_headers;    /* "Name: value\0" */
+    struct buf reply_body;
+    struct pipe pipe;
+
+    /* parking */
+    bool parked;                 /* suspended in libmicrohttpd */
+    bool resuming;               /* resume was asked for, the handler has not run again yet */
+    int64_t parked_ms;           /* tick */
+    struct request *park_prev, *park_next;
+    uv_poll_t *watch;            /* of a parked connection's descriptor, allocated apart */
+    bool gone;                   /* the client has left */
+
+    struct call *call;           /* NULL: none, or it goes on alone */
+    struct request **question;   /* reader.c: its pointer to this request, cleared on death */
+    bool report_body;            /* x-wayfare-report: body */
+};
+
+/* ---- for the api_*.c files ---- */
+/* A header of the client's request; empty when absent. Valid while the request lives. */
+struct span request_header(const struct request *r, const char *name);
+/* A query argument, NULL when absent. */
+const char *request_query(const struct request *r, const char *name);
+/* Takes the headers a provider may see. Spans live as long as the request; the joined beta
+ * header is put into *beta (owned by the caller). */
+void request_client_headers(const struct request *r, struct client_headers *ret, struct buf *beta);
+
+/* Final answers. Each may be called once, from start() or later while parked. */
+void request_add_header(struct request *r, const char *name, struct span value);
+void request_reply(struct request *r, int status, const char *content_type);   /* body: r->reply_body */
+void request_reply_fail(struct request *r, const struct fail *f);
+/* As request_reply_fail, with members for the error object: `"availability":{...}` (no braces around). */
+void request_reply_fail_more(struct request *r, const struct fail *f, int64_t retry_after_ms,
+                             struct span error_members);
+/* Begins a stream: status and headers are fixed, bytes come through request_stream_write. */
+void request_stream_begin(struct request *r, int status, const char *content_type);
+/* false: the client does not keep up, pause the provider (the bytes were taken). */
+bool request_stream_write(struct request *r, struct span bytes);
+bool request_stream_full(const struct request *r);
+void request_stream_end(struct request *r, bool broken);
+
+/* Suspends the connection until a reply or stream bytes are there; only from start(). */
+void request_park(struct request *r);
+
+/* Error envelope of the door into out (no trailing newline). */
+void request_write_error(const struct request *r, const struct fail *f, struct span error_members,
+                         struct buf *out);
+
+/* Writes a finished request's log line. */
+void request_log(const struct request *r, int status, const char *detail);
+
+/* ---- for http.c and stream.c ---- */
+struct request *request_new(struct front *f, struct MHD_Connection *conn);
+void request_free(struct request *r);
+
+#endif

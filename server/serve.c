@@ -1,0 +1,310 @@
+/* The server's life: everything is built in order here and taken down in reverse.  Signals
+ * are blocked in all threads and waited for by this one. */
+#define _GNU_SOURCE
+#include "server/serve.h"
+
+#include <curl/curl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "schema/buf.h"
+#include "server/admin.h"
+#include "server/http.h"
+#include "server/listen.h"
+#include "server/log.h"
+#include "server/worker.h"
+
+enum { TLS_FILE_MAX = 1024 * 1024, TICK_MS = 50 };
+
+struct server {
+    struct site site;
+    struct db *writer;
+    struct admin *admin;
+    struct ops_env ops;
+    int n_workers, n_running;
+    struct worker workers[SERVE_THREADS_MAX];
+};
+
+static void ledger_log(const char *line)
+{
+    log_line(LOG_INFO, "%s", line);
+}
+
+/* ---- metrics ---- */
+
+static void write_ledger_metrics(struct ledger *l, struct buf *out)
+{
+    struct ledger_stats s;
+    ledger_stats(l, &s);
+    const struct {
+        const char *name, *help, *type;
+        int64_t value;
+    } rows[] = {
+        {"ledger_holds_total", "Holds admitted", "counter", (int64_t)s.holds},
+        {"ledger_refused_total", "Holds refused by a cap", "counter", (int64_t)s.refused},
+        {"ledger_settles_total", "Attempts settled", "counter", (int64_t)s.settles},
+        {"ledger_voids_total", "Attempts voided", "counter", (int64_t)s.voids},
+        {"ledger_commits_total", "Transactions committed", "counter", (int64_t)s.commits},
+        {"ledger_running", "Attempts with an open hold", "gauge", s.running},
+        {"ledger_held_nusd", "Held by running attempts, in nano-USD", "gauge", s.held_nusd},
+        {"ledger_last_commit_us", "Duration of the last commit in microseconds", "gauge", s.last_commit_us},
+        {"ledger_queue", "Operations waiting for the ledger", "gauge", (int64_t)s.queue_len},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        metrics_sample(out, rows[i].name, rows[i].help, rows[i].type, rows[i].value);
+    }
+}
+
+static void write_metrics(void *ctx, struct buf *out)
+{
+    struct server *s = ctx;
+    const struct metrics *sets[SERVE_THREADS_MAX];
+    for (int i = 0; i < s->n_workers; i++) {
+        sets[i] = &s->workers[i].metrics;
+    }
+    metrics_write(sets, s->n_workers, out);
+    metrics_sample(out, "connections", "Open client connections", "gauge",
+                   __atomic_load_n(&s->site.connections, __ATOMIC_RELAXED));
+    write_ledger_metrics(s->site.ledger, out);
+}
+
+/* ---- building ---- */
+
+static char *read_pem(const char *path, struct fail *f)
+{
+    FILE *in = fopen(path, "rb");
+    struct buf b;
+    char block[4096];
+    size_t n = 0;
+    buf_init(&b, TLS_FILE_MAX);
+    while (in != NULL && (n = fread(block, 1, sizeof block, in)) > 0) {
+        buf_add(&b, block, n);
+    }
+    if (in == NULL || b.len == 0 || b.failed) {
+        fail_set(f, ERR_bad_request, NULL, "cannot read the PEM file %s", path);
+        buf_done(&b);
+    }
+    if (in != NULL) {
+        fclose(in);
+    }
+    return b.ptr;
+}
+
+static int load_tls(struct site *site, struct fail *f)
+{
+    const struct serve_options *o = &site->options;
+    if (o->tls_cert == NULL && o->tls_key == NULL) {
+        return 0;
+    }
+    if (o->tls_cert == NULL || o->tls_key == NULL) {
+        return fail_set(f, ERR_bad_request, NULL, "--tls-cert and --tls-key go together");
+    }
+    site->tls_cert = read_pem(o->tls_cert, f);
+    site->tls_key = site->tls_cert != NULL ? read_pem(o->tls_key, f) : NULL;
+    return site->tls_key != NULL ? 0 : -1;
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+        r.rlim_cur = r.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &r);
+    }
+}
+
+static void block_signals(sigset_t *set)
+{
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+static int open_books(struct server *s, struct fail *f)
+{
+    struct site *site = &s->site;
+    s->writer = db_open(site->options.db, DB_OWN, f);
+    if (s->writer == NULL) {
+        return -1;
+    }
+    site->ledger = ledger_start(s->writer, ledger_log, f);
+    site->reader = site->ledger != NULL ? db_open(site->options.db, DB_READ, f) : NULL;
+    site->state = site->reader != NULL ? state_new(site->reader, site->ledger, f) : NULL;
+    site->warm = warm_new();
+    return site->state != NULL && site->warm != NULL ? 0 : -1;
+}
+
+static void warn_if_empty(const struct site *site)
+{
+    struct catalog *c = state_catalog(site->state);
+    struct identity *i = state_identity(site->state);
+    if (c->n_endpoints == 0) {
+        log_line(LOG_WARN, "msg=\"the catalog is empty: run 'wayfare catalog import builtin'\"");
+    }
+    if (i->n_keys == 0) {
+        log_line(LOG_WARN, "msg=\"there are no keys: run 'wayfare team create' and 'wayfare key create'\"");
+    }
+    catalog_unref(c);
+    identity_unref(i);
+}
+
+static int start_workers(struct server *s, char text[LISTEN_TEXT_MAX], struct fail *f)
+{
+    struct site *site = &s->site;
+    int fds[SERVE_THREADS_MAX];
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int n = site->options.threads > 0 ? site->options.threads : cores > 0 ? (int)cores : 1;
+    s->n_workers = n < SERVE_THREADS_MAX ? n : SERVE_THREADS_MAX;
+    if (listen_open(site->options.listen, s->n_workers, fds, text, f) != 0) {
+        return -1;
+    }
+    for (int i = 0; i < s->n_workers; i++) {
+        if (worker_start(&s->workers[i], site, i, fds[i], f) != 0) {
+            return -1;
+        }
+        s->n_running++;
+    }
+    return 0;
+}
+
+static int start_admin(struct server *s, struct fail *f)
+{
+    s->ops = (struct ops_env){.db = s->site.reader, .ledger = s->site.ledger, .state = s->site.state};
+    struct admin_options o = {
+        .listen = s->site.options.admin_listen,
+        .db_path = s->site.options.db,
+        .ops = &s->ops,
+        .ops_lock = &s->site.reader_lock,
+        .metrics = write_metrics,
+        .metrics_ctx = s,
+    };
+    s->admin = admin_start(&o, f);
+    return s->admin != NULL ? 0 : -1;
+}
+
+/* ---- running and ending ---- */
+
+static void reload(struct server *s)
+{
+    struct fail f;
+    pthread_mutex_lock(&s->site.reader_lock);
+    int ok = state_reload(s->site.state, s->site.reader, &f);
+    pthread_mutex_unlock(&s->site.reader_lock);
+    if (ok == 0) {
+        log_line(LOG_INFO, "msg=\"reloaded catalog and keys\"");
+    } else {
+        log_line(LOG_ERROR, "msg=\"reload failed, the old snapshot stays\" error=\"%s\"", f.text);
+    }
+}
+
+static void stop_workers(struct server *s, int how)
+{
+    for (int i = 0; i < s->n_workers; i++) {
+        worker_stop(&s->workers[i], how);
+    }
+}
+
+static bool workers_ended(struct server *s)
+{
+    for (int i = 0; i < s->n_running; i++) {
+        if (!worker_has_ended(&s->workers[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Finish what runs; a second signal or the deadline ends it. */
+static void drain(struct server *s, const sigset_t *signals)
+{
+    int64_t deadline_ms = worker_now_ms() + (int64_t)s->site.options.drain_timeout_s * 1000;
+    const struct timespec tick = {.tv_nsec = TICK_MS * 1000000L};
+    bool now = false;
+    log_line(LOG_INFO, "msg=\"draining\" timeout_s=%d", s->site.options.drain_timeout_s);
+    state_set_draining(s->site.state);
+    stop_workers(s, 1);
+    while (!workers_ended(s)) {
+        int sig = sigtimedwait(signals, NULL, &tick);
+        if (!now && (sig == SIGTERM || sig == SIGINT || worker_now_ms() >= deadline_ms)) {
+            now = true;
+            stop_workers(s, 2);
+        }
+    }
+    for (int i = 0; i < s->n_running; i++) {
+        worker_join(&s->workers[i]);
+    }
+}
+
+static void wait_for_end(struct server *s, const sigset_t *signals)
+{
+    int sig = 0;
+    while (sigwait(signals, &sig) == 0 && sig == SIGHUP) {
+        reload(s);
+    }
+}
+
+static void take_down(struct server *s)
+{
+    struct site *site = &s->site;
+    admin_stop(s->admin);
+    if (site->ledger != NULL) {
+        ledger_stop(site->ledger);
+    }
+    state_free(site->state);
+    warm_free(site->warm);
+    db_close(site->reader);
+    db_close(s->writer);
+    free(site->tls_cert);
+    free(site->tls_key);
+    curl_global_cleanup();
+    log_stop();
+    free(s);
+}
+
+static int fail_start(struct server *s, const struct fail *f)
+{
+    fprintf(stderr, "wayfare: %s\n", f->text);
+    if (s->n_running > 0) {
+        _exit(1); /* threads run: nothing has been admitted, the books are safe */
+    }
+    take_down(s);
+    return 1;
+}
+
+int serve_run(const struct serve_options *o)
+{
+    struct server *s = calloc(1, sizeof *s);
+    struct fail f = {.text = "out of memory"};
+    sigset_t signals;
+    char text[LISTEN_TEXT_MAX];
+    if (s == NULL) {
+        fprintf(stderr, "wayfare: %s\n", f.text);
+        return 1;
+    }
+    s->site.options = *o;
+    s->site.started_ms = worker_now_ms();
+    pthread_mutex_init(&s->site.reader_lock, NULL);
+    block_signals(&signals);
+    raise_descriptor_limit();
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    log_start(o->verbose ? LOG_DEBUG : LOG_INFO);
+    if (load_tls(&s->site, &f) != 0 || open_books(s, &f) != 0 || start_admin(s, &f) != 0 ||
+        start_workers(s, text, &f) != 0) {
+        return fail_start(s, &f);
+    }
+    warn_if_empty(&s->site);
+    printf("listening on %s://%s\nadmin on http://%s\n", s->site.tls_cert != NULL ? "https" : "http",
+           text, admin_address(s->admin));
+    fflush(stdout);
+    wait_for_end(s, &signals);
+    drain(s, &signals);
+    take_down(s);
+    return 0;
+}

@@ -1,0 +1,36 @@
+/* `wayfare serve`: builds the server in order, runs it until a signal, tears it down in
+ * reverse. */
+#ifndef SERVER_SERVE_H
+#define SERVER_SERVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { SERVE_BASE_URL_HOSTS_MAX = 64, SERVE_THREADS_MAX = 64 };
+
+struct serve_options {
+    const char *db;                 /* database path */
+    const char *listen;             /* HOST:PORT; default 127.0.0.1:8080; port 0 picks one */
+    const char *admin_listen;       /* default 127.0.0.1:8081 */
+    int threads;                    /* 0 = one per core */
+    const char *tls_cert, *tls_key; /* both or neither */
+    int drain_timeout_s;            /* default 600 */
+    int max_connections;            /* default 20000 */
+    int max_connections_per_address; /* 0 = unlimited */
+    int n_allow_base_url;
+    const char *allow_base_url[SERVE_BASE_URL_HOSTS_MAX];
+    bool verbose;                   /* debug log */
+};
+
+#define SERVE_OPTIONS_DEFAULT                                                                      \
+    ((struct serve_options){.db = "./wayfare.db",                                                  \
+                            .listen = "127.0.0.1:8080",                                            \
+                            .admin_listen = "127.0.0.1:8081",                                      \
+                            .drain_timeout_s = 600,                                                \
+                            .max_connections = 20000})
+
+/* The process exit code: 0 after a clean drain, 1 when it could not start (the reason on
+ * stderr). */
+int serve_run(const struct serve_options *o);
+
+#endif

@@ -1,0 +1,199 @@
+/* Snapshots and health, shared by all threads of a server. */
+#define _GNU_SOURCE
+#include "server/state.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "router/catalog_db.h"
+
+enum { SUBSCRIBERS_MAX = 64, HEALTH_BUCKETS = 4096 };
+
+/* Health rows are found by the endpoint's database id and live until the end: a reload of
+ * the catalog must not forget an outage. */
+struct health_row {
+    struct health_row *next;
+    int64_t endpoint_id;
+    struct health health;
+};
+
+struct state {
+    pthread_mutex_t lock; /* snapshots and subscribers */
+    struct catalog *catalog;
+    struct identity *identity;
+    struct ledger *ledger;
+    int n_subscribers;
+    struct {
+        void (*changed)(void *ctx);
+        void *ctx;
+    } subscribers[SUBSCRIBERS_MAX];
+    int draining;
+
+    pthread_mutex_t health_lock;
+    struct health_row *rows[HEALTH_BUCKETS];
+};
+
+static struct catalog *load_catalog(struct db *reader, struct fail *reterr)
+{
+    return catalog_db_load(reader, catalog_secret_from_system, NULL, reterr);
+}
+
+struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *reterr)
+{
+    struct state *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        fail_set(reterr, ERR_internal, NULL, "out of memory");
+        return NULL;
+    }
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->health_lock, NULL);
+    s->ledger = ledger;
+    s->catalog = load_catalog(reader, reterr);
+    s->identity = s->catalog != NULL ? identity_load(reader, reterr) : NULL;
+    if (s->identity == NULL) {
+        state_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void state_free(struct state *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    catalog_unref(s->catalog);
+    identity_unref(s->identity);
+    for (int i = 0; i < HEALTH_BUCKETS; i++) {
+        struct health_row *row = s->rows[i];
+        while (row != NULL) {
+            struct health_row *next = row->next;
+            free(row);
+            row = next;
+        }
+    }
+    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->health_lock);
+    free(s);
+}
+
+struct catalog *state_catalog(struct state *s)
+{
+    pthread_mutex_lock(&s->lock);
+    struct catalog *c = catalog_ref(s->catalog);
+    pthread_mutex_unlock(&s->lock);
+    return c;
+}
+
+struct identity *state_identity(struct state *s)
+{
+    pthread_mutex_lock(&s->lock);
+    struct identity *i = identity_ref(s->identity);
+    pthread_mutex_unlock(&s->lock);
+    return i;
+}
+
+struct ledger *state_ledger(struct state *s)
+{
+    return s->ledger;
+}
+
+void state_subscribe(struct state *s, void (*changed)(void *ctx), void *ctx)
+{
+    pthread_mutex_lock(&s->lock);
+    assert(s->n_subscribers < SUBSCRIBERS_MAX);
+    s->subscribers[s->n_subscribers].changed = changed;
+    s->subscribers[s->n_subscribers++].ctx = ctx;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void publish(struct state *s, struct catalog *catalog, struct identity *identity)
+{
+    pthread_mutex_lock(&s->lock);
+    struct catalog *old_catalog = s->catalog;
+    struct identity *old_identity = s->identity;
+    s->catalog = catalog;
+    s->identity = identity;
+    for (int i = 0; i < s->n_subscribers; i++) {
+        s->subscribers[i].changed(s->subscribers[i].ctx);
+    }
+    pthread_mutex_unlock(&s->lock);
+    catalog_unref(old_catalog);
+    identity_unref(old_identity);
+}
+
+int state_reload(struct state *s, struct db *reader, struct fail *reterr)
+{
+    struct catalog *catalog = load_catalog(reader, reterr);
+    struct identity *identity = catalog != NULL ? identity_load(reader, reterr) : NULL;
+    if (identity == NULL) {
+        catalog_unref(catalog);
+        return -1;
+    }
+    publish(s, catalog, identity);
+    return 0;
+}
+
+/* ---- health ---- */
+
+static struct health_row *row_of(struct state *s, int64_t endpoint_id, bool create)
+{
+    struct health_row **head = &s->rows[(uint64_t)endpoint_id % HEALTH_BUCKETS];
+    struct health_row *row = *head;
+    while (row != NULL && row->endpoint_id != endpoint_id) {
+        row = row->next;
+    }
+    if (row == NULL && create) {
+        row = calloc(1, sizeof *row);
+        if (row != NULL) {
+            row->endpoint_id = endpoint_id;
+            row->next = *head;
+            *head = row;
+        }
+    }
+    return row;
+}
+
+void state_health_record(struct state *s, int64_t endpoint_id, int64_t now_ms,
+                         enum health_outcome outcome, int64_t retry_after_ms)
+{
+    pthread_mutex_lock(&s->health_lock);
+    struct health_row *row = row_of(s, endpoint_id, true);
+    if (row != NULL) {
+        health_record(&row->health, now_ms, outcome, retry_after_ms);
+    }
+    pthread_mutex_unlock(&s->health_lock);
+}
+
+void state_health_sample(struct state *s, int64_t endpoint_id, int64_t now_ms,
+                         int64_t first_token_ms, int64_t milli_tps)
+{
+    pthread_mutex_lock(&s->health_lock);
+    struct health_row *row = row_of(s, endpoint_id, true);
+    if (row != NULL) {
+        health_sample(&row->health, now_ms, first_token_ms, milli_tps);
+    }
+    pthread_mutex_unlock(&s->health_lock);
+}
+
+void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms, struct health_view *ret)
+{
+    *ret = (struct health_view){0};
+    pthread_mutex_lock(&s->health_lock);
+    const struct health_row *row = row_of(s, endpoint_id, false);
+    if (row != NULL) {
+        health_look(&row->health, now_ms, ret);
+    }
+    pthread_mutex_unlock(&s->health_lock);
+}
+
+void state_set_draining(struct state *s)
+{
+    __atomic_store_n(&s->draining, 1, __ATOMIC_RELEASE);
+}
+
+bool state_draining(const struct state *s)
+{
+    return __atomic_load_n(&s->draining, __ATOMIC_ACQUIRE) != 0;
+}

@@ -1,0 +1,71 @@
+/* Calls to providers: libcurl's multi interface driven by one libuv loop.  The only file
+ * of the server that knows libcurl.
+ *
+ * Thread: everything on the loop thread of its worker.
+ * Callbacks: on_head and on_body run inside libcurl and may only move bytes and set flags
+ * (never start, cancel or unpause a transfer from there: transfer_cancel and
+ * transfer_unpause only set flags and are safe).  on_done runs outside libcurl and may
+ * start the next transfer; the transfer is gone when it returns.
+ *
+ * One send per transfer: libcurl would repeat a POST on a reused connection that died, a
+ * second hidden generation; the guard turns that into TRANSFER_RESET. */
+#ifndef SERVER_UPSTREAM_H
+#define SERVER_UPSTREAM_H
+
+#include <uv.h>
+
+#include "router/catalog.h"
+#include "schema/upreq.h"
+
+enum {
+    UPSTREAM_HEADERS_MAX = 64 * 1024,    /* of one response, kept for relaying */
+    UPSTREAM_ORIGINS_MAX = 1024,         /* scheme://host:port with idle connections */
+    UPSTREAM_IDLE_PER_ORIGIN = 512,      /* easy handles kept, each with its connection */
+    UPSTREAM_CONN_AGE_S = 30             /* an idle connection older than this is not reused */
+};
+
+struct upstream;
+struct transfer;
+
+enum transfer_result {
+    TRANSFER_OK,             /* the response body ended as HTTP says it should */
+    TRANSFER_CONNECT_FAILED, /* DNS or TCP */
+    TRANSFER_TLS_FAILED,
+    TRANSFER_CONNECT_TIMEOUT,
+    TRANSFER_RESET,          /* lost after sending began, or sent twice (guard) */
+    TRANSFER_TOO_LARGE,      /* response headers over the limit */
+    TRANSFER_CANCELED
+};
+
+struct transfer_ops {
+    void (*on_head)(void *ctx, int http_status);
+    /* false = pause; the same bytes come again after transfer_unpause. */
+    bool (*on_body)(void *ctx, struct span bytes);
+    void (*on_done)(void *ctx, enum transfer_result result);
+};
+
+struct upstream *upstream_new(uv_loop_t *loop);
+/* Cancels what runs (on_done TRANSFER_CANCELED), closes idle connections and uv handles; the loop
+ * must be run once more before upstream_free. */
+void upstream_close(struct upstream *u);
+void upstream_free(struct upstream *u);
+/* Applies queued cancels and unpauses and kicks new transfers; once per loop turn, from
+ * uv_prepare.  Returns true when something was done. */
+bool upstream_turn(struct upstream *u);
+int upstream_running(const struct upstream *u);
+
+/* req is borrowed until on_done.  NULL when memory is short or the URL is not usable. */
+struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int64_t connect_ms,
+                                const struct transfer_ops *ops, void *ctx);
+void transfer_cancel(struct transfer *t);
+void transfer_unpause(struct transfer *t);
+/* Request bytes may have left (the guard saw the send). */
+bool transfer_sent(const struct transfer *t);
+/* The response headers so far: "Name: value\0" each, in order, without the status line. */
+struct span transfer_headers(const struct transfer *t);
+/* Value of a header in such a list, case-insensitive; empty when absent. */
+struct span header_find(struct span headers, const char *name);
+/* Iterates: *cursor starts at 0. */
+bool header_next(struct span headers, size_t *cursor, struct span *ret_name, struct span *ret_value);
+
+#endif

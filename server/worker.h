@@ -1,0 +1,116 @@
+/* A worker: one thread, one libuv loop, its own listening socket (SO_REUSEPORT), its own
+ * libmicrohttpd daemons and its own libcurl multi handle.  Nothing on the way of a request is
+ * shared with other workers but the ledger's queue and small tables.
+ *
+ * One turn of the loop: libuv delivers readiness, callbacks move bytes and set flags, then
+ * the prepare hook runs both libraries until neither has anything left to do. */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include <pthread.h>
+#include <uv.h>
+
+#include "router/ledger.h"
+#include "router/plan.h"
+#include "server/metrics.h"
+#include "server/serve.h"
+#include "server/state.h"
+#include "server/upstream.h"
+#include "server/warm.h"
+
+enum {
+    WORKER_FRONTS = 8,        /* libmicrohttpd daemons: divides its walks over suspended connections */
+    WORKER_ACCEPT_BATCH = 64,
+    WORKER_DRAINS_MAX = 64,   /* calls read to their end after the client left, all workers together */
+    PARKED_UNWATCHED_MS = 50  /* a parked connection is watched for a disconnect after this long */
+};
+
+struct MHD_Daemon;
+struct request;
+struct call;
+
+/* One libmicrohttpd daemon in a worker. */
+struct front {
+    struct worker *worker;
+    struct MHD_Daemon *daemon;
+    uv_poll_t poll;
+    bool dirty; /* MHD_run is due: readable, or something was resumed */
+};
+
+/* What all workers share and nobody writes after the start, but for the atomics. */
+struct site {
+    struct serve_options options;
+    struct state *state;
+    struct ledger *ledger;
+    struct db *reader;        /* queries run on libuv's thread pool, one at a time */
+    pthread_mutex_t reader_lock;
+    struct warm *warm;
+    char *tls_cert, *tls_key; /* PEM text, NULL = plain HTTP */
+    int connections;          /* __atomic */
+    int drains;               /* __atomic */
+    int64_t started_ms;
+};
+
+struct worker {
+    struct site *site;
+    int index;
+    pthread_t thread;
+    uv_loop_t uv;
+    uv_prepare_t prepare;
+    uv_idle_t idle;
+    uv_timer_t http_timer;    /* MHD_get_timeout */
+    uv_timer_t park_timer;    /* looks for parked connections to watch */
+    uv_async_t wake;          /* ledger answers, new snapshots, stop */
+    uv_poll_t accept_poll;
+    int listen_fd;
+    bool accepting;
+
+    struct front fronts[WORKER_FRONTS];
+    unsigned next_front;
+    struct upstream *upstream;
+    struct ledger_port *port;
+
+    struct catalog *catalog;   /* this worker's references */
+    struct identity *identity;
+    int reload;                /* __atomic: a new snapshot was published */
+    int stop;                  /* __atomic: 1 drain, 2 now */
+    int ended;                 /* __atomic */
+    bool draining;
+    int late_ticks;
+    uv_timer_t drain_timer;
+
+    struct request *parked_head, *parked_tail; /* by time of parking */
+    int n_requests;            /* between the first handler call and completion */
+    int n_questions;           /* on the thread pool */
+    int n_calls;
+    struct call *calls;        /* running */
+    struct call *free_calls;   /* kept with their memory */
+    int n_free_calls;
+
+    struct plan plan;          /* scratch of dry runs */
+    uint64_t rng[4];
+    uint8_t random[512];
+    size_t random_left;
+    struct metrics metrics;    /* written by this thread only */
+};
+
+/* Starts the thread. 0, or -1 with reterr. listen_fd is taken over. */
+int worker_start(struct worker *w, struct site *site, int index, int listen_fd, struct fail *reterr);
+/* 1: finish what runs, then end; 2: end now. Any thread. */
+void worker_stop(struct worker *w, int how);
+/* Its thread is done or about to return. */
+bool worker_has_ended(const struct worker *w);
+void worker_join(struct worker *w);
+
+/* ---- on the worker's thread ---- */
+int64_t worker_now_ms(void);                       /* wall clock */
+static inline int64_t worker_tick_ms(const struct worker *w) /* monotonic, cached per turn */
+{
+    return (int64_t)uv_now(&w->uv);
+}
+struct id worker_new_id(struct worker *w);
+uint64_t worker_draw(struct worker *w);
+/* Asks for another pass of the prepare hook in this turn. */
+void worker_dirty(struct front *f);
+
+#endif

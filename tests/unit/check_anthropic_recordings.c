@@ -1,0 +1,274 @@
+/* Real recorded answers through the Anthropic adapter, where they are to be had
+ * (WAYFARE_SHARED, default "../shared"): whole, byte by byte and at the recorded
+ * network pieces.  The usage is computed a second time here, with json-c and the
+ * plainest reading of the rules. */
+#include <check.h>
+#include <dirent.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "providers/provider.h"
+
+enum { RECORDINGS_MIN = 40 };
+
+static const char *const folders[] = {"anthropic", "azure-anthropic", "vertex-anthropic"};
+
+static const char *shared_dir(void)
+{
+    const char *dir = getenv("WAYFARE_SHARED");
+    return dir != NULL ? dir : "../shared";
+}
+
+/* The second computation */
+
+struct figures {
+    int64_t input, output, cache_read, write, write_5m, write_1h, searches;
+};
+
+static int64_t number(struct json_object *object, const char *key)
+{
+    struct json_object *value = NULL;
+    if (!json_object_is_type(object, json_type_object) ||
+        !json_object_object_get_ex(object, key, &value) ||
+        !json_object_is_type(value, json_type_int))
+        return 0;
+    return json_object_get_int64(value);
+}
+
+static struct json_object *member(struct json_object *object, const char *key)
+{
+    struct json_object *value = NULL;
+    if (json_object_is_type(object, json_type_object))
+        json_object_object_get_ex(object, key, &value);
+    return value;
+}
+
+static struct figures read_figures(struct json_object *usage)
+{
+    struct json_object *split = member(usage, "cache_creation");
+    return (struct figures){
+        .input = number(usage, "input_tokens"),
+        .output = number(usage, "output_tokens"),
+        .cache_read = number(usage, "cache_read_input_tokens"),
+        .write = number(usage, "cache_creation_input_tokens"),
+        .write_5m = number(split, "ephemeral_5m_input_tokens"),
+        .write_1h = number(split, "ephemeral_1h_input_tokens"),
+        .searches = number(member(usage, "server_tool_use"), "web_search_requests"),
+    };
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static struct figures max_figures(struct figures a, struct figures b)
+{
+    return (struct figures){
+        .input = larger(a.input, b.input),
+        .output = larger(a.output, b.output),
+        .cache_read = larger(a.cache_read, b.cache_read),
+        .write = larger(a.write, b.write),
+        .write_5m = larger(a.write_5m, b.write_5m),
+        .write_1h = larger(a.write_1h, b.write_1h),
+        .searches = larger(a.searches, b.searches),
+    };
+}
+
+/* What is billed: the iterations where there are any, else the figures. */
+static struct figures billed(struct figures total, struct json_object *iterations)
+{
+    size_t n =
+        json_object_is_type(iterations, json_type_array) ? json_object_array_length(iterations) : 0;
+    if (n == 0)
+        return total;
+    struct figures sum = {.searches = total.searches};
+    for (size_t i = 0; i < n; i++) {
+        struct figures f = read_figures(json_object_array_get_idx(iterations, i));
+        sum.input += f.input;
+        sum.output += f.output;
+        sum.cache_read += f.cache_read;
+        sum.write_1h += f.write_1h;
+        sum.write_5m += larger(f.write - f.write_1h, f.write_5m);
+    }
+    sum.write = sum.write_5m + sum.write_1h;
+    return sum;
+}
+
+static struct figures stream_bill(const char *text)
+{
+    struct figures start = {.input = 0}, delta = {.input = 0};
+    struct json_object *iterations = NULL;
+    while (text != NULL && *text != '\0') {
+        const char *end = strchr(text, '\n');
+        if (strncmp(text, "data: ", 6) == 0) {
+            struct json_object *data = json_tokener_parse(text + 6);
+            const char *type = json_object_get_string(member(data, "type"));
+            struct json_object *usage = member(data, "usage");
+            if (type != NULL && strcmp(type, "message_start") == 0)
+                start = max_figures(start, read_figures(member(member(data, "message"), "usage")));
+            if (type != NULL && strcmp(type, "message_delta") == 0 && usage != NULL) {
+                delta = read_figures(usage);
+                if (member(usage, "iterations") != NULL) {
+                    json_object_put(iterations);
+                    iterations = json_object_get(member(usage, "iterations"));
+                }
+            }
+            json_object_put(data);
+        }
+        text = end != NULL ? end + 1 : NULL;
+    }
+    struct figures bill = billed(max_figures(start, delta), iterations);
+    json_object_put(iterations);
+    return bill;
+}
+
+static void must_be_billed(const char *file, const struct usage_report *r, struct figures f)
+{
+    struct usage sum;
+    usage_report_sum(r, &sum);
+    int64_t write_5m = larger(f.write - f.write_1h, f.write_5m);
+    const int64_t pairs[][2] = {
+        {sum.n[USAGE_input_tok], f.input},
+        {sum.n[USAGE_output_tok], f.output},
+        {sum.n[USAGE_cache_read_tok], f.cache_read},
+        {sum.n[USAGE_cache_write_5m_tok], write_5m},
+        {sum.n[USAGE_cache_write_1h_tok], f.write_1h},
+        {sum.n[USAGE_web_searches], f.searches},
+    };
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+        ck_assert_msg(pairs[i][0] == pairs[i][1], "%s: %s is %lld, not %lld", file,
+                      usage_bucket_name((enum usage_bucket)i), (long long)pairs[i][0],
+                      (long long)pairs[i][1]);
+}
+
+/* The replay */
+
+static void count_event(void *ctx, const struct event *ev)
+{
+    int *n = ctx;
+    n[ev->kind]++;
+}
+
+/* step 0: at the sizes of the array (json), the rest whole. */
+static void replay_stream(const char *file, struct json_object *text, size_t step,
+                          struct json_object *sizes)
+{
+    static struct usage_report report;
+    int events[EVENT_OTHER + 1] = {0};
+    int64_t content_bytes;
+    const char *bytes = json_object_get_string(text);
+    size_t len = (size_t)json_object_get_string_len(text);
+    void *stream = provider_anthropic.stream_open();
+    size_t at = 0;
+    for (size_t i = 0; at < len; i++) {
+        size_t n = step;
+        if (step == 0 && i < json_object_array_length(sizes))
+            n = (size_t)json_object_get_int64(json_object_array_get_idx(sizes, i));
+        if (n == 0 || n > len - at)
+            n = len - at;
+        ck_assert(provider_anthropic.stream_feed(stream, (struct span){bytes + at, n}, count_event,
+                                                 events));
+        at += n;
+    }
+    enum verdict verdict = provider_anthropic.stream_state(stream, &report, &content_bytes);
+    provider_anthropic.stream_close(stream);
+    bool ends = strstr(bytes, "event: message_stop") != NULL;
+    ck_assert_msg((verdict == VERDICT_COMPLETE) == ends, "%s: verdict %d", file, verdict);
+    ck_assert_msg(events[EVENT_START] >= 1 && events[EVENT_USAGE] >= 1, "%s", file);
+    if (events[EVENT_CONTENT] > 0)
+        ck_assert_int_gt(content_bytes, 0);
+    must_be_billed(file, &report, stream_bill(bytes));
+}
+
+static void replay_plain(const char *file, struct json_object *response)
+{
+    static struct usage_report report;
+    struct json_object *body = member(response, "body");
+    int64_t status = number(response, "status");
+    const char *text = json_object_to_json_string_ext(body, JSON_C_TO_STRING_NOSLASHESCAPE);
+    struct span bytes = span_of(text);
+    if (status >= 400) {
+        ck_assert_msg(provider_anthropic.is_error_body(bytes), "%s", file);
+        return;
+    }
+    if (member(body, "data") != NULL) /* a list of models */
+        return;
+    ck_assert_msg(provider_anthropic.read_body(bytes, &report) == VERDICT_COMPLETE, "%s", file);
+    ck_assert(!provider_anthropic.is_error_body(bytes));
+    struct json_object *usage = member(body, "usage");
+    bool counts = member(body, "type") == NULL;
+    must_be_billed(file, &report,
+                   billed(read_figures(counts ? body : usage), member(usage, "iterations")));
+}
+
+/* true: it was one of ours. */
+static bool replay_file(const char *path)
+{
+    struct json_object *file = json_object_from_file(path);
+    ck_assert_msg(file != NULL, "cannot read %s", path);
+    struct json_object *response = member(file, "response");
+    struct json_object *text = member(response, "body_text");
+    struct json_object *sizes = member(response, "chunk_sizes");
+    bool stream = member(file, "framing") != NULL;
+    if (stream) {
+        replay_stream(path, text, SIZE_MAX, NULL);
+        replay_stream(path, text, 1, NULL);
+        replay_stream(path, text, 17, NULL);
+        if (sizes != NULL)
+            replay_stream(path, text, 0, sizes);
+    } else if (member(response, "body") != NULL) {
+        replay_plain(path, response);
+    }
+    bool ours = stream || member(response, "body") != NULL;
+    json_object_put(file);
+    return ours;
+}
+
+static int replay_folder(const char *folder)
+{
+    char path[1024];
+    int n = 0;
+    snprintf(path, sizeof(path), "%s/recordings/%s", shared_dir(), folder);
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return 0;
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        if (strstr(entry->d_name, ".json") == NULL)
+            continue;
+        snprintf(path, sizeof(path), "%s/recordings/%s/%s", shared_dir(), folder, entry->d_name);
+        n += replay_file(path);
+    }
+    closedir(dir);
+    return n;
+}
+
+START_TEST(test_recordings)
+{
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/recordings", shared_dir());
+    DIR *dir = opendir(path);
+    if (dir == NULL) {
+        printf("skip anthropic_recordings: no %s\n", path);
+        return;
+    }
+    closedir(dir);
+    int n = 0;
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+        n += replay_folder(folders[i]);
+    ck_assert_int_ge(n, RECORDINGS_MIN);
+}
+END_TEST
+
+Suite *anthropic_recordings_suite(void);
+
+Suite *anthropic_recordings_suite(void)
+{
+    Suite *s = suite_create("anthropic_recordings");
+    TCase *tc = tcase_create("recordings");
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, test_recordings);
+    suite_add_tcase(s, tc);
+    return s;
+}

@@ -1,0 +1,279 @@
+/* Sizes and costs before sending: the expected figures, and bounds that hold. */
+#include <check.h>
+
+#include "router/estimate.h"
+#include "schema/money.h"
+
+Suite *estimate_suite(void);
+
+static struct endpoint endpoint_of(int64_t prompt_usd, int64_t completion_usd)
+{
+    struct endpoint e = {.context_length = 0};
+    for (int i = 0; i < PRICE_ITEM_COUNT; i++)
+        e.price.base.pusd[i] = -1;
+    e.price.base.pusd[PRICE_prompt] = prompt_usd * 1000000;
+    e.price.base.pusd[PRICE_completion] = completion_usd * 1000000;
+    return e;
+}
+
+static struct chat text_chat(int64_t bytes, int64_t chars, int64_t max_tokens)
+{
+    struct chat c = {.max_tokens = max_tokens};
+    c.prompt_bytes = bytes;
+    c.prompt_chars = chars;
+    return c;
+}
+
+static struct estimate make(const struct chat *c, const struct endpoint *e)
+{
+    struct estimate est;
+    estimate_make(c, e, 0, 0, &est);
+    return est;
+}
+
+START_TEST(text)
+{
+    struct endpoint e = endpoint_of(3, 15);
+    struct chat ascii = text_chat(4000, 4000, 100), cjk = text_chat(9000, 3000, 100);
+    struct chat empty = text_chat(0, 0, 100), cyrillic = text_chat(2000, 1000, 100);
+    ck_assert_int_eq(make(&ascii, &e).prompt_tok, 8 + 1000);
+    ck_assert_int_eq(make(&cjk, &e).prompt_tok, 8 + 2000);
+    ck_assert_int_eq(make(&empty, &e).prompt_tok, 8);
+    /* 500 of 1000 characters counted as wide */
+    ck_assert_int_eq(make(&cyrillic, &e).prompt_tok, 8 + 125 + 334);
+}
+END_TEST
+
+START_TEST(attachments_and_tools)
+{
+    struct endpoint e = endpoint_of(3, 15);
+    struct chat c = text_chat(400, 400, 100);
+    int64_t plain = make(&c, &e).prompt_tok;
+    c.n_images = 3;
+    ck_assert_int_eq(make(&c, &e).prompt_tok - plain, 3 * 1600);
+    c.n_images = 0;
+    c.n_documents = 1;
+    c.document_bytes = 100000;
+    ck_assert_int_eq(make(&c, &e).prompt_tok - plain, 1500 + 5000);
+    c.n_documents = 0;
+    c.document_bytes = 0;
+    c.needs = NEED_TOOLS;
+    ck_assert_int_eq(make(&c, &e).prompt_tok - plain, 350);
+}
+END_TEST
+
+START_TEST(completion)
+{
+    struct endpoint e = endpoint_of(3, 15);
+    struct chat c = text_chat(400, 400, 100);
+    struct estimate est = make(&c, &e);
+    ck_assert_int_eq(est.completion_tok, 100);
+    ck_assert_int_eq(est.completion_bound_tok, 100);
+    c.max_tokens = 4096;
+    ck_assert_int_eq(make(&c, &e).completion_tok, 512);
+    estimate_make(&c, &e, 0, 1500, &est);
+    ck_assert_int_eq(est.completion_tok, 1500);
+    estimate_make(&c, &e, 0, 9999, &est);
+    ck_assert_int_eq(est.completion_tok, 4096);
+    c.max_tokens = -1;
+    ck_assert_int_eq(make(&c, &e).completion_bound_tok, ESTIMATE_COMPLETION_BOUND_TOK);
+    e.context_length = 8192;
+    ck_assert_int_eq(make(&c, &e).completion_bound_tok, 8192);
+    e.max_completion_tokens = 64000;
+    ck_assert_int_eq(make(&c, &e).completion_bound_tok, 64000);
+    c.max_tokens = 0;
+    ck_assert_int_eq(make(&c, &e).completion_bound_tok, 0);
+    ck_assert_int_eq(make(&c, &e).completion_tok, 0);
+}
+END_TEST
+
+START_TEST(cached_part)
+{
+    struct endpoint e = endpoint_of(3, 15);
+    struct chat c = text_chat(4000, 4000, 100);
+    struct estimate est;
+    estimate_make(&c, &e, 600, 0, &est);
+    ck_assert_int_eq(est.cached_tok, 600);
+    /* no cache price: the prompt price */
+    ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est), 1008 * 3000000ll + 100 * 15000000ll);
+    e.price.base.pusd[PRICE_cache_read] = 300000;
+    ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est),
+                     408 * 3000000ll + 600 * 300000ll + 100 * 15000000ll);
+    estimate_make(&c, &e, 99999, 0, &est);
+    ck_assert_int_eq(est.cached_tok, 1008);
+    estimate_make(&c, &e, -5, 0, &est);
+    ck_assert_int_eq(est.cached_tok, 0);
+}
+END_TEST
+
+START_TEST(expected_fees_and_tier)
+{
+    struct endpoint e = endpoint_of(1, 2);
+    struct chat c = text_chat(4000, 4000, 100);
+    e.price.base.pusd[PRICE_request] = 11;
+    e.price.base.pusd[PRICE_image] = 100;
+    e.price.base.pusd[PRICE_web_search] = 1000;
+    c.web_search_uses = -1;
+    struct estimate est = make(&c, &e);
+    ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est),
+                     1008 * 1000000ll + 100 * 2000000ll + 11 + 1000);
+    c.web_search_uses = 0;
+    c.n_images = 2;
+    est = make(&c, &e);
+    ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est),
+                     (1008 + 3200) * 1000000ll + 100 * 2000000ll + 11 + 200);
+    e.price.n_tiers = 1;
+    e.price.tiers[0].above_prompt_tok = 4207;
+    for (int i = 0; i < PRICE_ITEM_COUNT; i++)
+        e.price.tiers[0].rates.pusd[i] = -1;
+    e.price.tiers[0].rates.pusd[PRICE_prompt] = 5000000;
+    ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est),
+                     (1008 + 3200) * 5000000ll + 100 * 2000000ll + 11 + 200);
+}
+END_TEST
+
+START_TEST(worst_case_of_text)
+{
+    struct endpoint e = endpoint_of(3, 15);
+    struct chat c = text_chat(1000, 1000, 100);
+    struct estimate est = make(&c, &e);
+    ck_assert_int_eq(est.prompt_bound_tok, 1000 + ESTIMATE_FRAME_BOUND_TOK);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 1064 * 3000ll + 100 * 15000ll);
+    /* rounded up */
+    e.price.base.pusd[PRICE_request] = 1;
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 1064 * 3000ll + 100 * 15000ll + 1);
+}
+END_TEST
+
+START_TEST(worst_case_takes_the_dearest_cache_rate_in_question)
+{
+    struct endpoint e = endpoint_of(3, 0);
+    struct chat c = text_chat(936, 936, 0);
+    e.price.base.pusd[PRICE_cache_write_5m] = 3750000;
+    e.price.base.pusd[PRICE_cache_write_1h] = 6000000;
+    struct estimate est = make(&c, &e);
+    ck_assert_int_eq(est.prompt_bound_tok, 1000);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 3000000);
+    c.cache_write_5m = true;
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 3750000);
+    c.cache_write_1h = true;
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 6000000);
+    e.price.base.pusd[PRICE_cache_read] = 7000000;
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 7000000);
+}
+END_TEST
+
+/* 250,000 bytes are about 62,500 tokens, but can be 250,000: the tier is in reach. */
+START_TEST(worst_case_reaches_the_dear_tier)
+{
+    struct endpoint e = endpoint_of(3, 15);
+    struct chat c = text_chat(250000, 250000, 0);
+    e.price.n_tiers = 1;
+    e.price.tiers[0].above_prompt_tok = 200000;
+    for (int i = 0; i < PRICE_ITEM_COUNT; i++)
+        e.price.tiers[0].rates.pusd[i] = -1;
+    e.price.tiers[0].rates.pusd[PRICE_prompt] = 6000000;
+    struct estimate est = make(&c, &e);
+    ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est), 62508 * 3000000ll);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 250064 * 6000ll);
+}
+END_TEST
+
+START_TEST(worst_case_of_searches_images_documents)
+{
+    struct endpoint e = endpoint_of(1, 0);
+    struct chat c = text_chat(936, 936, 0);
+    e.price.base.pusd[PRICE_web_search] = 10000000000;
+    e.price.base.pusd[PRICE_image] = 1000000000;
+    c.web_search_uses = 3;
+    struct estimate est = make(&c, &e);
+    ck_assert_int_eq(est.prompt_bound_tok, 1000 + 3 * 40000);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 121000 * 1000ll + 3 * 10000000ll);
+    c.web_search_uses = -1;
+    est = make(&c, &e);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 401000 * 1000ll + 10 * 10000000ll);
+    c.web_search_uses = 0;
+    c.n_images = 2;
+    est = make(&c, &e);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 11000 * 1000ll + 2 * 1000000ll);
+    /* What is not text cannot be larger than the context. */
+    c.n_images = 0;
+    c.n_documents = 4;
+    e.context_length = 200000;
+    est = make(&c, &e);
+    ck_assert_int_eq(est.prompt_bound_tok, 201000);
+}
+END_TEST
+
+START_TEST(overflow_is_the_largest_amount)
+{
+    struct endpoint e = endpoint_of(3, 15);
+    struct chat c = text_chat(1000, 1000, INT64_MAX);
+    struct estimate est = make(&c, &e);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), INT64_MAX);
+    estimate_make(&c, &e, 0, INT64_MAX, &est);
+    ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est), INT64_MAX);
+    c.max_tokens = 10;
+    c.web_search_uses = INT64_MAX;
+    e.price.base.pusd[PRICE_web_search] = 10;
+    est = make(&c, &e);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), INT64_MAX);
+}
+END_TEST
+
+static uint64_t next_random(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return *state >> 33;
+}
+
+/* Whatever the request and the price: the expected cost is within the worst case. */
+START_TEST(worst_case_covers_the_expected)
+{
+    uint64_t state = 42;
+    for (int i = 0; i < 20000; i++) {
+        struct endpoint e = endpoint_of((int64_t)(next_random(&state) % 20), 15);
+        int64_t bytes = (int64_t)(next_random(&state) % 900000);
+        struct chat c = text_chat(bytes, bytes - bytes * (int64_t)(next_random(&state) % 66) / 100,
+                                  (int64_t)(next_random(&state) % 8000) - 1);
+        for (int item = PRICE_cache_read; item < PRICE_ITEM_COUNT; item++)
+            e.price.base.pusd[item] = (int64_t)(next_random(&state) % 20000000) - 1;
+        e.price.n_tiers = 1;
+        e.price.tiers[0].above_prompt_tok = (int64_t)(next_random(&state) % 300000);
+        for (int item = 0; item < PRICE_ITEM_COUNT; item++)
+            e.price.tiers[0].rates.pusd[item] = (int64_t)(next_random(&state) % 30000000) - 1;
+        e.context_length = (int64_t)(next_random(&state) % 3) * 100000;
+        c.n_images = (int)(next_random(&state) % 30);
+        c.n_documents = (int)(next_random(&state) % 4);
+        c.document_bytes = c.n_documents > 0 ? (int64_t)(next_random(&state) % 9000000) : 0;
+        c.web_search_uses = (int64_t)(next_random(&state) % 4) - 1;
+        c.needs = next_random(&state) % 2 ? NEED_TOOLS : 0;
+        struct estimate est;
+        estimate_make(&c, &e, (int64_t)(next_random(&state) % 100000),
+                      (int64_t)(next_random(&state) % 4000), &est);
+        int64_t expected = estimate_expected_pusd(&c, &e, &est);
+        ck_assert_int_ge(estimate_worst_nusd(&c, &e, &est), money_charge_nusd(expected));
+        ck_assert_int_ge(est.prompt_bound_tok, est.prompt_tok);
+        ck_assert_int_ge(est.completion_bound_tok, est.completion_tok);
+    }
+}
+END_TEST
+
+Suite *estimate_suite(void)
+{
+    Suite *s = suite_create("estimate");
+    TCase *t = tcase_create("estimate");
+    tcase_add_test(t, text);
+    tcase_add_test(t, attachments_and_tools);
+    tcase_add_test(t, completion);
+    tcase_add_test(t, cached_part);
+    tcase_add_test(t, expected_fees_and_tier);
+    tcase_add_test(t, worst_case_of_text);
+    tcase_add_test(t, worst_case_takes_the_dearest_cache_rate_in_question);
+    tcase_add_test(t, worst_case_reaches_the_dear_tier);
+    tcase_add_test(t, worst_case_of_searches_images_documents);
+    tcase_add_test(t, overflow_is_the_largest_amount);
+    tcase_add_test(t, worst_case_covers_the_expected);
+    suite_add_tcase(s, t);
+    return s;
+}

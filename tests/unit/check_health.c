@@ -1,0 +1,206 @@
+/* Outage window, hold-back after 429, percentiles. */
+#include <check.h>
+
+#include "router/health.h"
+
+Suite *health_suite(void);
+
+enum { T0 = 1000000 };
+
+static struct health_view look(const struct health *h, int64_t now_ms)
+{
+    struct health_view v;
+    health_look(h, now_ms, &v);
+    return v;
+}
+
+static void record(struct health *h, int64_t now_ms, enum health_outcome outcome, int times)
+{
+    for (int i = 0; i < times; i++)
+        health_record(h, now_ms, outcome, -1);
+}
+
+START_TEST(nothing_known)
+{
+    struct health h = {0};
+    struct health_view v = look(&h, T0);
+    ck_assert(!v.outage && !v.held_back && !v.has_latency && !v.has_throughput);
+    ck_assert_uint_eq(v.attempts_30s, 0);
+}
+END_TEST
+
+/* At least 20 per cent, at least one. */
+START_TEST(outage_threshold)
+{
+    static const struct {
+        int good, limited, neutral, failed;
+        bool outage;
+    } ROWS[] = {
+        {0, 0, 0, 1, true},    {4, 0, 0, 1, true},   {5, 0, 0, 1, false},  {80, 0, 0, 20, true},
+        {81, 0, 0, 20, false}, {10, 0, 0, 0, false}, {0, 10, 0, 0, false}, {0, 0, 10, 0, false},
+        {0, 4, 0, 1, true},    {0, 5, 0, 1, false},  {1, 1, 2, 1, true},   {1, 1, 3, 1, false},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        struct health h = {0};
+        record(&h, T0, HEALTH_OK, ROWS[i].good);
+        record(&h, T0, HEALTH_LIMITED, ROWS[i].limited);
+        record(&h, T0, HEALTH_NEUTRAL, ROWS[i].neutral);
+        record(&h, T0, HEALTH_FAILED, ROWS[i].failed);
+        ck_assert_msg(look(&h, T0).outage == ROWS[i].outage, "row %zu", i);
+    }
+}
+END_TEST
+
+START_TEST(failures_leave_the_window)
+{
+    struct health h = {0};
+    record(&h, T0, HEALTH_FAILED, 3);
+    ck_assert(look(&h, T0 + 29999).outage);
+    ck_assert(!look(&h, T0 + 30000).outage);
+    ck_assert_uint_eq(look(&h, T0 + 30000).attempts_30s, 0);
+    ck_assert(!look(&h, T0 + 10000000).outage);
+}
+END_TEST
+
+START_TEST(window_slides)
+{
+    struct health h = {0};
+    for (int second = 0; second < 60; second++)
+        record(&h, T0 + second * 1000, second < 20 ? HEALTH_FAILED : HEALTH_OK, 1);
+    struct health_view v = look(&h, T0 + 59999);
+    ck_assert_uint_eq(v.attempts_30s, 30);
+    ck_assert_uint_eq(v.failures_30s, 0);
+    ck_assert_uint_eq(h.total_attempts, 60);
+    ck_assert_uint_eq(h.total_failures, 20);
+}
+END_TEST
+
+/* A slot that is used again has forgotten what it held. */
+START_TEST(slots_are_cleaned_when_the_ring_turns)
+{
+    struct health h = {0};
+    record(&h, T0, HEALTH_FAILED, 5);
+    record(&h, T0 + 31000, HEALTH_OK, 1);
+    ck_assert_uint_eq(look(&h, T0 + 31000).failures_30s, 0);
+    record(&h, T0 + 58000, HEALTH_FAILED, 1);
+    record(&h, T0 + 61500, HEALTH_OK, 1);
+    struct health_view v = look(&h, T0 + 61500);
+    ck_assert_uint_eq(v.failures_30s, 1);
+    ck_assert_uint_eq(v.attempts_30s, 2);
+}
+END_TEST
+
+START_TEST(clock_that_steps_back)
+{
+    struct health h = {0};
+    record(&h, T0, HEALTH_OK, 4);
+    record(&h, T0 - 60000, HEALTH_FAILED, 1);
+    ck_assert_uint_eq(look(&h, T0).attempts_30s, 5);
+    ck_assert(look(&h, T0).outage);
+}
+END_TEST
+
+START_TEST(retry_after_holds_back)
+{
+    struct health h = {0};
+    health_record(&h, T0, HEALTH_LIMITED, 5000);
+    ck_assert(look(&h, T0 + 4999).held_back);
+    ck_assert(!look(&h, T0 + 5000).held_back);
+    ck_assert(!look(&h, T0).outage);
+    /* The later end counts; a 429 without retry-after holds nothing. */
+    health_record(&h, T0 + 10, HEALTH_LIMITED, 1000);
+    ck_assert(look(&h, T0 + 4999).held_back);
+    struct health silent = {0};
+    health_record(&silent, T0, HEALTH_LIMITED, -1);
+    ck_assert(!look(&silent, T0).held_back);
+    /* Only 429 does, and for an hour at most. */
+    struct health failed = {0};
+    health_record(&failed, T0, HEALTH_FAILED, 5000);
+    ck_assert(!look(&failed, T0).held_back);
+    struct health week = {0};
+    health_record(&week, T0, HEALTH_LIMITED, INT64_MAX);
+    ck_assert(look(&week, T0 + 3599999).held_back);
+    ck_assert(!look(&week, T0 + 3600000).held_back);
+}
+END_TEST
+
+/* 1..50 in a scrambled order: the NNth percentile says what NN per cent do as well as. */
+START_TEST(percentiles)
+{
+    struct health h = {0};
+    for (int i = 0; i < 50; i++) {
+        int n = (i * 17) % 50 + 1;
+        health_sample(&h, T0 + i, n * 100, n * 1000);
+    }
+    struct health_view v = look(&h, T0 + 100);
+    ck_assert(v.has_latency && v.has_throughput);
+    ck_assert_int_eq(v.latency_ms[P50], 2500);
+    ck_assert_int_eq(v.latency_ms[P75], 3800);
+    ck_assert_int_eq(v.latency_ms[P90], 4500);
+    ck_assert_int_eq(v.latency_ms[P99], 5000);
+    ck_assert_int_eq(v.milli_tps[P50], 26000);
+    ck_assert_int_eq(v.milli_tps[P75], 13000);
+    ck_assert_int_eq(v.milli_tps[P90], 6000);
+    ck_assert_int_eq(v.milli_tps[P99], 1000);
+}
+END_TEST
+
+START_TEST(one_sample_is_every_percentile)
+{
+    struct health h = {0};
+    health_sample(&h, T0, 800, 0);
+    struct health_view v = look(&h, T0);
+    ck_assert(v.has_latency && !v.has_throughput);
+    for (int p = 0; p < PERCENTILE_COUNT; p++)
+        ck_assert_int_eq(v.latency_ms[p], 800);
+}
+END_TEST
+
+START_TEST(samples_age)
+{
+    struct health h = {0};
+    health_sample(&h, T0, 9000, 1000);
+    health_sample(&h, T0 + 100000, 1000, 50000);
+    ck_assert_int_eq(look(&h, T0 + 100000).latency_ms[P99], 9000);
+    ck_assert_int_eq(look(&h, T0 + 299999).latency_ms[P99], 9000);
+    ck_assert_int_eq(look(&h, T0 + 300000).latency_ms[P99], 1000);
+    ck_assert_int_eq(look(&h, T0 + 300000).milli_tps[P99], 50000);
+    ck_assert(look(&h, T0 + 399999).has_latency);
+    ck_assert(!look(&h, T0 + 400000).has_latency);
+    ck_assert(!look(&h, T0 + 400000).has_throughput);
+}
+END_TEST
+
+START_TEST(the_oldest_samples_make_room)
+{
+    struct health h = {0};
+    for (int i = 0; i < HEALTH_SAMPLES; i++)
+        health_sample(&h, T0, 9999, 1);
+    for (int i = 0; i < HEALTH_SAMPLES; i++)
+        health_sample(&h, T0 + 1, 10, 77000);
+    struct health_view v = look(&h, T0 + 1);
+    ck_assert_int_eq(v.latency_ms[P99], 10);
+    ck_assert_int_eq(v.milli_tps[P99], 77000);
+    health_sample(&h, T0 + 2, INT64_MAX, INT64_MAX);
+    ck_assert_int_eq(look(&h, T0 + 2).latency_ms[P99], INT32_MAX);
+}
+END_TEST
+
+Suite *health_suite(void)
+{
+    Suite *s = suite_create("health");
+    TCase *t = tcase_create("health");
+    tcase_add_test(t, nothing_known);
+    tcase_add_test(t, outage_threshold);
+    tcase_add_test(t, failures_leave_the_window);
+    tcase_add_test(t, window_slides);
+    tcase_add_test(t, slots_are_cleaned_when_the_ring_turns);
+    tcase_add_test(t, clock_that_steps_back);
+    tcase_add_test(t, retry_after_holds_back);
+    tcase_add_test(t, percentiles);
+    tcase_add_test(t, one_sample_is_every_percentile);
+    tcase_add_test(t, samples_age);
+    tcase_add_test(t, the_oldest_samples_make_room);
+    suite_add_tcase(s, t);
+    return s;
+}
