@@ -18,14 +18,14 @@ CREATE TABLE api_key(
   created_ms INTEGER NOT NULL,
   expires_ms INTEGER,                            -- NULL = never
   revoked_ms INTEGER,                            -- NULL = in force
-  models TEXT CHECK(models IS NULL OR json_type(models) = 'array'), -- NULL = all
-  providers_only TEXT CHECK(providers_only IS NULL OR json_type(providers_only) = 'array'),
-  providers_ignore TEXT CHECK(providers_ignore IS NULL OR json_type(providers_ignore) = 'array'),
+  models TEXT CHECK(models IS NULL OR substr(models, 1, 1) = '['), -- NULL = all
+  providers_only TEXT CHECK(providers_only IS NULL OR substr(providers_only, 1, 1) = '['),
+  providers_ignore TEXT CHECK(providers_ignore IS NULL OR substr(providers_ignore, 1, 1) = '['),
   zdr INTEGER NOT NULL DEFAULT 0 CHECK(zdr IN (0, 1)),
   rpm INTEGER NOT NULL DEFAULT 0 CHECK(rpm >= 0),                -- 0 = unlimited, as the next two
   tpm INTEGER NOT NULL DEFAULT 0 CHECK(tpm >= 0),
   concurrency INTEGER NOT NULL DEFAULT 0 CHECK(concurrency >= 0),
-  preset TEXT CHECK(preset IS NULL OR json_type(preset) = 'object'), -- canonical prefs
+  preset TEXT CHECK(preset IS NULL OR substr(preset, 1, 1) = '{'), -- canonical prefs
   allow_provider_configs INTEGER NOT NULL DEFAULT 0 CHECK(allow_provider_configs IN (0, 1)),
   -- What happens when a request's worst case does not fit under a cap.
   on_limit TEXT NOT NULL DEFAULT 'refuse' CHECK(on_limit IN ('refuse', 'clamp'))

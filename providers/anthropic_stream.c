@@ -18,9 +18,9 @@ struct anthropic_stream {
     struct usage_report *report;    /* made when there are iterations; else NULL */
     int64_t content_bytes;
     int64_t n_events;
-    bool started; /* the first byte was looked at */
-    bool foreign; /* and it begins no event stream */
-    bool typed;   /* some event said what it is: this is Anthropic's protocol */
+    bool started;  /* the first byte was looked at */
+    bool foreign;  /* and it begins no event stream */
+    bool typed;    /* some event said what it is: this is Anthropic's protocol */
     bool complete; /* wins over an error that comes after it */
     bool error;
     bool broken;
@@ -307,6 +307,30 @@ bool anthropic_stream_at_boundary(const void *stream)
     return sse_at_boundary(&s->sse);
 }
 
+static bool is_whole_object(struct span text)
+{
+    struct json_doc doc;
+    json_init(&doc);
+    bool yes = json_parse(&doc, text, NULL) == 0 && json_kind(&doc, 0) == JSON_OBJECT;
+    json_done(&doc);
+    return yes;
+}
+
+/* message_stop has arrived but for the blank line behind it: some servers close the
+ * connection there.  Whether that was a clean close is the transport's to say. */
+static bool is_stopping(const struct anthropic_stream *s)
+{
+    if (!span_is(buf_span(&s->sse.name), "message_stop"))
+        return false;
+    if (s->sse.have_data)
+        return is_whole_object(buf_span(&s->sse.data));
+    struct span line = buf_span(&s->sse.line);
+    static const char field[] = "data:";
+    const size_t len = sizeof(field) - 1;
+    return line.len > len && memcmp(line.ptr, field, len) == 0 &&
+           is_whole_object((struct span){line.ptr + len, line.len - len});
+}
+
 enum verdict anthropic_stream_state(const void *stream, struct usage_report *ret_usage,
                                     int64_t *ret_content_bytes)
 {
@@ -318,7 +342,7 @@ enum verdict anthropic_stream_state(const void *stream, struct usage_report *ret
         *ret_usage = *s->report;
     anthropic_figures_to_usage(&figures, &ret_usage->total);
     *ret_content_bytes = s->content_bytes;
-    if (s->complete)
+    if (s->complete || (!s->error && is_stopping(s)))
         return VERDICT_COMPLETE;
     if (s->error)
         return VERDICT_ERROR;

@@ -56,11 +56,12 @@ static bool holds_instant(const struct ledger_account *a, int64_t at_ms)
     return a->window.start_ms <= at_ms && at_ms < a->window.end_ms;
 }
 
-static bool reserve_dirty(struct ledger_state *s, size_t more)
+/* Room for every account to be dirty at once: an event then needs no memory. */
+static bool reserve_dirty(struct ledger_state *s)
 {
-    if (s->n_dirty + more <= s->cap_dirty)
+    if (s->n_accounts < s->cap_dirty)
         return true;
-    size_t cap = (s->n_dirty + more) * 2 + 64;
+    size_t cap = s->n_accounts * 2 + 64;
     struct ledger_account **p = realloc(s->dirty, cap * sizeof(struct ledger_account *));
     if (p == NULL)
         return false;
@@ -88,10 +89,10 @@ void ledger_core_written(struct ledger_state *s)
 /* No attempt will be admitted in it any more, and none that was still runs. */
 static bool is_over(const struct ledger_state *s, const struct ledger_account *a)
 {
-    return a->window.end_ms <= s->last_ms && a->pending_nusd == 0 && !a->dirty;
+    return a->window.end_ms <= s->last_ms && a->n_running == 0 && !a->dirty;
 }
 
-static void drop_finished(const struct ledger_state *s, struct ledger_owner *o)
+void ledger_core_prune(struct ledger_state *s, struct ledger_owner *o)
 {
     int kept = 0;
     for (int i = 0; i < o->n_accounts; i++) {
@@ -100,6 +101,7 @@ static void drop_finished(const struct ledger_state *s, struct ledger_owner *o)
         else
             o->accounts[kept++] = o->accounts[i];
     }
+    s->n_accounts -= (size_t)(o->n_accounts - kept);
     o->n_accounts = kept;
 }
 
@@ -120,7 +122,9 @@ static void note_overrun(struct ledger_account *a)
 {
     if (a->cap_nusd == LEDGER_CAP_NONE)
         return;
-    int64_t above = a->posted_nusd + a->pending_nusd - a->cap_nusd;
+    int64_t above;
+    bool over = __builtin_add_overflow(a->posted_nusd - a->cap_nusd, a->pending_nusd, &above);
+    assert(!over);
     if (above > a->overrun_nusd)
         a->overrun_nusd = above;
 }
@@ -128,16 +132,16 @@ static void note_overrun(struct ledger_account *a)
 struct ledger_account *ledger_core_add_account(struct ledger_state *s, struct ledger_owner *o,
                                                const struct ledger_account *a)
 {
-    drop_finished(s, o);
-    /* Room for every account to be dirty at once: an event then needs no memory. */
-    if (!reserve_accounts(o) || !reserve_dirty(s, (size_t)o->n_accounts + 1))
+    if (!reserve_accounts(o) || !reserve_dirty(s))
         return NULL;
     struct ledger_account *copy = malloc(sizeof(*copy));
     if (copy == NULL)
         return NULL;
     *copy = *a;
     copy->dirty = false;
+    copy->n_running = 0;
     o->accounts[o->n_accounts++] = copy;
+    s->n_accounts++;
     return copy;
 }
 
@@ -225,6 +229,17 @@ static bool reserve_attempt(struct ledger_state *s)
     return true;
 }
 
+static void count_running(const struct ledger_attempt *t, int64_t delta)
+{
+    for (int scope = 0; scope < LEDGER_SCOPES; scope++) {
+        const struct ledger_owner *o = t->owners[scope];
+        for (int i = 0; i < o->n_accounts; i++) {
+            if (holds_instant(o->accounts[i], t->admitted_ms))
+                o->accounts[i]->n_running += delta;
+        }
+    }
+}
+
 bool ledger_core_add_attempt(struct ledger_state *s, const struct ledger_attempt *a)
 {
     assert(find_attempt(s, &a->id) == NULL);
@@ -233,6 +248,7 @@ bool ledger_core_add_attempt(struct ledger_state *s, const struct ledger_attempt
     place_attempt(s, a);
     s->n_attempts++;
     s->held_nusd += a->hold_nusd;
+    count_running(a, 1);
     return true;
 }
 
@@ -241,6 +257,7 @@ static void remove_attempt(struct ledger_state *s, struct ledger_attempt *a)
 {
     s->n_attempts--;
     s->held_nusd -= a->hold_nusd;
+    count_running(a, -1);
     size_t mask = s->cap_attempts - 1;
     size_t gap = (size_t)(a - s->attempts);
     s->attempts[gap].used = false;

@@ -39,6 +39,7 @@ struct ledger_account {
     struct window window;
     int64_t cap_nusd; /* LEDGER_CAP_NONE = none */
     int64_t pending_nusd, posted_nusd, overrun_nusd;
+    int64_t n_running; /* attempts that still count in it, kept by the core */
     bool dirty; /* changed since ledger_core_written */
 };
 
@@ -73,7 +74,7 @@ struct ledger_state {
     int64_t held_nusd;
     size_t n_attempts, cap_attempts; /* cap: a power of two */
     struct ledger_attempt *attempts; /* hash table, open addressing */
-    size_t n_dirty, cap_dirty;
+    size_t n_accounts, n_dirty, cap_dirty;
     struct ledger_account **dirty;
     struct ledger_owner *owners[LEDGER_OWNER_CHAINS];
 };
@@ -89,11 +90,13 @@ struct ledger_owner *ledger_core_owner(const struct ledger_state *s, enum ledger
 /* A new owner without caps and accounts; NULL: memory is short. */
 struct ledger_owner *ledger_core_add_owner(struct ledger_state *s, enum ledger_scope scope,
                                            int64_t id, const struct zone *zone);
-/* Copies *a; NULL: memory is short. Drops accounts of the owner that are over and done. */
+/* Copies *a; NULL: memory is short. */
 struct ledger_account *ledger_core_add_account(struct ledger_state *s, struct ledger_owner *o,
                                                const struct ledger_account *a);
 /* A running attempt that its accounts contain already. false: memory is short. */
 bool ledger_core_add_attempt(struct ledger_state *s, const struct ledger_attempt *a);
+/* Forgets accounts in which nothing can happen any more. */
+void ledger_core_prune(struct ledger_state *s, struct ledger_owner *o);
 /* Caps of the owner's accounts that are not over follow owner->cap_nusd. */
 void ledger_core_recap(struct ledger_state *s, struct ledger_owner *o);
 
@@ -134,7 +137,7 @@ struct ledger_outcome {
     int64_t retry_after_ms; /* BUSY */
 };
 
-/* Only LEDGER_DONE changes anything. */
+/* Only LEDGER_DONE changes anything but the time. */
 struct ledger_outcome ledger_apply(struct ledger_state *s, const struct ledger_event *e);
 /* Takes back a hold that could not be written down: as if it had not been. */
 void ledger_core_unhold(struct ledger_state *s, const struct id *attempt_id);

@@ -107,6 +107,33 @@ static bool is_zero(const struct decimal *d)
     return true;
 }
 
+static char digit_at(const struct decimal *d, size_t i)
+{
+    return i < d->whole.len ? d->whole.ptr[i] : d->fraction.ptr[i - d->whole.len];
+}
+
+/* Compares with the largest double, 1.7976931348623157e308, by its 17 digits. */
+bool money_is_finite(struct span text)
+{
+    static const char largest[] = "17976931348623157";
+    struct decimal d;
+    if (!split(text, true, &d))
+        return false;
+    if (is_zero(&d))
+        return true;
+    size_t first = 0;
+    while (digit_at(&d, first) == '0')
+        first++;
+    int64_t magnitude = (int64_t)d.whole.len - 1 - (int64_t)first + d.exponent;
+    size_t total = d.whole.len + d.fraction.len;
+    for (size_t i = 0; magnitude == 308 && i < sizeof(largest) - 1; i++) {
+        char digit = first + i < total ? digit_at(&d, first + i) : '0';
+        if (digit != largest[i])
+            return digit < largest[i];
+    }
+    return magnitude <= 308;
+}
+
 static enum money_parse parse(struct span text, bool exponent_allowed, int scale, int64_t *ret)
 {
     assert(scale >= 0 && scale <= MONEY_SCALE_MAX);

@@ -33,6 +33,10 @@ enum money_parse money_parse(struct span text, int scale, int64_t *ret);
 /* As money_parse but refuses an exponent: the form of caps and prices in strings. */
 enum money_parse money_parse_plain(struct span text, int scale, int64_t *ret);
 
+/* Whether text is a number that an IEEE double holds as a finite one.  Larger numbers are
+ * Infinity to most JSON readers; what is stated as a limit must not depend on the reader. */
+bool money_is_finite(struct span text);
+
 /* Writes `amount` of 10^-scale as the shortest exact decimal ("0.000123457",
  * "3", "0").  Returns out.  Negative amounts get a leading minus. */
 const char *money_print(int64_t amount, int scale, char out[MONEY_TEXT_MAX]);

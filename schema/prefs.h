@@ -1,6 +1,6 @@
 /* Routing preferences: the provider_* fields of a request (flat form), or
  * OpenRouter's nested `provider` object, strictly checked.  One spec row per field
- * in prefs.c: name, nested path, type, parser.  Contract: docs/api.md "Routing
+ * in prefs_spec.h: name, nested path, type.  Contract: docs/api.md "Routing
  * fields".  An experiment arm or a key preset uses the same structure.
  *
  * Ownership: strings live in `text`, a buffer owned by the prefs; prefs_done frees. */
@@ -18,7 +18,12 @@ enum {
     PREFS_LIST_MAX = 64,   /* entries of order / only / ignore */
     PREFS_CONFIGS_MAX = 16,
     PREFS_SLUG_MAX = 128,  /* bytes of one slug */
-    PREFS_HEADERS_MAX = 16
+    PREFS_HEADERS_MAX = 16,
+    PREFS_HEADER_NAME_MAX = 128,
+    PREFS_VALUE_MAX = 8 * 1024, /* bytes of an api_key or a header's value */
+    PREFS_URL_MAX = 2 * 1024,
+    PREFS_TIMEOUT_MIN_MS = 1000,
+    PREFS_TIMEOUT_MAX_MS = 600000
 };
 
 /* Offsets into prefs.text (which may move while growing); NUL-terminated there. */
@@ -58,8 +63,8 @@ struct prefs {
     enum sort sort;             /* SORT_none = default draw */
     bool partition_none;
     uint32_t quantizations;     /* bit per enum quantization after expansion; 0 = no filter */
-    struct cap max_prompt, max_completion; /* pico-USD per token (= USD per Mtok at scale 6) */
-    struct cap max_request, max_image, max_audio; /* pico-USD per unit */
+    struct cap max_prompt, max_completion, max_audio; /* pico-USD per token (USD per Mtok) */
+    struct cap max_request, max_image; /* pico-USD per unit */
     struct cap max_total;       /* nano-USD, whole request at its worst */
     bool require_parameters;
     bool data_collection_deny;
@@ -71,6 +76,8 @@ struct prefs {
     int n_configs;
     struct provider_config configs[PREFS_CONFIGS_MAX];
     bool warn_tiny_cap;         /* a positive prompt or completion cap below 0.001 USD/Mtok */
+    uint32_t given;             /* bit per row of prefs_spec.h that was stated, defaults too:
+                                   what a request states wins over an experiment's arm */
     struct buf text;
 };
 
@@ -84,12 +91,16 @@ const char *prefs_str(const struct prefs *p, uint32_t at); /* NULL for 0 */
  * reads and cuts from what is forwarded: `models`, `provider`, any `provider_*`. */
 bool prefs_is_routing_member(const struct json_doc *d, json_ref member);
 
-/* Reads every routing field of the object except `models`.  0, or -1 with
+/* Reads every routing field of the object except `models` into p, which was initialised
+ * and is emptied first; after a failure its contents are of no use.  0, or -1 with
  * reterr (ERR_bad_request) naming the field and what it accepts.  Both forms of one
  * field, duplicates and unknown names are refused. */
 int prefs_read(struct prefs *p, const struct json_doc *d, json_ref object, struct fail *reterr);
 
-/* Canonical JSON (flat form) of what is set; for storage and `route`. */
+/* Canonical JSON of what is set; for storage and `route`.  Flat form, but for what has no
+ * flat name (audio cap, partition): that is in a `provider` object.  Reading it gives the
+ * same prefs, except that no secret is written: provider_configs appear without api_key
+ * and headers. */
 void prefs_write(const struct prefs *p, struct buf *out);
 
 #endif

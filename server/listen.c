@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,7 +19,6 @@ static int bad_address(struct fail *f, const char *address)
                     "[::1]:8080", address);
 }
 
-/* Splits HOST:PORT or [HOST]:PORT. */
 static bool split(const char *address, char host[LISTEN_TEXT_MAX], char port[8])
 {
     const char *colon = strrchr(address, ':');
@@ -31,6 +31,17 @@ static bool split(const char *address, char host[LISTEN_TEXT_MAX], char port[8])
     host[bracketed ? n - 2 : n] = '\0';
     memcpy(port, colon + 1, strlen(colon + 1) + 1);
     return strspn(port, "0123456789") == strlen(port);
+}
+
+int listen_split(const char *address, char ret_host[LISTEN_TEXT_MAX], int *ret_port,
+                 struct fail *reterr)
+{
+    char port[8];
+    if (!split(address, ret_host, port) || strtol(port, NULL, 10) > 65535) {
+        return bad_address(reterr, address);
+    }
+    *ret_port = (int)strtol(port, NULL, 10);
+    return 0;
 }
 
 static int resolve(const char *address, struct sockaddr_storage *ret, socklen_t *ret_len, struct fail *f)

@@ -6,6 +6,10 @@
 
 enum { LISTEN_BACKLOG = 1024, LISTEN_TEXT_MAX = 128 };
 
+/* Splits HOST:PORT or [HOST]:PORT. 0, or -1 with reterr. */
+int listen_split(const char *address, char ret_host[LISTEN_TEXT_MAX], int *ret_port,
+                 struct fail *reterr);
+
 /* Opens n non-blocking listening sockets on the same address (SO_REUSEPORT, one per worker).
  * Port 0 picks a free one, the same for all.  ret_text gets "HOST:PORT" as bound.
  * Fails when anything else listens there already: sharing a port with a forgotten process

@@ -25,6 +25,7 @@ struct server {
     struct db *writer;
     struct admin *admin;
     struct ops_env ops;
+    char admin_host[LISTEN_TEXT_MAX];
     int n_workers, n_running;
     struct worker workers[SERVE_THREADS_MAX];
 };
@@ -176,12 +177,17 @@ static int start_workers(struct server *s, char text[LISTEN_TEXT_MAX], struct fa
 
 static int start_admin(struct server *s, struct fail *f)
 {
+    int port = 0;
+    if (listen_split(s->site.options.admin_listen, s->admin_host, &port, f) != 0) {
+        return -1;
+    }
     s->ops = (struct ops_env){.db = s->site.reader, .ledger = s->site.ledger, .state = s->site.state};
     struct admin_options o = {
-        .listen = s->site.options.admin_listen,
+        .host = s->admin_host,
+        .port = port,
         .db_path = s->site.options.db,
-        .ops = &s->ops,
-        .ops_lock = &s->site.reader_lock,
+        .env = &s->ops,
+        .reader_lock = &s->site.reader_lock,
         .metrics = write_metrics,
         .metrics_ctx = s,
     };
@@ -300,8 +306,10 @@ int serve_run(const struct serve_options *o)
         return fail_start(s, &f);
     }
     warn_if_empty(&s->site);
-    printf("listening on %s://%s\nadmin on http://%s\n", s->site.tls_cert != NULL ? "https" : "http",
-           text, admin_address(s->admin));
+    bool v6 = strchr(s->admin_host, ':') != NULL;
+    printf("listening on %s://%s\nadmin on http://%s%s%s:%d\n",
+           s->site.tls_cert != NULL ? "https" : "http", text, v6 ? "[" : "", s->admin_host,
+           v6 ? "]" : "", admin_port(s->admin));
     fflush(stdout);
     wait_for_end(s, &signals);
     drain(s, &signals);

@@ -175,11 +175,14 @@ void answer_direct(struct answer *a, const struct script *s)
     a->chunk = s->n[SCRIPT_chunk];
     a->gap_ms = s->n[SCRIPT_gap_ms];
     a->ping_every_ms = s->n[SCRIPT_ping_every_ms];
+    if (answer_n_marks(a) == 0)
+        answer_mark(a, 0);
     direct_stops(a, s);
     if (a->stop == STOP_END && !a->silent) {
         /* The message is simply shorter: nothing else differs. */
         a->body.len = a->stop_at;
         a->stop = STOP_NONE;
+        a->partial = true;
     }
 }
 

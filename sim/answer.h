@@ -54,6 +54,7 @@ struct answer {
     struct buf marks; /* array of struct mark */
     struct buf sizes; /* array of uint32_t: recorded pieces */
     struct bill bill; /* of the whole answer */
+    bool partial;     /* the body was shortened: only what it shows is charged */
     bool billed;      /* false: nothing is charged (errors) */
 
     int64_t delay_ms, ttft_ms, tps, chunk, gap_ms, ping_every_ms;

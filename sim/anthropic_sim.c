@@ -361,8 +361,10 @@ static void send_message(struct ask *k)
     if (r.stream)
         answer_header(a, "cache-control", SPAN("no-cache"));
     reply_write(&r);
-    if (r.stream && k->script.n[SCRIPT_error_event_after] >= 0)
+    if (r.stream && k->script.n[SCRIPT_error_event_after] >= 0) {
         reply_write_error_event(a, &k->script);
+        a->partial = true;
+    }
     a->billed = true;
     a->bill = r.bill;
     add_iterations_to_bill(k, &a->bill);

@@ -166,7 +166,7 @@ struct bill door_bill(const struct conn *c)
     struct bill bill = a->bill;
     if (!a->billed || !c->play.head_sent)
         return (struct bill){0};
-    if (c->play.pos < a->body.len)
+    if (c->play.pos < a->body.len || a->partial)
         bill.output_tok = play_tokens(c);
     return bill;
 }

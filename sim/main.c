@@ -10,7 +10,7 @@
 
 static const char usage_text[] =
     "usage: wayfare-sim [--listen HOST:PORT[=NAME]]... [--name NAME] [--log FILE]\n"
-    "                   [--log-bodies] [--seed N] [--replay DIR]\n"
+    "                   [--log-bodies] [--seed N] [--replay DIR] | --help | --keys\n"
     "\n"
     "Speaks the Anthropic Messages API on each listener (default 127.0.0.1:9090; port 0\n"
     "picks a free one) and prints \"listening on http://HOST:PORT\" for each when ready.\n"
@@ -23,8 +23,9 @@ static const char usage_text[] =
     "  --replay DIR               recordings, asked for as model \"replay:FILE\"\n"
     "\n"
     "Behaviour is scripted in the model name (\"any?status=529&fail_first=2\"), in the last\n"
-    "user text (\"[[sim:ttft_ms=300,tps=50]]\") or with POST /_sim/script. docs/simulator.md\n"
-    "lists the keys.\n";
+    "user text (\"[[sim:ttft_ms=300,tps=50]]\") or with POST /_sim/script\n"
+    "({\"model\": \"any\", \"status\": 529}); POST /_sim/reset, GET /_sim/stats. A path before\n"
+    "/v1/ or /_sim/ names a provider of its own. --keys lists the keys.\n";
 
 struct options {
     const char *listen[SIM_LISTENERS_MAX];
@@ -88,12 +89,25 @@ static bool set_option(struct options *o, const char *key, const char *value)
     return true;
 }
 
+static void print_keys(void)
+{
+    struct buf text;
+    buf_init(&text, SCRIPT_TEXT_MAX);
+    script_write_keys(&text);
+    printf("Keys of a script; fail_first and fail_rate switch those marked !\n%s", text.ptr);
+    buf_done(&text);
+}
+
 /* 0, or the exit status plus one. */
 static int read_options(int argc, char **argv, struct options *o)
 {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {
             fputs(usage_text, stdout);
+            return 1;
+        }
+        if (strcmp(argv[i], "--keys") == 0) {
+            print_keys();
             return 1;
         }
         if (strcmp(argv[i], "--log-bodies") == 0) {

@@ -203,6 +203,23 @@ static struct recording *find(struct replay *r, struct span name)
     return rec;
 }
 
+/* The ends of the events of a stream: after each blank line. */
+static void mark_events(struct answer *a)
+{
+    const struct buf *b = &a->body;
+    size_t line = 0;
+    struct mark mark = {0, 0};
+    for (size_t i = 0; i < b->len; i++) {
+        if (b->ptr[i] != '\n')
+            continue;
+        bool blank = i == line || (i == line + 1 && b->ptr[line] == '\r');
+        line = i + 1;
+        mark.end = (uint32_t)line;
+        if (blank)
+            buf_add(&a->marks, &mark, sizeof(mark));
+    }
+}
+
 bool replay_answer(struct replay *r, struct span name, struct answer *a, const char **ret_why)
 {
     *ret_why = "the simulator was started without --replay";
@@ -217,5 +234,7 @@ bool replay_answer(struct replay *r, struct span name, struct answer *a, const c
     buf_add_span(&a->head, buf_span(&rec->headers));
     buf_add_span(&a->body, buf_span(&rec->body));
     buf_add_span(&a->sizes, buf_span(&rec->sizes));
+    if (a->chunked)
+        mark_events(a);
     return true;
 }

@@ -7,10 +7,11 @@ struct number_row {
     const char *name;
     int64_t initial;
     bool fault;
+    const char *help;
 };
 
 static const struct number_row number_rows[SCRIPT_NUMBER_COUNT] = {
-#define N(name, initial, fault) {#name, initial, fault},
+#define N(name, initial, fault, help) {#name, initial, fault, help},
     SCRIPT_NUMBERS(N)
 #undef N
 };
@@ -18,10 +19,11 @@ static const struct number_row number_rows[SCRIPT_NUMBER_COUNT] = {
 struct string_row {
     const char *name;
     bool fault;
+    const char *help;
 };
 
 static const struct string_row string_rows[SCRIPT_STRING_COUNT] = {
-#define S(name, fault) {#name, fault},
+#define S(name, fault, help) {#name, fault, help},
     SCRIPT_STRINGS(S)
 #undef S
 };
@@ -208,6 +210,17 @@ bool script_has_fault(const struct script *s)
             return true;
     }
     return false;
+}
+
+void script_write_keys(struct buf *out)
+{
+    for (int i = 0; i < SCRIPT_NUMBER_COUNT; i++)
+        buf_addf(out, "  %-22s %c %s\n", number_rows[i].name, number_rows[i].fault ? '!' : ' ',
+                 number_rows[i].help);
+    for (int i = 0; i < SCRIPT_STRING_COUNT; i++)
+        buf_addf(out, "  %-22s %c %s\n", string_rows[i].name, string_rows[i].fault ? '!' : ' ',
+                 string_rows[i].help);
+    buf_addf(out, "  %-22s   %s\n", "header.NAME", "a response header");
 }
 
 void script_write_pair(struct buf *out, struct span key, struct span value)

@@ -13,70 +13,70 @@
 #include "schema/buf.h"
 #include "schema/span.h"
 
-/* N(name, value when not scripted, is a fault).  Faults are what fail_first and
+/* N(name, value when not scripted, is a fault, help).  Faults are what fail_first and
  * fail_rate switch on and off.  -1 = not given.  Times in ms; *_after_bytes count body
  * bytes without HTTP framing; *_after_events count whole events, message_start being 1. */
 #define SCRIPT_NUMBERS(N)                                                                          \
-    N(output_tokens, -1, false)                                                                    \
-    N(input_tokens, -1, false)                                                                     \
-    N(cache_read, -1, false)                                                                       \
-    N(cache_write_5m, -1, false)                                                                   \
-    N(cache_write_1h, -1, false)                                                                   \
-    N(web_searches, 0, false)                                                                      \
-    N(event_tokens, 4, false)                                                                      \
-    N(delay_ms, 0, false)                                                                          \
-    N(ttft_ms, 0, false)                                                                           \
-    N(tps, 0, false)                                                                               \
-    N(chunk, 0, false)                                                                             \
-    N(gap_ms, 0, false)                                                                            \
-    N(ping_every_ms, 0, false)                                                                     \
-    N(usage_in_delta, 1, false)                                                                    \
-    N(no_usage, 0, false)                                                                          \
-    N(tool, 0, false)                                                                              \
-    N(thinking, -1, false)                                                                         \
-    N(iterations, 0, false)                                                                        \
-    N(crlf, 0, false)                                                                              \
-    N(pad, 0, false)                                                                               \
-    N(lenient, 0, false)                                                                           \
-    N(fail_first, -1, false)                                                                       \
-    N(fail_rate, -1, false)                                                                        \
-    N(status, -1, true)                                                                            \
-    N(count_status, -1, true)                                                                      \
-    N(retry_after, -1, true)                                                                       \
-    N(html, 0, true)                                                                               \
-    N(hang, 0, true)                                                                               \
-    N(close_before_headers, 0, true)                                                               \
-    N(reset_before_headers, 0, true)                                                               \
-    N(cut_after_bytes, -1, true)                                                                   \
-    N(cut_after_events, -1, true)                                                                  \
-    N(reset_after_bytes, -1, true)                                                                 \
-    N(reset_after_events, -1, true)                                                                \
-    N(end_after_bytes, -1, true)                                                                   \
-    N(end_after_events, -1, true)                                                                  \
-    N(hang_after_bytes, -1, true)                                                                  \
-    N(hang_after_events, -1, true)                                                                 \
-    N(error_event_after, -1, true)
+    N(output_tokens, -1, false, "tokens to generate (default 32, or what text amounts to)")        \
+    N(input_tokens, -1, false, "usage: uncached input (default: a quarter of the body bytes)")     \
+    N(cache_read, -1, false, "usage: tokens read from the cache")                                  \
+    N(cache_write_5m, -1, false, "usage: tokens written for 5 minutes")                            \
+    N(cache_write_1h, -1, false, "usage: tokens written for 1 hour")                               \
+    N(web_searches, 0, false, "usage: searches; shown as blocks too")                              \
+    N(event_tokens, 4, false, "tokens per delta event")                                            \
+    N(delay_ms, 0, false, "before the response headers")                                           \
+    N(ttft_ms, 0, false, "from the headers to the first event, or to the plain body")              \
+    N(tps, 0, false, "tokens per second; 0 = at once")                                             \
+    N(chunk, 0, false, "bytes per write: N, whole, random, recorded")                              \
+    N(gap_ms, 0, false, "pause between writes")                                                    \
+    N(ping_every_ms, 0, false, "ping events while nothing else is due")                            \
+    N(usage_in_delta, 1, false, "message_delta repeats the input figures")                         \
+    N(no_usage, 0, false, "no usage anywhere")                                                     \
+    N(tool, 0, false, "answer with a tool call when the request has tools")                        \
+    N(thinking, -1, false, "1 or 0: a thinking block whatever the request says")                   \
+    N(iterations, 0, false, "N calls on another model in usage.iterations")                        \
+    N(crlf, 0, false, "event stream with CRLF line ends")                                          \
+    N(pad, 0, false, "up to N spaces behind the JSON of an event")                                 \
+    N(lenient, 0, false, "accept what the real provider refuses")                                  \
+    N(fail_first, -1, false, "faults only for the first N requests of this model")                 \
+    N(fail_rate, -1, false, "faults for N per cent of the requests")                               \
+    N(status, -1, true, "error with this HTTP status")                                             \
+    N(count_status, -1, true, "the same, for count_tokens only")                                   \
+    N(retry_after, -1, true, "retry-after header of an error, seconds")                            \
+    N(html, 0, true, "an HTML error page (status 502)")                                            \
+    N(hang, 0, true, "no answer at all")                                                           \
+    N(close_before_headers, 0, true, "close without an answer")                                    \
+    N(reset_before_headers, 0, true, "RST without an answer")                                      \
+    N(cut_after_bytes, -1, true, "close after N body bytes")                                       \
+    N(cut_after_events, -1, true, "close after N events")                                          \
+    N(reset_after_bytes, -1, true, "RST after N body bytes")                                       \
+    N(reset_after_events, -1, true, "RST after N events")                                          \
+    N(end_after_bytes, -1, true, "proper HTTP end after N body bytes")                             \
+    N(end_after_events, -1, true, "proper HTTP end after N events")                                \
+    N(hang_after_bytes, -1, true, "silence after N body bytes")                                    \
+    N(hang_after_events, -1, true, "silence after N events")                                       \
+    N(error_event_after, -1, true, "error event after N events, then a proper end")
 
 enum script_number {
-#define N(name, initial, fault) SCRIPT_##name,
+#define N(name, initial, fault, help) SCRIPT_##name,
     SCRIPT_NUMBERS(N)
 #undef N
         SCRIPT_NUMBER_COUNT
 };
 
-/* S(name, is a fault) */
+/* S(name, is a fault, help) */
 #define SCRIPT_STRINGS(S)                                                                          \
-    S(error_type, true)                                                                            \
-    S(error_message, true)                                                                         \
-    S(body, true)                                                                                  \
-    S(content_type, true)                                                                          \
-    S(stop_reason, false)                                                                          \
-    S(text, false)                                                                                 \
-    S(iteration_model, false)                                                                      \
-    S(require_key, false)
+    S(error_type, true, "error.type")                                                              \
+    S(error_message, true, "error.message")                                                        \
+    S(body, true, "this body instead (status 200 unless scripted)")                                \
+    S(content_type, true, "its content type")                                                      \
+    S(stop_reason, false, "stop_reason")                                                           \
+    S(text, false, "the text of the answer")                                                       \
+    S(iteration_model, false, "model of the inner calls")                                          \
+    S(require_key, false, "401 unless the credential is this one")
 
 enum script_string {
-#define S(name, fault) SCRIPT_##name,
+#define S(name, fault, help) SCRIPT_##name,
     SCRIPT_STRINGS(S)
 #undef S
         SCRIPT_STRING_COUNT
@@ -114,6 +114,8 @@ bool script_apply(struct script *s, struct span text, const char *separators, st
 /* Takes every fault back: the healthy turn of fail_first and fail_rate. */
 void script_heal(struct script *s);
 bool script_has_fault(const struct script *s);
+/* One line per key, for --keys. */
+void script_write_keys(struct buf *out);
 /* Appends one pair in the form that script_apply reads with "&". */
 void script_write_pair(struct buf *out, struct span key, struct span value);
 

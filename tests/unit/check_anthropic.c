@@ -19,7 +19,7 @@
 #define GOLDEN_DIR "tests/golden"
 #endif
 
-enum { FACTS_MAX = 64 * 1024, EVENTS_MAX = 4096, CASES_MIN = 60, RANDOM_CUTS = 50 };
+enum { FACTS_MAX = 64 * 1024, EVENTS_MAX = 4096, CASES_MIN = 80, RANDOM_CUTS = 50 };
 
 static const char *const bucket_names[USAGE_BUCKET_COUNT] = {
     [USAGE_input_tok] = "input",

@@ -1,0 +1,530 @@
+#define _GNU_SOURCE
+/* Judged and written, or neither. */
+#include "router/ledger_book.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "schema/money.h"
+
+struct book_zone {
+    struct book_zone *next;
+    struct zone *zone;
+};
+
+struct ledger_book {
+    struct db *db;
+    struct ledger_state state;
+    struct id boot;
+    struct book_zone *zones; /* kept: owners point into it */
+    void (*log)(const char *line);
+    uint64_t holds, settles, voids, refused;
+};
+
+static void say(const struct ledger_book *b, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static void say(const struct ledger_book *b, const char *fmt, ...)
+{
+    char line[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    if (b->log != NULL)
+        b->log(line);
+}
+
+/* ---- owners ---- */
+
+/* A zone that cannot be read any more must not stop the ledger: its windows are UTC's. */
+static const struct zone *book_zone(struct ledger_book *b, const char *name)
+{
+    for (struct book_zone *z = b->zones; z != NULL; z = z->next) {
+        if (strcmp(zone_name(z->zone), name) == 0)
+            return z->zone;
+    }
+    struct fail why;
+    struct zone *zone = zone_load(name, &why);
+    if (zone == NULL) {
+        say(b, "ledger: %s; its windows are those of UTC", why.text);
+        return strcmp(name, "UTC") != 0 ? book_zone(b, "UTC") : NULL;
+    }
+    struct book_zone *z = calloc(1, sizeof(*z));
+    if (z == NULL) {
+        zone_free(zone);
+        return NULL;
+    }
+    *z = (struct book_zone){b->zones, zone};
+    b->zones = z;
+    return zone;
+}
+
+/* 1 = read, 0 = there is no such row, -1 = reterr. */
+static int read_owner(struct ledger_book *b, struct ledger_owner *o, struct fail *reterr)
+{
+    char zone[ZONE_NAME_MAX];
+    int rc = ledger_db_owner(b->db, o, zone, reterr);
+    if (rc != 1)
+        return rc;
+    o->zone = book_zone(b, zone);
+    return o->zone != NULL ? 1 : fail_set(reterr, ERR_ledger_down, NULL, "out of memory");
+}
+
+struct account_sink {
+    struct ledger_state *state;
+    struct ledger_owner *owner;
+};
+
+static bool add_account(void *ctx, const struct ledger_account *a)
+{
+    struct account_sink *sink = ctx;
+    return ledger_core_add_account(sink->state, sink->owner, a) != NULL;
+}
+
+/* Accounts that an attempt may still count in end after since_ms. 1, 0 or -1 as above. */
+static int load_owner(struct ledger_book *b, enum ledger_scope scope, int64_t id, int64_t since_ms,
+                      struct ledger_owner **ret, struct fail *reterr)
+{
+    *ret = ledger_core_owner(&b->state, scope, id);
+    if (*ret != NULL)
+        return 1;
+    struct ledger_owner probe = {.scope = scope, .id = id};
+    int rc = read_owner(b, &probe, reterr);
+    if (rc != 1)
+        return rc;
+    struct ledger_owner *o = ledger_core_add_owner(&b->state, scope, id, probe.zone);
+    if (o == NULL)
+        return fail_set(reterr, ERR_ledger_down, NULL, "out of memory");
+    memcpy(o->name, probe.name, sizeof(o->name));
+    memcpy(o->cap_nusd, probe.cap_nusd, sizeof(o->cap_nusd));
+    struct account_sink sink = {&b->state, o};
+    if (ledger_db_accounts(b->db, o, since_ms, add_account, &sink, reterr) != 0)
+        return -1;
+    ledger_core_recap(&b->state, o);
+    *ret = o;
+    return 1;
+}
+
+/* An owner without any account never had an attempt: nothing to sum up. */
+static enum ledger_write open_account(struct ledger_book *b, struct ledger_owner *o,
+                                      enum window_kind kind, struct window window, bool summed,
+                                      struct fail *reterr)
+{
+    struct ledger_account a = {
+        .scope = o->scope, .kind = kind, .window = window, .cap_nusd = o->cap_nusd[kind]};
+    enum ledger_write w = ledger_db_account_new(b->db, o->id, summed, &a, reterr);
+    if (w == LEDGER_WROTE && ledger_core_add_account(&b->state, o, &a) == NULL)
+        w = LEDGER_NO_ROOM;
+    return w;
+}
+
+static enum ledger_write open_accounts(struct ledger_book *b, struct ledger_owner *o, int64_t at_ms,
+                                       struct fail *reterr)
+{
+    bool summed = o->n_accounts > 0;
+    ledger_core_prune(&b->state, o);
+    enum ledger_write w = LEDGER_WROTE;
+    for (int k = 0; k < WINDOW_KINDS && w == LEDGER_WROTE; k++) {
+        struct window window;
+        if (ledger_core_lacks(o, (enum window_kind)k, at_ms, &window))
+            w = open_account(b, o, (enum window_kind)k, window, summed, reterr);
+    }
+    return w;
+}
+
+/* ---- savepoints: one refused row does not spoil a batch ---- */
+
+static enum ledger_write step(struct ledger_book *b, struct sqlite3_stmt *s)
+{
+    return db_step(b->db, s, NULL) == 0 ? LEDGER_WROTE : ledger_db_trouble(b->db);
+}
+
+static enum ledger_write mark(struct ledger_book *b)
+{
+    return step(b, db_stmt(b->db, "SAVEPOINT op"));
+}
+
+/* Keeps or undoes what was written since mark(); returns the trouble, if any. */
+static enum ledger_write unmark(struct ledger_book *b, enum ledger_write w)
+{
+    if (w == LEDGER_NO_ROOM || w == LEDGER_BROKEN)
+        return w; /* the transaction is lost anyway */
+    enum ledger_write undone = LEDGER_WROTE;
+    if (w == LEDGER_POISON)
+        undone = step(b, db_stmt(b->db, "ROLLBACK TO op"));
+    if (undone == LEDGER_WROTE)
+        undone = step(b, db_stmt(b->db, "RELEASE op"));
+    return undone == LEDGER_WROTE ? w : undone;
+}
+
+/* ---- hold ---- */
+
+static void refuse(const struct ledger_op *op, const struct ledger_outcome *out,
+                   struct ledger_answer *answer)
+{
+    struct ledger_refusal *r = &answer->refusal;
+    const struct ledger_account *a = out->refused_by;
+    answer->code = out->verdict == LEDGER_BUSY ? ERR_budget_busy : ERR_over_budget;
+    answer->retry_after_ms = out->retry_after_ms;
+    r->needs_nusd = op->u.hold.amount_nusd;
+    if (a == NULL)
+        return; /* larger than any cap can be */
+    snprintf(r->scope, sizeof(r->scope), "%s", a->scope == LEDGER_SCOPE_KEY ? "key" : "team");
+    snprintf(r->name, sizeof(r->name), "%s", out->refused_owner->name);
+    snprintf(r->window, sizeof(r->window), "%s", window_name(a->kind));
+    r->cap_nusd = a->cap_nusd;
+    r->spent_nusd = a->posted_nusd;
+    r->held_nusd = a->pending_nusd;
+    r->resets_ms = a->kind == WINDOW_TOTAL ? 0 : a->window.end_ms;
+}
+
+static enum ledger_write find_owners(struct ledger_book *b, const struct ledger_hold *h,
+                                     struct ledger_event *e, struct fail *reterr)
+{
+    const int64_t ids[LEDGER_SCOPES] = {h->key_id, h->team_id};
+    int64_t at_ms = ledger_core_time(&b->state, h->now_ms);
+    for (int scope = 0; scope < LEDGER_SCOPES; scope++) {
+        int rc =
+            load_owner(b, (enum ledger_scope)scope, ids[scope], at_ms, &e->owners[scope], reterr);
+        if (rc == 0)
+            fail_set(reterr, ERR_ledger_down, NULL, "there is no %s %lld",
+                     scope == LEDGER_SCOPE_KEY ? "key" : "team", (long long)ids[scope]);
+        if (rc != 1)
+            return rc == 0 ? LEDGER_POISON : ledger_db_trouble(b->db);
+        enum ledger_write w = open_accounts(b, e->owners[scope], at_ms, reterr);
+        if (w != LEDGER_WROTE)
+            return w;
+    }
+    return LEDGER_WROTE;
+}
+
+static enum ledger_write write_hold(struct ledger_book *b, const struct ledger_op *op,
+                                    int64_t at_ms, struct fail *reterr)
+{
+    enum ledger_write w = mark(b);
+    if (w == LEDGER_WROTE)
+        w = unmark(b, ledger_db_hold(b->db, op, &b->boot, at_ms, reterr));
+    if (w == LEDGER_WROTE)
+        b->holds++;
+    else
+        ledger_core_unhold(&b->state, &op->attempt_id);
+    return w;
+}
+
+static enum ledger_write judge_hold(struct ledger_book *b, const struct ledger_op *op,
+                                    struct ledger_event *e, struct ledger_answer *answer,
+                                    struct fail *reterr)
+{
+    struct ledger_outcome out = ledger_apply(&b->state, e);
+    switch (out.verdict) {
+    case LEDGER_DONE:
+        return write_hold(b, op, out.at_ms, reterr);
+    case LEDGER_SAME:
+        return LEDGER_WROTE;
+    case LEDGER_OVER_BUDGET:
+    case LEDGER_BUSY:
+        b->refused++;
+        refuse(op, &out, answer);
+        return LEDGER_WROTE;
+    case LEDGER_NO_MEMORY:
+        fail_set(reterr, ERR_ledger_down, NULL, "out of memory");
+        return LEDGER_POISON;
+    case LEDGER_CONFLICT:
+    case LEDGER_UNKNOWN:
+        break;
+    }
+    fail_set(reterr, ERR_ledger_down, NULL, "its id is taken by another attempt");
+    return LEDGER_POISON;
+}
+
+static enum ledger_write hold(struct ledger_book *b, const struct ledger_op *op,
+                              struct ledger_answer *answer)
+{
+    const struct ledger_hold *h = &op->u.hold;
+    struct ledger_event e = {.kind = LEDGER_EV_HOLD,
+                             .attempt_id = op->attempt_id,
+                             .now_ms = h->now_ms,
+                             .amount_nusd = h->amount_nusd};
+    struct fail why = {0};
+    assert(h->prompt_estimate_nusd <= LEDGER_AMOUNT_MAX_NUSD);
+    enum ledger_write w = find_owners(b, h, &e, &why);
+    if (w == LEDGER_WROTE)
+        w = judge_hold(b, op, &e, answer, &why);
+    if (w != LEDGER_POISON)
+        return w;
+    char id[ID_TEXT_MAX];
+    say(b, "ledger: hold of %s refused: %s", id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id),
+        why.text);
+    answer->code = ERR_ledger_down;
+    return LEDGER_WROTE;
+}
+
+/* ---- settle ---- */
+
+/* Facts that the table will not take are left out rather than the money. */
+static void strip(struct ledger_settle *t)
+{
+    t->end_reason[0] = t->provider_request_id[0] = t->iterations[0] = '\0';
+    for (int i = 0; i < USAGE_BUCKET_COUNT; i++) {
+        if (t->usage.n[i] < 0)
+            t->usage.n[i] = 0;
+    }
+}
+
+static enum ledger_write write_settle(struct ledger_book *b, struct ledger_op *op,
+                                      const char *state)
+{
+    char id[ID_TEXT_MAX];
+    struct fail why = {0};
+    id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id);
+    for (int try = 0;; try++) {
+        enum ledger_write w = mark(b);
+        if (w == LEDGER_WROTE)
+            w = unmark(b, ledger_db_settle(b->db, op, state, &why));
+        if (w != LEDGER_POISON)
+            return w;
+        say(b, "ledger: %s as %s, cost %lld pico-USD, was not written: %s%s", id, state,
+            (long long)op->u.settle.cost_pusd, why.text,
+            try == 0 ? "; again without its texts" : "; it stays held until a restart");
+        if (try == 1)
+            return LEDGER_POISON;
+        strip(&op->u.settle);
+    }
+}
+
+static void note_unknown(struct ledger_book *b, const struct ledger_op *op)
+{
+    char id[ID_TEXT_MAX];
+    if (ledger_db_has_ended(b->db, &op->attempt_id) < 0)
+        say(b, "ledger: %s was never held: its end is not written",
+            id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id));
+}
+
+static enum ledger_write settle(struct ledger_book *b, struct ledger_op *op, const char *state,
+                                enum ledger_event_kind kind)
+{
+    const struct ledger_attempt *t = ledger_core_attempt(&b->state, &op->attempt_id);
+    if (t == NULL) { /* sent twice, or after its end: the first one counts */
+        note_unknown(b, op);
+        return LEDGER_WROTE;
+    }
+    if (op->u.settle.cost_pusd < 0) /* a cost that overflowed: the worst case is known */
+        op->u.settle.cost_pusd = t->hold_nusd * 1000;
+    enum ledger_write w = write_settle(b, op, state);
+    if (w == LEDGER_WROTE) {
+        int64_t charge = kind == LEDGER_EV_SETTLE ? money_charge_nusd(op->u.settle.cost_pusd) : 0;
+        struct ledger_event e = {.kind = kind,
+                                 .attempt_id = op->attempt_id,
+                                 .now_ms = op->u.settle.now_ms,
+                                 .amount_nusd = charge};
+        ledger_apply(&b->state, &e);
+        b->settles += kind == LEDGER_EV_SETTLE;
+        b->voids += kind == LEDGER_EV_VOID;
+    }
+    return w == LEDGER_POISON ? LEDGER_WROTE : w;
+}
+
+static enum ledger_write end(struct ledger_book *b, const struct ledger_op *op)
+{
+    struct fail why = {0};
+    enum ledger_write w = mark(b);
+    if (w == LEDGER_WROTE)
+        w = unmark(b, ledger_db_end(b->db, op, &why));
+    if (w != LEDGER_POISON)
+        return w;
+    say(b, "ledger: the end of a request was not written: %s", why.text);
+    return LEDGER_WROTE;
+}
+
+enum ledger_write ledger_book_op(struct ledger_book *b, struct ledger_op *op,
+                                 struct ledger_answer *answer)
+{
+    switch (op->kind) {
+    case LEDGER_HOLD:
+        memset(answer, 0, sizeof(*answer));
+        answer->cookie = op->cookie;
+        return hold(b, op, answer);
+    case LEDGER_STREAMING:
+        return settle(b, op, "STREAMING", LEDGER_EV_STREAM);
+    case LEDGER_SETTLE:
+        return settle(b, op, "SETTLED", LEDGER_EV_SETTLE);
+    case LEDGER_VOID:
+        return settle(b, op, "VOID", LEDGER_EV_VOID);
+    case LEDGER_END:
+        return end(b, op);
+    }
+    assert(op->kind == LEDGER_HOLD); /* a kind that is none */
+    return LEDGER_BROKEN;
+}
+
+enum ledger_write ledger_book_flush(struct ledger_book *b)
+{
+    struct fail why = {0};
+    for (size_t i = 0; i < b->state.n_dirty; i++) {
+        enum ledger_write w = ledger_db_account_put(b->db, b->state.dirty[i], &why);
+        if (w == LEDGER_POISON) { /* the sums contradict themselves */
+            say(b, "ledger: account %lld: %s", (long long)b->state.dirty[i]->row, why.text);
+            return LEDGER_BROKEN;
+        }
+        if (w != LEDGER_WROTE)
+            return w;
+    }
+    ledger_core_written(&b->state);
+    return LEDGER_WROTE;
+}
+
+enum ledger_write ledger_book_recap(struct ledger_book *b)
+{
+    for (size_t i = 0; i < LEDGER_OWNER_CHAINS; i++) {
+        for (struct ledger_owner *o = b->state.owners[i]; o != NULL; o = o->next) {
+            if (read_owner(b, o, NULL) < 0)
+                return ledger_db_trouble(b->db);
+            ledger_core_recap(&b->state, o);
+        }
+    }
+    return LEDGER_WROTE;
+}
+
+/* ---- loading ---- */
+
+static int load_running(struct ledger_book *b, struct ledger_db_running *r, struct fail *reterr)
+{
+    const int64_t ids[LEDGER_SCOPES] = {r->key_id, r->team_id};
+    for (int scope = 0; scope < LEDGER_SCOPES; scope++) {
+        int rc = load_owner(b, (enum ledger_scope)scope, ids[scope], r->attempt.admitted_ms,
+                            &r->attempt.owners[scope], reterr);
+        if (rc == 0)
+            fail_set(reterr, ERR_ledger_down, NULL, "an attempt's key or team is missing");
+        if (rc != 1)
+            return -1;
+    }
+    if (ledger_core_add_attempt(&b->state, &r->attempt))
+        return 0;
+    return fail_set(reterr, ERR_ledger_down, NULL, "out of memory");
+}
+
+/* Oldest first: the owner's accounts are those that its oldest attempt may count in. */
+static int load(struct ledger_book *b, struct fail *reterr)
+{
+    struct ledger_db_running *rows = NULL;
+    size_t n = 0;
+    if (ledger_db_running(b->db, &rows, &n, reterr) != 0)
+        return -1;
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = load_running(b, &rows[i], reterr);
+    free(rows);
+    return rc;
+}
+
+int ledger_book_reload(struct ledger_book *b, struct fail *reterr)
+{
+    int64_t last_ms = b->state.last_ms, typical_ms = b->state.typical_ms;
+    ledger_core_done(&b->state);
+    b->state.last_ms = last_ms;
+    b->state.typical_ms = typical_ms;
+    return load(b, reterr);
+}
+
+/* ---- recovery ---- */
+
+struct recovered {
+    int n[LEDGER_RECOVERIES];
+};
+
+static int recover_one(struct ledger_book *b, const struct id *id, int64_t now_ms,
+                       struct recovered *ret, struct fail *reterr)
+{
+    struct ledger_op op;
+    enum ledger_recovery how;
+    if (ledger_db_recover(b->db, id, now_ms, &op, &how, reterr) != 0)
+        return -1;
+    if (ledger_book_op(b, &op, NULL) != LEDGER_WROTE)
+        return fail_set(reterr, ERR_ledger_down, NULL, "recovery could not write");
+    ret->n[how]++;
+    return 0;
+}
+
+/* The attempts are looked up by id while they leave the core's table one by one. */
+static int recover_attempts(struct ledger_book *b, int64_t now_ms, struct recovered *ret,
+                            struct fail *reterr)
+{
+    struct ledger_db_running *rows = NULL;
+    size_t n = 0;
+    if (ledger_db_running(b->db, &rows, &n, reterr) != 0)
+        return -1;
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = recover_one(b, &rows[i].attempt.id, now_ms, ret, reterr);
+    free(rows);
+    return rc;
+}
+
+static int recover_all(struct ledger_book *b, int64_t now_ms, struct fail *reterr)
+{
+    struct recovered r = {{0}};
+    int n_requests = 0;
+    if (recover_attempts(b, now_ms, &r, reterr) != 0 ||
+        ledger_db_close_requests(b->db, now_ms, &n_requests, reterr) != LEDGER_WROTE)
+        return -1;
+    if (ledger_book_flush(b) != LEDGER_WROTE)
+        return fail_set(reterr, ERR_ledger_down, NULL, "recovery could not write the accounts");
+    if (db_commit(b->db, reterr) != 0)
+        return -1;
+    if (n_requests > 0)
+        say(b,
+            "recovered %d requests: %d attempts settled from a checkpoint, %d by the prompt's"
+            " estimate, %d at the whole hold, %d void",
+            n_requests, r.n[LEDGER_RECOVER_CHECKPOINT], r.n[LEDGER_RECOVER_PROMPT],
+            r.n[LEDGER_RECOVER_HOLD], r.n[LEDGER_RECOVER_VOID]);
+    return 0;
+}
+
+struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(const char *line),
+                                     struct fail *reterr)
+{
+    struct ledger_book *b = calloc(1, sizeof(*b));
+    if (b == NULL || getrandom(b->boot.b, sizeof(b->boot.b), 0) != (ssize_t)sizeof(b->boot.b)) {
+        free(b);
+        fail_set(reterr, ERR_ledger_down, NULL, "no memory or no random bytes for the ledger");
+        return NULL;
+    }
+    b->db = db;
+    b->log = log;
+    ledger_core_init(&b->state);
+    b->state.last_ms = now_ms;
+    if (load(b, reterr) == 0 && db_begin(db, reterr) == 0 && recover_all(b, now_ms, reterr) == 0) {
+        b->settles = b->voids = 0; /* they were another process's */
+        return b;
+    }
+    db_rollback(db);
+    ledger_book_close(b);
+    return NULL;
+}
+
+void ledger_book_close(struct ledger_book *b)
+{
+    if (b == NULL)
+        return;
+    ledger_core_done(&b->state);
+    while (b->zones != NULL) {
+        struct book_zone *z = b->zones;
+        b->zones = z->next;
+        zone_free(z->zone);
+        free(z);
+    }
+    free(b);
+}
+
+void ledger_book_stats(const struct ledger_book *b, struct ledger_stats *ret)
+{
+    ret->holds = b->holds;
+    ret->settles = b->settles;
+    ret->voids = b->voids;
+    ret->refused = b->refused;
+    ret->running = (int64_t)b->state.n_attempts;
+    ret->held_nusd = b->state.held_nusd;
+}

@@ -1,0 +1,35 @@
+/* The ledger's core and its tables, kept in step: every operation is judged by ledger_core and
+ * written by ledger_db, or neither.  Owned by the ledger thread (ledger.c), which brackets
+ * calls with a transaction.  What one call wrote is undone by itself when its row is refused;
+ * when the whole transaction is lost, ledger_book_reload reads the tables again. */
+#ifndef ROUTER_LEDGER_BOOK_H
+#define ROUTER_LEDGER_BOOK_H
+
+#include "router/ledger.h"
+#include "router/ledger_core.h"
+#include "router/ledger_db.h"
+
+struct ledger_book;
+
+/* Reads what runs, resolves all of it as left behind by a dead process (one transaction, one
+ * line through log, which may be NULL).  NULL with reterr. */
+struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(const char *line),
+                                     struct fail *reterr);
+void ledger_book_close(struct ledger_book *b);
+
+/* One operation. LEDGER_WROTE also when it was refused, or poison: then `answer` (of a hold;
+ * else NULL allowed) or the log says so.  LEDGER_NO_ROOM, LEDGER_BROKEN: the transaction is
+ * lost. */
+enum ledger_write ledger_book_op(struct ledger_book *b, struct ledger_op *op,
+                                 struct ledger_answer *answer);
+/* Writes the accounts that changed: last before COMMIT. */
+enum ledger_write ledger_book_flush(struct ledger_book *b);
+/* Names, zones and caps again, after an admin's change, in the same transaction. */
+enum ledger_write ledger_book_recap(struct ledger_book *b);
+/* Everything again, after a rollback. */
+int ledger_book_reload(struct ledger_book *b, struct fail *reterr);
+
+/* holds, settles, voids, refused, running, held_nusd; the caller knows the rest. */
+void ledger_book_stats(const struct ledger_book *b, struct ledger_stats *ret);
+
+#endif

@@ -1,0 +1,74 @@
+/* The ledger's rows: the journal's writes, what the accounts and running attempts are read
+ * from.  Used by ledger_book.c inside its transaction, on the writing connection. */
+#ifndef ROUTER_LEDGER_DB_H
+#define ROUTER_LEDGER_DB_H
+
+#include "router/db.h"
+#include "router/ledger.h"
+#include "router/ledger_core.h"
+
+/* What a write came to. */
+enum ledger_write {
+    LEDGER_WROTE,
+    LEDGER_POISON,  /* this row is refused (a constraint): the others of the batch are not at fault
+                     */
+    LEDGER_NO_ROOM, /* disk full, out of memory, or another program holds the file: later, again */
+    LEDGER_BROKEN   /* anything else: only a restart tells what is in the file */
+};
+
+/* Of the connection's last error. */
+enum ledger_write ledger_db_trouble(struct db *db);
+
+/* ---- owners and accounts ---- */
+
+/* Name, caps and zone name of a key or team.  1 = there, 0 = no such row, -1 (reterr). */
+int ledger_db_owner(struct db *db, struct ledger_owner *o, char ret_zone[ZONE_NAME_MAX],
+                    struct fail *reterr);
+/* Calls fn for each stored account of the owner whose window ends after since_ms. */
+int ledger_db_accounts(struct db *db, const struct ledger_owner *o, int64_t since_ms,
+                       bool (*fn)(void *ctx, const struct ledger_account *a), void *ctx,
+                       struct fail *reterr);
+/* Inserts the account of a window with the sums of its attempts; fills row, sums, overrun. */
+enum ledger_write ledger_db_account_new(struct db *db, int64_t owner_id, bool summed,
+                                        struct ledger_account *a, struct fail *reterr);
+enum ledger_write ledger_db_account_put(struct db *db, const struct ledger_account *a,
+                                        struct fail *reterr);
+
+/* ---- operations ---- */
+
+/* Request (once), attempt and its hold entry.  LEDGER_POISON: the id, or the number within
+ * the request, is taken. */
+enum ledger_write ledger_db_hold(struct db *db, const struct ledger_op *op, const struct id *boot,
+                                 int64_t admitted_ms, struct fail *reterr);
+/* state: "STREAMING", "SETTLED" or "VOID". */
+enum ledger_write ledger_db_settle(struct db *db, const struct ledger_op *op, const char *state,
+                                   struct fail *reterr);
+enum ledger_write ledger_db_end(struct db *db, const struct ledger_op *op, struct fail *reterr);
+/* Has this attempt ended? 1 = yes, 0 = it runs, -1 = there is none. */
+int ledger_db_has_ended(struct db *db, const struct id *attempt_id);
+
+/* ---- running attempts, and what a dead process left ---- */
+
+struct ledger_db_running {
+    struct ledger_attempt attempt; /* owners not set */
+    int64_t key_id, team_id;
+};
+/* *ret is an array for the caller to free; admitted first comes first. */
+int ledger_db_running(struct db *db, struct ledger_db_running **ret, size_t *ret_n,
+                      struct fail *reterr);
+
+enum ledger_recovery {
+    LEDGER_RECOVER_VOID,       /* never sent */
+    LEDGER_RECOVER_CHECKPOINT, /* stops billing on cancel: what had come by the last checkpoint */
+    LEDGER_RECOVER_PROMPT,     /* stops billing on cancel, nothing had come: the prompt */
+    LEDGER_RECOVER_HOLD,       /* runs on without us: all of the hold */
+    LEDGER_RECOVERIES
+};
+/* Fills op (kind SETTLE or VOID) with what that attempt's row says it costs. */
+int ledger_db_recover(struct db *db, const struct id *attempt_id, int64_t now_ms,
+                      struct ledger_op *op, enum ledger_recovery *ret, struct fail *reterr);
+/* Requests that nobody will end get status error. */
+enum ledger_write ledger_db_close_requests(struct db *db, int64_t now_ms, int *ret_n,
+                                           struct fail *reterr);
+
+#endif

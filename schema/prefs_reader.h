@@ -1,0 +1,41 @@
+/* What prefs.c and prefs_config.c share while they read one object.  Not for others. */
+#ifndef SCHEMA_PREFS_READER_H
+#define SCHEMA_PREFS_READER_H
+
+#include "schema/prefs.h"
+#include "schema/prefs_spec.h"
+
+struct prefs_reader {
+    struct prefs *prefs;
+    const struct json_doc *doc;
+    enum prefs_level level; /* of the field being read */
+    struct fail *reterr;
+};
+
+/* What a text must be like; `accepts` completes "must be ...". */
+struct prefs_text_rule {
+    bool (*ok)(struct span s);
+    size_t max;
+    const char *accepts;
+    bool empty_ok;
+    bool secret; /* the value must not appear in a message */
+};
+
+/* -1 with "<path> must be <accepts>; got <glimpse of v>". */
+int prefs_refuse(struct prefs_reader *r, json_ref v, const char *accepts);
+/* As prefs_refuse, but tells only the kind of a secret value. */
+int prefs_refuse_secret(struct prefs_reader *r, json_ref v, const char *accepts);
+/* -1 with "<path> is given twice". */
+int prefs_refuse_twice(struct prefs_reader *r, json_ref member);
+
+/* The string v (or the key of member m) into prefs->text. */
+int prefs_read_text(struct prefs_reader *r, json_ref v, const struct prefs_text_rule *rule,
+                    uint32_t *ret_at);
+int prefs_read_key(struct prefs_reader *r, json_ref m, const struct prefs_text_rule *rule,
+                   uint32_t *ret_at);
+bool prefs_is_printable(struct span s); /* ASCII 0x20 to 0x7e */
+extern const struct prefs_text_rule prefs_slug_rule;
+
+int prefs_read_configs(struct prefs_reader *r, json_ref v);
+
+#endif
