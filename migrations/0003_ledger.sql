@@ -21,6 +21,9 @@ CREATE TABLE request(
 -- For recovery: requests whose process died.
 CREATE INDEX request_running ON request(id) WHERE status = 'running';
 
+-- For a team's recent requests, newest first (ids are ordered by time).
+CREATE INDEX request_team ON request(team_id);
+
 -- One call to a provider: the unit of money.
 CREATE TABLE attempt(
   id BLOB NOT NULL PRIMARY KEY CHECK(length(id) = 16), -- made by the caller before sending
@@ -66,8 +69,9 @@ CREATE TABLE attempt(
   CHECK(state <> 'VOID' OR (charge_nusd = 0 AND cost_pusd = 0))
 ) STRICT, WITHOUT ROWID;
 
--- For usage reports, and for the first balance of a window that got a cap later.
-CREATE INDEX attempt_admitted ON attempt(admitted_ms);
+-- For every sum over a key's, a team's (its keys') or everybody's (all keys') attempts of some
+-- time: usage reports, the audit, the first balance of a window that got its cap later.
+CREATE INDEX attempt_key ON attempt(key_id, admitted_ms);
 -- For recovery; holds only what runs now.
 CREATE INDEX attempt_open ON attempt(id) WHERE state NOT IN ('SETTLED', 'VOID');
 

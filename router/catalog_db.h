@@ -11,6 +11,9 @@ struct catalog *catalog_db_load(struct db *db, secret_lookup lookup, void *ctx, 
 /* Grows with each change; a loop over it is how a server knows to reload. */
 int64_t catalog_db_version(struct db *db);
 
+/* A price version, in force or not.  ERR_not_found when there is none. */
+int catalog_db_price(struct db *db, int64_t price_version, struct price *ret, struct fail *reterr);
+
 struct catalog_changes {
     int added, changed, unchanged; /* endpoints */
     int providers_added, providers_changed, models_added, models_changed;

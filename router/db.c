@@ -350,15 +350,18 @@ void db_rollback(struct db *db)
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
 }
 
-void db_checkpoint(struct db *db)
+int db_checkpoint(struct db *db)
 {
     assert(db->mode == DB_OWN);
     if (db->wal_pages < DB_CHECKPOINT_PAGES)
-        return;
+        return 0;
     int mode =
         db->wal_pages < DB_RESTART_PAGES ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART;
-    sqlite3_wal_checkpoint_v2(db->handle, "main", mode, NULL, NULL); /* BUSY is normal */
+    int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", mode, NULL, NULL);
     db->wal_pages = 0; /* the next commit says how long it is */
+    int primary = rc & 0xff;
+    bool later = primary == SQLITE_BUSY || primary == SQLITE_LOCKED || primary == SQLITE_FULL;
+    return rc == SQLITE_OK || later ? 0 : -1;
 }
 
 /* ---- backup ---- */

@@ -39,10 +39,13 @@ int db_begin(struct db *db, struct fail *reterr);
 int db_commit(struct db *db, struct fail *reterr);
 void db_rollback(struct db *db);
 
-/* A consistent copy of the database into dest (must not exist), fsynced. */
+/* A consistent copy of the database into dest (must not exist), fsynced.  Outside any
+ * transaction, from either kind of connection: a reader copies its snapshot while the writer
+ * goes on. */
 int db_backup(struct db *db, const char *dest, struct fail *reterr);
-/* PRAGMA wal_checkpoint(PASSIVE), by the writer when the WAL is long; cheap otherwise. */
-void db_checkpoint(struct db *db);
+/* Copies the WAL back, by the writer and when it is long; cheap otherwise.  -1: an I/O error,
+ * after which only a restart tells what is in the file. */
+int db_checkpoint(struct db *db);
 int db_schema_version(struct db *db);
 int db_schema_known(void);
 

@@ -10,7 +10,8 @@
  * mark when the call leaves at once: no byte leaves before it is durable.
  *
  * A COMMIT or fsync that fails ends the process (exit 70): the row may or may not be
- * there, only a restart tells.  Amounts are nano-USD, never negative. */
+ * there, only a restart tells.  A full disk does not: holds are answered ERR_ledger_down, what
+ * ends attempts is kept in order and written as soon as there is room again.  Amounts are nano-USD, never negative. */
 #ifndef ROUTER_LEDGER_H
 #define ROUTER_LEDGER_H
 
@@ -107,7 +108,10 @@ struct ledger_answer {
 struct ledger;
 
 /* A worker's mailbox. wake(ctx) is called on the ledger thread, once per batch, after the
- * answers of that batch were queued; it must only signal (uv_async_send). */
+ * answers of that batch were queued (and by ledger_send itself when the queue is full); it
+ * must only signal (uv_async_send).  Ports are closed before ledger_stop; a port may be closed
+ * while answers are outstanding: they are dropped, and what was admitted stays held until it
+ * is settled or voided. */
 struct ledger_port *ledger_port_open(struct ledger *l, void (*wake)(void *ctx), void *ctx);
 /* On the port's own thread: calls fn for each answer. */
 void ledger_port_drain(struct ledger_port *p, void (*fn)(void *ctx, const struct ledger_answer *a),
@@ -118,7 +122,9 @@ void ledger_port_close(struct ledger_port *p);
  * thread.  Takes over the writing connection until ledger_stop. NULL with reterr. */
 struct ledger *ledger_start(struct db *writer, void (*log)(const char *line), struct fail *reterr);
 
-/* A zeroed operation to fill; NULL when the queue is full or memory is short. */
+/* A zeroed operation to fill; NULL when memory is short or twice LEDGER_QUEUE_MAX operations
+ * are about.  From LEDGER_QUEUE_MAX on, ledger_send answers a hold ERR_ledger_down at once
+ * while everything that ends an attempt is still taken. */
 struct ledger_op *ledger_op_new(struct ledger *l);
 /* Any thread. Takes ownership. Never blocks on I/O. */
 void ledger_send(struct ledger *l, struct ledger_op *op);
@@ -126,9 +132,10 @@ void ledger_send(struct ledger *l, struct ledger_op *op);
 /* Runs fn(db, arg) on the ledger thread between batches, inside its own transaction
  * (committed when fn returns 0, rolled back otherwise), and waits.  For admin writes:
  * never call it on a loop thread.  After a job the accounts are re-read (caps may have
- * changed).  Returns fn's result. */
+ * changed).  Returns fn's result, or -1 when its transaction could not be committed. */
 int ledger_job(struct ledger *l, int (*fn)(struct db *db, void *arg), void *arg);
-/* Waits until everything sent before is committed. Not on a loop thread. */
+/* Waits until everything sent before is committed (or, while the disk is full, kept for
+ * later). Not on a loop thread. */
 void ledger_barrier(struct ledger *l);
 
 /* Drains, commits, stops the thread, gives the connection back. */

@@ -129,6 +129,20 @@ static void note_overrun(struct ledger_account *a)
         a->overrun_nusd = above;
 }
 
+/* An account can be younger than attempts that count in it (a cap that came later). An owner
+ * without accounts has no attempts. */
+static int64_t running_in(const struct ledger_state *s, const struct ledger_owner *o,
+                          const struct ledger_account *a)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < s->cap_attempts && o->n_accounts > 0; i++) {
+        const struct ledger_attempt *t = &s->attempts[i];
+        if (t->used && t->owners[o->scope] == o && holds_instant(a, t->admitted_ms))
+            n++;
+    }
+    return n;
+}
+
 struct ledger_account *ledger_core_add_account(struct ledger_state *s, struct ledger_owner *o,
                                                const struct ledger_account *a)
 {
@@ -139,7 +153,7 @@ struct ledger_account *ledger_core_add_account(struct ledger_state *s, struct le
         return NULL;
     *copy = *a;
     copy->dirty = false;
-    copy->n_running = 0;
+    copy->n_running = running_in(s, o, a);
     o->accounts[o->n_accounts++] = copy;
     s->n_accounts++;
     return copy;

@@ -136,11 +136,13 @@ int ledger_db_accounts(struct db *db, const struct ledger_owner *o, int64_t sinc
 
 static struct sqlite3_stmt *sum_stmt(struct db *db, enum ledger_scope scope)
 {
-#define SUMS(owner)                                                                                \
+#define SUMS(keys)                                                                                 \
     "SELECT coalesce(sum(CASE WHEN state IN ('SETTLED', 'VOID') THEN 0 ELSE hold_nusd END), 0),"   \
     " coalesce(sum(CASE WHEN state = 'SETTLED' THEN charge_nusd ELSE 0 END), 0)"                   \
-    " FROM attempt WHERE " owner " = ?1 AND admitted_ms >= ?2 AND admitted_ms < ?3"
-    return scope == LEDGER_SCOPE_TEAM ? db_stmt(db, SUMS("team_id")) : db_stmt(db, SUMS("key_id"));
+    " FROM attempt WHERE key_id " keys " AND admitted_ms >= ?2 AND admitted_ms < ?3"
+    if (scope == LEDGER_SCOPE_TEAM)
+        return db_stmt(db, SUMS("IN (SELECT id FROM api_key WHERE team_id = ?1)"));
+    return db_stmt(db, SUMS("= ?1"));
 #undef SUMS
 }
 
@@ -279,15 +281,11 @@ enum ledger_write ledger_db_hold(struct db *db, const struct ledger_op *op, cons
 
 /* ---- settle ---- */
 
-/* Parameters 3 to 8; a bucket that was not stated is NULL. */
+/* Parameters 3 to 8, in the order of enum usage_bucket; a bucket that was not stated is NULL. */
 static void bind_usage(struct sqlite3_stmt *s, const struct usage *u)
 {
-    static const enum usage_bucket order[] = {USAGE_input_tok,          USAGE_output_tok,
-                                              USAGE_cache_read_tok,     USAGE_cache_write_5m_tok,
-                                              USAGE_cache_write_1h_tok, USAGE_web_searches};
-    _Static_assert(sizeof(order) / sizeof(order[0]) == USAGE_BUCKET_COUNT, "a column each");
     for (int i = 0; i < USAGE_BUCKET_COUNT; i++)
-        bind_known(s, 3 + i, u->n[order[i]], usage_has(u, order[i]));
+        bind_known(s, 3 + i, u->n[i], usage_has(u, (enum usage_bucket)i));
 }
 
 static enum ledger_write update_attempt(struct db *db, const struct ledger_op *op,
@@ -418,13 +416,10 @@ int ledger_db_running(struct db *db, struct ledger_db_running **ret, size_t *ret
 
 static void col_usage(struct sqlite3_stmt *s, int first_col, struct usage *ret)
 {
-    static const enum usage_bucket order[] = {USAGE_input_tok,          USAGE_output_tok,
-                                              USAGE_cache_read_tok,     USAGE_cache_write_5m_tok,
-                                              USAGE_cache_write_1h_tok, USAGE_web_searches};
     memset(ret, 0, sizeof(*ret));
     for (int i = 0; i < USAGE_BUCKET_COUNT; i++) {
         if (!db_col_null(s, first_col + i))
-            usage_set(ret, order[i], db_col_int(s, first_col + i));
+            usage_set(ret, (enum usage_bucket)i, db_col_int(s, first_col + i));
     }
 }
 

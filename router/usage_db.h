@@ -7,16 +7,25 @@
 #include "router/db.h"
 #include "schema/id.h"
 
-/* args: by (team|key|model|provider|day|experiment), since, until; ret: the `usage` shape. */
-int usage_db_report(struct db *db, struct json_object *args, int64_t now_ms, struct json_object **ret,
-                    struct fail *reterr);
-/* One generation; team_id 0 = any team.  ERR_not_found when there is none of that team. */
+/* args: by (team|key|model|provider|day|experiment), since, until; ret: the `usage` shape.
+ * Counted are attempts that were sent in [since, until) and are not void, by the instant of
+ * their admission, which is also what picks a cap's window.  Tokens and cost are those of
+ * settled ones: the cost equals what the ledger posted, to the nano-dollar.
+ * "requests" are the distinct requests of a row and "errors" those of them that ended with
+ * status error (a client that left is none); a request that two providers worked on is in both
+ * rows and once in "total".  Rows come dearest first, days ascending. Days are UTC's. */
+int usage_db_report(struct db *db, struct json_object *args, int64_t now_ms,
+                    struct json_object **ret, struct fail *reterr);
+/* One generation; team_id 0 = any team.  ERR_not_found when there is none of that team.
+ * Its model and provider are those of the last attempt that is not void; its usage and cost
+ * are the sums over its settled attempts. */
 int generation_db_get(struct db *db, const struct id *id, int64_t team_id, struct json_object **ret,
                       struct fail *reterr);
 /* args: key, team, since, limit (default 20, at most 1000); newest first: {"data": [...]}. */
-int generation_db_list(struct db *db, struct json_object *args, int64_t team_id, struct json_object **ret,
-                       struct fail *reterr);
-/* Every accounting invariant as SQL: {"ok": bool, "violations": [{"invariant", "detail"}], "checked": {...}}. */
+int generation_db_list(struct db *db, struct json_object *args, int64_t team_id,
+                       struct json_object **ret, struct fail *reterr);
+/* Every accounting invariant as SQL: {"ok": bool, "violations": [{"invariant", "detail"}],
+ * "checked": {...}}. */
 int audit_db_verify(struct db *db, struct json_object **ret, struct fail *reterr);
 
 #endif

@@ -19,7 +19,8 @@ enum {
     CHAT_CUTS_MAX = 64,
     CHAT_SERVER_TOOLS_MAX = 32,
     CHAT_TOOL_TYPE_MAX = 64,
-    CHAT_PREFIXES_MAX = 4      /* cache breakpoints, as Anthropic allows */
+    CHAT_PREFIXES_MAX = 4, /* cache breakpoints, as Anthropic allows */
+    CHAT_LOOKBACK_MAX = 20 /* blocks before a breakpoint where a cached prefix may end */
 };
 
 enum chat_door { DOOR_ANTHROPIC, DOOR_OPENAI };
@@ -37,9 +38,11 @@ enum chat_need { NEED_TOOLS = 1, NEED_IMAGES = 2, NEED_DOCUMENTS = 4, NEED_SERVE
 /* A cache breakpoint: everything before and including a block that carries
  * cache_control (or the whole prompt for the automatic, top-level form). */
 struct chat_prefix {
-    uint64_t hash;       /* of the prefix's bytes, billing header block left out */
-    int64_t bytes;       /* prompt bytes up to here, counted as in prompt_bytes */
-    bool one_hour;       /* ttl "1h" */
+    uint64_t hash; /* of the prefix's bytes; left out are the billing header block and
+                      cache_control itself, which moves on from turn to turn; a plain
+                      string is hashed like the one text block it stands for */
+    int64_t bytes; /* prompt bytes up to here, counted as in prompt_bytes */
+    bool one_hour; /* ttl "1h" */
 };
 
 struct chat {
@@ -50,24 +53,29 @@ struct chat {
     int n_models;
     struct chat_model models[CHAT_MODELS_MAX]; /* [0] = model, then models, duplicates removed */
     bool stream;
-    int64_t max_tokens;         /* -1 = absent */
-    uint32_t params;            /* PARAM_BIT of every parameter the request uses */
-    uint32_t needs;             /* enum chat_need bits */
+    int64_t max_tokens; /* -1 = absent */
+    uint32_t params;    /* PARAM_BIT of every parameter the request uses */
+    uint32_t needs;     /* enum chat_need bits */
     int n_server_tools;
-    char server_tools[CHAT_SERVER_TOOLS_MAX][CHAT_TOOL_TYPE_MAX]; /* tool types, e.g. web_search_20250305 */
+    char server_tools[CHAT_SERVER_TOOLS_MAX]
+                     [CHAT_TOOL_TYPE_MAX]; /* tool types, e.g. web_search_20250305 */
 
     /* Size of the prompt. prompt_bytes counts text, tool definitions, tool results and
      * thinking; not base64 payloads of images and documents. */
     int64_t prompt_bytes;
-    int64_t prompt_chars;       /* UTF-8 characters of the same */
+    int64_t prompt_chars; /* UTF-8 characters of the same */
     int n_images;
-    int n_documents;
-    int64_t document_bytes;     /* decoded size of inline documents, estimated from base64 length */
-    int64_t web_search_uses;    /* sum of max_uses of web search tools; -1 = unbounded; 0 = none */
-    bool cache_write_1h;        /* some cache_control has ttl "1h" */
-    bool cache_write_5m;        /* some cache_control has another or no ttl */
+    int n_documents;         /* but for plain-text ones, which are counted as text */
+    int64_t document_bytes;  /* decoded size of inline documents, estimated from base64 length */
+    int64_t web_search_uses; /* sum of max_uses of web search tools; -1 = unbounded; 0 = none */
+    bool cache_write_1h;     /* some cache_control has ttl "1h" */
+    bool cache_write_5m;     /* some cache_control has another or no ttl */
     int n_prefixes;
     struct chat_prefix prefixes[CHAT_PREFIXES_MAX];
+    /* Ends of the last blocks before the last breakpoint, nearest first: a cache entry that
+     * an earlier turn of this conversation wrote ends at one of them. */
+    int n_lookback;
+    struct chat_prefix lookback[CHAT_LOOKBACK_MAX];
 
     /* State held by one provider (contract section 3): previous_message_id of a
      * thread, container id, file ids.  Empty = none. */
@@ -75,7 +83,7 @@ struct chat {
     char pinned_state[CHAT_MODEL_NAME_MAX]; /* the id this request continues, "" = none */
     const char *pinned_field;               /* its field name for messages, static string */
 
-    struct span user_id;        /* metadata.user_id as written, may be empty */
+    struct span user_id; /* metadata.user_id as written, may be empty */
 
     /* How to forward: body minus cuts, with the model's value replaced. Offsets into body. */
     uint32_t model_begin, model_end; /* the value of `model`, quotes included */
@@ -85,12 +93,13 @@ struct chat {
     struct prefs prefs;
 };
 
+/* chat_done leaves the chat as chat_init does; reading into it again needs neither. */
 void chat_init(struct chat *c);
 void chat_done(struct chat *c);
 
 /* Reads an already parsed body of POST /v1/messages.  0, or -1 with reterr naming
  * the field.  `model` and `messages` are required (max_tokens is not: OpenRouter's rule).
- * for_count: a count_tokens body. */
+ * for_count: a count_tokens body, where stream and max_tokens mean nothing. */
 int chat_read_anthropic(struct chat *c, const struct json_doc *doc, bool for_count,
                         struct fail *reterr);
 

@@ -83,3 +83,35 @@ const char *json_glimpse(const struct json_doc *d, json_ref r, char out[JSON_GLI
     }
     return out;
 }
+
+int json_refuse(const struct json_doc *d, json_ref v, const char *accepts, struct fail *reterr)
+{
+    char path[FAIL_FIELD_MAX], got[JSON_GLIMPSE_MAX];
+    json_path(d, v, path);
+    return fail_set(reterr, ERR_bad_request, path, "%s must be %s; got %s", path, accepts,
+                    json_glimpse(d, v, got));
+}
+
+int json_refuse_twice(const struct json_doc *d, json_ref member, struct fail *reterr)
+{
+    char path[FAIL_FIELD_MAX];
+    json_path(d, member, path);
+    return fail_set(reterr, ERR_bad_request, path, "%s is given twice", path);
+}
+
+int json_get_once(const struct json_doc *d, json_ref object, const char *name, json_ref *ret,
+                  struct fail *reterr)
+{
+    json_ref found = JSON_NONE;
+    bool inside = object != JSON_NONE && json_kind(d, object) == JSON_OBJECT;
+    for (json_ref m = inside ? json_first(d, object) : JSON_NONE; m != JSON_NONE;
+         m = json_next(d, m)) {
+        if (!json_key_is(d, m, name))
+            continue;
+        if (found != JSON_NONE)
+            return json_refuse_twice(d, m, reterr);
+        found = m;
+    }
+    *ret = found != JSON_NONE && json_kind(d, found) != JSON_NULL ? found : JSON_NONE;
+    return 0;
+}

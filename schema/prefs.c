@@ -29,10 +29,7 @@ static void *member_of(struct prefs_reader *r, const struct field *f)
 
 int prefs_refuse(struct prefs_reader *r, json_ref v, const char *accepts)
 {
-    char path[FAIL_FIELD_MAX], got[JSON_GLIMPSE_MAX];
-    json_path(r->doc, v, path);
-    return fail_set(r->reterr, ERR_bad_request, path, "%s must be %s; got %s", path, accepts,
-                    json_glimpse(r->doc, v, got));
+    return json_refuse(r->doc, v, accepts, r->reterr);
 }
 
 int prefs_refuse_secret(struct prefs_reader *r, json_ref v, const char *accepts)
@@ -45,12 +42,18 @@ int prefs_refuse_secret(struct prefs_reader *r, json_ref v, const char *accepts)
 
 int prefs_refuse_twice(struct prefs_reader *r, json_ref member)
 {
-    char path[FAIL_FIELD_MAX];
-    json_path(r->doc, member, path);
-    return fail_set(r->reterr, ERR_bad_request, path, "%s is given twice", path);
+    return json_refuse_twice(r->doc, member, r->reterr);
 }
 
-static int refuse_size(struct prefs_reader *r, json_ref v, int max)
+int prefs_refuse_unknown(struct prefs_reader *r, json_ref member, const char *accepts)
+{
+    char path[FAIL_FIELD_MAX];
+    json_path(r->doc, member, path);
+    return fail_set(r->reterr, ERR_bad_request, path, "%s is not known: accepted are %s", path,
+                    accepts);
+}
+
+int prefs_refuse_size(struct prefs_reader *r, json_ref v, int max)
 {
     char path[FAIL_FIELD_MAX];
     json_path(r->doc, v, path);
@@ -73,42 +76,51 @@ const struct prefs_text_rule prefs_slug_rule = {
     "a provider slug (a string of 1 to 128 printable ASCII characters)", false, false};
 _Static_assert(PREFS_SLUG_MAX == 128, "the message above says so");
 
-/* What was appended to prefs->text from `at` on, or why not. */
-static int check_text(struct prefs_reader *r, json_ref v, const struct prefs_text_rule *rule,
-                      uint32_t at, bool appended, uint32_t *ret_at)
+/* Ends the text that was appended from `at` on, if it keeps the rule. */
+static bool end_text(struct prefs_reader *r, const struct prefs_text_rule *rule, uint32_t at)
 {
     struct buf *text = &r->prefs->text;
-    if (text->failed)
-        return fail_set(r->reterr, ERR_bad_request, "provider_configs",
-                        "the routing fields must take at most %d bytes together", PREFS_TEXT_MAX);
     struct span s = {text->ptr + at, text->len - at};
-    if (!appended || s.len > rule->max || (s.len == 0 && !rule->empty_ok) || !rule->ok(s))
-        return rule->secret ? prefs_refuse_secret(r, v, rule->accepts)
-                            : prefs_refuse(r, v, rule->accepts);
-    *ret_at = at;
-    return 0;
+    return s.len <= rule->max && (s.len > 0 || rule->empty_ok) && rule->ok(s) &&
+           buf_addc(text, '\0');
+}
+
+static int refuse_full(struct prefs_reader *r, json_ref v)
+{
+    char path[FAIL_FIELD_MAX];
+    return fail_set(r->reterr, ERR_bad_request, json_path(r->doc, v, path),
+                    "%s is too much: the routing fields may hold %d bytes of text together", path,
+                    PREFS_TEXT_MAX);
 }
 
 int prefs_read_text(struct prefs_reader *r, json_ref v, const struct prefs_text_rule *rule,
                     uint32_t *ret_at)
 {
-    struct buf *text = &r->prefs->text;
-    uint32_t at = (uint32_t)text->len;
-    bool ok = json_text(r->doc, v, text);
-    if (ok)
-        buf_addc(text, '\0'); /* counted in len: the next text begins after it */
-    return check_text(r, v, rule, at, ok, ret_at);
+    uint32_t at = (uint32_t)r->prefs->text.len;
+    if (json_text(r->doc, v, &r->prefs->text) && end_text(r, rule, at)) {
+        *ret_at = at;
+        return 0;
+    }
+    if (r->prefs->text.failed)
+        return refuse_full(r, v);
+    return rule->secret ? prefs_refuse_secret(r, v, rule->accepts)
+                        : prefs_refuse(r, v, rule->accepts);
 }
 
 int prefs_read_key(struct prefs_reader *r, json_ref m, const struct prefs_text_rule *rule,
                    uint32_t *ret_at)
 {
-    struct buf *text = &r->prefs->text;
-    uint32_t at = (uint32_t)text->len;
-    bool ok = json_key_text(r->doc, m, text);
-    if (ok)
-        buf_addc(text, '\0');
-    return check_text(r, m, rule, at, ok, ret_at);
+    uint32_t at = (uint32_t)r->prefs->text.len;
+    if (json_key_text(r->doc, m, &r->prefs->text) && end_text(r, rule, at)) {
+        *ret_at = at;
+        return 0;
+    }
+    if (r->prefs->text.failed)
+        return refuse_full(r, m);
+    char path[FAIL_FIELD_MAX];
+    json_path(r->doc, m, path);
+    return fail_set(r->reterr, ERR_bad_request, path, "%s: the name must be %s", path,
+                    rule->accepts);
 }
 
 /* ---- one reader per type of prefs_spec.h ---- */
@@ -120,7 +132,7 @@ static int read_slugs(struct prefs_reader *r, json_ref v, const struct field *f)
         return prefs_refuse(r, v, "an array of provider slugs");
     for (json_ref e = json_first(r->doc, v); e != JSON_NONE; e = json_next(r->doc, e)) {
         if (list->n == PREFS_LIST_MAX)
-            return refuse_size(r, v, PREFS_LIST_MAX);
+            return prefs_refuse_size(r, v, PREFS_LIST_MAX);
         if (prefs_read_text(r, e, &prefs_slug_rule, &list->at[list->n]) != 0)
             return -1;
         list->n++;
@@ -151,8 +163,7 @@ static int read_sort_object(struct prefs_reader *r, json_ref v)
     for (json_ref m = json_first(r->doc, v); m != JSON_NONE; m = json_next(r->doc, m)) {
         bool by = json_key_is(r->doc, m, "by");
         if (!by && !json_key_is(r->doc, m, "partition"))
-            return fail_set(r->reterr, ERR_bad_request, "provider.sort",
-                            "provider.sort takes by and partition and nothing else");
+            return prefs_refuse_unknown(r, m, "by, partition");
         bool *seen = by ? &seen_by : &seen_partition;
         if (*seen)
             return prefs_refuse_twice(r, m);
@@ -254,10 +265,10 @@ static int read_cap(struct prefs_reader *r, json_ref v, const struct field *f)
 /* Someone who writes 0.000003 means USD per token: nothing would ever fit. */
 static bool is_tiny(const struct json_doc *d, json_ref v, int64_t value)
 {
-    struct span raw = json_raw(d, v);
     const int64_t mtok_0_001 = 1000;
-    if (value > 0 || value >= mtok_0_001)
+    if (value > 0)
         return value < mtok_0_001;
+    struct span raw = json_raw(d, v);
     for (size_t i = 0; i < raw.len && raw.ptr[i] != 'e' && raw.ptr[i] != 'E'; i++) {
         if (raw.ptr[i] >= '1' && raw.ptr[i] <= '9')
             return true; /* positive, below one unit of the scale */
@@ -296,11 +307,12 @@ static int read_collection(struct prefs_reader *r, json_ref v, const struct fiel
     return 0;
 }
 
+const char *const prefs_percentiles[PERCENTILE_COUNT] = {"p50", "p75", "p90", "p99"};
+
 static int percentile_of(const struct json_doc *d, json_ref member)
 {
-    static const char *const names[PERCENTILE_COUNT] = {"p50", "p75", "p90", "p99"};
     int i = 0;
-    while (i < PERCENTILE_COUNT && !json_key_is(d, member, names[i]))
+    while (i < PERCENTILE_COUNT && !json_key_is(d, member, prefs_percentiles[i]))
         i++;
     return i;
 }
@@ -324,10 +336,8 @@ static int read_perf(struct prefs_reader *r, json_ref v, const struct field *f)
     uint32_t seen = 0;
     for (json_ref m = json_first(r->doc, v); m != JSON_NONE; m = json_next(r->doc, m)) {
         int i = percentile_of(r->doc, m);
-        char path[FAIL_FIELD_MAX];
         if (i == PERCENTILE_COUNT)
-            return fail_set(r->reterr, ERR_bad_request, json_path(r->doc, m, path),
-                            "%s is not known: accepted are p50, p75, p90, p99", path);
+            return prefs_refuse_unknown(r, m, "p50, p75, p90, p99");
         if (seen & 1u << i)
             return prefs_refuse_twice(r, m);
         seen |= 1u << i;

@@ -15,9 +15,9 @@
 #include "schema/vocab.h"
 
 enum {
-    PREFS_LIST_MAX = 64,   /* entries of order / only / ignore */
+    PREFS_LIST_MAX = 64, /* entries of order / only / ignore */
     PREFS_CONFIGS_MAX = 16,
-    PREFS_SLUG_MAX = 128,  /* bytes of one slug */
+    PREFS_SLUG_MAX = 128, /* bytes of one slug */
     PREFS_HEADERS_MAX = 16,
     PREFS_HEADER_NAME_MAX = 128,
     PREFS_VALUE_MAX = 8 * 1024, /* bytes of an api_key or a header's value */
@@ -60,24 +60,24 @@ struct provider_config {
 
 struct prefs {
     struct slug_list order, only, ignore;
-    enum sort sort;             /* SORT_none = default draw */
+    enum sort sort; /* SORT_none = default draw */
     bool partition_none;
-    uint32_t quantizations;     /* bit per enum quantization after expansion; 0 = no filter */
+    uint32_t quantizations; /* bit per enum quantization after expansion; 0 = no filter */
     struct cap max_prompt, max_completion, max_audio; /* pico-USD per token (USD per Mtok) */
-    struct cap max_request, max_image; /* pico-USD per unit */
-    struct cap max_total;       /* nano-USD, whole request at its worst */
+    struct cap max_request, max_image;                /* pico-USD per unit */
+    struct cap max_total;                             /* nano-USD, whole request at its worst */
     bool require_parameters;
     bool data_collection_deny;
     bool zdr;
     bool distillable;
-    bool allow_fallbacks;       /* default true */
+    bool allow_fallbacks; /* default true */
     bool allow_fallbacks_set;
     struct perf_pref max_latency, min_throughput;
     int n_configs;
     struct provider_config configs[PREFS_CONFIGS_MAX];
-    bool warn_tiny_cap;         /* a positive prompt or completion cap below 0.001 USD/Mtok */
-    uint32_t given;             /* bit per row of prefs_spec.h that was stated, defaults too:
-                                   what a request states wins over an experiment's arm */
+    bool warn_tiny_cap; /* a positive prompt or completion cap below 0.001 USD/Mtok */
+    uint32_t given;     /* bit per row of prefs_spec.h that was stated, defaults too:
+                           what a request states wins over an experiment's arm */
     struct buf text;
 };
 

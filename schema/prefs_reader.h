@@ -27,6 +27,10 @@ int prefs_refuse(struct prefs_reader *r, json_ref v, const char *accepts);
 int prefs_refuse_secret(struct prefs_reader *r, json_ref v, const char *accepts);
 /* -1 with "<path> is given twice". */
 int prefs_refuse_twice(struct prefs_reader *r, json_ref member);
+/* -1 with "<path> is not known: accepted are <accepts>". */
+int prefs_refuse_unknown(struct prefs_reader *r, json_ref member, const char *accepts);
+/* -1 with "<path> must have at most <max> entries". */
+int prefs_refuse_size(struct prefs_reader *r, json_ref v, int max);
 
 /* The string v (or the key of member m) into prefs->text. */
 int prefs_read_text(struct prefs_reader *r, json_ref v, const struct prefs_text_rule *rule,
@@ -35,6 +39,12 @@ int prefs_read_key(struct prefs_reader *r, json_ref m, const struct prefs_text_r
                    uint32_t *ret_at);
 bool prefs_is_printable(struct span s); /* ASCII 0x20 to 0x7e */
 extern const struct prefs_text_rule prefs_slug_rule;
+
+extern const char *const prefs_percentiles[PERCENTILE_COUNT];
+/* Words of provider_configs, in the order of enum auth_type and of native_format - 1. */
+enum { PREFS_AUTH_TYPES = 4, PREFS_NATIVE_FORMATS = 2 };
+extern const char *const prefs_auth_types[PREFS_AUTH_TYPES];
+extern const char *const prefs_native_formats[PREFS_NATIVE_FORMATS];
 
 int prefs_read_configs(struct prefs_reader *r, json_ref v);
 

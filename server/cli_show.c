@@ -122,17 +122,11 @@ static const struct {
     struct cli_column columns[14];
 } usage_tables[] = {
     {"team", {{"team", "TEAM", CELL_TEXT}, USAGE_COLUMNS, {0}}},
-    {"key",
-     {{"key", "KEY", CELL_TEXT},
-      {"key_name", "NAME", CELL_TEXT},
-      {"team", "TEAM", CELL_TEXT},
-      USAGE_COLUMNS,
-      {0}}},
+    {"key", {{"key", "KEY", CELL_TEXT}, {"name", "NAME", CELL_TEXT}, USAGE_COLUMNS, {0}}},
     {"model", {{"model", "MODEL", CELL_TEXT}, USAGE_COLUMNS, {0}}},
     {"provider", {{"provider", "PROVIDER", CELL_TEXT}, USAGE_COLUMNS, {0}}},
     {"day", {{"day", "DAY", CELL_TEXT}, USAGE_COLUMNS, {0}}},
-    {"experiment",
-     {{"experiment", "EXPERIMENT", CELL_TEXT}, {"arm", "ARM", CELL_TEXT}, USAGE_COLUMNS, {0}}},
+    {"experiment", {{"experiment", "EXPERIMENT", CELL_TEXT}, USAGE_COLUMNS, {0}}},
 };
 
 static struct json_object *labelled_total(struct json_object *result, const char *by)

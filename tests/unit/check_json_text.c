@@ -10,6 +10,14 @@
         (literal), sizeof(literal) - 1                                                             \
     }
 
+/* For the long loops: ck_assert writes a record for every passed check, which the
+ * runner then has to read. */
+#define MUST(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            ck_abort_msg("%s", #condition);                                                        \
+    } while (0)
+
 static struct json_doc d;
 static struct buf out;
 static struct fail fail;
@@ -345,15 +353,15 @@ START_TEST(writes_every_pair_of_bytes)
         char pair[2] = {(char)(i >> 8), (char)(i & 255)};
         struct span s = {pair, 2};
         buf_reset(&out);
-        ck_assert(json_write_string(&out, s));
-        parse(buf_span(&out));
+        MUST(json_write_string(&out, s));
+        MUST(json_parse(&d, buf_span(&out), &fail) == 0);
         struct buf back;
         buf_init(&back, 16);
-        ck_assert(json_text(&d, 0, &back));
+        MUST(json_text(&d, 0, &back));
         bool ascii = (i & 0x8080) == 0;
         bool two = (i >> 8) >= 0xc2 && (i >> 8) <= 0xdf && (i & 0xc0) == 0x80;
-        ck_assert_int_eq(span_eq(buf_span(&back), s), ascii || two);
-        ck_assert_int_eq(strstr(out.ptr, FFFD) == NULL, ascii || two);
+        MUST(span_eq(buf_span(&back), s) == (ascii || two));
+        MUST((strstr(out.ptr, FFFD) == NULL) == (ascii || two));
         buf_done(&back);
     }
 }

@@ -138,6 +138,14 @@ START_TEST(clamps_what_has_no_four_digit_year)
 }
 END_TEST
 
+/* For the long loops: ck_assert writes a record for every passed check, which the
+ * runner then has to read. */
+#define MUST(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            ck_abort_msg("%s", #condition);                                                        \
+    } while (0)
+
 /* Every day of the 10,000 years follows the one before it and survives the round trip. */
 START_TEST(every_day_round_trips)
 {
@@ -146,9 +154,9 @@ START_TEST(every_day_round_trips)
     int64_t back = 0;
     for (int64_t ms = INT64_C(-62167219200000); ms < INT64_C(253402300800000); ms += 86400000) {
         when_print(ms, out);
-        ck_assert_str_gt(out, before);
-        ck_assert(when_parse((struct span){out, 10}, &back));
-        ck_assert_int_eq(back, ms);
+        MUST(strcmp(out, before) > 0);
+        MUST(when_parse((struct span){out, 10}, &back));
+        MUST(back == ms);
         memcpy(before, out, sizeof(before));
     }
 }

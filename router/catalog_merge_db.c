@@ -1,0 +1,470 @@
+/* Merging an imported description into the tables: the incoming catalog is held against
+ * the stored one, and only differences are written.  A changed price becomes a new version. */
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "router/catalog_db.h"
+#include "router/catalog_words.h"
+#include "schema/money.h"
+
+enum { LINE_MAX_BYTES = 1024 };
+
+#define I(name, scale) ", " #name
+#define PRICE_COLUMNS PRICE_ITEMS(I)
+
+struct merge {
+    struct db *db;
+    const struct catalog *have;
+    void (*change)(void *ctx, const char *line);
+    void *ctx;
+    struct catalog_changes n;
+    int64_t now_ms;
+    struct fail *f;
+};
+
+static void say(struct merge *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct merge *m, const char *fmt, ...)
+{
+    char line[LINE_MAX_BYTES];
+    if (m->change == NULL) {
+        return;
+    }
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    m->change(m->ctx, line);
+}
+
+static int run(struct merge *m, struct sqlite3_stmt *s)
+{
+    return db_step(m->db, s, m->f) < 0 ? -1 : 0;
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* ---- providers ---- */
+
+static bool same_credentials(const struct provider_row *a, const struct provider_row *b)
+{
+    bool equal = a->n_credentials == b->n_credentials;
+    for (int i = 0; equal && i < a->n_credentials; i++) {
+        equal = a->credentials[i].kind == b->credentials[i].kind &&
+                same(a->credentials[i].ref, b->credentials[i].ref);
+    }
+    return equal;
+}
+
+static bool same_headers(const struct provider_row *a, const struct provider_row *b)
+{
+    int i = 0;
+    while (a->headers[i] != NULL && same(a->headers[i], b->headers[i])) {
+        i++;
+    }
+    return same(a->headers[i], b->headers[i]);
+}
+
+static bool same_provider(const struct provider_row *a, const struct provider_row *b)
+{
+    return same(a->name, b->name) && same(a->protocol, b->protocol) && same(a->base_url, b->base_url) &&
+           same(a->region, b->region) && a->auth_type == b->auth_type &&
+           same(a->auth_header_name, b->auth_header_name) && a->collects == b->collects &&
+           a->zdr == b->zdr && a->cancel_stops_billing == b->cancel_stops_billing &&
+           memcmp(&a->timeouts, &b->timeouts, sizeof a->timeouts) == 0 && same_credentials(a, b) &&
+           same_headers(a, b);
+}
+
+static int write_credentials(struct merge *m, int64_t id, const struct provider_row *p)
+{
+    struct sqlite3_stmt *del = db_stmt(m->db, "DELETE FROM credential WHERE provider_id = ?1");
+    db_bind_int(del, 1, id);
+    if (run(m, del) != 0) {
+        return -1;
+    }
+    for (int i = 0; i < p->n_credentials; i++) {
+        struct sqlite3_stmt *s =
+            db_stmt(m->db, "INSERT INTO credential(provider_id, n, kind, ref) VALUES(?1, ?2, ?3, ?4)");
+        db_bind_int(s, 1, id);
+        db_bind_int(s, 2, i);
+        db_bind_text(s, 3, credential_kind_word(p->credentials[i].kind));
+        db_bind_text(s, 4, p->credentials[i].ref);
+        if (run(m, s) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int write_headers(struct merge *m, int64_t id, const struct provider_row *p)
+{
+    struct sqlite3_stmt *del = db_stmt(m->db, "DELETE FROM provider_header WHERE provider_id = ?1");
+    db_bind_int(del, 1, id);
+    if (run(m, del) != 0) {
+        return -1;
+    }
+    for (int i = 0; p->headers[i] != NULL; i += 2) {
+        struct sqlite3_stmt *s = db_stmt(
+            m->db, "INSERT INTO provider_header(provider_id, n, name, value) VALUES(?1, ?2, ?3, ?4)");
+        db_bind_int(s, 1, id);
+        db_bind_int(s, 2, i / 2);
+        db_bind_text(s, 3, p->headers[i]);
+        db_bind_text(s, 4, p->headers[i + 1]);
+        if (run(m, s) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int64_t write_provider(struct merge *m, const struct provider_row *p)
+{
+    struct sqlite3_stmt *s = db_stmt(
+        m->db, "INSERT INTO provider(slug, name, protocol, base_url, region, auth, auth_header, collects, zdr, "
+               "cancel_stops_billing, connect_ms, first_byte_ms, idle_ms, total_ms) "
+               "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
+               "ON CONFLICT(slug) DO UPDATE SET name = ?2, protocol = ?3, base_url = ?4, region = ?5, auth = ?6, "
+               "auth_header = ?7, collects = ?8, zdr = ?9, cancel_stops_billing = ?10, connect_ms = ?11, "
+               "first_byte_ms = ?12, idle_ms = ?13, total_ms = ?14 RETURNING id");
+    const char *texts[] = {p->slug, p->name, p->protocol, p->base_url, p->region,
+                           auth_type_word(p->auth_type), p->auth_header_name};
+    const int64_t ints[] = {p->collects, p->zdr, p->cancel_stops_billing, p->timeouts.connect_ms,
+                            p->timeouts.first_byte_ms, p->timeouts.idle_ms, p->timeouts.total_ms};
+    for (int i = 0; i < 7; i++) {
+        db_bind_text(s, 1 + i, texts[i]);
+        db_bind_int(s, 8 + i, ints[i]);
+    }
+    if (db_step(m->db, s, m->f) != 1) {
+        return -1;
+    }
+    int64_t id = db_col_int(s, 0);
+    if (run(m, s) != 0 || write_credentials(m, id, p) != 0 || write_headers(m, id, p) != 0) {
+        return -1;
+    }
+    return id;
+}
+
+static int64_t merge_provider(struct merge *m, const struct provider_row *p)
+{
+    const struct provider_row *old = catalog_provider(m->have, span_of(p->slug));
+    if (old != NULL && same_provider(old, p)) {
+        return old->id;
+    }
+    if (old == NULL) {
+        m->n.providers_added++;
+        say(m, "added provider %s (%s, %s)", p->slug, p->protocol, p->base_url[0] != '\0' ? p->base_url : "no base_url");
+    } else {
+        m->n.providers_changed++;
+        say(m, "changed provider %s", p->slug);
+    }
+    return write_provider(m, p);
+}
+
+/* ---- models ---- */
+
+static bool same_model(const struct model *a, const struct model *b)
+{
+    bool equal = same(a->name, b->name) && a->distillable == b->distillable &&
+                 a->created_ms == b->created_ms && a->n_aliases == b->n_aliases;
+    for (int i = 0; equal && i < a->n_aliases; i++) {
+        equal = same(a->aliases[i], b->aliases[i]);
+    }
+    return equal;
+}
+
+/* A name belongs to one model; moving it by an import would silently reroute clients. */
+static int check_name(struct merge *m, const struct model *model, const char *name)
+{
+    const struct model *owner = catalog_model(m->have, span_of(name));
+    if (owner == NULL || strcmp(owner->slug, model->slug) == 0) {
+        return 0;
+    }
+    return fail_set(m->f, ERR_bad_request, "aliases",
+                    "the model name \"%s\" of \"%s\" belongs to \"%s\" in this database already", name,
+                    model->slug, owner->slug);
+}
+
+static int write_aliases(struct merge *m, int64_t id, const struct model *model)
+{
+    struct sqlite3_stmt *del = db_stmt(m->db, "DELETE FROM model_alias WHERE model_id = ?1");
+    db_bind_int(del, 1, id);
+    if (run(m, del) != 0) {
+        return -1;
+    }
+    for (int i = 0; i < model->n_aliases; i++) {
+        if (strcmp(model->aliases[i], model->slug) == 0) {
+            continue;
+        }
+        struct sqlite3_stmt *s =
+            db_stmt(m->db, "INSERT INTO model_alias(name, model_id, n) VALUES(?1, ?2, ?3)");
+        db_bind_text(s, 1, model->aliases[i]);
+        db_bind_int(s, 2, id);
+        db_bind_int(s, 3, i);
+        if (check_name(m, model, model->aliases[i]) != 0 || run(m, s) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int64_t write_model(struct merge *m, const struct model *model)
+{
+    struct sqlite3_stmt *s =
+        db_stmt(m->db, "INSERT INTO model(slug, name, distillable, created_ms) VALUES(?1, ?2, ?3, ?4) "
+                       "ON CONFLICT(slug) DO UPDATE SET name = ?2, distillable = ?3, created_ms = ?4 RETURNING id");
+    db_bind_text(s, 1, model->slug);
+    db_bind_text(s, 2, model->name);
+    db_bind_int(s, 3, model->distillable);
+    db_bind_int(s, 4, model->created_ms);
+    if (check_name(m, model, model->slug) != 0 || db_step(m->db, s, m->f) != 1) {
+        return -1;
+    }
+    int64_t id = db_col_int(s, 0);
+    return run(m, s) == 0 && write_aliases(m, id, model) == 0 ? id : -1;
+}
+
+static int64_t merge_model(struct merge *m, const struct model *model, const struct model *old)
+{
+    if (old != NULL && same_model(old, model)) {
+        return old->id;
+    }
+    if (old == NULL) {
+        m->n.models_added++;
+    } else {
+        m->n.models_changed++;
+        say(m, "changed model %s", model->slug);
+    }
+    return write_model(m, model);
+}
+
+/* ---- endpoints and prices ---- */
+
+static bool same_price(const struct price *a, const struct price *b)
+{
+    bool equal = memcmp(&a->base, &b->base, sizeof a->base) == 0 && a->n_tiers == b->n_tiers;
+    for (int i = 0; equal && i < a->n_tiers; i++) {
+        equal = memcmp(&a->tiers[i], &b->tiers[i], sizeof a->tiers[i]) == 0;
+    }
+    return equal;
+}
+
+static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
+{
+    bool equal = same(a->upstream_model, b->upstream_model) && a->context_length == b->context_length &&
+                 a->max_completion_tokens == b->max_completion_tokens && a->quantization == b->quantization &&
+                 a->modalities == b->modalities && a->params == b->params &&
+                 a->n_server_tools == b->n_server_tools;
+    for (int i = 0; equal && i < a->n_server_tools; i++) {
+        equal = same(a->server_tools[i], b->server_tools[i]);
+    }
+    return equal;
+}
+
+static void bind_rates(struct sqlite3_stmt *s, int first, const struct rates *r)
+{
+    for (int i = 0; i < PRICE_ITEM_COUNT; i++) {
+        if (r->pusd[i] >= 0) {
+            db_bind_int(s, first + i, r->pusd[i]);
+        } /* else NULL: a statement comes with its bindings cleared */
+    }
+}
+
+static int write_price(struct merge *m, int64_t endpoint_id, const struct price *p)
+{
+    struct sqlite3_stmt *s =
+        db_stmt(m->db, "INSERT INTO price(endpoint_id, valid_from_ms" PRICE_COLUMNS
+                       ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+    db_bind_int(s, 1, endpoint_id);
+    db_bind_int(s, 2, m->now_ms);
+    bind_rates(s, 3, &p->base);
+    if (run(m, s) != 0) {
+        return -1;
+    }
+    int64_t id = db_last_id(m->db);
+    for (int i = 0; i < p->n_tiers; i++) {
+        s = db_stmt(m->db, "INSERT INTO price_tier(price_id, above_prompt_tok" PRICE_COLUMNS
+                           ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+        db_bind_int(s, 1, id);
+        db_bind_int(s, 2, p->tiers[i].above_prompt_tok);
+        bind_rates(s, 3, &p->tiers[i].rates);
+        if (run(m, s) != 0) {
+            return -1;
+        }
+    }
+    s = db_stmt(m->db, "UPDATE endpoint SET price_id = ?2 WHERE id = ?1");
+    db_bind_int(s, 1, endpoint_id);
+    db_bind_int(s, 2, id);
+    m->n.prices_added++;
+    return run(m, s);
+}
+
+static void bind_words(struct sqlite3_stmt *s, const struct endpoint *e)
+{
+    struct buf b;
+    buf_init(&b, WORDS_TEXT_MAX);
+    words_write_modalities(e->modalities, &b);
+    db_bind_span(s, 8, buf_span(&b));
+    buf_reset(&b);
+    words_write_params(e->params, &b);
+    db_bind_span(s, 9, buf_span(&b));
+    buf_reset(&b);
+    for (int i = 0; i < e->n_server_tools; i++) {
+        buf_adds(&b, i > 0 ? " " : "");
+        buf_adds(&b, e->server_tools[i]);
+    }
+    db_bind_span(s, 10, buf_span(&b));
+    buf_done(&b);
+}
+
+static int64_t write_endpoint(struct merge *m, int64_t model_id, int64_t provider_id, const struct endpoint *e)
+{
+    struct sqlite3_stmt *s = db_stmt(
+        m->db, "INSERT INTO endpoint(model_id, provider_id, variant, upstream_model, context_length, "
+               "max_completion_tokens, quantization, modalities, params, server_tools) "
+               "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(model_id, provider_id, variant) "
+               "DO UPDATE SET upstream_model = ?4, context_length = ?5, max_completion_tokens = ?6, "
+               "quantization = ?7, modalities = ?8, params = ?9, server_tools = ?10 RETURNING id");
+    db_bind_int(s, 1, model_id);
+    db_bind_int(s, 2, provider_id);
+    db_bind_text(s, 3, e->variant != NULL ? e->variant : "");
+    db_bind_text(s, 4, e->upstream_model);
+    db_bind_int(s, 5, e->context_length);
+    db_bind_int(s, 6, e->max_completion_tokens);
+    db_bind_text(s, 7, quantization_name(e->quantization));
+    bind_words(s, e);
+    if (db_step(m->db, s, m->f) != 1) {
+        return -1;
+    }
+    int64_t id = db_col_int(s, 0);
+    return run(m, s) == 0 ? id : -1;
+}
+
+static const struct endpoint *stored_twin(const struct model *old, const struct endpoint *e)
+{
+    for (int i = 0; old != NULL && i < old->n_endpoints; i++) {
+        if (strcmp(old->endpoints[i]->slug, e->slug) == 0) {
+            return old->endpoints[i];
+        }
+    }
+    return NULL;
+}
+
+static void price_words(const struct price *p, char out[2 * MONEY_TEXT_MAX + 32])
+{
+    char prompt[MONEY_TEXT_MAX], completion[MONEY_TEXT_MAX];
+    if (!price_is_routable(p)) {
+        snprintf(out, 2 * MONEY_TEXT_MAX + 32, "unpriced");
+        return;
+    }
+    money_print(p->base.pusd[PRICE_prompt], MONEY_SCALE_MTOK, prompt);
+    money_print(p->base.pusd[PRICE_completion], MONEY_SCALE_MTOK, completion);
+    snprintf(out, 2 * MONEY_TEXT_MAX + 32, "$%s / $%s per million", prompt, completion);
+}
+
+static void say_endpoint(struct merge *m, const struct endpoint *e, const struct endpoint *old)
+{
+    char now[2 * MONEY_TEXT_MAX + 32], before[2 * MONEY_TEXT_MAX + 32];
+    price_words(&e->price, now);
+    if (old == NULL) {
+        m->n.added++;
+        say(m, "added %s at %s: %s", e->model->slug, e->slug, now);
+        return;
+    }
+    m->n.changed++;
+    price_words(&old->price, before);
+    if (strcmp(now, before) != 0) {
+        say(m, "changed %s at %s: %s -> %s", e->model->slug, e->slug, before, now);
+    } else {
+        say(m, "changed %s at %s", e->model->slug, e->slug);
+    }
+}
+
+static int merge_endpoint(struct merge *m, int64_t model_id, int64_t provider_id, const struct endpoint *e,
+                          const struct model *old_model)
+{
+    const struct endpoint *old = stored_twin(old_model, e);
+    bool facts_same = old != NULL && same_endpoint(old, e);
+    bool price_same = old != NULL && same_price(&old->price, &e->price);
+    if (facts_same && price_same) {
+        m->n.unchanged++;
+        return 0;
+    }
+    say_endpoint(m, e, old);
+    int64_t id = facts_same ? old->id : write_endpoint(m, model_id, provider_id, e);
+    return id < 0 ? -1 : price_same ? 0 : write_price(m, id, &e->price);
+}
+
+static int merge_models(struct merge *m, const struct catalog *incoming, const int64_t *provider_ids)
+{
+    for (int i = 0; i < incoming->n_models; i++) {
+        const struct model *model = &incoming->models[i];
+        const struct model *old = catalog_model(m->have, span_of(model->slug));
+        if (old != NULL && strcmp(old->slug, model->slug) != 0) {
+            return check_name(m, model, model->slug);
+        }
+        int64_t id = merge_model(m, model, old);
+        if (id < 0) {
+            return -1;
+        }
+        for (int k = 0; k < model->n_endpoints; k++) {
+            const struct endpoint *e = model->endpoints[k];
+            if (merge_endpoint(m, id, provider_ids[e->provider->index], e, old) != 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+static int merge_all(struct merge *m, const struct catalog *incoming)
+{
+    int64_t *ids = calloc((size_t)incoming->n_providers + 1, sizeof *ids);
+    if (ids == NULL) {
+        return fail_set(m->f, ERR_internal, NULL, "out of memory");
+    }
+    int ok = 0;
+    for (int i = 0; ok == 0 && i < incoming->n_providers; i++) {
+        ids[i] = merge_provider(m, &incoming->providers[i]);
+        ok = ids[i] < 0 ? -1 : 0;
+    }
+    ok = ok == 0 ? merge_models(m, incoming, ids) : -1;
+    free(ids);
+    return ok;
+}
+
+static int bump_version(struct merge *m)
+{
+    const struct catalog_changes *n = &m->n;
+    if (n->added + n->changed + n->providers_added + n->providers_changed + n->models_added + n->models_changed == 0) {
+        return 0;
+    }
+    return run(m, db_stmt(m->db, "UPDATE catalog_meta SET version = version + 1 WHERE id = 1"));
+}
+
+int catalog_db_merge(struct db *db, const struct catalog *incoming,
+                     void (*change)(void *ctx, const char *line), void *ctx,
+                     struct catalog_changes *ret, struct fail *reterr)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct merge m = {.db = db, .change = change, .ctx = ctx, .f = reterr,
+                      .now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000};
+    struct catalog *have = catalog_db_load(db, NULL, NULL, reterr);
+    if (have == NULL) {
+        return -1;
+    }
+    m.have = have;
+    int ok = merge_all(&m, incoming) == 0 && bump_version(&m) == 0 ? 0 : -1;
+    catalog_unref(have);
+    if (ok == 0) {
+        *ret = m.n;
+    }
+    return ok;
+}

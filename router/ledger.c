@@ -1,0 +1,617 @@
+#define _GNU_SOURCE
+/* The ledger thread: queue, group commit, ports.  The work itself is ledger_book.c's. */
+#include "router/ledger.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "router/ledger_book.h"
+
+enum {
+    FREE_CELLS_MAX = 1024,  /* kept for the next operations; more are given back */
+    RETRY_MS = 200,         /* between tries to write when there is no room */
+    CHECKPOINT_BATCHES = 64 /* under load: look at the WAL this often */
+};
+
+/* A job of ledger_job or ledger_barrier: lives on the waiting thread's stack. */
+struct waiter {
+    int (*fn)(struct db *db, void *arg); /* NULL: a barrier */
+    void *arg;
+    int rc;
+    bool done;
+};
+
+/* What a struct ledger_op is allocated in; later it carries the answer to the port. */
+struct cell {
+    struct ledger_op op; /* first: the two are converted into each other */
+    struct ledger_answer answer;
+    struct waiter *waiter; /* not NULL: not an operation */
+};
+
+struct list {
+    struct cell *head, *tail;
+    size_t n;
+};
+
+struct ledger_port {
+    pthread_mutex_t mutex;
+    struct ledger *ledger;
+    void (*wake)(void *ctx);
+    void *ctx;
+    struct list answers;
+    size_t outstanding; /* holds sent and not answered */
+    bool closed;
+    /* of the ledger thread, during one delivery */
+    struct list batch;
+    struct ledger_port *next_in_batch;
+};
+
+struct ledger {
+    struct db *db;
+    struct ledger_book *book;
+    void (*log)(const char *line);
+    pthread_t thread;
+
+    pthread_mutex_t mutex; /* of everything down to the blank line */
+    pthread_cond_t work, finished;
+    struct list queue, spare;
+    size_t n_cells;
+    bool idle, stop;
+    struct ledger_stats stats;
+
+    /* of the ledger thread */
+    struct list kept; /* operations that wait for room, oldest first */
+    bool no_room;
+    int64_t retry_at_ms;
+    int batches_since_checkpoint;
+};
+
+static int64_t monotonic_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* ---- lists of cells ---- */
+
+static struct cell *next_cell(const struct cell *c)
+{
+    return (struct cell *)(void *)c->op.next;
+}
+
+static void push(struct list *l, struct cell *c)
+{
+    c->op.next = NULL;
+    if (l->tail != NULL)
+        l->tail->op.next = &c->op;
+    else
+        l->head = c;
+    l->tail = c;
+    l->n++;
+}
+
+static struct cell *pop(struct list *l)
+{
+    struct cell *c = l->head;
+    if (c == NULL)
+        return NULL;
+    l->head = next_cell(c);
+    if (l->head == NULL)
+        l->tail = NULL;
+    l->n--;
+    return c;
+}
+
+/* Moves all of `from` behind `to`. */
+static void splice(struct list *to, struct list *from)
+{
+    if (from->head == NULL)
+        return;
+    if (to->tail != NULL)
+        to->tail->op.next = &from->head->op;
+    else
+        to->head = from->head;
+    to->tail = from->tail;
+    to->n += from->n;
+    *from = (struct list){0};
+}
+
+static void give_back(struct ledger *l, struct list *cells)
+{
+    struct list surplus = {0};
+    pthread_mutex_lock(&l->mutex);
+    l->n_cells -= cells->n;
+    while (cells->n > 0)
+        push(l->spare.n < FREE_CELLS_MAX ? &l->spare : &surplus, pop(cells));
+    pthread_mutex_unlock(&l->mutex);
+    while (surplus.n > 0)
+        free(pop(&surplus));
+}
+
+struct ledger_op *ledger_op_new(struct ledger *l)
+{
+    pthread_mutex_lock(&l->mutex);
+    bool full = l->n_cells >= 2 * (size_t)LEDGER_QUEUE_MAX;
+    struct cell *c = full ? NULL : pop(&l->spare);
+    l->n_cells += full ? 0 : 1;
+    pthread_mutex_unlock(&l->mutex);
+    if (full)
+        return NULL;
+    if (c == NULL)
+        c = malloc(sizeof(*c));
+    if (c != NULL) {
+        memset(c, 0, sizeof(*c));
+        return &c->op;
+    }
+    pthread_mutex_lock(&l->mutex);
+    l->n_cells--;
+    pthread_mutex_unlock(&l->mutex);
+    return NULL;
+}
+
+/* ---- ports ---- */
+
+struct ledger_port *ledger_port_open(struct ledger *l, void (*wake)(void *ctx), void *ctx)
+{
+    struct ledger_port *p = calloc(1, sizeof(*p));
+    if (p == NULL)
+        return NULL;
+    pthread_mutex_init(&p->mutex, NULL);
+    p->ledger = l;
+    p->wake = wake;
+    p->ctx = ctx;
+    return p;
+}
+
+static void port_free(struct ledger_port *p)
+{
+    pthread_mutex_destroy(&p->mutex);
+    free(p);
+}
+
+/* Answers for one port; wakes it under its lock, so that it cannot be closed meanwhile. */
+static void port_put(struct ledger_port *p, struct list *answers)
+{
+    struct ledger *l = p->ledger;
+    pthread_mutex_lock(&p->mutex);
+    p->outstanding -= answers->n;
+    bool gone = p->closed && p->outstanding == 0;
+    if (!p->closed) {
+        splice(&p->answers, answers);
+        p->wake(p->ctx);
+    }
+    pthread_mutex_unlock(&p->mutex);
+    give_back(l, answers);
+    if (gone)
+        port_free(p);
+}
+
+void ledger_port_drain(struct ledger_port *p, void (*fn)(void *ctx, const struct ledger_answer *a),
+                       void *ctx)
+{
+    struct list answers = {0};
+    pthread_mutex_lock(&p->mutex);
+    splice(&answers, &p->answers);
+    pthread_mutex_unlock(&p->mutex);
+    for (struct cell *c = answers.head; c != NULL; c = next_cell(c))
+        fn(ctx, &c->answer);
+    if (answers.n > 0)
+        give_back(p->ledger, &answers);
+}
+
+void ledger_port_close(struct ledger_port *p)
+{
+    if (p == NULL)
+        return;
+    struct list answers = {0};
+    pthread_mutex_lock(&p->mutex);
+    p->closed = true;
+    splice(&answers, &p->answers);
+    bool gone = p->outstanding == 0;
+    struct ledger *l = p->ledger;
+    pthread_mutex_unlock(&p->mutex);
+    give_back(l, &answers);
+    if (gone)
+        port_free(p);
+}
+
+/* ---- sending ---- */
+
+/* True: the queue is so long that a hold must not join it. */
+static bool enqueue(struct ledger *l, struct cell *c)
+{
+    pthread_mutex_lock(&l->mutex);
+    bool full = c->waiter == NULL && c->op.kind == LEDGER_HOLD && l->queue.n >= LEDGER_QUEUE_MAX;
+    if (!full)
+        push(&l->queue, c);
+    bool idle = l->idle;
+    l->idle = idle && full;
+    pthread_mutex_unlock(&l->mutex);
+    if (idle && !full)
+        pthread_cond_signal(&l->work);
+    return full;
+}
+
+static void answer_down(struct cell *c)
+{
+    memset(&c->answer, 0, sizeof(c->answer));
+    c->answer.cookie = c->op.cookie;
+    c->answer.code = ERR_ledger_down;
+}
+
+void ledger_send(struct ledger *l, struct ledger_op *op)
+{
+    struct cell *c = (struct cell *)(void *)op;
+    if (op->kind == LEDGER_HOLD) {
+        assert(op->port != NULL);
+        pthread_mutex_lock(&op->port->mutex);
+        op->port->outstanding++;
+        pthread_mutex_unlock(&op->port->mutex);
+    }
+    if (!enqueue(l, c))
+        return;
+    struct list refused = {0};
+    answer_down(c);
+    push(&refused, c);
+    port_put(op->port, &refused);
+}
+
+static int wait_for(struct ledger *l, struct waiter *w)
+{
+    struct cell c = {.waiter = w};
+    enqueue(l, &c);
+    pthread_mutex_lock(&l->mutex);
+    while (!w->done)
+        pthread_cond_wait(&l->finished, &l->mutex);
+    pthread_mutex_unlock(&l->mutex);
+    return w->rc;
+}
+
+int ledger_job(struct ledger *l, int (*fn)(struct db *db, void *arg), void *arg)
+{
+    struct waiter w = {.fn = fn, .arg = arg};
+    return wait_for(l, &w);
+}
+
+void ledger_barrier(struct ledger *l)
+{
+    struct waiter w = {0};
+    wait_for(l, &w);
+}
+
+/* ---- the ledger thread: writing ---- */
+
+static void say(const struct ledger *l, const char *line)
+{
+    if (l->log != NULL)
+        l->log(line);
+}
+
+/* Nobody knows what is in the file: only reading it again does (design: crash-only). */
+static _Noreturn void die(const struct ledger *l, const struct fail *why)
+{
+    char line[FAIL_TEXT_MAX + 64];
+    snprintf(line, sizeof(line), "ledger: %s; the process ends, a restart recovers", why->text);
+    say(l, line);
+    _exit(70);
+}
+
+static enum ledger_write commit(struct ledger *l, struct fail *reterr)
+{
+    int64_t begin_us = monotonic_us();
+    if (db_commit(l->db, reterr) != 0)
+        return ledger_db_trouble(l->db) == LEDGER_NO_ROOM ? LEDGER_NO_ROOM : LEDGER_BROKEN;
+    pthread_mutex_lock(&l->mutex);
+    l->stats.commits++;
+    l->stats.last_commit_us = monotonic_us() - begin_us;
+    ledger_book_stats(l->book, &l->stats);
+    pthread_mutex_unlock(&l->mutex);
+    return LEDGER_WROTE;
+}
+
+static enum ledger_write write_batch(struct ledger *l, const struct list *batch,
+                                     struct fail *reterr)
+{
+    if (db_begin(l->db, reterr) != 0)
+        return ledger_db_trouble(l->db);
+    enum ledger_write w = LEDGER_WROTE;
+    for (struct cell *c = batch->head; c != NULL && w == LEDGER_WROTE; c = next_cell(c))
+        w = ledger_book_op(l->book, &c->op, &c->answer);
+    if (w == LEDGER_WROTE)
+        w = ledger_book_flush(l->book);
+    if (w == LEDGER_WROTE)
+        return commit(l, reterr);
+    fail_set(reterr, ERR_ledger_down, NULL, "writing failed (class %d)", (int)w);
+    return w;
+}
+
+/* The transaction is gone for want of room: forget what it did to the accounts. */
+static void lose_batch(struct ledger *l, const struct fail *why)
+{
+    struct fail reload;
+    db_rollback(l->db);
+    if (ledger_book_reload(l->book, &reload) != 0)
+        die(l, &reload);
+    if (!l->no_room) {
+        char line[FAIL_TEXT_MAX + 64];
+        snprintf(line, sizeof(line), "ledger: %s; holds are refused until there is room",
+                 why->text);
+        say(l, line);
+    }
+    l->no_room = true;
+    l->retry_at_ms = monotonic_us() / 1000 + RETRY_MS;
+}
+
+static bool try_batch(struct ledger *l, const struct list *batch)
+{
+    struct fail why = {0};
+    enum ledger_write w = write_batch(l, batch, &why);
+    if (w == LEDGER_WROTE)
+        return true;
+    if (w != LEDGER_NO_ROOM)
+        die(l, &why);
+    lose_batch(l, &why);
+    return false;
+}
+
+/* ---- the ledger thread: answering ---- */
+
+/* Holds go to their ports with their answers, the rest is given back. */
+static void deliver(struct ledger *l, struct list *batch)
+{
+    struct ledger_port *ports = NULL;
+    struct list done = {0};
+    struct cell *c;
+    while ((c = pop(batch)) != NULL) {
+        if (c->op.kind != LEDGER_HOLD) {
+            push(&done, c);
+            continue;
+        }
+        struct ledger_port *p = c->op.port;
+        if (p->batch.n == 0) {
+            p->next_in_batch = ports;
+            ports = p;
+        }
+        push(&p->batch, c);
+    }
+    while (ports != NULL) {
+        struct ledger_port *p = ports;
+        struct list answers = p->batch;
+        ports = p->next_in_batch;
+        p->batch = (struct list){0};
+        port_put(p, &answers);
+    }
+    give_back(l, &done);
+}
+
+/* No room: holds are refused, everything else waits in order. */
+static void put_aside(struct ledger *l, struct list *batch)
+{
+    struct list holds = {0};
+    struct cell *c;
+    while ((c = pop(batch)) != NULL) {
+        if (c->op.kind == LEDGER_HOLD) {
+            answer_down(c);
+            push(&holds, c);
+        } else {
+            push(&l->kept, c);
+        }
+    }
+    deliver(l, &holds);
+}
+
+/* What was kept, in batches, as long as it can be written. */
+static void write_kept(struct ledger *l)
+{
+    if (monotonic_us() / 1000 < l->retry_at_ms)
+        return;
+    while (l->kept.n > 0) {
+        struct list batch = {0};
+        while (l->kept.n > 0 && batch.n < LEDGER_BATCH_MAX)
+            push(&batch, pop(&l->kept));
+        if (!try_batch(l, &batch)) {
+            splice(&batch, &l->kept);
+            l->kept = batch;
+            return;
+        }
+        give_back(l, &batch);
+    }
+    l->no_room = false; /* the next hold tells whether that is true */
+}
+
+/* ---- the ledger thread: jobs ---- */
+
+static enum ledger_write finish_job(struct ledger *l, struct fail *reterr)
+{
+    enum ledger_write w = ledger_book_recap(l->book);
+    if (w == LEDGER_WROTE)
+        w = ledger_book_flush(l->book);
+    if (w == LEDGER_WROTE)
+        return commit(l, reterr);
+    fail_set(reterr, ERR_ledger_down, NULL, "the accounts could not be written (class %d)", (int)w);
+    return w;
+}
+
+static int run_job(struct ledger *l, const struct waiter *w)
+{
+    struct fail why = {0};
+    if (db_begin(l->db, &why) != 0) {
+        if (ledger_db_trouble(l->db) != LEDGER_NO_ROOM)
+            die(l, &why);
+        return -1;
+    }
+    int rc = w->fn(l->db, w->arg);
+    if (rc != 0) {
+        db_rollback(l->db);
+        return rc;
+    }
+    enum ledger_write wrote = finish_job(l, &why);
+    if (wrote == LEDGER_WROTE)
+        return 0;
+    if (wrote != LEDGER_NO_ROOM)
+        die(l, &why);
+    lose_batch(l, &why);
+    return -1;
+}
+
+static void serve_waiter(struct ledger *l, struct waiter *w)
+{
+    int rc = w->fn != NULL ? run_job(l, w) : 0;
+    pthread_mutex_lock(&l->mutex);
+    w->rc = rc;
+    w->done = true;
+    pthread_cond_broadcast(&l->finished);
+    pthread_mutex_unlock(&l->mutex);
+}
+
+/* ---- the ledger thread: its loop ---- */
+
+static void wait_for_work(struct ledger *l)
+{
+    if (!l->no_room) {
+        l->idle = true;
+        pthread_cond_wait(&l->work, &l->mutex);
+        l->idle = false;
+        return;
+    }
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += RETRY_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    l->idle = true;
+    pthread_cond_timedwait(&l->work, &l->mutex, &until);
+    l->idle = false;
+}
+
+/* Everything that waits, up to a batch; a job ends it and comes alone. false: stop. */
+static bool take_batch(struct ledger *l, struct list *batch)
+{
+    pthread_mutex_lock(&l->mutex);
+    if (l->queue.n == 0 && !l->stop)
+        wait_for_work(l);
+    while (l->queue.n > 0 && batch->n < LEDGER_BATCH_MAX) {
+        if (l->queue.head->waiter != NULL && batch->n > 0)
+            break;
+        push(batch, pop(&l->queue));
+        if (batch->tail->waiter != NULL)
+            break;
+    }
+    bool go_on = batch->n > 0 || !l->stop;
+    pthread_mutex_unlock(&l->mutex);
+    return go_on;
+}
+
+static void tend_wal(struct ledger *l, bool idle)
+{
+    if (!idle && ++l->batches_since_checkpoint < CHECKPOINT_BATCHES)
+        return;
+    l->batches_since_checkpoint = 0;
+    if (db_checkpoint(l->db) != 0) {
+        struct fail why;
+        fail_set(&why, ERR_ledger_down, NULL, "%s: a checkpoint failed", db_path(l->db));
+        die(l, &why);
+    }
+}
+
+static void *ledger_main(void *arg)
+{
+    struct ledger *l = arg;
+    struct list batch = {0};
+    while (take_batch(l, &batch)) {
+        bool idle = batch.n < LEDGER_BATCH_MAX / 4;
+        if (batch.n > 0 && batch.head->waiter != NULL) {
+            serve_waiter(l, pop(&batch)->waiter);
+            continue;
+        }
+        if (l->no_room)
+            write_kept(l);
+        if (!l->no_room && batch.n > 0 && try_batch(l, &batch))
+            deliver(l, &batch);
+        put_aside(l, &batch);
+        if (!l->no_room)
+            tend_wal(l, idle);
+    }
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static bool start_thread(struct ledger *l)
+{
+    pthread_condattr_t attr;
+    pthread_mutex_init(&l->mutex, NULL);
+    pthread_cond_init(&l->finished, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->work, &attr);
+    pthread_condattr_destroy(&attr);
+    return pthread_create(&l->thread, NULL, ledger_main, l) == 0;
+}
+
+static void ledger_free(struct ledger *l)
+{
+    pthread_mutex_destroy(&l->mutex);
+    pthread_cond_destroy(&l->work);
+    pthread_cond_destroy(&l->finished);
+    while (l->spare.n > 0)
+        free(pop(&l->spare));
+    while (l->kept.n > 0)
+        free(pop(&l->kept));
+    ledger_book_close(l->book);
+    free(l);
+}
+
+struct ledger *ledger_start(struct db *writer, void (*log)(const char *line), struct fail *reterr)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct ledger *l = calloc(1, sizeof(*l));
+    if (l == NULL) {
+        fail_set(reterr, ERR_ledger_down, NULL, "out of memory");
+        return NULL;
+    }
+    l->db = writer;
+    l->log = log;
+    l->book =
+        ledger_book_open(writer, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, log, reterr);
+    if (l->book == NULL) {
+        free(l);
+        return NULL;
+    }
+    if (start_thread(l))
+        return l;
+    fail_set(reterr, ERR_ledger_down, NULL, "the ledger's thread cannot be started");
+    ledger_free(l);
+    return NULL;
+}
+
+void ledger_stop(struct ledger *l)
+{
+    if (l == NULL)
+        return;
+    pthread_mutex_lock(&l->mutex);
+    l->stop = true;
+    pthread_mutex_unlock(&l->mutex);
+    pthread_cond_signal(&l->work);
+    pthread_join(l->thread, NULL);
+    l->retry_at_ms = 0;
+    write_kept(l);
+    if (l->kept.n > 0)
+        say(l, "ledger: there is no room for the last operations: the next start recovers");
+    ledger_free(l);
+}
+
+void ledger_stats(struct ledger *l, struct ledger_stats *ret)
+{
+    pthread_mutex_lock(&l->mutex);
+    *ret = l->stats;
+    ret->queue_len = l->queue.n;
+    pthread_mutex_unlock(&l->mutex);
+}

@@ -1,0 +1,187 @@
+/* The parts of a chat request that do not depend on the door: names of models, routing
+ * fields, and the forwarded body as pieces of the received one. */
+#include "schema/chat.h"
+
+#include <assert.h>
+
+#include "schema/chat_reader.h"
+#include "schema/json_path.h"
+
+_Static_assert(CHAT_MODEL_NAME_MAX == 256, "messages say 255 bytes");
+_Static_assert(CHAT_MODELS_MAX == 32, "messages say 31 models");
+
+static void set_empty(struct chat *c)
+{
+    struct prefs prefs = c->prefs;
+    memset(c, 0, sizeof(*c));
+    c->prefs = prefs;
+    c->max_tokens = -1;
+}
+
+void chat_init(struct chat *c)
+{
+    memset(c, 0, sizeof(*c));
+    prefs_init(&c->prefs);
+    set_empty(c);
+}
+
+void chat_done(struct chat *c)
+{
+    prefs_done(&c->prefs);
+    set_empty(c);
+}
+
+void chat_begin(struct chat *c, enum chat_door door, const struct json_doc *doc)
+{
+    set_empty(c);
+    c->door = door;
+    c->doc = doc;
+    c->body = doc->text;
+}
+
+/* ---- models ---- */
+
+/* Only the suffixes that say how to choose; others (:free, :thinking) are part of a name. */
+static enum chat_suffix take_suffix(char *name)
+{
+    static const struct {
+        const char *text;
+        enum chat_suffix suffix;
+    } suffixes[] = {{":floor", SUFFIX_FLOOR}, {":nitro", SUFFIX_NITRO}};
+    size_t len = strlen(name);
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        size_t n = strlen(suffixes[i].text);
+        if (len >= n && strcmp(name + len - n, suffixes[i].text) == 0) {
+            name[len - n] = '\0';
+            return suffixes[i].suffix;
+        }
+    }
+    return SUFFIX_NONE;
+}
+
+static bool has_model(const struct chat *c, const char *name)
+{
+    for (int i = 0; i < c->n_models; i++) {
+        if (strcmp(c->models[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int add_model(struct chat_reader *r, json_ref v)
+{
+    struct chat *c = r->chat;
+    struct chat_model *m = &c->models[c->n_models];
+    if (!json_text_fixed(r->doc, v, m->name, sizeof(m->name)) || m->name[0] == '\0')
+        return json_refuse(r->doc, v, "the name of a model, a string of 1 to 255 bytes", r->reterr);
+    m->suffix = take_suffix(m->name);
+    if (m->name[0] == '\0')
+        return json_refuse(r->doc, v, "the name of a model before its suffix", r->reterr);
+    if (!has_model(c, m->name))
+        c->n_models++;
+    return 0;
+}
+
+static int add_models(struct chat_reader *r, json_ref models)
+{
+    static const char accepts[] = "an array of at most 31 model names";
+    if (json_kind(r->doc, models) != JSON_ARRAY)
+        return json_refuse(r->doc, models, accepts, r->reterr);
+    int n = 0;
+    for (json_ref e = json_first(r->doc, models); e != JSON_NONE; e = json_next(r->doc, e)) {
+        if (++n > CHAT_MODELS_MAX - 1)
+            return json_refuse(r->doc, models, accepts, r->reterr);
+        if (add_model(r, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int chat_read_models(struct chat_reader *r, json_ref model, json_ref models)
+{
+    if (model == JSON_NONE)
+        return fail_set(r->reterr, ERR_bad_request, "model",
+                        "model is required: the name of a "
+                        "model, a string of 1 to 255 bytes");
+    if (add_model(r, model) != 0)
+        return -1;
+    r->chat->model_begin = json_at(r->doc, model)->begin;
+    r->chat->model_end = json_at(r->doc, model)->end;
+    return models != JSON_NONE ? add_models(r, models) : 0;
+}
+
+/* ---- routing ---- */
+
+int chat_read_routing(struct chat_reader *r)
+{
+    if (prefs_read(&r->chat->prefs, r->doc, 0, r->reterr) != 0)
+        return -1;
+    json_ref members[CHAT_CUTS_MAX];
+    size_t n = 0;
+    for (json_ref m = json_first(r->doc, 0); m != JSON_NONE; m = json_next(r->doc, m)) {
+        if (!prefs_is_routing_member(r->doc, m))
+            continue;
+        assert(n < CHAT_CUTS_MAX); /* each name was known and there once */
+        members[n++] = m;
+    }
+    r->chat->n_cuts = (int)json_cut_members(r->doc, 0, members, n, r->chat->cuts);
+    return 0;
+}
+
+int chat_pin(struct chat_reader *r, json_ref id, const char *field)
+{
+    struct chat *c = r->chat;
+    if (c->pinned_field != NULL)
+        return 0;
+    if (!json_text_fixed(r->doc, id, c->pinned_state, sizeof(c->pinned_state)) ||
+        c->pinned_state[0] == '\0')
+        return json_refuse(r->doc, id, "an id, a string of 1 to 255 bytes", r->reterr);
+    c->pinned_field = field;
+    return 0;
+}
+
+/* ---- the forwarded body ---- */
+
+struct emitter {
+    const struct chat *chat;
+    size_t at; /* up to here all is emitted or cut */
+    void (*piece)(void *ctx, struct span bytes);
+    void *ctx;
+};
+
+static void emit(struct emitter *e, struct span bytes)
+{
+    if (bytes.len > 0)
+        e->piece(e->ctx, bytes);
+}
+
+/* The original up to begin, then on from end. */
+static void emit_around(struct emitter *e, size_t begin, size_t end)
+{
+    assert(begin >= e->at && end >= begin && end <= e->chat->body.len);
+    emit(e, (struct span){e->chat->body.ptr + e->at, begin - e->at});
+    e->at = end;
+}
+
+static void emit_model(struct emitter *e, struct span model_json)
+{
+    emit_around(e, e->chat->model_begin, e->chat->model_end);
+    emit(e, model_json);
+}
+
+void chat_pieces(const struct chat *c, struct span model_json,
+                 void (*piece)(void *ctx, struct span bytes), void *ctx)
+{
+    struct emitter e = {c, 0, piece, ctx};
+    bool model_done = false;
+    for (int i = 0; i < c->n_cuts; i++) {
+        if (!model_done && c->model_begin < c->cuts[i].begin) {
+            emit_model(&e, model_json);
+            model_done = true;
+        }
+        emit_around(&e, c->cuts[i].begin, c->cuts[i].end);
+    }
+    if (!model_done)
+        emit_model(&e, model_json);
+    emit_around(&e, c->body.len, c->body.len);
+}

@@ -1,0 +1,64 @@
+/* What the tools of an Anthropic request ask of an endpoint. */
+#include "schema/chat_reader.h"
+#include "schema/json_path.h"
+
+/* Tools that the provider runs: the type without its date.  Anything else, a tool of the
+ * client (bash_, text_editor_, computer_, memory_) or one that does not exist yet, only
+ * needs tools as such. */
+static const char *const server_families[] = {"web_search_",       "web_fetch_", "code_execution_",
+                                              "tool_search_tool_", "advisor_",   "mcp_toolset"};
+
+static bool is_server_tool(const char *type)
+{
+    for (size_t i = 0; i < sizeof(server_families) / sizeof(server_families[0]); i++) {
+        if (strncmp(type, server_families[i], strlen(server_families[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+int chat_add_server_tool(struct chat_reader *r, const char *type)
+{
+    struct chat *c = r->chat;
+    c->needs |= NEED_SERVER_TOOLS;
+    for (int i = 0; i < c->n_server_tools; i++) {
+        if (strcmp(c->server_tools[i], type) == 0)
+            return 0;
+    }
+    if (c->n_server_tools == CHAT_SERVER_TOOLS_MAX)
+        return fail_set(r->reterr, ERR_bad_request, "tools",
+                        "tools must have at most %d different server tools", CHAT_SERVER_TOOLS_MAX);
+    memcpy(c->server_tools[c->n_server_tools++], type, strlen(type) + 1);
+    return 0;
+}
+
+/* No max_uses, or one that is no count: the provider may search as often as it likes. */
+static int add_searches(struct chat_reader *r, json_ref tool)
+{
+    json_ref max_uses;
+    int64_t n;
+    if (json_get_once(r->doc, tool, "max_uses", &max_uses, r->reterr) != 0)
+        return -1;
+    int64_t *sum = &r->chat->web_search_uses;
+    if (*sum < 0 || !json_int64(r->doc, max_uses, &n) || n < 0 ||
+        __builtin_add_overflow(*sum, n, sum))
+        *sum = -1;
+    return 0;
+}
+
+int chat_read_tool(struct chat_reader *r, json_ref tool)
+{
+    char type[CHAT_TOOL_TYPE_MAX] = "";
+    json_ref v;
+    if (json_get_once(r->doc, tool, "type", &v, r->reterr) != 0)
+        return -1;
+    if (v != JSON_NONE && !json_text_fixed(r->doc, v, type, sizeof(type)))
+        return json_refuse(r->doc, v, "a string of at most 63 bytes", r->reterr);
+    if (!is_server_tool(type)) {
+        r->chat->needs |= NEED_TOOLS;
+        return 0;
+    }
+    if (strncmp(type, "web_search_", strlen("web_search_")) == 0 && add_searches(r, tool) != 0)
+        return -1;
+    return chat_add_server_tool(r, type);
+}
