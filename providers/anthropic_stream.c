@@ -52,21 +52,41 @@ void anthropic_stream_close(void *stream)
 
 /* A scanner for the inside of one JSON value; it does not validate. */
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 static size_t skip_blanks(struct span s, size_t at)
 {
-    while (at < s.len && memchr(" \t\r\n", s.ptr[at], 4) != NULL)
+    while (at < s.len && is_blank(s.ptr[at]))
         at++;
     return at;
+}
+
+/* A quote is escaped when an odd number of backslashes stands before it. */
+static bool is_escaped(struct span s, size_t first, size_t quote)
+{
+    size_t at = quote;
+    while (at > first && s.ptr[at - 1] == '\\')
+        at--;
+    return (quote - at) % 2 == 1;
 }
 
 /* at: the opening quote.  Returns the offset after the closing one (or the end). */
 static size_t skip_string(struct span s, size_t at)
 {
-    for (at++; at < s.len && s.ptr[at] != '"'; at++) {
-        if (s.ptr[at] == '\\')
-            at++;
+    const size_t first = ++at;
+    while (at < s.len) {
+        const char *quote = memchr(s.ptr + at, '"', s.len - at);
+        if (quote == NULL)
+            break;
+        at = (size_t)(quote - s.ptr);
+        if (!is_escaped(s, first, at))
+            return at + 1;
+        at++;
     }
-    return at < s.len ? at + 1 : s.len;
+    return s.len;
 }
 
 /* Any value; returns the offset after it. */
@@ -93,22 +113,36 @@ static size_t skip_value(struct span s, size_t at)
     return at;
 }
 
+/* One escape sequence at the beginning of s: how long it is, and how many bytes of
+ * UTF-8 it stands for (a surrogate is half of four). */
+static size_t escape_len(struct span s, int64_t *ret_bytes)
+{
+    *ret_bytes = 1;
+    if (s.len < 6 || s.ptr[1] != 'u')
+        return s.len < 2 ? s.len : 2;
+    bool low = s.ptr[2] == '0' && s.ptr[3] == '0';
+    bool surrogate = s.ptr[2] == 'd' || s.ptr[2] == 'D';
+    *ret_bytes = low ? 1 + (s.ptr[4] >= '8') : surrogate ? 2 : 3;
+    return 6;
+}
+
 /* Bytes of a string once its escapes are resolved; s without the quotes. */
 static int64_t unescaped_len(struct span s)
 {
     int64_t n = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        n++;
-        if (s.ptr[i] != '\\')
-            continue;
-        i++;
-        if (i + 4 < s.len && s.ptr[i] == 'u') {
-            /* \u00xx: one or two bytes, above that three; a surrogate is half of four. */
-            bool low = s.ptr[i + 1] == '0' && s.ptr[i + 2] == '0';
-            bool surrogate = s.ptr[i + 1] == 'd' || s.ptr[i + 1] == 'D';
-            n += low ? s.ptr[i + 3] >= '8' : surrogate ? 1 : 2;
-            i += 4;
-        }
+    while (s.len > 0) {
+        const char *backslash = memchr(s.ptr, '\\', s.len);
+        size_t plain = backslash != NULL ? (size_t)(backslash - s.ptr) : s.len;
+        n += (int64_t)plain;
+        s.ptr += plain;
+        s.len -= plain;
+        if (s.len == 0)
+            break;
+        int64_t bytes;
+        size_t used = escape_len(s, &bytes);
+        n += bytes;
+        s.ptr += used;
+        s.len -= used;
     }
     return n;
 }

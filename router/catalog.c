@@ -219,6 +219,11 @@ static int64_t builder_model_named(const struct catalog_builder *b, struct span 
     return -1;
 }
 
+bool catalog_builder_has_name(const struct catalog_builder *b, const char *name)
+{
+    return builder_model_named(b, span_of(name)) >= 0;
+}
+
 static int add_name(struct catalog_builder *b, const char *name, uint32_t model, struct fail *f)
 {
     int64_t taken = builder_model_named(b, span_of(name));

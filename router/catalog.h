@@ -160,6 +160,8 @@ struct endpoint_spec {
 int catalog_add_provider(struct catalog_builder *b, const struct provider_spec *s, struct fail *reterr);
 int catalog_add_model(struct catalog_builder *b, const struct model_spec *s, struct fail *reterr);
 int catalog_add_endpoint(struct catalog_builder *b, const struct endpoint_spec *s, struct fail *reterr);
+/* Is this model id or alias taken? */
+bool catalog_builder_has_name(const struct catalog_builder *b, const char *name);
 /* Looks a secret up; NULL = not available. Result is copied. */
 typedef const char *(*secret_lookup)(void *ctx, enum credential_kind kind, const char *ref);
 /* Freezes; the builder is empty afterwards. Reference count 1. NULL on no memory. */

@@ -223,7 +223,7 @@ static int read_quants(struct prefs_reader *r, json_ref v, const struct field *f
             return refuse_quant(r, e, "one of ");
         bits |= expand(q);
     }
-    r->prefs->quantizations = bits;
+    r->prefs->quantizations |= bits; /* an empty list leaves the other spelling alone */
     return 0;
 }
 

@@ -583,8 +583,8 @@ def many_connections(sim):
 @check
 def slow_reader(sim):
     with connect(sim) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.sendall(request_bytes(message("m?output_tokens=200000", stream=True, max_tokens=200000)))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        sock.sendall(request_bytes(message("m?output_tokens=50000", stream=True, max_tokens=50000)))
         time.sleep(0.3)
         answer = receive(sock, 20)
         equal((answer.end, answer.events()[-1][0]), ("complete", "message_stop"))

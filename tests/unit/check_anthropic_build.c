@@ -7,7 +7,7 @@
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
 static const char body_text[] =
-    "{ \"provider_order\": [\"a\"], \"max_tokens\":1e2,\"model\" : \"alias\",\"stream\":true,"
+    "{ \"provider_order\": [\"a\"], \"temperature\":1e-1,\"model\" : \"alias\",\"stream\":true,"
     "\"messages\":[{\"role\":\"user\",\"content\":\"model \\u00e9 \\\"model\\\"\"}],"
     "\"x\":{\"model\":\"kept\"}}";
 
@@ -246,7 +246,7 @@ static void must_be_body(const char *expected)
 START_TEST(test_body)
 {
     ck_assert_int_eq(build(OP_MESSAGES), 0);
-    must_be_body("{ \"max_tokens\":1e2,\"model\" : \"claude-example-4-5\",\"stream\":true,"
+    must_be_body("{ \"temperature\":1e-1,\"model\" : \"claude-example-4-5\",\"stream\":true,"
                  "\"messages\":[{\"role\":\"user\",\"content\":\"model \\u00e9 \\\"model\\\"\"}],"
                  "\"x\":{\"model\":\"kept\"}}");
     /* Everything but the model is the client's own memory. */

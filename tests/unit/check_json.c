@@ -448,12 +448,14 @@ END_TEST
 START_TEST(every_byte_at_every_place)
 {
     char text[52];
-    for (size_t at = 1; at < sizeof(text) - 1; at++) {
-        memset(text, 'x', sizeof(text));
-        text[0] = text[sizeof(text) - 1] = '"';
-        text[at] = (char)_i;
-        bool plain = _i >= 0x20 && _i < 0x80 && _i != '"' && _i != '\\';
-        ck_assert_int_eq(parse_exact((struct span){text, sizeof(text)}), plain ? 0 : -1);
+    for (int c = 0; c < 256; c++) {
+        bool plain = c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+        for (size_t at = 1; at < sizeof(text) - 1; at++) {
+            memset(text, 'x', sizeof(text));
+            text[0] = text[sizeof(text) - 1] = '"';
+            text[at] = (char)c;
+            MUST(parse_exact((struct span){text, sizeof(text)}) == (plain ? 0 : -1));
+        }
     }
 }
 END_TEST
@@ -549,7 +551,7 @@ Suite *json_suite(void)
     tcase_add_test(t, depth_is_bounded);
     tcase_add_test(t, values_are_bounded);
     tcase_add_test(t, keys_are_bounded);
-    tcase_add_loop_test(t, every_byte_at_every_place, 0, 256);
+    tcase_add_test(t, every_byte_at_every_place);
     tcase_add_test(t, nodes_point_into_the_text);
     tcase_add_test(t, walks_children);
     tcase_add_test(t, members_of_an_array_have_no_key);

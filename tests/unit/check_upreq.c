@@ -100,24 +100,28 @@ static bool token_char(int c)
            (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
+static void try_header_byte(int c, int at)
+{
+    char text[3] = {'a', 'b', 'c'};
+    text[at] = (char)c;
+    struct span s = {text, 3};
+    bool value_ok = c == '\t' || (c >= 0x20 && c < 0x7f);
+    upreq_done(&u);
+    ck_assert_msg(upreq_add_header(&u, s, SPAN("v")) == token_char(c), "name, byte %d", c);
+    ck_assert_int_eq(u.n_headers, token_char(c));
+    ck_assert_int_eq(u.headers.len > 0, token_char(c));
+    upreq_done(&u);
+    ck_assert_msg(upreq_add_header(&u, SPAN("n"), s) == value_ok, "value, byte %d", c);
+    ck_assert_int_eq(u.n_headers, value_ok);
+    ck_assert_int_eq(u.headers.len > 0, value_ok);
+}
+
 /* Each of the 256 bytes in a name and in a value, first, inside and last. */
 START_TEST(header_bytes)
 {
-    for (int at = 0; at < 3; at++) {
-        char text[3] = {'a', 'b', 'c'};
-        text[at] = (char)_i;
-        struct span s = {text, 3};
-        int before = u.n_headers;
-        size_t bytes = u.headers.len;
-        bool name_ok = token_char(_i);
-        bool value_ok = _i == '\t' || (_i >= 0x20 && _i < 0x7f);
-        ck_assert_int_eq(upreq_add_header(&u, s, SPAN("v")), name_ok);
-        ck_assert_int_eq(u.n_headers, before + name_ok);
-        ck_assert(name_ok || u.headers.len == bytes);
-        bytes = u.headers.len;
-        ck_assert_int_eq(upreq_add_header(&u, SPAN("n"), s), value_ok);
-        ck_assert_int_eq(u.n_headers, before + name_ok + value_ok);
-        ck_assert(value_ok || u.headers.len == bytes);
+    for (int c = 0; c < 256; c++) {
+        for (int at = 0; at < 3; at++)
+            try_header_byte(c, at);
     }
 }
 END_TEST
@@ -255,7 +259,7 @@ Suite *upreq_suite(void)
     tcase_add_loop_test(t, bad_url_leaves_the_old_one, 0, ROWS(bad_urls));
     tcase_add_test(t, url_length_is_bounded);
     tcase_add_test(t, headers_in_order);
-    tcase_add_loop_test(t, header_bytes, 0, 256);
+    tcase_add_test(t, header_bytes);
     tcase_add_test(t, header_injection);
     tcase_add_test(t, headers_are_bounded);
     tcase_add_test(t, reads_the_body_at_every_offset_and_size);

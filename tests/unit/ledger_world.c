@@ -63,9 +63,9 @@ struct db *world_open(const char *path)
         world_sql(db, "INSERT INTO team(id, name, timezone, created_ms) VALUES"
                       " (1, 'search', 'UTC', 0), (2, 'ads', 'America/New_York', 0)");
         world_sql(db, "INSERT INTO api_key(id, public_id, hash, name, team_id, created_ms) VALUES"
-                      " (1, 'key_one', zeroblob(32), 'one', 1, 0),"
-                      " (2, 'key_two', x'01' || zeroblob(31), 'two', 1, 0),"
-                      " (3, 'key_three', x'02' || zeroblob(31), 'three', 2, 0)");
+                      " (1, 'key_one', randomblob(32), 'one', 1, 0),"
+                      " (2, 'key_two', randomblob(32), 'two', 1, 0),"
+                      " (3, 'key_three', randomblob(32), 'three', 2, 0)");
     }
     return db;
 }

@@ -1,0 +1,425 @@
+#define _GNU_SOURCE
+/* Opening, locking, migrating, backing up. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <sqlite3.h>
+
+#include "migrations/migrations.h"
+#include "tests/unit/ledger_world.h"
+
+static char path[WORLD_PATH_MAX];
+
+static void setup(void)
+{
+    world_path(path);
+}
+
+static void teardown(void)
+{
+    world_remove(path);
+}
+
+/* Writes to the file behind db.c's back. */
+static void raw_sql(const char *sql)
+{
+    sqlite3 *h = NULL;
+    ck_assert_int_eq(sqlite3_open(path, &h), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(h);
+}
+
+static void refused(enum db_mode mode, const char *part)
+{
+    struct fail why = {0};
+    ck_assert_ptr_null(db_open(path, mode, &why));
+    ck_assert_int_eq(why.code, ERR_ledger_down);
+    ck_assert_msg(strstr(why.text, part) != NULL, "%s", why.text);
+}
+
+START_TEST(a_new_file_is_private_and_migrated)
+{
+    struct db *db = world_open(path);
+    struct stat st;
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(st.st_mode & 0777, 0600);
+    char wal[WORLD_PATH_MAX + 8];
+    snprintf(wal, sizeof(wal), "%s-wal", path);
+    ck_assert_int_eq(stat(wal, &st), 0);
+    ck_assert_int_eq(st.st_mode & 0777, 0600);
+    ck_assert_int_eq(db_schema_version(db), db_schema_known());
+    ck_assert_int_eq(db_schema_known(), migrations_count);
+    ck_assert_int_eq(world_int(db, "PRAGMA application_id"), 0x57415946);
+    db_close(db);
+}
+END_TEST
+
+START_TEST(settings)
+{
+    struct db *db = world_open(path);
+    ck_assert_int_eq(world_int(db, "PRAGMA synchronous"), 2);
+    ck_assert_int_eq(world_int(db, "PRAGMA foreign_keys"), 1);
+    ck_assert_int_eq(world_int(db, "PRAGMA wal_autocheckpoint"), 0);
+    ck_assert_int_eq(world_int(db, "PRAGMA busy_timeout"), 0);
+    ck_assert_int_eq(world_int(db, "PRAGMA trusted_schema"), 0);
+    ck_assert_int_eq(world_int(db, "SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
+    int on = 0;
+    sqlite3_db_config(db_handle(db), SQLITE_DBCONFIG_DEFENSIVE, -1, &on);
+    ck_assert_int_eq(on, 1);
+    sqlite3_db_config(db_handle(db), SQLITE_DBCONFIG_DQS_DML, -1, &on);
+    ck_assert_int_eq(on, 0);
+    db_close(db);
+}
+END_TEST
+
+START_TEST(reopening_keeps_what_was_written)
+{
+    struct db *db = world_open(path);
+    world_cap(db, "team", 1, "day", USD(5));
+    db_close(db);
+    db = world_open(path);
+    ck_assert_int_eq(world_int(db, "SELECT cap_nusd FROM budget"), USD(5));
+    db_close(db);
+}
+END_TEST
+
+START_TEST(one_owner_at_a_time)
+{
+    struct db *db = world_open(path);
+    char part[96];
+    snprintf(part, sizeof(part), "is in use by another wayfare process (pid %ld)", (long)getpid());
+    refused(DB_OWN, part);
+    struct fail why;
+    char other[WORLD_PATH_MAX + 8]; /* the same file by another name */
+    snprintf(other, sizeof(other), "%s", path);
+    char *slash = strrchr(other, '/');
+    snprintf(slash, 16, "/./w.db");
+    ck_assert_ptr_null(db_open(other, DB_OWN, &why));
+    db_close(db);
+    db_close(world_open(path));
+}
+END_TEST
+
+/* The lock dies with its process, however that ends. */
+START_TEST(a_dead_owner_leaves_no_lock)
+{
+    db_close(world_open(path));
+    pid_t child = fork();
+    if (child == 0) {
+        struct db *db = db_open(path, DB_OWN, NULL);
+        _exit(db != NULL ? 0 : 1); /* without closing */
+    }
+    int status;
+    waitpid(child, &status, 0);
+    ck_assert_int_eq(status, 0);
+    db_close(world_open(path));
+}
+END_TEST
+
+START_TEST(a_newer_schema_is_refused_and_left_alone)
+{
+    db_close(world_open(path));
+    raw_sql("PRAGMA user_version = 9999");
+    char part[96];
+    snprintf(part, sizeof(part), "has schema version 9999, this program knows %d",
+             migrations_count);
+    refused(DB_OWN, part);
+    refused(DB_READ, part);
+}
+END_TEST
+
+START_TEST(another_programs_database_is_refused)
+{
+    raw_sql("CREATE TABLE cookies(a); PRAGMA user_version = 1");
+    refused(DB_OWN, "not one of wayfare");
+    raw_sql("PRAGMA application_id = 7");
+    refused(DB_OWN, "not one of wayfare");
+}
+END_TEST
+
+START_TEST(a_file_that_is_no_database_is_refused)
+{
+    FILE *f = fopen(path, "w");
+    for (int i = 0; i < 1000; i++)
+        fputs("not a database, not at all\n", f);
+    fclose(f);
+    refused(DB_OWN, "not a database");
+}
+END_TEST
+
+START_TEST(a_missing_directory_is_told)
+{
+    struct fail why;
+    ck_assert_ptr_null(db_open("/nonexistent/dir/w.db", DB_OWN, &why));
+    ck_assert_msg(strstr(why.text, "No such file") != NULL, "%s", why.text);
+}
+END_TEST
+
+/* As another user, since root may write everywhere. */
+static int open_as_nobody(const char *expected)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        struct fail why = {0};
+        if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0))
+            _exit(9);
+        struct db *db = db_open(path, DB_OWN, &why);
+        _exit(db != NULL ? 1 : strstr(why.text, expected) != NULL ? 0 : 2);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    return status;
+}
+
+START_TEST(read_only_directory_and_file)
+{
+    char dir[WORLD_PATH_MAX], lock[WORLD_PATH_MAX + 8];
+    snprintf(dir, sizeof(dir), "%s", path);
+    *strrchr(dir, '/') = '\0';
+    snprintf(lock, sizeof(lock), "%s.lock", path);
+    chmod(dir, 0555);
+    ck_assert_int_eq(open_as_nobody("must be writable"), 0);
+    chmod(dir, 0777);
+    db_close(world_open(path));
+    chmod(path, 0444);
+    chmod(lock, 0666);
+    ck_assert_int_eq(open_as_nobody("cannot be written"), 0);
+}
+END_TEST
+
+START_TEST(a_failing_migration_changes_nothing)
+{
+    db_close(world_open(path));
+    raw_sql("PRAGMA user_version = 2"); /* 0003 will find its tables there already */
+    refused(DB_OWN, "migration 0003_ledger");
+    sqlite3 *h = NULL;
+    sqlite3_stmt *s = NULL;
+    ck_assert_int_eq(sqlite3_open(path, &h), SQLITE_OK);
+    sqlite3_prepare_v2(h, "PRAGMA user_version", -1, &s, NULL);
+    ck_assert_int_eq(sqlite3_step(s), SQLITE_ROW);
+    ck_assert_int_eq(sqlite3_column_int(s, 0), 2);
+    sqlite3_finalize(s);
+    sqlite3_close(h);
+}
+END_TEST
+
+/* Killed in the middle of creating and migrating: the next open finds all or nothing. */
+START_TEST(kill_while_migrating)
+{
+    for (int i = 0; i < 20; i++) {
+        char copy[WORLD_PATH_MAX];
+        memcpy(copy, path, sizeof(copy));
+        world_path(path);
+        pid_t child = fork();
+        if (child == 0) {
+            db_open(path, DB_OWN, NULL);
+            pause();
+        }
+        usleep((useconds_t)(i * 400));
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        struct db *db = world_open(path);
+        ck_assert_int_eq(db_schema_version(db), migrations_count);
+        ck_assert_int_eq(world_int(db, "SELECT count(*) FROM pragma_integrity_check"
+                                       " WHERE integrity_check <> 'ok'"),
+                         0);
+        db_close(db);
+        world_remove(path);
+        memcpy(path, copy, sizeof(copy));
+    }
+}
+END_TEST
+
+START_TEST(readers_do_not_write)
+{
+    struct db *db = world_open(path);
+    struct fail why = {0};
+    struct db *reader = db_open(path, DB_READ, &why);
+    ck_assert_msg(reader != NULL, "%s", why.text);
+    ck_assert_int_eq(world_int(reader, "SELECT count(*) FROM team"), 2);
+    ck_assert_int_eq(db_step(reader, db_stmt(reader, "DELETE FROM budget"), &why), -1);
+    world_cap(db, "team", 1, "day", 1);
+    ck_assert_int_eq(world_int(reader, "SELECT count(*) FROM budget"), 1);
+    db_close(reader);
+    db_close(db);
+}
+END_TEST
+
+START_TEST(statements_are_kept_and_cleared)
+{
+    static const char sql[] = "SELECT ?1";
+    struct db *db = world_open(NULL);
+    struct sqlite3_stmt *s = db_stmt(db, sql);
+    db_bind_int(s, 1, 42);
+    ck_assert_int_eq(db_step(db, s, NULL), 1);
+    ck_assert_int_eq(db_col_int(s, 0), 42);
+    ck_assert_ptr_eq(db_stmt(db, sql), s);
+    ck_assert_int_eq(db_step(db, s, NULL), 1);
+    ck_assert(db_col_null(s, 0));
+    ck_assert_str_eq(db_col_text(s, 0), "");
+    db_close(db);
+}
+END_TEST
+
+START_TEST(values_come_back_as_they_were)
+{
+    struct db *db = world_open(NULL);
+    struct sqlite3_stmt *s = db_stmt(db, "SELECT ?1, ?2, ?3, ?4, ?5");
+    db_bind_int(s, 1, INT64_MIN);
+    db_bind_text(s, 2, "gr\xc3\xbc\xc3\x9f");
+    db_bind_span(s, 3, (struct span){"abcdef", 3});
+    db_bind_blob(s, 4, "\0\1\2", 3);
+    db_bind_text(s, 5, NULL);
+    ck_assert_int_eq(db_step(db, s, NULL), 1);
+    ck_assert_int_eq(db_col_int(s, 0), INT64_MIN);
+    ck_assert_str_eq(db_col_text(s, 1), "gr\xc3\xbc\xc3\x9f");
+    ck_assert_str_eq(db_col_text(s, 2), "abc");
+    size_t n;
+    ck_assert_mem_eq(db_col_blob(s, 3, &n), "\0\1\2", 3);
+    ck_assert_uint_eq(n, 3);
+    ck_assert(db_col_null(s, 4));
+    ck_assert_int_eq(db_step(db, s, NULL), 0);
+    db_close(db);
+}
+END_TEST
+
+START_TEST(transactions)
+{
+    struct db *db = world_open(NULL);
+    ck_assert_int_eq(db_begin(db, NULL), 0);
+    world_cap(db, "team", 1, "day", 1);
+    db_rollback(db);
+    db_rollback(db); /* harmless */
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM budget"), 0);
+    ck_assert_int_eq(db_begin(db, NULL), 0);
+    world_cap(db, "team", 1, "day", 1);
+    ck_assert_int_eq(db_changes(db), 1);
+    ck_assert_int_gt(db_last_id(db), 0);
+    ck_assert_int_eq(db_commit(db, NULL), 0);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM budget"), 1);
+    struct fail why = {0};
+    ck_assert_int_eq(db_commit(db, &why), -1);
+    ck_assert_int_eq(why.code, ERR_ledger_down);
+    db_close(db);
+}
+END_TEST
+
+/* Enough to make the WAL long; afterwards its pages are in the file. */
+START_TEST(checkpoints)
+{
+    struct db *db = world_open(path);
+    struct stat before, after;
+    db_checkpoint(db);
+    stat(path, &before);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(db_begin(db, NULL), 0);
+        struct sqlite3_stmt *s =
+            db_stmt(db, "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
+                        " INSERT INTO team(name, created_ms) SELECT hex(randomblob(30)), ?1"
+                        " FROM n");
+        db_bind_int(s, 1, i);
+        ck_assert_int_eq(db_step(db, s, NULL), 0);
+        ck_assert_int_eq(db_commit(db, NULL), 0);
+    }
+    stat(path, &after);
+    ck_assert_int_eq(before.st_size, after.st_size); /* nothing is copied unasked */
+    for (int i = 0; i < 20; i++) {
+        world_sql(db, "UPDATE team SET created_ms = created_ms + 1");
+        ck_assert_int_eq(db_checkpoint(db), 0);
+    }
+    stat(path, &after);
+    ck_assert_int_gt(after.st_size, before.st_size + 100 * 4096);
+    db_close(db);
+}
+END_TEST
+
+static void check_copy(const char *dest, int64_t n_teams)
+{
+    struct fail why = {0};
+    struct stat st;
+    ck_assert_int_eq(stat(dest, &st), 0);
+    ck_assert_int_eq(st.st_mode & 0777, 0600);
+    struct db *copy = db_open(dest, DB_OWN, &why);
+    ck_assert_msg(copy != NULL, "%s", why.text);
+    ck_assert_int_eq(world_int(copy, "SELECT count(*) FROM team"), n_teams);
+    ck_assert_int_eq(
+        world_int(copy,
+                  "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"),
+        0);
+    db_close(copy);
+}
+
+/* By the reader, while the writer is inside a transaction: the copy is the last commit. */
+START_TEST(backup)
+{
+    struct db *db = world_open(path);
+    struct db *reader = db_open(path, DB_READ, NULL);
+    char dest[WORLD_PATH_MAX + 16], dest_lock[WORLD_PATH_MAX + 24];
+    snprintf(dest, sizeof(dest), "%s.copy", path);
+    snprintf(dest_lock, sizeof(dest_lock), "%s.lock", dest);
+    struct fail why = {0};
+    ck_assert_int_eq(db_begin(db, NULL), 0);
+    world_sql(db, "INSERT INTO team(id, name, created_ms) VALUES (99, 'late', 0)");
+    ck_assert_msg(db_backup(reader, dest, &why) == 0, "%s", why.text);
+    ck_assert_int_eq(db_commit(db, NULL), 0);
+    check_copy(dest, 2);
+    ck_assert_int_eq(db_backup(db, dest, &why), -1); /* exists */
+    ck_assert_msg(strstr(why.text, "File exists") != NULL, "%s", why.text);
+    check_copy(dest, 2);
+    unlink(dest);
+    ck_assert_msg(db_backup(db, dest, &why) == 0, "%s", why.text);
+    check_copy(dest, 3);
+    unlink(dest_lock);
+    ck_assert_int_eq(db_backup(db, "/nonexistent/copy", &why), -1);
+    db_close(reader);
+    db_close(db);
+}
+END_TEST
+
+START_TEST(migrations_are_numbered)
+{
+    for (int i = 0; i < migrations_count; i++) {
+        ck_assert_int_eq(migrations[i].version, i + 1);
+        char last[64];
+        snprintf(last, sizeof(last), "PRAGMA user_version = %d;\n", i + 1);
+        size_t n = strlen(migrations[i].sql);
+        ck_assert_str_eq(migrations[i].sql + n - strlen(last), last);
+    }
+    ck_assert_str_eq(migrations[2].name, "ledger");
+}
+END_TEST
+
+Suite *db_suite(void);
+Suite *db_suite(void)
+{
+    Suite *s = suite_create("db");
+    TCase *t = tcase_create("db");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, a_new_file_is_private_and_migrated);
+    tcase_add_test(t, settings);
+    tcase_add_test(t, reopening_keeps_what_was_written);
+    tcase_add_test(t, one_owner_at_a_time);
+    tcase_add_test(t, a_dead_owner_leaves_no_lock);
+    tcase_add_test(t, a_newer_schema_is_refused_and_left_alone);
+    tcase_add_test(t, another_programs_database_is_refused);
+    tcase_add_test(t, a_file_that_is_no_database_is_refused);
+    tcase_add_test(t, a_missing_directory_is_told);
+    tcase_add_test(t, read_only_directory_and_file);
+    tcase_add_test(t, a_failing_migration_changes_nothing);
+    tcase_add_test(t, kill_while_migrating);
+    tcase_add_test(t, readers_do_not_write);
+    tcase_add_test(t, statements_are_kept_and_cleared);
+    tcase_add_test(t, values_come_back_as_they_were);
+    tcase_add_test(t, transactions);
+    tcase_add_test(t, checkpoints);
+    tcase_add_test(t, backup);
+    tcase_add_test(t, migrations_are_numbered);
+    suite_add_tcase(s, t);
+    return s;
+}
