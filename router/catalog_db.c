@@ -30,6 +30,7 @@ static int read_tiers(struct db *db, int64_t price_id, struct price *p, struct f
         p->tiers[p->n_tiers].above_prompt_tok = db_col_int(s, 0);
         read_rates(s, 1, &p->tiers[p->n_tiers++].rates);
     }
+    sqlite3_reset(s);
     return row < 0 ? -1 : 0;
 }
 
@@ -43,6 +44,7 @@ int catalog_db_price(struct db *db, int64_t price_version, struct price *ret, st
         return row < 0 ? -1 : fail_set(reterr, ERR_not_found, NULL, "there is no such price version");
     }
     read_rates(s, 1, &p.base);
+    sqlite3_reset(s);
     if (read_tiers(db, price_version, &p, reterr) != 0) {
         return -1;
     }
@@ -65,6 +67,7 @@ static int read_credentials(struct db *db, struct provider_spec *p, struct buf *
         buf_adds(text, db_col_text(s, 1));
         buf_addc(text, '\0');
     }
+    sqlite3_reset(s); /* the loop may have stopped at its limit */
     for (int i = 0; i < p->n_credentials; i++) {
         p->credentials[i].ref = text->ptr + at[i];
     }
@@ -86,6 +89,7 @@ static int read_headers(struct db *db, int64_t provider_id, struct buf *text,
             buf_addc(text, '\0');
         }
     }
+    sqlite3_reset(s);
     for (int i = 0; i < n; i++) {
         list[i] = text->ptr + at[i];
     }
@@ -251,7 +255,9 @@ static int load_models(struct db *db, struct catalog_builder *b, struct fail *f)
 int64_t catalog_db_version(struct db *db)
 {
     struct sqlite3_stmt *s = db_stmt(db, "SELECT version FROM catalog_meta WHERE id = 1");
-    return db_step(db, s, NULL) == 1 ? db_col_int(s, 0) : -1;
+    int64_t version = db_step(db, s, NULL) == 1 ? db_col_int(s, 0) : -1;
+    sqlite3_reset(s); /* an unfinished statement would keep this connection's view of the file */
+    return version;
 }
 
 struct catalog *catalog_db_load(struct db *db, secret_lookup lookup, void *ctx, struct fail *reterr)

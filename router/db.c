@@ -506,3 +506,12 @@ int db_changes(struct db *db)
 {
     return sqlite3_changes(db->handle);
 }
+
+void db_rest(struct db *db)
+{
+    sqlite3 *handle = db_handle(db);
+    for (sqlite3_stmt *s = sqlite3_next_stmt(handle, NULL); s != NULL;
+         s = sqlite3_next_stmt(handle, s)) {
+        sqlite3_reset(s);
+    }
+}

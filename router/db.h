@@ -34,6 +34,10 @@ const char *db_path(const struct db *db);
  * string literal (the cache is keyed by its address). Asserts that it compiles. */
 struct sqlite3_stmt *db_stmt(struct db *db, const char *sql);
 
+/* Resets every statement: the connection's view of the file ends and the next statement sees
+ * what was committed since.  By a reader, after each question. */
+void db_rest(struct db *db);
+
 /* 0 or -1 (reterr: ERR_ledger_down with SQLite's message). */
 int db_begin(struct db *db, struct fail *reterr);
 int db_commit(struct db *db, struct fail *reterr);

@@ -108,6 +108,8 @@ static bool host_name(struct span host, char ret[HOST_MAX])
         p++;
         while (n + 1 < host.len && p[n] != ']')
             n++;
+        if (n + 1 == host.len)
+            return false; /* no bracket closes it */
     } else {
         while (n < host.len && p[n] != ':')
             n++;

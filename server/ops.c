@@ -109,7 +109,9 @@ int ops_run(struct ops_env *env, const char *name, struct json_object *args,
     if (op->access == OP_ACCESS_READ) {
         if (env->ledger != NULL)
             ledger_barrier(env->ledger);
-        return op->run(env, args, ret, reterr);
+        int done = op->run(env, args, ret, reterr);
+        db_rest(env->db);
+        return done;
     }
     struct job job = {.op = op, .env = env, .args = args, .result = -1};
     int rc = env->ledger != NULL ? write_in_server(&job, reterr) : write_direct(&job, reterr);

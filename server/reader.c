@@ -25,6 +25,7 @@ static void on_pool(uv_work_t *work)
     ledger_barrier(site->ledger); /* what was answered before is in the tables */
     pthread_mutex_lock(&site->reader_lock);
     q->failed = q->fn(site->reader, &q->q, &q->answer, &q->fail);
+    db_rest(site->reader);
     pthread_mutex_unlock(&site->reader_lock);
 }
 

@@ -51,6 +51,7 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
     s->ledger = ledger;
     s->catalog = load_catalog(reader, reterr);
     s->identity = s->catalog != NULL ? identity_load(reader, reterr) : NULL;
+    db_rest(reader);
     if (s->identity == NULL) {
         state_free(s);
         return NULL;
@@ -127,6 +128,7 @@ int state_reload(struct state *s, struct db *reader, struct fail *reterr)
 {
     struct catalog *catalog = load_catalog(reader, reterr);
     struct identity *identity = catalog != NULL ? identity_load(reader, reterr) : NULL;
+    db_rest(reader);
     if (identity == NULL) {
         catalog_unref(catalog);
         return -1;

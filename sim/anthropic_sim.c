@@ -50,16 +50,26 @@ static bool refuse_name(struct ask *k, struct span name, const char *message)
     return false;
 }
 
-/* A header of the provider's own on every answer. */
-static void add_provider_headers(struct conn *c)
+/* Headers of the provider's own on every answer; a scripted one takes their place. */
+static void add_provider_headers(struct ask *k, bool scripted)
 {
-    struct buf *head = &c->answer.head;
-    buf_adds(head, "request-id: ");
-    anthropic_write_id(head, "req_", c->exchange.seq);
-    buf_adds(head, "\r\nanthropic-organization-id: 00000000-0000-4000-8000-000000000000\r\n"
-                   "anthropic-ratelimit-requests-limit: 4000\r\n"
-                   "anthropic-ratelimit-requests-remaining: 3999\r\n"
-                   "anthropic-ratelimit-requests-reset: 2030-01-01T00:00:00Z\r\n");
+    static const char *const fixed[][2] = {
+        {"anthropic-organization-id", "00000000-0000-4000-8000-000000000000"},
+        {"anthropic-ratelimit-requests-limit", "4000"},
+        {"anthropic-ratelimit-requests-remaining", "3999"},
+        {"anthropic-ratelimit-requests-reset", "2030-01-01T00:00:00Z"},
+    };
+    const struct script *s = scripted ? &k->script : NULL;
+    struct answer *a = &k->c->answer;
+    if (s == NULL || !script_has_header(s, "request-id")) {
+        buf_adds(&a->head, "request-id: ");
+        anthropic_write_id(&a->head, "req_", k->c->exchange.seq);
+        buf_adds(&a->head, "\r\n");
+    }
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+        if (s == NULL || !script_has_header(s, fixed[i][0]))
+            answer_header(a, fixed[i][0], span_of(fixed[i][1]));
+    }
 }
 
 /* Checks that the real provider makes */
@@ -83,11 +93,10 @@ static bool check_request(struct ask *k)
         return refuse(k, 400, "messages: Field required");
     if (json_kind(k->doc, messages) != JSON_ARRAY || json_first(k->doc, messages) == JSON_NONE)
         return refuse(k, 400, "messages: at least one message is required");
-    if (k->script.n[SCRIPT_lenient] > 0)
-        return true;
-    if (http_header(k->http, "anthropic-version").ptr == NULL)
+    if (k->script.n[SCRIPT_require_version] > 0 &&
+        http_header(k->http, "anthropic-version").ptr == NULL)
         return refuse(k, 400, "anthropic-version: header is required");
-    return check_names(k);
+    return k->script.n[SCRIPT_lenient] > 0 || check_names(k);
 }
 
 static bool check_key(struct ask *k)
@@ -422,7 +431,7 @@ void anthropic_messages(struct conn *c, const struct http_request *r, bool count
         .c = c, .sim = c->sim, .http = r, .doc = &c->sim->doc, .count_only = count_only};
     bool scripted = answer_ask(&k);
     if (!k.replayed)
-        add_provider_headers(c);
+        add_provider_headers(&k, scripted);
     if (scripted)
         answer_direct(&c->answer, &k.script);
 }
@@ -453,5 +462,6 @@ void anthropic_models(struct conn *c, struct span id)
         buf_adds(out, "],\"has_more\":false,\"first_id\":\"claude-sim-large\","
                       "\"last_id\":\"claude-sim-small\"}");
     }
-    add_provider_headers(c);
+    struct ask k = {.c = c, .sim = c->sim};
+    add_provider_headers(&k, false);
 }

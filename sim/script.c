@@ -2,6 +2,7 @@
 #include "sim/script.h"
 
 #include <assert.h>
+#include <strings.h>
 
 struct number_row {
     const char *name;
@@ -197,6 +198,16 @@ void script_heal(struct script *s)
         if (string_rows[i].fault)
             s->s[i] = (struct span){NULL, 0};
     }
+}
+
+bool script_has_header(const struct script *s, const char *name)
+{
+    for (int i = 0; i < s->n_headers; i++) {
+        struct span have = s->headers[i].name;
+        if (have.len == strlen(name) && strncasecmp(have.ptr, name, have.len) == 0)
+            return true;
+    }
+    return false;
 }
 
 bool script_has_fault(const struct script *s)

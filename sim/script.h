@@ -37,7 +37,9 @@
     N(iterations, 0, false, "N calls on another model in usage.iterations")                        \
     N(crlf, 0, false, "event stream with CRLF line ends")                                          \
     N(pad, 0, false, "up to N spaces behind the JSON of an event")                                 \
-    N(lenient, 0, false, "accept what the real provider refuses")                                  \
+    N(lenient, 0, false, "accept routing fields, which the real provider refuses")                 \
+    N(require_version, 0, false,                                                                   \
+      "refuse a request without anthropic-version, as the real provider does")                     \
     N(fail_first, -1, false, "faults only for the first N requests of this model")                 \
     N(fail_rate, -1, false, "faults for N per cent of the requests")                               \
     N(status, -1, true, "error with this HTTP status")                                             \
@@ -114,6 +116,8 @@ bool script_apply(struct script *s, struct span text, const char *separators, st
 /* Takes every fault back: the healthy turn of fail_first and fail_rate. */
 void script_heal(struct script *s);
 bool script_has_fault(const struct script *s);
+/* Names in any case. */
+bool script_has_header(const struct script *s, const char *name);
 /* One line per key, for --keys. */
 void script_write_keys(struct buf *out);
 /* Appends one pair in the form that script_apply reads with "&". */

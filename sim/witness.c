@@ -3,6 +3,7 @@
 #include "sim/witness.h"
 
 #include <fcntl.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "sim/door.h"
@@ -27,7 +28,8 @@ void witness_close(struct witness *w)
 
 static void add_string(struct witness *w, const char *key, struct span value)
 {
-    buf_addc(&w->line, w->line.len > 1 ? ',' : ' ');
+    if (w->line.len > 1)
+        buf_addc(&w->line, ',');
     json_write_string(&w->line, span_of(key));
     buf_addc(&w->line, ':');
     json_write_string(&w->line, value);
@@ -35,7 +37,8 @@ static void add_string(struct witness *w, const char *key, struct span value)
 
 static void add_int(struct witness *w, const char *key, int64_t n)
 {
-    buf_addc(&w->line, w->line.len > 1 ? ',' : ' ');
+    if (w->line.len > 1)
+        buf_addc(&w->line, ',');
     json_write_string(&w->line, span_of(key));
     buf_addc(&w->line, ':');
     buf_add_int(&w->line, n);
@@ -52,24 +55,52 @@ static bool is_secret(struct span name)
     return false;
 }
 
+static struct span masked(struct span name, struct span value, char out[8])
+{
+    if (!is_secret(name))
+        return value;
+    memcpy(out, "...", 3);
+    if (value.len < 12)
+        return (struct span){out, 3};
+    memcpy(out + 3, value.ptr + value.len - 4, 4);
+    return (struct span){out, 7};
+}
+
+static bool same_name(struct span a, struct span b)
+{
+    return a.len == b.len && strncasecmp(a.ptr, b.ptr, a.len) == 0;
+}
+
+/* One member per name; what came several times is joined with ", ". */
 static void add_headers(struct witness *w, const struct http_request *r)
 {
-    buf_adds(&w->line, ",\"headers\":[");
+    struct buf value;
+    char mask[8];
+    buf_init(&value, HTTP_HEAD_MAX);
+    buf_adds(&w->line, ",\"headers\":{");
+    bool first = true;
     for (int i = 0; i < r->n_headers; i++) {
-        struct span value = r->headers[i].value;
-        char masked[8] = "...";
-        if (is_secret(r->headers[i].name)) {
-            if (value.len >= 12)
-                memcpy(masked + 3, value.ptr + value.len - 4, 4);
-            value = (struct span){masked, value.len >= 12 ? 7 : 3};
+        struct span name = r->headers[i].name;
+        int k = 0;
+        while (!same_name(r->headers[k].name, name))
+            k++;
+        if (k < i)
+            continue;
+        buf_reset(&value);
+        for (; k < r->n_headers; k++) {
+            if (!same_name(r->headers[k].name, name))
+                continue;
+            buf_adds(&value, k > i ? ", " : "");
+            buf_add_span(&value, masked(name, r->headers[k].value, mask));
         }
-        buf_adds(&w->line, i > 0 ? ",[" : "[");
-        json_write_string(&w->line, r->headers[i].name);
-        buf_addc(&w->line, ',');
-        json_write_string(&w->line, value);
-        buf_addc(&w->line, ']');
+        buf_adds(&w->line, first ? "" : ",");
+        first = false;
+        json_write_string(&w->line, name);
+        buf_addc(&w->line, ':');
+        json_write_string(&w->line, buf_span(&value));
     }
-    buf_addc(&w->line, ']');
+    buf_addc(&w->line, '}');
+    buf_done(&value);
 }
 
 static void add_base64(struct buf *out, struct span s)
@@ -85,7 +116,9 @@ static void add_base64(struct buf *out, struct span s)
     }
 }
 
-static void start_line(struct witness *w, const struct conn *c, const char *event)
+/* What both lines of a request hold. r NULL: it could not be read. */
+static void start_line(struct witness *w, const struct conn *c, const struct http_request *r,
+                       const char *event)
 {
     buf_reset(&w->line);
     buf_addc(&w->line, '{');
@@ -96,7 +129,15 @@ static void start_line(struct witness *w, const struct conn *c, const char *even
     add_string(w, "method", span_of(c->exchange.method));
     add_string(w, "path", span_of(c->exchange.path));
     add_string(w, "x_request_id", span_of(c->exchange.request_id));
-    add_int(w, "body_bytes", (int64_t)c->exchange.body_len);
+    add_int(w, "body_len", (int64_t)c->exchange.body_len);
+    if (r == NULL)
+        return;
+    add_headers(w, r);
+    if (w->log_bodies) {
+        buf_adds(&w->line, ",\"body_base64\":\"");
+        add_base64(&w->line, r->body);
+        buf_addc(&w->line, '"');
+    }
 }
 
 static void finish_line(struct witness *w)
@@ -114,13 +155,7 @@ void witness_begin(struct witness *w, const struct conn *c, const struct http_re
 {
     if (w->fd < 0)
         return;
-    start_line(w, c, "begin");
-    add_headers(w, r);
-    if (w->log_bodies) {
-        buf_adds(&w->line, ",\"body_base64\":\"");
-        add_base64(&w->line, r->body);
-        buf_addc(&w->line, '"');
-    }
+    start_line(w, c, r, "begin");
     finish_line(w);
 }
 
@@ -128,9 +163,15 @@ void witness_end(struct witness *w, const struct conn *c, const char *how)
 {
     if (w->fd < 0)
         return;
+    /* The request still stands in the connection's buffer. */
+    struct http_request r;
+    bool readable =
+        c->body_begin > 0 && http_parse_head((struct span){c->in.ptr, c->body_begin}, &r);
+    if (readable)
+        r.body = (struct span){c->in.ptr + c->body_begin, c->body_end - c->body_begin};
     const struct answer *a = &c->answer;
     struct bill bill = door_bill(c);
-    start_line(w, c, "end");
+    start_line(w, c, readable ? &r : NULL, "end");
     add_string(w, "site", span_of(c->exchange.site));
     add_string(w, "model", span_of(c->exchange.model));
     add_int(w, "begin_ms", c->exchange.begin_ms);

@@ -11,7 +11,11 @@ way = Wayfare(catalog_of(sim))
 
 
 def last_request(path="/v1/messages"):
-    return [w for w in sim.witness() if w.get("path", "").split("?")[0].endswith(path)][-1]
+    return [w for w in sim.witness() if w["event"] == "begin" and w["path"].split("?")[0].endswith(path)][-1]
+
+
+def sent_headers():
+    return {k.lower(): v for k, v in last_request()["headers"].items()}
 
 
 def cost_of(usage, prompt, completion):
@@ -50,14 +54,15 @@ def test_same_bytes_as_direct():
         body = json.dumps({"model": "m-alpha", "max_tokens": 40, "stream": stream,
                            "messages": [{"role": "user", "content": "same bytes? \u00fc"}]})
         conn = http.client.HTTPConnection(sim.url["alpha"].split("//")[1], timeout=10)
-        conn.request("POST", "/v1/messages", body, {"x-api-key": "x", "content-type": "application/json"})
+        conn.request("POST", "/v1/messages", body, {"x-api-key": "x", "content-type": "application/json",
+                                                  "anthropic-version": "2023-06-01"})
         direct = conn.getresponse().read()
         conn.close()
         _, _, through = way.request("POST", "/v1/messages", body.replace("m-alpha", "m")[:-1] +
                                     ', "provider_only": ["alpha"]}')
         def scrub(b):
             import re
-            return re.sub(rb'"(msg|toolu)_[A-Za-z0-9]+', b'"id', b)
+            return re.sub(rb'"(msg|toolu)_[A-Za-z0-9]+"', b'"id"', b)
         assert scrub(direct) == scrub(through), (direct[:300], through[:300])
 
 
@@ -90,13 +95,13 @@ def test_headers_to_provider():
     way.messages(headers={"anthropic-version": "2026-10-21", "anthropic-beta": "a-1,b-2", "cookie": "c=1",
                           "anthropic-dangerous-direct-browser-access": "true", "accept-encoding": "gzip"},
                  provider_only=["alpha"])
-    sent = {k.lower(): v for k, v in last_request()["headers"].items()}
+    sent = sent_headers()
     assert sent["anthropic-version"] == "2026-10-21" and sent["anthropic-beta"] == "a-1,b-2", sent
     assert sent["anthropic-dangerous-direct-browser-access"] == "true"
     assert "cookie" not in sent and sent.get("accept-encoding", "identity") == "identity"
     assert way.key not in json.dumps(sent) and sent["x-request-id"].startswith("att_")
     way.messages(provider_only=["alpha"])
-    sent = {k.lower(): v for k, v in last_request()["headers"].items()}
+    sent = sent_headers()
     assert sent["anthropic-version"] == "2023-06-01" and "anthropic-beta" not in sent
 
 

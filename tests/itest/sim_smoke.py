@@ -321,10 +321,11 @@ def refusals(sim):
     equal(answer.json()["error"]["message"], "provider_order: Extra inputs are not permitted")
     equal(ask(sim, message("m?lenient=1", provider_order=["a"])).status, 200)
     equal(ask(sim, message("m?nonsense=1")).status, 400)
-    with connect(sim) as sock:
-        body = json.dumps(message()).encode()
-        sock.sendall(b"POST /v1/messages HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-        equal(receive(sock).json()["error"]["message"], "anthropic-version: header is required")
+    for model, status in (("m", 200), ("m?require_version=1", 400)):
+        with connect(sim) as sock:
+            body = json.dumps(message(model)).encode()
+            sock.sendall(b"POST /v1/messages HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            equal(receive(sock).status, status)
 
 
 @check
@@ -348,6 +349,9 @@ def errors(sim):
     answer = ask(sim, message("m?status=418&error_type=teapot&error_message=short&header.x-a=b"))
     equal(answer.json()["error"], {"type": "teapot", "message": "short"})
     equal(answer.headers["x-a"], "b")
+    answer = ask(sim, message("m?header.Request-Id=req_mine"))
+    equal(sum(line.lower().startswith(b"request-id") for line in answer.pieces[0][1].split(b"\r\n")), 1)
+    equal(answer.headers["request-id"], "req_mine")
     answer = ask(sim, message("m?html=1"))
     equal((answer.status, answer.headers["content-type"]), (502, "text/html"))
     answer = ask(sim, message("m?body={}%0a&content_type=text/plain&status=503"))
@@ -615,7 +619,8 @@ def witness_log(_):
     path = os.path.join(tempfile.mkdtemp(), "witness")
     sim = Sim("--log", path, "--log-bodies")
     body = json.dumps(message("m?input_tokens=5&output_tokens=6&web_searches=1")).encode()
-    ask(sim, body, headers=[("x-api-key", "sk-abcdefghijklmnop"), ("x-request-id", "att_7")])
+    ask(sim, body, headers=[("X-Api-Key", "sk-abcdefghijklmnop"), ("x-request-id", "att_7"),
+                             ("x-a", "1"), ("X-A", "2")])
     ask(sim, message("m?cut_after_events=4&event_tokens=2", stream=True))
     ask(sim, message("m?status=429"))
     equal(sim.stop(), 0)
@@ -628,6 +633,9 @@ def witness_log(_):
     equal([(line["seq"], line["event"]) for line in lines],
           [(n, event) for n in (1, 2, 3) for event in ("begin", "end")])
     equal(base64.b64decode(lines[0]["body_base64"]), body)
+    for line in lines[:2]:
+        equal((line["headers"]["X-Api-Key"], line["headers"]["x-a"]), ("...mnop", "1, 2"))
+        equal((line["body_len"], line["path"]), (len(body), "/v1/messages"))
     equal((lines[1]["x_request_id"], lines[1]["listener"], lines[1]["status"]), ("att_7", "alpha", 200))
     equal((lines[1]["input_tokens"], lines[1]["output_tokens"], lines[1]["web_searches"]), (5, 6, 1))
     equal((lines[3]["ended"], lines[3]["output_tokens"]), ("cut", 2))

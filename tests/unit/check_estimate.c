@@ -252,9 +252,10 @@ START_TEST(worst_case_covers_the_expected)
         estimate_make(&c, &e, (int64_t)(next_random(&state) % 100000),
                       (int64_t)(next_random(&state) % 4000), &est);
         int64_t expected = estimate_expected_pusd(&c, &e, &est);
-        ck_assert_int_ge(estimate_worst_nusd(&c, &e, &est), money_charge_nusd(expected));
-        ck_assert_int_ge(est.prompt_bound_tok, est.prompt_tok);
-        ck_assert_int_ge(est.completion_bound_tok, est.completion_tok);
+        /* not ck_assert: it writes a record for each one that passes */
+        if (estimate_worst_nusd(&c, &e, &est) < money_charge_nusd(expected) ||
+            est.prompt_bound_tok < est.prompt_tok || est.completion_bound_tok < est.completion_tok)
+            ck_abort_msg("round %d: expected %lld pico-USD", i, (long long)expected);
     }
 }
 END_TEST

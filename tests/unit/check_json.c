@@ -119,8 +119,10 @@ static const struct row accepted[] = {
 
 START_TEST(accepts)
 {
-    ck_assert_msg(parse_exact(accepted[_i].text) == 0, "%s: %s", accepted[_i].name, fail.text);
-    ck_assert_uint_ge(d.count, 1);
+    for (int i = 0; i < ROWS(accepted); i++) {
+        ck_assert_msg(parse_exact(accepted[i].text) == 0, "%s: %s", accepted[i].name, fail.text);
+        ck_assert_uint_ge(d.count, 1);
+    }
 }
 END_TEST
 
@@ -292,17 +294,18 @@ static const struct row refused[] = {
     {"two high surrogates in a key", TEXT("{\"\\ud83d\\ud83d\":1}")},
     {"high surrogate and text in a key", TEXT("{\"\\ud83dabcdef\":1}")},
     {"high surrogate and another escape in a key", TEXT("{\"\\ud83d\\n12345\":1}")},
+    {"high surrogate and U+E000 in a key", TEXT("{\"\\ud83d\\ue000\":1}")},
     {"lone surrogate after a pair in a key", TEXT("{\"\\ud83d\\ude00\\ude00\":1}")},
     {"bad key deep inside", TEXT("[[{\"a\":[{\"\\u0000\":1}]}]]")},
 };
 
 START_TEST(refuses)
 {
-    ck_assert_msg(parse_exact(refused[_i].text) == -1, "%s", refused[_i].name);
-    ck_assert_int_eq(fail.code, ERR_bad_request);
-    ck_assert_uint_eq(d.count, 0);
-    ck_assert_uint_eq(d.text.len, 0);
-    ck_assert_ptr_nonnull(strstr(fail.text, " at byte "));
+    for (int i = 0; i < ROWS(refused); i++) {
+        ck_assert_msg(parse_exact(refused[i].text) == -1, "%s", refused[i].name);
+        bool told = fail.code == ERR_bad_request && strstr(fail.text, " at byte ") != NULL;
+        ck_assert_msg(told && d.count == 0 && d.text.len == 0, "%s", refused[i].name);
+    }
 }
 END_TEST
 
@@ -322,9 +325,13 @@ static int parse_wrapped(const char *before, struct span text, const char *after
 
 START_TEST(accepts_inside)
 {
-    ck_assert_int_eq(parse_wrapped("[1,", accepted[_i].text, ",[]]"), 0);
-    ck_assert_int_eq(parse_wrapped("{\"k\":", accepted[_i].text, "}"), 0);
-    ck_assert_int_eq(parse_wrapped("[[{\"k\":", accepted[_i].text, ",\"l\":0}]]"), 0);
+    for (int i = 0; i < ROWS(accepted); i++) {
+        struct span text = accepted[i].text;
+        bool ok = parse_wrapped("[1,", text, ",[]]") == 0 &&
+                  parse_wrapped("{\"k\":", text, "}") == 0 &&
+                  parse_wrapped("[[{\"k\":", text, ",\"l\":0}]]") == 0;
+        ck_assert_msg(ok, "%s: %s", accepted[i].name, fail.text);
+    }
 }
 END_TEST
 
@@ -542,9 +549,9 @@ Suite *json_suite(void)
     TCase *t = tcase_create("reader");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, accepts, 0, ROWS(accepted));
-    tcase_add_loop_test(t, accepts_inside, 0, ROWS(accepted));
-    tcase_add_loop_test(t, refuses, 0, ROWS(refused));
+    tcase_add_test(t, accepts);
+    tcase_add_test(t, accepts_inside);
+    tcase_add_test(t, refuses);
     tcase_add_test(t, refuses_every_prefix);
     tcase_add_loop_test(t, says_what_and_where, 0, ROWS(messages));
     tcase_add_test(t, without_a_place_for_the_error);

@@ -116,10 +116,9 @@ START_TEST(fixed_array_is_filled_to_the_last_byte)
 END_TEST
 
 static const char *const lone[] = {
-    "\"abc\\ud83d\"",        "\"abc\\ude00\"",
-    "\"abc\\ud83dx\"",       "\"abc\\ud83d\\n\"",
-    "\"abc\\ud83d\\ud83d\"", "\"abc\\ud83d\\u0041\"",
-    "\"abc\\ude00\\ud83d\"", "\"abc\\ud83d\\ude00\\ude00\"",
+    "\"abc\\ud83d\\ue000\"", "\"abc\\ud83d\"",        "\"abc\\ude00\"",
+    "\"abc\\ud83dx\"",       "\"abc\\ud83d\\n\"",     "\"abc\\ud83d\\ud83d\"",
+    "\"abc\\ud83d\\u0041\"", "\"abc\\ude00\\ud83d\"", "\"abc\\ud83d\\ude00\\ude00\"",
 };
 
 START_TEST(lone_surrogates_are_no_text)

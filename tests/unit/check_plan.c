@@ -155,7 +155,8 @@ static int64_t amount(const char *rest, char *word, size_t cap, int scale)
     int64_t n = -1;
     next_word(&rest, word, cap);
     rest += strspn(rest, " ");
-    ck_assert_int_eq(money_parse(span_of(rest), scale, &n), MONEY_OK);
+    if (money_parse(span_of(rest), scale, &n) != MONEY_OK)
+        ck_abort_msg("amount %s", rest);
     return n;
 }
 
@@ -217,7 +218,8 @@ static void judge_line(struct verdict_of *v, const char *line)
 static void run_once(const struct plan_case *c, struct ask *a, struct plan *p, bool nested)
 {
     struct verdict_of v = {.c = c, .ask = a, .plan = p, .nested = nested};
-    ck_assert_int_eq(plan_make(p, &a->in), 0);
+    if (plan_make(p, &a->in) != 0)
+        FAILS(&v, "no memory");
     for (int i = 0; i < c->n_expect; i++)
         judge_line(&v, c->expect[i]);
     if (v.accounts && v.n_out != p->n_excluded)
@@ -356,6 +358,79 @@ START_TEST(budget_in_words)
 }
 END_TEST
 
+/* ---- whole request bodies, through the reader of the Messages door ---- */
+
+static const char PRICED[] = "provider a\nprovider b zdr\nprovider oa\nmodel m\n"
+                             "endpoint a prompt=2 completion=2 in=text,image quant=fp8\n"
+                             "endpoint b prompt=1 completion=1\nendpoint oa prompt=3 completion=3\n"
+                             "endpoint oa/flex prompt=0.5 completion=0.5\nmodel n\nendpoint b\n";
+#define BODY_END                                                                                   \
+    "\"max_tokens\":50,\"messages\":[{\"role\":\"user\",\"content\":\"Name three rivers.\"}]}"
+
+static const struct {
+    const char *flat, *nested, *plan;
+} BODIES[] = {
+    {"{\"model\":\"m\",\"provider_sort\":\"price\"," BODY_END,
+     "{\"model\":\"m\",\"provider\":{\"sort\":\"price\"}," BODY_END, "b a oa "},
+    {"{\"model\":\"m:floor\",\"models\":[\"n\"]," BODY_END,
+     "{\"model\":\"m:floor\",\"models\":[\"n\"],\"provider\":{}," BODY_END, "oa/flex b a oa b "},
+    {"{\"model\":\"m\",\"provider_order\":[\"oa\",\"a\"],\"provider_allow_fallbacks\":"
+     "false," BODY_END,
+     "{\"model\":\"m\",\"provider\":{\"order\":[\"oa\",\"a\"],\"allow_fallbacks\":false}," BODY_END,
+     "oa a "},
+    {"{\"model\":\"m\",\"provider_only\":null,\"provider_zdr\":true," BODY_END,
+     "{\"model\":\"m\",\"provider\":{\"zdr\":true,\"only\":null}," BODY_END, "b "},
+    {"{\"model\":\"m\",\"provider_max_prompt_price\":2,\"provider_quantizations\":[\"fp8\"]"
+     "," BODY_END,
+     "{\"model\":\"m\",\"provider\":{\"max_price\":{\"prompt\":\"2\"},\"quantizations\":[\"fp8\"]}"
+     "," BODY_END,
+     "a "},
+    {"{\"model\":\"m\",\"provider_max_completion_price\":0.9," BODY_END,
+     "{\"model\":\"m\",\"provider\":{\"max_price\":{\"completion\":0.9}}," BODY_END, ""},
+    {"{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+     "\"image\","
+     "\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"AAAA\"}}]}]}",
+     NULL, "a "},
+};
+
+static void plan_of_body(const struct world *w, const char *body, struct buf *ret_slugs)
+{
+    struct json_doc doc;
+    struct chat chat;
+    struct plan p;
+    struct fail fail = {.code = ERR_OK};
+    struct plan_inputs in = {.catalog = w->catalog, .chat = &chat, .seed = 3};
+    json_init(&doc);
+    chat_init(&chat);
+    plan_init(&p);
+    buf_reset(ret_slugs);
+    buf_adds(ret_slugs, "");
+    ck_assert_msg(json_parse(&doc, span_of(body), &fail) == 0, "%s: %s", body, fail.text);
+    ck_assert_msg(chat_read_anthropic(&chat, &doc, false, &fail) == 0, "%s: %s", body, fail.text);
+    ck_assert_int_eq(plan_make(&p, &in), 0);
+    for (int i = 0; i < p.n_candidates; i++)
+        buf_addf(ret_slugs, "%s ", p.candidates[i].endpoint->slug);
+    plan_done(&p);
+    chat_done(&chat);
+    json_done(&doc);
+}
+
+START_TEST(whole_bodies)
+{
+    struct world w = world_from_text(PRICED);
+    struct buf slugs;
+    buf_init(&slugs, 1024);
+    plan_of_body(&w, BODIES[_i].flat, &slugs);
+    ck_assert(span_is(buf_span(&slugs), BODIES[_i].plan));
+    if (BODIES[_i].nested != NULL) {
+        plan_of_body(&w, BODIES[_i].nested, &slugs);
+        ck_assert(span_is(buf_span(&slugs), BODIES[_i].plan));
+    }
+    buf_done(&slugs);
+    world_end(&w);
+}
+END_TEST
+
 /* A plan can be made again and again, larger and smaller, and with nothing known. */
 START_TEST(plans_are_reused)
 {
@@ -393,6 +468,7 @@ Suite *plan_suite(void)
     tcase_add_test(t, tables);
     tcase_add_test(t, words);
     tcase_add_test(t, budget_in_words);
+    tcase_add_loop_test(t, whole_bodies, 0, sizeof(BODIES) / sizeof(BODIES[0]));
     tcase_add_test(t, plans_are_reused);
     suite_add_tcase(s, t);
     return s;

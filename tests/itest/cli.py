@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+"""Drives the command line: directly on the file, and through a running server.
+
+WAYFARE_BIN names the program (default ./wayfare).  Python 3 standard library only."""
+
+import csv
+import http.client
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+BIN = os.path.abspath(os.environ.get("WAYFARE_BIN", "./wayfare"))
+SLOW = float(os.environ.get("WAYFARE_TEST_SLOW", "1"))
+KEY = re.compile(r"wf_[A-Za-z0-9_-]{43}\n")
+
+CATALOG = {
+    "providers": [
+        {"slug": "alpha", "name": "Alpha", "protocol": "anthropic", "base_url": "http://127.0.0.1:9",
+         "credential": {"none": True}, "data_collection": "deny"},
+        {"slug": "beta", "name": "Beta", "protocol": "anthropic", "base_url": "http://127.0.0.1:9",
+         "credential": {"env": "WAYFARE_CLI_TEST_NO_SUCH_KEY"}},
+    ],
+    "models": [
+        {"id": "test/small", "aliases": ["small"], "name": "Small", "endpoints": [
+            {"provider": "alpha", "upstream_model": "small-1", "context_length": 100000,
+             "max_completion_tokens": 8000, "input_modalities": ["text"],
+             "supported_parameters": ["max_tokens", "temperature"],
+             "pricing": {"prompt": "1", "completion": "5"}},
+            {"provider": "beta", "upstream_model": "small-b", "context_length": 100000,
+             "max_completion_tokens": 8000, "input_modalities": ["text"],
+             "supported_parameters": ["max_tokens"],
+             "pricing": {"prompt": "0.5", "completion": "2.5"}},
+        ]},
+    ],
+}
+BODY = {"model": "small", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello there"}]}
+
+passed = failed = skipped = 0
+
+
+def report(word, name, note=""):
+    print("%s %s%s" % (word, name, " # " + note if note else ""), flush=True)
+
+
+def check(name, condition, note=""):
+    global passed, failed
+    if condition:
+        passed += 1
+        report("ok", name)
+    else:
+        failed += 1
+        report("not ok", name, str(note)[:300])
+    return bool(condition)
+
+
+class Shell:
+    """One database in a directory of its own, and the commands that speak of it."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("WAYFARE_")}
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"):
+            if name in os.environ:
+                self.env[name] = os.environ[name]
+        self.env["http_proxy"] = "http://127.0.0.1:1"  # must not come between us and the socket
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def write(self, name, value):
+        with open(self.path(name), "w") as f:
+            f.write(value if isinstance(value, str) else json.dumps(value))
+        return name
+
+    def run(self, *words, stdin=None):
+        done = subprocess.run([BIN, *words], cwd=self.directory, env=self.env, input=stdin,
+                              capture_output=True, text=True, timeout=60 * SLOW)
+        return done.returncode, done.stdout, done.stderr
+
+    def ok(self, *words, stdin=None):
+        code, out, err = self.run(*words, stdin=stdin)
+        if code != 0:
+            raise AssertionError("%s: exit %d: %s" % (" ".join(words), code, err))
+        return out
+
+    def json(self, *words, stdin=None):
+        return json.loads(self.ok(*words, "--json", stdin=stdin))
+
+
+def one_line_error(code, out, err, expected_code):
+    return code == expected_code and out == "" and err.startswith("wayfare: ") and err.count("\n") == 1
+
+
+def usage_errors(sh):
+    for words in ((), ("frob",), ("key",), ("team", "create"), ("team", "list", "--frob"),
+                  ("experiment", "list"), ("replay",), ("usage", "--by", "weather"),
+                  ("team", "create", "x", "--budget", "5")):
+        check("usage error: wayfare " + " ".join(words), one_line_error(*sh.run(*words), 2), sh.run(*words))
+    for words in (("--help",), ("key", "--help"), ("key", "create", "--help"), ("serve", "--help")):
+        code, out, err = sh.run(*words)
+        check("help: wayfare " + " ".join(words), code == 0 and out.startswith("Usage: ") and err == "", err)
+    code, out, err = sh.run("usage")
+    check("a question makes no database", one_line_error(code, out, err, 1) and
+          not os.path.exists(sh.path("wayfare.db")), err)
+
+
+def teams_and_keys(sh, mode):
+    out = sh.ok("team", "create", "search", "--budget", "100", "--window", "month", "--timezone", "Europe/Berlin")
+    check(mode + "team create shows the team", "search" in out and "100/month" in out, out)
+    check(mode + "database is private", os.stat(sh.path("wayfare.db")).st_mode & 0o777 == 0o600)
+    check(mode + "team exists already", one_line_error(*sh.run("team", "create", "search"), 1))
+    team = sh.json("team", "set", "search", "--budget", "2.5", "--window", "day", "--budget", "none", "--window", "month")
+    check(mode + "team set", team["budgets"] == [{"window": "day", "cap_usd": "2.5"}], team)
+    check(mode + "unknown team", one_line_error(*sh.run("key", "create", "--team", "nobody"), 1))
+
+    key = sh.ok("key", "create", "--team", "search", "--name", "ci", "--models", "test/small", "--rpm", "60",
+                "--budget", "0.25", "--window", "day", "--expires", "2099-12-31")
+    check(mode + "key stands alone on stdout", KEY.fullmatch(key), key)
+    listing = sh.ok("key", "list", "--json")
+    row = json.loads(listing)["data"][0]
+    check(mode + "the key is not shown again", key.strip() not in listing)
+    check(mode + "key list", row["name"] == "ci" and row["status"] == "active" and row["rate"]["rpm"] == 60
+          and row["models"] == ["test/small"] and row["budgets"] == [{"window": "day", "cap_usd": "0.25"}]
+          and row["expires_at"] == "2099-12-31T00:00:00.000Z", row)
+    with open(sh.path("wayfare.db"), "rb") as f:
+        check(mode + "the key is not in the file", key.strip()[3:].encode() not in f.read())
+
+    rotated = sh.ok("key", "rotate", row["id"], "--grace", "24h")
+    check(mode + "key rotate prints another key", KEY.fullmatch(rotated) and rotated != key)
+    changed = sh.json("key", "set", row["id"], "--models", "none", "--zdr", "--name", "new name")
+    check(mode + "key set", changed["models"] is None and changed["zdr"] and changed["name"] == "new name", changed)
+    rows = list(csv.reader(io.StringIO(sh.ok("key", "list", "--format", "csv"))))
+    check(mode + "csv", rows[0][:3] == ["id", "team", "name"] and rows[1][:3] == [row["id"], "search", "new name"], rows)
+    gone = sh.json("key", "revoke", row["id"])
+    check(mode + "key revoke", gone["status"] == "revoked" and gone["revoked_at"])
+    check(mode + "a revoked key is not rotated", one_line_error(*sh.run("key", "rotate", row["id"]), 1))
+
+
+def catalog_and_route(sh, mode):
+    sh.write("catalog.json", CATALOG)
+    tried = sh.json("catalog", "import", "catalog.json", "--dry-run")
+    check(mode + "dry run of an import", tried["endpoints_added"] == 2 and tried["dry_run"], tried)
+    check(mode + "a dry run changes nothing", sh.json("catalog", "list")["data"] == [])
+    first = sh.json("catalog", "import", "catalog.json")
+    check(mode + "import", first["endpoints_added"] == 2 and first["prices_added"] == 2
+          and first["providers_added"] == 2 and first["models_added"] == 1, first)
+    again = sh.json("catalog", "import", "-", stdin=json.dumps(CATALOG))
+    check(mode + "importing twice changes nothing", again["endpoints_unchanged"] == 2 and again["endpoints_added"] == 0
+          and again["endpoints_changed"] == 0 and again["changes"] == [], again)
+    lines = sh.ok("catalog", "import", "catalog.json").splitlines()
+    check(mode + "import ends with a summary", lines[-1].startswith("imported: 0 endpoints added"), lines)
+    sh.write("broken.json", {"providers": [{"slug": "x", "protocol": "anthropic"}], "models": [7]})
+    check(mode + "an invalid file is refused", one_line_error(*sh.run("catalog", "import", "broken.json"), 1))
+    rows = sh.json("catalog", "list", "--provider", "alpha")["data"]
+    check(mode + "catalog list", [(r["model"], r["provider"], r["pricing"]["prompt"]) for r in rows]
+          == [("test/small", "alpha", "1")], rows)
+    check(mode + "catalog list by alias", len(sh.json("catalog", "list", "--model", "small")["data"]) == 2)
+    sh.write("export.json", sh.ok("catalog", "export"))
+    back = sh.json("catalog", "import", "export.json")
+    check(mode + "an export imports as it is", back["endpoints_unchanged"] == 2 and back["changes"] == [], back)
+
+    sh.write("body.json", BODY)
+    route = sh.json("route", "body.json")
+    check(mode + "route: plan", [p["provider"] for p in route["plan"]] == ["alpha"]
+          and route["plan"][0]["rank"] == 1, route)
+    check(mode + "route: excluded", [(x["provider"], x["reason"]) for x in route["excluded"]]
+          == [("beta", "no_credential")], route)
+    out = sh.ok("route", "body.json", "--explain")
+    check(mode + "route --explain", "no_credential" in out and "RANK" in out, out)
+    sh.write("bad.json", dict(BODY, provider_sort="cheap"))
+    code, out, err = sh.run("route", "bad.json")
+    check(mode + "route names a bad field", one_line_error(code, out, err, 1) and "provider_sort" in err, err)
+    key_id = sh.json("key", "create", "--team", "search", "--models", "other/model")["id"]
+    check(mode + "route as a key that may not", one_line_error(*sh.run("route", "body.json", "--key", key_id), 1))
+
+
+def books(sh, mode):
+    check(mode + "ledger verify", sh.ok("ledger", "verify") == "ok\n")
+    for by in ("team", "key", "model", "provider", "day", "experiment"):
+        usage = sh.json("usage", "--by", by)
+        check(mode + "usage by " + by, usage["by"] == by and usage["rows"] == [] and usage["total"]["cost_usd"] == "0", usage)
+    check(mode + "usage csv", sh.ok("usage", "--format", "csv").startswith("team,requests,attempts,errors,"))
+    check(mode + "generation list", sh.json("generation", "list", "--limit", "5")["data"] == [])
+    check(mode + "unknown generation", one_line_error(*sh.run("generation", "gen_" + "0" * 32), 1))
+    dest = sh.path("copy.db")
+    sh.ok("backup", "copy.db")
+    check(mode + "backup", os.stat(dest).st_mode & 0o777 == 0o600)
+    check(mode + "backup does not overwrite", one_line_error(*sh.run("backup", "copy.db"), 1))
+    copied = [t["name"] for t in sh.json("team", "list", "--db", "copy.db")["data"]]
+    check(mode + "the backup is a whole database", copied == [t["name"] for t in sh.json("team", "list")["data"]]
+          and "search" in copied, copied)
+
+
+def many_at_once(sh, mode):
+    results = []
+
+    def create(n):
+        results.append(sh.run("team", "create", "t%d" % n))
+
+    threads = [threading.Thread(target=create, args=(n,)) for n in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    check(mode + "commands at the same time wait for each other", all(r[0] == 0 for r in results), results)
+
+
+def lock_without_socket(sh):
+    import fcntl
+    with open(sh.path("wayfare.db.lock"), "r+") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        code, out, err = sh.run("team", "list")
+        check("a held file without a socket is told", one_line_error(code, out, err, 1) and "in use" in err, err)
+
+
+class Server:
+    def __init__(self, sh):
+        self.child = subprocess.Popen([BIN, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
+                                       "--threads", "1"], cwd=sh.directory, env=sh.env, stdout=subprocess.PIPE,
+                                      stderr=open(sh.path("server.log"), "w"), text=True)
+        self.lines = [self.child.stdout.readline(), self.child.stdout.readline()]
+        self.ready = self.lines[0].startswith("listening on http://") and self.lines[1].startswith("admin on http://")
+        self.admin = self.lines[1].strip().rsplit("/", 1)[-1]
+
+    def ask(self, method, path, body=None, headers=None):
+        c = http.client.HTTPConnection(self.admin, timeout=30 * SLOW)
+        c.request(method, path, body, headers or {})
+        r = c.getresponse()
+        data = r.read()
+        c.close()
+        return r.status, data
+
+    def stop(self):
+        self.child.send_signal(signal.SIGTERM)
+        return self.child.wait(60 * SLOW)
+
+
+def admin_listener(sh, server):
+    with open(sh.path("wayfare.db.admin-token")) as f:
+        token = f.read().strip()
+    auth = {"authorization": "Bearer " + token}
+    check("admin token file is private", os.stat(sh.path("wayfare.db.admin-token")).st_mode & 0o777 == 0o600)
+    check("admin socket is private", os.stat(sh.path("wayfare.db.sock")).st_mode & 0o777 == 0o600)
+    check("admin: no token", server.ask("GET", "/admin/v1/teams")[0] == 401)
+    check("admin: wrong token", server.ask("GET", "/admin/v1/teams", headers={"x-api-key": token + "x"})[0] == 401)
+    check("admin: unknown path needs the token too", server.ask("GET", "/admin/v1/frob")[0] == 401)
+    check("admin: bearer", server.ask("GET", "/admin/v1/teams", headers=auth)[0] == 200)
+    check("admin: x-api-key", server.ask("GET", "/admin/v1/teams", headers={"x-api-key": token})[0] == 200)
+    check("admin: foreign origin", server.ask("GET", "/admin/v1/teams", headers=dict(auth, origin="http://evil.example"))[0] == 403)
+    check("admin: own origin", server.ask("GET", "/admin/v1/teams", headers=dict(auth, origin="http://" + server.admin))[0] == 200)
+    check("admin: foreign host", server.ask("GET", "/admin/v1/teams", headers=dict(auth, host="evil.example"))[0] == 403)
+    check("admin: dashboard", server.ask("GET", "/")[1].startswith(b"<!DOCTYPE html>"))
+    check("admin: metrics", b"requests_total" in server.ask("GET", "/metrics", headers=auth)[1])
+    check("admin: wrong method", server.ask("PUT", "/admin/v1/teams", "{}", auth)[0] == 405)
+    check("admin: unknown path", server.ask("GET", "/admin/v1/frob", headers=auth)[0] == 404)
+    too_large = dict(auth, **{"content-length": str(1024 * 1024 + 1)})  # refused before it is sent
+    check("admin: body over the limit", server.ask("POST", "/admin/v1/teams", headers=too_large)[0] == 413)
+
+    status, data = server.ask("POST", "/admin/v1/teams", json.dumps({"name": "over http"}), auth)
+    check("admin: team create", status == 200 and json.loads(data)["name"] == "over http", data)
+    status, data = server.ask("PATCH", "/admin/v1/teams/over%20http", json.dumps({"budget": "5", "window": "week"}), auth)
+    check("admin: team set", status == 200 and json.loads(data)["budgets"] == [{"window": "week", "cap_usd": "5"}], data)
+    status, data = server.ask("POST", "/admin/v1/keys", json.dumps({"team": "over http", "colour": 1}), auth)
+    check("admin: unknown argument", status == 400 and json.loads(data)["error"]["field"] == "colour", data)
+    status, data = server.ask("POST", "/admin/v1/keys", json.dumps({"team": "over http"}), auth)
+    key = json.loads(data)
+    check("admin: key create", status == 200 and KEY.fullmatch(key["key"] + "\n"), data)
+    status, data = server.ask("POST", "/admin/v1/keys/%s/rotate" % key["id"], json.dumps({"grace": "1h"}), auth)
+    check("admin: key rotate", status == 200 and json.loads(data)["key"] != key["key"], data)
+    status, data = server.ask("DELETE", "/admin/v1/keys/" + key["id"], headers=auth)
+    check("admin: key revoke", status == 200 and json.loads(data)["status"] == "revoked", data)
+    for path in ("/admin/v1/keys?team=search", "/admin/v1/usage?by=model", "/admin/v1/generations?limit=3",
+                 "/admin/v1/endpoints?provider=alpha", "/admin/v1/ledger/verify", "/admin/v1/catalog"):
+        status, data = server.ask("GET", path, headers=auth)
+        check("admin: GET " + path, status == 200 and isinstance(json.loads(data), dict), data)
+    status, data = server.ask("POST", "/admin/v1/catalog?dry_run=true", json.dumps(CATALOG), auth)
+    check("admin: import", status == 200 and json.loads(data)["dry_run"], data)
+    status, data = server.ask("POST", "/admin/v1/route", json.dumps(BODY), auth)
+    check("admin: route", status == 200 and json.loads(data)["plan"][0]["provider"] == "alpha", data)
+
+
+def through_a_server(sh):
+    global skipped
+    server = Server(sh)
+    if not check("serve prints where it listens", server.ready, server.lines):
+        server.child.kill()
+        skipped += 1
+        report("skip", "everything through a server")
+        return
+    teams_and_keys(sh, "server: ")
+    catalog_and_route(sh, "server: ")
+    books(sh, "server: ")
+    many_at_once(sh, "server: ")
+    admin_listener(sh, server)
+    second = sh.run("serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+    check("a second server does not start", second[0] == 1 and "in use" in second[2], second)
+    check("SIGTERM: exit 0", server.stop() == 0)
+    check("the socket is gone", not os.path.exists(sh.path("wayfare.db.sock")))
+    check("the file is free again", sh.ok("ledger", "verify") == "ok\n")
+
+
+def stale_socket(sh):
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(sh.path("wayfare.db.sock"))
+    s.close()  # what a killed server leaves behind
+    check("a dead socket is no server", sh.run("team", "list")[0] == 0)
+    os.unlink(sh.path("wayfare.db.sock"))
+
+
+def main():
+    global failed
+    for title, body in (("direct", direct), ("server", through_a_server)):
+        with tempfile.TemporaryDirectory(prefix="wayfare-cli-") as directory:
+            try:
+                body(Shell(directory))
+            except Exception as problem:  # one broken part must not hide the others
+                failed += 1
+                report("not ok", title, repr(problem)[:500])
+    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
+    return 1 if failed else 0
+
+
+def direct(sh):
+    usage_errors(sh)
+    teams_and_keys(sh, "direct: ")
+    catalog_and_route(sh, "direct: ")
+    books(sh, "direct: ")
+    many_at_once(sh, "direct: ")
+    lock_without_socket(sh)
+    stale_socket(sh)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
