@@ -387,7 +387,7 @@ START_TEST(server_tools_have_a_maximum)
             bad(body, "at most 32 different server tools");
     }
     bad(REQUEST(",\"tools\":[{\"type\":\"web_search_"
-                "0123456789012345678901234567890123456789012345678901\"}]"),
+                "01234567890123456789012345678901234567890123456789012\"}]"),
         "tools[0].type must be");
 }
 END_TEST

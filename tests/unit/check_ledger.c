@@ -627,7 +627,7 @@ START_TEST(a_queue_that_is_full)
     pthread_t blocker;
     struct box b;
     start();
-    ck_assert_int_eq(hold(0, 1, 1, NULL), ERR_OK);
+    ck_assert_int_eq(hold(0, 1, 100, NULL), ERR_OK);
     world_sql(db, "PRAGMA synchronous = OFF");
     world_cap(db, "key", 1, "total", 1);
     restart();
@@ -818,7 +818,7 @@ START_TEST(killed_at_any_moment)
         kill(pid, SIGKILL);
         int status;
         waitpid(pid, &status, 0);
-        ck_assert(WIFSIGNALED(status));
+        ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
         db = world_open(path);
         start();
         acknowledged += check_acknowledged(pipe_fds[0]);

@@ -1,0 +1,64 @@
+#!/bin/sh
+# The tables of the documents against the code: routing fields (README.md, docs/api.md), errors
+# (docs/api.md), commands (docs/wayfare.1).
+. "${top_srcdir:-.}/tests/lint/lint.sh"
+
+# compare WHAT WHERE CODE DOC: both sorted lists; prints what only one has.
+compare() {
+    comm -23 "$3" "$4" | sed "s|^|$2 lacks $1 |"
+    comm -13 "$3" "$4" | sed "s|^|$2 has $1 that the code lacks: |"
+}
+
+fields_of_code() {
+    grep -o 'FIELD("provider_[a-z_]*"' "$1/schema/prefs_spec.h" | cut -d '"' -f 2 | sort -u
+}
+
+# The first cell of the tables' rows may name several fields.
+fields_of_doc() {
+    sed -n 's/^| *\(`[^|]*`\) *|.*/\1/p' "$1" | grep -o '`provider_[a-z_]*`' | tr -d '`' | sort -u
+}
+
+errors_of_code() {
+    sed -n 's/^ERR(\([a-z_]*\), *\([0-9]*\), *"\([a-z_]*\)".*/\1 \2 \3/p' "$1/schema/errors.def" | sort
+}
+
+errors_of_doc() {
+    sed -n 's/^| `\([a-z_]*\)` | \([0-9]*\) | `\([a-z_]*\)` |.*/\1 \2 \3/p' "$1/docs/api.md" | sort
+}
+
+# Rows of the table of commands begin with {"words", "summary".
+commands_of_code() {
+    sed -n '/cli_commands\[\] = {/,/^    {0}};/s/^    {"\([a-z ]*\)", .*/\1/p' "$1/server/cli_table.c" | sort
+}
+
+commands_of_manual() {
+    sed -n 's/^\.B wayfare \([a-z][a-z ]*[a-z]\)$/\1/p; s/^\.BI "wayfare \([a-z][a-z ]*[a-z]\) *".*/\1/p' "$1/docs/wayfare.1" | sort -u
+}
+
+check() {
+    work=$(mktemp -d) || exit 1
+    fields_of_code "$1" > "$work/code"
+    for doc in README.md docs/api.md; do
+        fields_of_doc "$1/$doc" > "$work/doc"
+        compare field $doc "$work/code" "$work/doc"
+    done
+    errors_of_code "$1" > "$work/code"
+    errors_of_doc "$1" > "$work/doc"
+    compare error docs/api.md "$work/code" "$work/doc"
+    commands_of_code "$1" > "$work/code"
+    commands_of_manual "$1" > "$work/doc"
+    compare command docs/wayfare.1 "$work/code" "$work/doc"
+    rm -rf "$work"
+}
+
+SAMPLES=5
+sample() {
+    mkdir "$1/schema" "$1/docs" "$1/server"
+    printf 'FIELD("provider_a", X)\nFIELD("provider_b", X)\n' > "$1/schema/prefs_spec.h"
+    printf '| `provider_a`, `provider_b` | text |\n' > "$1/README.md"
+    printf 'ERR(bad, 400, "x_error", "y", NULL, CALLER, "text")\n' > "$1/schema/errors.def"
+    printf '| `provider_a` | text `provider_b` |\n| `bad` | 401 | `x_error` | text |\n' > "$1/docs/api.md"
+    printf 'const struct cli_command cli_commands[] = {\n    {"team create", "s", 0},\n    {"usage", "s", 0},\n    {0}};\n' > "$1/server/cli_table.c"
+    printf '.B wayfare usage\n.BI "wayfare team list " [options]\n' > "$1/docs/wayfare.1"
+}
+run_lint
