@@ -10,9 +10,9 @@
 #include "schema/prefs.h"
 
 enum {
-    HEALTH_SLOTS = 10,        /* of 3 s each: the 30 s window */
+    HEALTH_SLOTS = 10, /* of 3 s each: the 30 s window */
     HEALTH_SLOT_MS = 3000,
-    HEALTH_SAMPLES = 64,      /* latency and throughput samples kept, 5 minute window */
+    HEALTH_SAMPLES = 64, /* latency and throughput samples kept, 5 minute window */
     HEALTH_SAMPLE_WINDOW_MS = 300000,
     HEALTH_OUTAGE_PERCENT = 20
 };
@@ -28,7 +28,7 @@ struct health_speed {
 };
 
 struct health {
-    int64_t slot_start_ms;    /* of slots[head] */
+    int64_t slot_start_ms; /* of slots[head] */
     int head;
     struct {
         uint32_t attempts, failures;
@@ -38,7 +38,7 @@ struct health {
     struct {
         int64_t at_ms;
         int32_t first_token_ms;
-        int32_t milli_tps;     /* 0 = not measured */
+        int32_t milli_tps; /* 0 = not measured */
     } samples[HEALTH_SAMPLES];
     struct health_speed speed; /* as of the last sample: a look need not sort */
     uint64_t total_attempts, total_failures;
@@ -46,9 +46,9 @@ struct health {
 
 enum health_outcome {
     HEALTH_OK,
-    HEALTH_FAILED,      /* connect, timeout, 5xx, 529, truncated stream */
-    HEALTH_LIMITED,     /* 429: counts as an attempt, not as a failure */
-    HEALTH_NEUTRAL      /* client error, client left: counts as an attempt that went well */
+    HEALTH_FAILED,  /* connect, timeout, 5xx, 529, truncated stream */
+    HEALTH_LIMITED, /* 429: counts as an attempt, not as a failure */
+    HEALTH_NEUTRAL  /* client error, client left: counts as an attempt that went well */
 };
 
 void health_record(struct health *h, int64_t now_ms, enum health_outcome outcome,
@@ -57,8 +57,8 @@ void health_sample(struct health *h, int64_t now_ms, int64_t first_token_ms, int
 
 /* What the plan needs of one endpoint. */
 struct health_view {
-    bool outage;               /* >= 20 per cent of the last 30 s failed, and at least one */
-    bool held_back;            /* its retry-after has not passed */
+    bool outage;    /* >= 20 per cent of the last 30 s failed, and at least one */
+    bool held_back; /* its retry-after has not passed */
     bool has_latency, has_throughput;
     int64_t latency_ms[PERCENTILE_COUNT];
     int64_t milli_tps[PERCENTILE_COUNT];

@@ -39,7 +39,7 @@ const char *reason_word(enum reason r);
 /* What the key allows: its own lists, intersected / united with the request's. */
 struct policy {
     const char *const *models; /* NULL = all; catalog ids or aliases, NULL-terminated */
-    const char *const *only;   /* NULL = all */
+    const char *const *only;   /* NULL = all; a tier named here is open */
     const char *const *ignore; /* NULL = none */
     bool zdr;
 };
@@ -120,7 +120,8 @@ void plan_done(struct plan *p);
  * of this function. */
 int plan_make(struct plan *p, const struct plan_inputs *in);
 
-/* A sentence for one exclusion: "prompt price 3 USD per million tokens is above the cap 1". */
+/* A sentence for one exclusion: "its prompt price of 3 USD per million tokens is above
+ * provider_max_prompt_price 1". The inputs must be those of the plan. */
 void plan_detail(const struct plan_inputs *in, const struct exclusion *x, struct buf *out);
 /* The message of the 404: which models, which filters, the nearest miss. */
 void plan_explain_empty(const struct plan_inputs *in, const struct plan *p, struct buf *out);

@@ -4,8 +4,6 @@
 
 #include <assert.h>
 
-#include "providers/provider.h"
-
 static const struct prefs *prefs_of(const struct look *k)
 {
     return &k->in->chat->prefs;

@@ -207,7 +207,6 @@ static void pin_warm(const struct chat *chat, const struct candidate *candidates
             keys[i].cost > *cheapest_slot(&min, keys[i].block))
             continue;
         keys[i].block &= ~(uint32_t)(CLASS_FREE | CLASS_PAID);
-        keys[i].metric = keys[i].cost;
     }
 }
 

@@ -6,15 +6,16 @@
 
 #include "schema/usage.h"
 
-#define PRICE_ITEMS(I)                                                            \
-    I(prompt, MTOK) I(completion, MTOK) I(cache_read, MTOK) I(cache_write_5m, MTOK) \
-    I(cache_write_1h, MTOK) I(request, UNIT) I(image, UNIT) I(web_search, UNIT) I(audio, MTOK)
+#define PRICE_ITEMS(I)                                                                             \
+    I(prompt, MTOK)                                                                                \
+    I(completion, MTOK) I(cache_read, MTOK) I(cache_write_5m, MTOK) I(cache_write_1h, MTOK)        \
+        I(request, UNIT) I(image, UNIT) I(web_search, UNIT) I(audio, MTOK)
 
 enum price_item {
 #define I(name, scale) PRICE_##name,
     PRICE_ITEMS(I)
 #undef I
-    PRICE_ITEM_COUNT
+        PRICE_ITEM_COUNT
 };
 
 enum { PRICE_TIERS_MAX = 8 };
@@ -29,8 +30,8 @@ struct price {
     int n_tiers;
     struct {
         int64_t above_prompt_tok; /* applies when the prompt is strictly larger */
-        struct rates rates;       /* only what differs; -1 = inherits */
-    } tiers[PRICE_TIERS_MAX];     /* ascending thresholds */
+        struct rates rates;   /* only what differs; -1 = from the tier below, at last the base */
+    } tiers[PRICE_TIERS_MAX]; /* ascending thresholds */
 };
 
 const char *price_item_name(enum price_item i);

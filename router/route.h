@@ -9,25 +9,25 @@
 enum { ROUTE_ATTEMPTS_MAX = 3 };
 
 /* ROUTE_EVENT(name, text) : how an attempt ended or what its head said. */
-#define ROUTE_ENDS(E)                                                         \
-    E(none, "running")                                                        \
-    E(complete, "complete")                                                   \
-    E(connect_failed, "could not connect")                                    \
-    E(tls_failed, "TLS handshake failed")                                     \
-    E(timed_out, "timed out")                                                 \
-    E(reset, "connection lost before an answer")                              \
-    E(status, "answered with an error status")                                \
-    E(foreign, "answered outside its protocol")                               \
-    E(truncated, "stream ended early")                                        \
-    E(stream_error, "error event inside the stream")                          \
-    E(client_gone, "client left")                                             \
+#define ROUTE_ENDS(E)                                                                              \
+    E(none, "running")                                                                             \
+    E(complete, "complete")                                                                        \
+    E(connect_failed, "could not connect")                                                         \
+    E(tls_failed, "TLS handshake failed")                                                          \
+    E(timed_out, "timed out")                                                                      \
+    E(reset, "connection lost before an answer")                                                   \
+    E(status, "answered with an error status")                                                     \
+    E(foreign, "answered outside its protocol")                                                    \
+    E(truncated, "stream ended early")                                                             \
+    E(stream_error, "error event inside the stream")                                               \
+    E(client_gone, "client left")                                                                  \
     E(drained, "server shut down")
 
 enum route_end {
 #define E(name, text) END_##name,
     ROUTE_ENDS(E)
 #undef E
-    END_COUNT
+        END_COUNT
 };
 const char *route_end_name(enum route_end e);
 const char *route_end_text(enum route_end e);
@@ -35,33 +35,33 @@ const char *route_end_text(enum route_end e);
 struct route_attempt {
     const struct candidate *candidate;
     enum route_end end;
-    int http_status;          /* 0 = none */
-    int64_t retry_after_ms;   /* -1 = not stated */
-    bool sent;                /* request bytes may have left */
+    int http_status;        /* 0 = none */
+    int64_t retry_after_ms; /* -1 = not stated */
+    bool sent;              /* request bytes may have left */
 };
 
 struct route {
     const struct plan *plan;
-    int next;                 /* index of the next candidate to try */
+    int next; /* index of the next candidate to try */
     int n_attempts;
     struct route_attempt attempts[ROUTE_ATTEMPTS_MAX];
-    bool committed;           /* a byte has gone to the client: no failover any more */
+    bool committed; /* a byte has gone to the client: no failover any more */
     int n_models;
-    uint32_t refused_models;  /* bit per model_rank: a provider called the request bad for it */
+    uint32_t refused_models; /* bit per model_rank: a provider called the request bad for it */
 };
 
 enum route_step {
-    ROUTE_TRY,     /* try route_current() */
-    ROUTE_PASS,    /* hand the last attempt's own answer to the client, status and body unmodified */
-    ROUTE_FAIL,    /* answer with ret_code (see errors.def) */
+    ROUTE_TRY,  /* try route_current() */
+    ROUTE_PASS, /* hand the last attempt's own answer to the client, status and body unmodified */
+    ROUTE_FAIL, /* answer with ret_code (see errors.def) */
     ROUTE_ERROR_EVENT, /* committed: end the stream with an error event */
     ROUTE_DONE
 };
 
 struct route_action {
     enum route_step step;
-    enum err code;            /* for ROUTE_FAIL */
-    int64_t retry_after_ms;   /* -1 = none */
+    enum err code;          /* for ROUTE_FAIL */
+    int64_t retry_after_ms; /* -1 = none */
 };
 
 void route_begin(struct route *r, const struct plan *plan, int n_models);

@@ -43,7 +43,7 @@ static void add_own_headers(struct call *c)
         request_add_header(r, "x-wayfare-provider", span_of(call_slug(c)));
         request_add_header(r, "x-wayfare-model", span_of(c->endpoint->model->slug));
     }
-    snprintf(text, sizeof text, "%d", c->n_attempts > 0 ? c->n_attempts : 1);
+    snprintf(text, sizeof text, "%d", c->n_attempts + (c->transfer != NULL ? 1 : 0));
     request_add_header(r, "x-wayfare-attempts", span_of(text));
     if (c->chat.prefs.warn_tiny_cap) {
         request_add_header(r, "x-wayfare-warning",

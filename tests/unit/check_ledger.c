@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 /* The ledger with its thread and its tables. */
 #include <check.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -814,7 +815,10 @@ START_TEST(killed_at_any_moment)
             child(pipe_fds[1], round * 100000);
         }
         close(pipe_fds[1]);
-        usleep((useconds_t)(5000 + (round * 7919) % 60000));
+        struct pollfd working = {.fd = pipe_fds[0], .events = POLLIN};
+        if (round % 3 != 0) /* else perhaps while it opens, migrates or recovers */
+            ck_assert_int_eq(poll(&working, 1, 20000), 1);
+        usleep((useconds_t)((round * 7919) % 40000));
         kill(pid, SIGKILL);
         int status;
         waitpid(pid, &status, 0);
