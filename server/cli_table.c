@@ -5,8 +5,8 @@ static const char *const windows[] = {"day", "week", "month", "total", NULL};
 static const char *const formats[] = {"table", "json", "csv", NULL};
 static const char *const catalog_formats[] = {"wayfare", "litellm", "models.dev", "openrouter",
                                               NULL};
-static const char *const usage_by[] = {"team", "key", "model", "provider", "day", "experiment",
-                                       NULL};
+static const char *const usage_by[] = {"team", "key",        "model", "provider",
+                                       "day",  "experiment", NULL};
 
 /* clang-format off */
 

@@ -9,8 +9,8 @@
 #include "router/identity.h"
 #include "server/state.h"
 
-/* state may be NULL (no server: no health known). key may be NULL (no key policy). ret: the `route` shape of
- * docs/api.md. 0, or -1 with reterr exactly as /v1/messages would refuse the body. */
+/* state may be NULL (no server: no health known). key may be NULL (no key policy). ret: the `route`
+ * shape of docs/api.md. 0, or -1 with reterr exactly as /v1/messages would refuse the body. */
 int dry_run(const struct catalog *catalog, const struct key_row *key, struct state *state,
             struct span body, int64_t now_ms, uint64_t seed, struct json_object **ret,
             struct fail *reterr);

@@ -144,7 +144,7 @@ START_TEST(by_team)
     struct json_object *r = report("{}");
     ck_assert_str_eq(text(r, "by"), "team");
     ck_assert_str_eq(text(r, "since"), "2026-11-01T00:00:00.000Z");
-    ck_assert_int_eq(json_object_array_length(get(r, "rows")), 2);
+    ck_assert_uint_eq(json_object_array_length(get(r, "rows")), 2);
     ck_assert_str_eq(text(row(r, 0), "team"), "search");
     ck_row(row(r, 0), 4, 5, 0, 400, "2.000001242");
     ck_assert_str_eq(text(row(r, 1), "team"), "ads");
@@ -189,7 +189,7 @@ START_TEST(by_day_and_experiment)
     ck_row(row(r, 1), 1, 1, 1, 100, "0.000000003");
     json_object_put(r);
     r = report("{\"by\": \"experiment\"}");
-    ck_assert_int_eq(json_object_array_length(get(r, "rows")), 2);
+    ck_assert_uint_eq(json_object_array_length(get(r, "rows")), 2);
     ck_assert_ptr_null(get(row(r, 0), "experiment"));
     ck_assert_str_eq(text(row(r, 1), "experiment"), "sonnet-or-not");
     json_object_put(r);
@@ -207,7 +207,7 @@ START_TEST(since_and_until)
     ck_assert_str_eq(text(r, "until"), "2026-11-26T00:00:00.000Z");
     json_object_put(r);
     r = report("{\"since\": \"2027-01-01\"}");
-    ck_assert_int_eq(json_object_array_length(get(r, "rows")), 0);
+    ck_assert_uint_eq(json_object_array_length(get(r, "rows")), 0);
     ck_row(get(r, "total"), 0, 0, 0, 0, "0");
     json_object_put(r);
 }
@@ -274,7 +274,7 @@ START_TEST(a_generation)
     ck_assert_str_eq(text(g, "cost_usd"), "2.000000002");
     ck_assert_int_eq(number(get(g, "usage"), "input_tokens"), 200);
     ck_assert_ptr_null(get(get(g, "usage"), "web_searches"));
-    ck_assert_int_eq(json_object_array_length(attempts), 2);
+    ck_assert_uint_eq(json_object_array_length(attempts), 2);
     struct json_object *a = json_object_array_get_idx(attempts, 1);
     ck_assert_int_eq(number(a, "n"), 2);
     ck_assert_str_eq(text(a, "provider"), "umbrella");
