@@ -12,6 +12,7 @@
 #include "providers/provider.h"
 
 enum { ARENA_CHUNK = 64 * 1024, CATALOG_ROWS_MAX = 1000000 };
+#define NAME_DROPPED UINT32_MAX /* in name_rows: taken from its model again */
 
 struct chunk {
     struct chunk *next;
@@ -42,7 +43,8 @@ struct catalog_builder {
     uint32_t *endpoint_model, *endpoint_provider;
     int n_providers, n_models, n_endpoints;
     int cap_providers, cap_models, cap_endpoints;
-    struct index names; /* while building: to find duplicates */
+    struct index names, provider_slugs; /* while building: to find duplicates */
+    bool yields;
     const char **name_list;
     uint32_t *name_rows;
     int n_names, cap_names;
@@ -163,6 +165,7 @@ void catalog_builder_free(struct catalog_builder *b)
     free(b->endpoint_model);
     free(b->endpoint_provider);
     free(b->names.slots);
+    free(b->provider_slugs.slots);
     free(b->name_list);
     free(b->name_rows);
     free(b);
@@ -205,40 +208,62 @@ static bool names_reserve(struct catalog_builder *b)
     return true;
 }
 
-static int64_t builder_model_named(const struct catalog_builder *b, struct span name)
+/* The row of the name list; UINT32_MAX = free. */
+static uint32_t builder_name(const struct catalog_builder *b, struct span name)
 {
-    if (b->names.slots == NULL) {
-        return -1;
-    }
+    if (b->names.slots == NULL)
+        return UINT32_MAX;
     uint32_t cursor = index_start(&b->names, hash_span(name)), row;
     while ((row = index_next(&b->names, &cursor)) != UINT32_MAX) {
-        if (span_is(name, b->name_list[row])) {
-            return b->name_rows[row];
-        }
+        if (b->name_rows[row] != NAME_DROPPED && span_is(name, b->name_list[row]))
+            break;
     }
-    return -1;
+    return row;
 }
 
-bool catalog_builder_has_name(const struct catalog_builder *b, const char *name)
+static int64_t builder_model_named(const struct catalog_builder *b, struct span name)
 {
-    return builder_model_named(b, span_of(name)) >= 0;
+    uint32_t row = builder_name(b, name);
+    return row == UINT32_MAX ? -1 : (int64_t)b->name_rows[row];
+}
+
+const char *catalog_builder_owner(const struct catalog_builder *b, const char *name)
+{
+    int64_t row = builder_model_named(b, span_of(name));
+    return row < 0 ? NULL : b->models[row].slug;
+}
+
+void catalog_builder_drop_alias(struct catalog_builder *b, const char *alias)
+{
+    uint32_t row = builder_name(b, span_of(alias));
+    assert(row != UINT32_MAX);
+    struct model *m = &b->models[b->name_rows[row]];
+    int kept = 0;
+    for (int i = 0; i < m->n_aliases; i++) {
+        if (strcmp(m->aliases[i], alias) != 0)
+            m->aliases[kept++] = m->aliases[i];
+    }
+    assert(kept < m->n_aliases);
+    m->n_aliases = kept;
+    m->aliases[kept] = NULL;
+    b->name_rows[row] = NAME_DROPPED;
+}
+
+void catalog_builder_yields(struct catalog_builder *b)
+{
+    b->yields = true;
 }
 
 static int add_name(struct catalog_builder *b, const char *name, uint32_t model, struct fail *f)
 {
     int64_t taken = builder_model_named(b, span_of(name));
-    if (taken == model) {
-        return 0;
-    }
-    if (taken >= 0) {
-        return fail_set(f, ERR_bad_request, "id", "the model name \"%s\" is used by \"%s\" already", name,
-                        b->models[taken].slug);
-    }
+    if (taken >= 0)
+        return fail_set(f, ERR_bad_request, "id", "the model name \"%s\" is used by \"%s\" already",
+                        name, b->models[taken].slug);
     int cap = b->cap_names;
     if (!names_reserve(b) || !grow(&b->name_list, b->n_names, &cap, sizeof *b->name_list) ||
-        !grow(&b->name_rows, b->n_names, &b->cap_names, sizeof *b->name_rows)) {
+        !grow(&b->name_rows, b->n_names, &b->cap_names, sizeof *b->name_rows))
         return no_memory(f);
-    }
     b->name_list[b->n_names] = name;
     b->name_rows[b->n_names] = model;
     index_add(&b->names, hash_span(span_of(name)), (uint32_t)b->n_names++);
@@ -247,42 +272,78 @@ static int add_name(struct catalog_builder *b, const char *name, uint32_t model,
 
 static int64_t builder_provider(const struct catalog_builder *b, const char *slug)
 {
-    for (int i = b->n_providers - 1; i >= 0; i--) {
-        if (strcmp(b->providers[i].slug, slug) == 0) {
-            return i;
-        }
+    if (b->provider_slugs.slots == NULL)
+        return -1;
+    uint32_t cursor = index_start(&b->provider_slugs, hash_span(span_of(slug))), row;
+    while ((row = index_next(&b->provider_slugs, &cursor)) != UINT32_MAX) {
+        if (strcmp(b->providers[row].slug, slug) == 0)
+            return row;
     }
     return -1;
+}
+
+/* As names_reserve, for the slugs of providers. */
+static bool providers_reserve(struct catalog_builder *b)
+{
+    struct index *x = &b->provider_slugs;
+    if (x->slots != NULL && (uint32_t)b->n_providers * 2 < x->mask)
+        return true;
+    free(x->slots);
+    if (!index_init(x, b->n_providers * 2 + 64))
+        return false;
+    for (int i = 0; i < b->n_providers; i++)
+        index_add(x, hash_span(span_of(b->providers[i].slug)), (uint32_t)i);
+    return true;
 }
 
 static const char **keep_list(struct chunk **arena, const char *const *list, int n)
 {
     const char **copy = arena_take(arena, ((size_t)n + 1) * sizeof *copy);
-    for (int i = 0; copy != NULL && i < n; i++) {
+    if (copy == NULL)
+        return NULL;
+    for (int i = 0; i < n; i++) {
         copy[i] = keep(arena, list[i]);
+        if (copy[i] == NULL)
+            return NULL;
     }
-    if (copy != NULL) {
-        copy[n] = NULL;
-    }
+    copy[n] = NULL;
     return copy;
 }
 
-int catalog_add_provider(struct catalog_builder *b, const struct provider_spec *s, struct fail *reterr)
+static bool keep_credentials(struct catalog_builder *b, struct provider_row *p,
+                             const struct provider_spec *s)
 {
-    if (builder_provider(b, s->slug) >= 0) {
-        return fail_set(reterr, ERR_bad_request, "slug", "the provider \"%s\" is listed twice", s->slug);
+    for (int i = 0; i < s->n_credentials; i++) {
+        const char *ref = s->credentials[i].ref != NULL ? s->credentials[i].ref : "";
+        p->credentials[i] = (struct credential){
+            .kind = s->credentials[i].kind, .ref = keep(&b->arena, ref), .index = i};
+        if (p->credentials[i].ref == NULL)
+            return false;
     }
-    if (b->n_providers >= CATALOG_ROWS_MAX || s->n_credentials > CATALOG_CREDENTIALS_MAX) {
+    p->n_credentials = s->n_credentials;
+    return true;
+}
+
+static int n_headers(const struct provider_spec *s)
+{
+    int n = 0;
+    while (s->headers != NULL && s->headers[n] != NULL)
+        n++;
+    return n;
+}
+
+int catalog_add_provider(struct catalog_builder *b, const struct provider_spec *s,
+                         struct fail *reterr)
+{
+    if (builder_provider(b, s->slug) >= 0)
+        return fail_set(reterr, ERR_bad_request, "slug", "the provider \"%s\" is listed twice",
+                        s->slug);
+    if (b->n_providers >= CATALOG_ROWS_MAX || s->n_credentials > CATALOG_CREDENTIALS_MAX)
         return fail_set(reterr, ERR_bad_request, "providers", "too many providers or credentials");
-    }
-    if (!grow(&b->providers, b->n_providers, &b->cap_providers, sizeof *b->providers)) {
+    if (!providers_reserve(b) ||
+        !grow(&b->providers, b->n_providers, &b->cap_providers, sizeof *b->providers))
         return no_memory(reterr);
-    }
     struct provider_row *p = &b->providers[b->n_providers];
-    int n_headers = 0;
-    while (s->headers != NULL && s->headers[n_headers] != NULL) {
-        n_headers++;
-    }
     *p = (struct provider_row){
         .id = s->id,
         .slug = keep(&b->arena, s->slug),
@@ -296,27 +357,47 @@ int catalog_add_provider(struct catalog_builder *b, const struct provider_spec *
         .zdr = s->zdr,
         .cancel_stops_billing = s->cancel_stops_billing,
         .timeouts = s->timeouts,
-        .headers = keep_list(&b->arena, s->headers, n_headers),
-        .n_credentials = s->n_credentials,
+        .headers = keep_list(&b->arena, s->headers, n_headers(s)),
     };
-    for (int i = 0; i < s->n_credentials; i++) {
-        p->credentials[i] = s->credentials[i];
-        p->credentials[i].ref = keep(&b->arena, s->credentials[i].ref != NULL ? s->credentials[i].ref : "");
-        p->credentials[i].secret = NULL;
-        p->credentials[i].index = i;
-    }
-    b->n_providers++;
+    if (p->slug == NULL || p->name == NULL || p->protocol == NULL || p->base_url == NULL ||
+        p->headers == NULL || !keep_credentials(b, p, s))
+        return no_memory(reterr);
+    index_add(&b->provider_slugs, hash_span(span_of(p->slug)), (uint32_t)b->n_providers++);
     return 0;
+}
+
+int catalog_name_provider(struct catalog_builder *b, const char *slug, struct fail *reterr)
+{
+    struct provider_spec s = {.slug = slug, .protocol = "", .timeouts = TIMEOUTS_DEFAULT};
+    if (builder_provider(b, slug) >= 0)
+        return 0;
+    if (catalog_add_provider(b, &s, reterr) != 0)
+        return -1;
+    b->providers[b->n_providers - 1].elsewhere = true;
+    return 0;
+}
+
+/* Without the model's own slug and without repetitions, which say nothing. */
+static void tidy_aliases(struct model *m)
+{
+    int kept = 0;
+    for (int i = 0; i < m->n_aliases; i++) {
+        bool known = strcmp(m->aliases[i], m->slug) == 0;
+        for (int k = 0; k < kept && !known; k++)
+            known = strcmp(m->aliases[i], m->aliases[k]) == 0;
+        if (!known)
+            m->aliases[kept++] = m->aliases[i];
+    }
+    m->n_aliases = kept;
+    m->aliases[kept] = NULL;
 }
 
 int catalog_add_model(struct catalog_builder *b, const struct model_spec *s, struct fail *reterr)
 {
-    if (b->n_models >= CATALOG_ROWS_MAX) {
+    if (b->n_models >= CATALOG_ROWS_MAX)
         return fail_set(reterr, ERR_bad_request, "models", "too many models");
-    }
-    if (!grow(&b->models, b->n_models, &b->cap_models, sizeof *b->models)) {
+    if (!grow(&b->models, b->n_models, &b->cap_models, sizeof *b->models))
         return no_memory(reterr);
-    }
     struct model *m = &b->models[b->n_models];
     *m = (struct model){
         .id = s->id,
@@ -327,22 +408,25 @@ int catalog_add_model(struct catalog_builder *b, const struct model_spec *s, str
         .n_aliases = s->n_aliases,
         .aliases = keep_list(&b->arena, s->aliases, s->n_aliases),
     };
-    if (m->slug == NULL || m->aliases == NULL) {
+    if (m->slug == NULL || m->name == NULL || m->aliases == NULL)
         return no_memory(reterr);
-    }
-    uint32_t row = (uint32_t)b->n_models++;
-    if (builder_model_named(b, span_of(m->slug)) >= 0) {
-        b->n_models--;
+    tidy_aliases(m);
+    uint32_t row = (uint32_t)b->n_models;
+    int64_t taken = builder_model_named(b, span_of(m->slug));
+    if (taken >= 0 && strcmp(b->models[taken].slug, m->slug) == 0)
         return fail_set(reterr, ERR_bad_request, "id", "the model \"%s\" is listed twice", s->slug);
+    if (add_name(b, m->slug, row, reterr) != 0)
+        return -1;
+    b->n_models++;
+    for (int i = 0; i < m->n_aliases; i++) {
+        if (add_name(b, m->aliases[i], row, reterr) != 0)
+            return -1;
     }
-    int ok = add_name(b, m->slug, row, reterr);
-    for (int i = 0; ok == 0 && i < s->n_aliases; i++) {
-        ok = add_name(b, b->models[row].aliases[i], row, reterr);
-    }
-    return ok;
+    return 0;
 }
 
-static const char *endpoint_slug(struct catalog_builder *b, const char *provider, const char *variant)
+static const char *endpoint_slug(struct catalog_builder *b, const char *provider,
+                                 const char *variant)
 {
     if (variant == NULL) {
         return provider;
@@ -362,28 +446,32 @@ static bool grow_endpoints(struct catalog_builder *b)
 {
     int cap_model = b->cap_endpoints, cap_provider = b->cap_endpoints;
     return grow(&b->endpoint_model, b->n_endpoints, &cap_model, sizeof *b->endpoint_model) &&
-           grow(&b->endpoint_provider, b->n_endpoints, &cap_provider, sizeof *b->endpoint_provider) &&
+           grow(&b->endpoint_provider, b->n_endpoints, &cap_provider,
+                sizeof *b->endpoint_provider) &&
            grow(&b->endpoints, b->n_endpoints, &b->cap_endpoints, sizeof *b->endpoints);
 }
 
 static int check_twin(const struct catalog_builder *b, const char *slug, struct fail *f)
 {
     const struct model *m = &b->models[b->n_models - 1];
-    for (int i = b->n_endpoints - 1; i >= 0 && b->endpoint_model[i] == (uint32_t)b->n_models - 1; i--) {
+    for (int i = b->n_endpoints - 1; i >= 0 && b->endpoint_model[i] == (uint32_t)b->n_models - 1;
+         i--) {
         if (strcmp(b->endpoints[i].slug, slug) == 0) {
-            return fail_set(f, ERR_bad_request, "endpoints", "the endpoint \"%s\" of \"%s\" is listed twice",
-                            slug, m->slug);
+            return fail_set(f, ERR_bad_request, "endpoints",
+                            "the endpoint \"%s\" of \"%s\" is listed twice", slug, m->slug);
         }
     }
     return 0;
 }
 
-int catalog_add_endpoint(struct catalog_builder *b, const struct endpoint_spec *s, struct fail *reterr)
+int catalog_add_endpoint(struct catalog_builder *b, const struct endpoint_spec *s,
+                         struct fail *reterr)
 {
     assert(b->n_models > 0);
     int64_t provider = builder_provider(b, s->provider);
     if (provider < 0) {
-        return fail_set(reterr, ERR_bad_request, "provider", "the provider \"%s\" is not defined", s->provider);
+        return fail_set(reterr, ERR_bad_request, "provider", "the provider \"%s\" is not defined",
+                        s->provider);
     }
     if (b->n_endpoints >= CATALOG_ROWS_MAX) {
         return fail_set(reterr, ERR_bad_request, "endpoints", "too many endpoints");
@@ -415,9 +503,13 @@ int catalog_add_endpoint(struct catalog_builder *b, const struct endpoint_spec *
         .n_server_tools = s->n_server_tools,
         .price = s->price,
     };
+    bool kept = e->upstream_model != NULL;
     for (int i = 0; i < s->n_server_tools; i++) {
         e->server_tools[i] = keep(&b->arena, s->server_tools[i]);
+        kept = kept && e->server_tools[i] != NULL;
     }
+    if (!kept)
+        return no_memory(reterr);
     b->endpoint_model[b->n_endpoints] = (uint32_t)b->n_models - 1;
     b->endpoint_provider[b->n_endpoints++] = (uint32_t)provider;
     return 0;
@@ -431,66 +523,87 @@ static int by_slug(const void *a, const void *b, void *ctx)
     return strcmp(models[*(const uint32_t *)a].slug, models[*(const uint32_t *)b].slug);
 }
 
-static void resolve_secrets(struct provider_row *p, struct chunk **arena, secret_lookup lookup, void *ctx)
+static void resolve_secrets(struct provider_row *p, struct chunk **arena, secret_lookup lookup,
+                            void *ctx)
 {
     for (int i = 0; i < p->n_credentials; i++) {
         struct credential *c = &p->credentials[i];
-        const char *secret = c->kind == CREDENTIAL_NONE ? NULL : lookup != NULL ? lookup(ctx, c->kind, c->ref) : NULL;
+        const char *secret = c->kind == CREDENTIAL_NONE ? NULL
+                             : lookup != NULL           ? lookup(ctx, c->kind, c->ref)
+                                                        : NULL;
         c->secret = secret != NULL && secret[0] != '\0' ? keep(arena, secret) : NULL;
+    }
+}
+
+struct arrangement {
+    struct model *models;
+    struct endpoint *endpoints;
+    uint32_t *order, *place; /* sorted position -> row as added, and back */
+    int *next;               /* where the next endpoint of a model goes */
+    const struct endpoint **lists;
+};
+
+static void arrange_models(struct arrangement *a, struct catalog_builder *b)
+{
+    size_t n_models = (size_t)b->n_models;
+    for (uint32_t i = 0; i < n_models; i++)
+        a->order[i] = i;
+    qsort_r(a->order, n_models, sizeof *a->order, by_slug, b->models);
+    for (uint32_t i = 0; i < n_models; i++) {
+        a->models[i] = b->models[a->order[i]];
+        a->models[i].index = i;
+        a->place[a->order[i]] = i;
+    }
+    for (int i = 0; i < b->n_names; i++) {
+        if (b->name_rows[i] != NAME_DROPPED)
+            b->name_rows[i] = a->place[b->name_rows[i]];
+    }
+}
+
+static void arrange_endpoints(struct arrangement *a, const struct catalog_builder *b)
+{
+    for (int i = 0; i < b->n_endpoints; i++)
+        a->models[a->place[b->endpoint_model[i]]].n_endpoints++;
+    int at = 0;
+    for (int i = 0; i < b->n_models; i++) {
+        a->models[i].endpoints = a->lists + at;
+        a->next[i] = at;
+        at += a->models[i].n_endpoints;
+    }
+    for (int i = 0; i < b->n_endpoints; i++) {
+        uint32_t m = a->place[b->endpoint_model[i]];
+        uint32_t row = (uint32_t)a->next[m]++;
+        a->endpoints[row] = b->endpoints[i];
+        a->endpoints[row].index = row;
+        a->endpoints[row].model = &a->models[m];
+        a->endpoints[row].provider = &b->providers[b->endpoint_provider[i]];
+        a->lists[row] = &a->endpoints[row];
     }
 }
 
 /* Models sorted, endpoints grouped by model in file order, all pointers set. */
 static bool arrange(struct catalog_private *p, struct catalog_builder *b)
 {
-    size_t n_m = (size_t)b->n_models, n_e = (size_t)b->n_endpoints;
-    struct model *models = calloc(n_m + 1, sizeof *models);
-    struct endpoint *endpoints = calloc(n_e + 1, sizeof *endpoints);
-    uint32_t *order = calloc(n_m + 1, sizeof *order), *place = calloc(n_m + 1, sizeof *place);
-    const struct endpoint **lists = arena_take(&b->arena, (n_e + 1) * sizeof *lists);
-    int *starts = calloc(n_m + 1, sizeof *starts);
-    bool ok = models != NULL && endpoints != NULL && order != NULL && place != NULL && lists != NULL &&
-              starts != NULL;
-    for (uint32_t i = 0; ok && i < n_m; i++) {
-        order[i] = i;
-    }
+    size_t n_models = (size_t)b->n_models + 1, n_endpoints = (size_t)b->n_endpoints + 1;
+    struct arrangement a = {
+        .models = calloc(n_models, sizeof *a.models),
+        .endpoints = calloc(n_endpoints, sizeof *a.endpoints),
+        .order = calloc(n_models, sizeof *a.order),
+        .place = calloc(n_models, sizeof *a.place),
+        .next = calloc(n_models, sizeof *a.next),
+        .lists = arena_take(&b->arena, n_endpoints * sizeof *a.lists),
+    };
+    bool ok = a.models != NULL && a.endpoints != NULL && a.order != NULL && a.place != NULL &&
+              a.next != NULL && a.lists != NULL;
     if (ok) {
-        qsort_r(order, n_m, sizeof *order, by_slug, b->models);
-        for (uint32_t i = 0; i < n_m; i++) {
-            models[i] = b->models[order[i]];
-            models[i].index = i;
-            place[order[i]] = i;
-        }
-        for (size_t i = 0; i < n_e; i++) {
-            models[place[b->endpoint_model[i]]].n_endpoints++;
-        }
-        int at = 0;
-        for (size_t i = 0; i < n_m; i++) {
-            models[i].endpoints = lists + at;
-            starts[i] = at;
-            at += models[i].n_endpoints;
-        }
-        for (size_t i = 0; i < n_e; i++) {
-            uint32_t m = place[b->endpoint_model[i]];
-            uint32_t row = (uint32_t)starts[m]++;
-            endpoints[row] = b->endpoints[i];
-            endpoints[row].index = row;
-            endpoints[row].model = &models[m];
-            endpoints[row].provider = &b->providers[b->endpoint_provider[i]];
-            lists[row] = &endpoints[row];
-        }
-        for (int i = 0; i < b->n_names; i++) {
-            b->name_rows[i] = place[b->name_rows[i]];
-        }
-        p->catalog.models = models;
-        p->catalog.endpoints = endpoints;
-    } else {
-        free(models);
-        free(endpoints);
+        arrange_models(&a, b);
+        arrange_endpoints(&a, b);
     }
-    free(order);
-    free(place);
-    free(starts);
+    p->catalog.models = a.models;
+    p->catalog.endpoints = a.endpoints;
+    free(a.order);
+    free(a.place);
+    free(a.next);
     return ok;
 }
 
@@ -502,14 +615,16 @@ static bool build_indexes(struct catalog_private *p)
         return false;
     }
     for (int i = 0; i < p->n_names; i++) {
-        index_add(&p->by_name, hash_span(span_of(p->names[i])), (uint32_t)i);
+        if (p->name_rows[i] != NAME_DROPPED)
+            index_add(&p->by_name, hash_span(span_of(p->names[i])), (uint32_t)i);
     }
     for (int i = 0; i < c->n_providers; i++) {
         index_add(&p->by_provider, hash_span(span_of(c->providers[i].slug)), (uint32_t)i);
     }
     for (int i = 0; i < c->n_endpoints; i++) {
         const struct endpoint *e = &c->endpoints[i];
-        index_add(&p->by_upstream, hash_upstream(e->provider->index, span_of(e->upstream_model)), (uint32_t)i);
+        index_add(&p->by_upstream, hash_upstream(e->provider->index, span_of(e->upstream_model)),
+                  (uint32_t)i);
     }
     return true;
 }
@@ -534,7 +649,8 @@ static void private_free(struct catalog_private *p)
     free(p);
 }
 
-struct catalog *catalog_freeze(struct catalog_builder *b, int64_t version, secret_lookup lookup, void *ctx)
+struct catalog *catalog_freeze(struct catalog_builder *b, int64_t version, secret_lookup lookup,
+                               void *ctx)
 {
     struct catalog_private *p = calloc(1, sizeof *p);
     if (p == NULL) {
@@ -550,6 +666,7 @@ struct catalog *catalog_freeze(struct catalog_builder *b, int64_t version, secre
     p->refs = 1;
     p->catalog.priv = p;
     p->catalog.version = version;
+    p->catalog.yields = b->yields;
     p->catalog.n_providers = b->n_providers;
     p->catalog.n_models = b->n_models;
     p->catalog.n_endpoints = b->n_endpoints;
@@ -563,6 +680,7 @@ struct catalog *catalog_freeze(struct catalog_builder *b, int64_t version, secre
     free(b->endpoint_model);
     free(b->endpoint_provider);
     free(b->names.slots);
+    free(b->provider_slugs.slots);
     *b = (struct catalog_builder){0};
     if (!ok || !build_indexes(p)) {
         private_free(p);
@@ -640,7 +758,8 @@ bool endpoint_named(const struct endpoint *e, const char *entry)
 const struct credential *provider_credential(const struct provider_row *p, unsigned from)
 {
     for (int i = 0; i < p->n_credentials; i++) {
-        const struct credential *c = &p->credentials[(from + (unsigned)i) % (unsigned)p->n_credentials];
+        const struct credential *c =
+            &p->credentials[(from + (unsigned)i) % (unsigned)p->n_credentials];
         if (c->kind == CREDENTIAL_NONE || c->secret != NULL) {
             return c;
         }

@@ -29,9 +29,9 @@ enum credential_kind { CREDENTIAL_NONE, CREDENTIAL_ENV, CREDENTIAL_FILE };
 
 struct credential {
     enum credential_kind kind;
-    const char *ref;     /* variable name or path; "" for none */
-    const char *secret;  /* resolved when the snapshot was loaded; NULL = not available */
-    int index;           /* position within the provider */
+    const char *ref;    /* variable name or path; "" for none */
+    const char *secret; /* resolved when the snapshot was loaded; NULL = not available */
+    int index;          /* position within the provider */
 };
 
 struct timeouts {
@@ -41,46 +41,48 @@ struct timeouts {
 #define TIMEOUTS_DEFAULT ((struct timeouts){3000, 60000, 60000, 3600000})
 
 struct provider_row {
-    int64_t id;              /* database row */
+    int64_t id; /* database row */
     const char *slug, *name, *protocol, *base_url, *region;
-    enum auth_type auth_type; /* AUTH_API_KEY unless the file says otherwise */
+    enum auth_type auth_type;     /* AUTH_API_KEY unless the file says otherwise */
     const char *auth_header_name; /* NULL = protocol default */
-    bool collects;           /* data_collection "allow" or not stated */
+    bool collects;                /* data_collection "allow" or not stated */
     bool zdr;
     bool cancel_stops_billing;
     struct timeouts timeouts;
-    const char **headers;    /* name, value, ..., NULL */
+    const char **headers; /* name, value, ..., NULL */
     int n_credentials;
     struct credential credentials[CATALOG_CREDENTIALS_MAX];
+    bool elsewhere; /* only named here, by an endpoint: what it is stands in the database */
     const struct provider *adapter; /* NULL: no adapter for this protocol in this build */
-    uint32_t index;          /* position in catalog->providers */
+    uint32_t index;                 /* position in catalog->providers */
 };
 
 struct model;
 
 struct endpoint {
-    int64_t id;              /* database row: stable across imports */
-    int64_t price_version;   /* database row of the price in force */
+    int64_t id;            /* database row: stable across imports */
+    int64_t price_version; /* database row of the price in force */
     const struct model *model;
     const struct provider_row *provider;
-    const char *variant;     /* NULL = none */
-    const char *slug;        /* "provider" or "provider/variant" */
-    bool tier;               /* variant is a service tier (priority, flex): opt-in only */
+    const char *variant; /* NULL = none */
+    const char *slug;    /* "provider" or "provider/variant" */
+    bool tier;           /* variant is a service tier (priority, flex): opt-in only */
     const char *upstream_model;
     int64_t context_length;        /* 0 = unknown */
     int64_t max_completion_tokens; /* 0 = unknown */
     enum quantization quantization;
-    uint32_t modalities;     /* MODALITY_BIT */
-    uint32_t params;         /* PARAM_BIT of supported_parameters */
+    uint32_t modalities; /* MODALITY_BIT */
+    uint32_t params;     /* PARAM_BIT of supported_parameters */
     int n_server_tools;
-    const char *server_tools[CATALOG_SERVER_TOOLS_MAX]; /* exact type or family prefix, e.g. "web_search" */
+    const char *
+        server_tools[CATALOG_SERVER_TOOLS_MAX]; /* exact type or family prefix, e.g. "web_search" */
     struct price price;
-    uint32_t index;          /* position in catalog->endpoints: key of the health table */
+    uint32_t index; /* position in catalog->endpoints: key of the health table */
 };
 
 struct model {
     int64_t id;
-    const char *slug;        /* the catalog's id, e.g. "anthropic/claude-sonnet-4.5" */
+    const char *slug; /* the catalog's id, e.g. "anthropic/claude-sonnet-4.5" */
     const char *name;
     bool distillable;
     int64_t created_ms;
@@ -93,11 +95,12 @@ struct model {
 
 struct catalog {
     int n_providers, n_models, n_endpoints;
+    bool yields; /* from a foreign list: where a merge meets what is there, that stays */
     const struct provider_row *providers;
-    const struct model *models;       /* ascending by slug */
+    const struct model *models; /* ascending by slug */
     const struct endpoint *endpoints;
-    int64_t version;                  /* grows with each change of the database's catalog */
-    struct catalog_private *priv;     /* arena, hash indexes, reference count */
+    int64_t version;              /* grows with each change of the database's catalog */
+    struct catalog_private *priv; /* arena, hash indexes, reference count */
 };
 
 struct catalog *catalog_ref(struct catalog *c);
@@ -157,15 +160,25 @@ struct endpoint_spec {
 };
 /* Strings are copied. 0, or -1 with reterr (duplicate slug, unknown provider, ...).
  * catalog_add_endpoint adds to the model added last. */
-int catalog_add_provider(struct catalog_builder *b, const struct provider_spec *s, struct fail *reterr);
+int catalog_add_provider(struct catalog_builder *b, const struct provider_spec *s,
+                         struct fail *reterr);
 int catalog_add_model(struct catalog_builder *b, const struct model_spec *s, struct fail *reterr);
-int catalog_add_endpoint(struct catalog_builder *b, const struct endpoint_spec *s, struct fail *reterr);
-/* Is this model id or alias taken? */
-bool catalog_builder_has_name(const struct catalog_builder *b, const char *name);
+int catalog_add_endpoint(struct catalog_builder *b, const struct endpoint_spec *s,
+                         struct fail *reterr);
+/* Names a provider that another file defined, if none of this slug was added: the merge resolves
+ * it against the database, and refuses the import when it is not there either. */
+int catalog_name_provider(struct catalog_builder *b, const char *slug, struct fail *reterr);
+/* The slug of the model that has this id or alias; NULL = the name is free. */
+const char *catalog_builder_owner(const struct catalog_builder *b, const char *name);
+/* Takes an alias from its model; a model keeps its own slug. */
+void catalog_builder_drop_alias(struct catalog_builder *b, const char *alias);
+/* The description comes from a foreign list (catalog.yields). */
+void catalog_builder_yields(struct catalog_builder *b);
 /* Looks a secret up; NULL = not available. Result is copied. */
 typedef const char *(*secret_lookup)(void *ctx, enum credential_kind kind, const char *ref);
 /* Freezes; the builder is empty afterwards. Reference count 1. NULL on no memory. */
-struct catalog *catalog_freeze(struct catalog_builder *b, int64_t version, secret_lookup lookup, void *ctx);
+struct catalog *catalog_freeze(struct catalog_builder *b, int64_t version, secret_lookup lookup,
+                               void *ctx);
 /* The operator's own look-up: environment and files (trailing newline stripped, at most
  * 64 KiB). Buffer is thread-local, valid until the next call on the thread. */
 const char *catalog_secret_from_system(void *ctx, enum credential_kind kind, const char *ref);

@@ -41,7 +41,8 @@ int catalog_db_price(struct db *db, int64_t price_version, struct price *ret, st
     db_bind_int(s, 1, price_version);
     int row = db_step(db, s, reterr);
     if (row != 1) {
-        return row < 0 ? -1 : fail_set(reterr, ERR_not_found, NULL, "there is no such price version");
+        return row < 0 ? -1
+                       : fail_set(reterr, ERR_not_found, NULL, "there is no such price version");
     }
     read_rates(s, 1, &p.base);
     sqlite3_reset(s);
@@ -54,7 +55,8 @@ int catalog_db_price(struct db *db, int64_t price_version, struct price *ret, st
 
 /* ---- providers ---- */
 
-static int read_credentials(struct db *db, struct provider_spec *p, struct buf *text, struct fail *f)
+static int read_credentials(struct db *db, struct provider_spec *p, struct buf *text,
+                            struct fail *f)
 {
     struct sqlite3_stmt *s =
         db_stmt(db, "SELECT kind, ref FROM credential WHERE provider_id = ?1 ORDER BY n");
@@ -97,7 +99,8 @@ static int read_headers(struct db *db, int64_t provider_id, struct buf *text,
     return row < 0 ? -1 : 0;
 }
 
-static int load_provider(struct db *db, struct sqlite3_stmt *s, struct catalog_builder *b, struct fail *f)
+static int load_provider(struct db *db, struct sqlite3_stmt *s, struct catalog_builder *b,
+                         struct fail *f)
 {
     struct buf refs, headers;
     const char *list[2 * CATALOG_HEADERS_MAX + 1];
@@ -118,7 +121,8 @@ static int load_provider(struct db *db, struct sqlite3_stmt *s, struct catalog_b
         .timeouts = {db_col_int(s, 11), db_col_int(s, 12), db_col_int(s, 13), db_col_int(s, 14)},
         .headers = list,
     };
-    int ok = read_credentials(db, &p, &refs, f) == 0 && read_headers(db, p.id, &headers, list, f) == 0 &&
+    int ok = read_credentials(db, &p, &refs, f) == 0 &&
+                     read_headers(db, p.id, &headers, list, f) == 0 &&
                      catalog_add_provider(b, &p, f) == 0
                  ? 0
                  : -1;
@@ -129,13 +133,14 @@ static int load_provider(struct db *db, struct sqlite3_stmt *s, struct catalog_b
 
 static int load_providers(struct db *db, struct catalog_builder *b, struct fail *f)
 {
-    struct sqlite3_stmt *s =
-        db_stmt(db, "SELECT id, slug, name, protocol, base_url, region, auth, auth_header, collects, "
-                    "zdr, cancel_stops_billing, connect_ms, first_byte_ms, idle_ms, total_ms "
-                    "FROM provider ORDER BY slug");
+    struct sqlite3_stmt *s = db_stmt(
+        db, "SELECT id, slug, name, protocol, base_url, region, auth, auth_header, collects, "
+            "zdr, cancel_stops_billing, connect_ms, first_byte_ms, idle_ms, total_ms "
+            "FROM provider ORDER BY slug");
     int row = 0;
     while ((row = db_step(db, s, f)) == 1) {
         if (load_provider(db, s, b, f) != 0) {
+            sqlite3_reset(s);
             return -1;
         }
     }
@@ -144,7 +149,8 @@ static int load_providers(struct db *db, struct catalog_builder *b, struct fail 
 
 /* ---- models and endpoints: read side by side, both ascending by model ---- */
 
-static int load_endpoint(struct db *db, struct sqlite3_stmt *s, struct catalog_builder *b, struct fail *f)
+static int load_endpoint(struct db *db, struct sqlite3_stmt *s, struct catalog_builder *b,
+                         struct fail *f)
 {
     struct word_list tools;
     struct endpoint_spec e = {
@@ -173,53 +179,60 @@ static int load_endpoint(struct db *db, struct sqlite3_stmt *s, struct catalog_b
 
 static struct sqlite3_stmt *endpoints_by_model(struct db *db)
 {
-    return db_stmt(db, "SELECT e.model_id, e.id, p.slug, e.variant, e.upstream_model, e.context_length, "
-                       "e.max_completion_tokens, e.quantization, e.modalities, e.params, e.server_tools, "
-                       "e.price_id, (SELECT count(*) FROM price_tier t WHERE t.price_id = e.price_id)"
-                       PRICE_COLUMNS
-                       " FROM endpoint e JOIN provider p ON p.id = e.provider_id "
-                       "JOIN price ON price.id = e.price_id ORDER BY e.model_id, e.id");
+    return db_stmt(
+        db, "SELECT e.model_id, e.id, p.slug, e.variant, e.upstream_model, e.context_length, "
+            "e.max_completion_tokens, e.quantization, e.modalities, e.params, e.server_tools, "
+            "e.price_id, (SELECT count(*) FROM price_tier t WHERE t.price_id = "
+            "e.price_id)" PRICE_COLUMNS " FROM endpoint e JOIN provider p ON p.id = e.provider_id "
+            "JOIN price ON price.id = e.price_id ORDER BY e.model_id, e.id");
 }
 
-static int load_aliases(struct db *db, struct model_spec *m, struct buf *text, const char ***list,
-                        int *cap, struct fail *f)
+/* The aliases of the model at hand, from a statement that has them in the order of the models. */
+struct aliases {
+    struct sqlite3_stmt *rows;
+    int more; /* as db_step: 1 = rows stands at a row */
+    struct buf text;
+    const char **list;
+    int cap;
+};
+
+static int aliases_list(struct aliases *a, struct model_spec *m, struct fail *f)
 {
-    struct sqlite3_stmt *s = db_stmt(db, "SELECT name FROM model_alias WHERE model_id = ?1 ORDER BY n");
-    int row = 0;
-    buf_reset(text);
-    db_bind_int(s, 1, m->id);
-    while ((row = db_step(db, s, f)) == 1) {
-        m->n_aliases++;
-        buf_adds(text, db_col_text(s, 0));
-        buf_addc(text, '\0');
-    }
-    if (row < 0) {
-        return -1;
-    }
-    if (m->n_aliases > *cap) {
-        const char **bigger = realloc(*list, (size_t)m->n_aliases * sizeof *bigger);
-        if (bigger == NULL) {
+    if (a->text.failed)
+        return fail_set(f, ERR_internal, NULL, "out of memory");
+    if (m->n_aliases > a->cap) {
+        int cap = m->n_aliases * 2;
+        const char **bigger = realloc(a->list, (size_t)cap * sizeof *bigger);
+        if (bigger == NULL)
             return fail_set(f, ERR_internal, NULL, "out of memory");
-        }
-        *list = bigger;
-        *cap = m->n_aliases;
+        a->list = bigger;
+        a->cap = cap;
     }
-    const char *at = text->ptr;
-    for (int i = 0; i < m->n_aliases; i++, at += strlen(at) + 1) {
-        (*list)[i] = at;
-    }
-    m->aliases = *list;
+    const char *at = a->text.ptr;
+    for (int i = 0; i < m->n_aliases; i++, at += strlen(at) + 1)
+        a->list[i] = at;
+    m->aliases = a->list;
     return 0;
 }
 
-static int load_model_rows(struct db *db, struct catalog_builder *b, struct buf *text, const char ***list,
-                           int *cap, struct fail *f)
+static int load_aliases(struct db *db, struct aliases *a, struct model_spec *m, struct fail *f)
 {
-    struct sqlite3_stmt *models =
-        db_stmt(db, "SELECT id, slug, name, distillable, created_ms FROM model ORDER BY id");
-    struct sqlite3_stmt *endpoints = endpoints_by_model(db);
+    buf_reset(&a->text);
+    while (a->more == 1 && db_col_int(a->rows, 0) == m->id) {
+        m->n_aliases++;
+        buf_adds(&a->text, db_col_text(a->rows, 1));
+        buf_addc(&a->text, '\0');
+        a->more = db_step(db, a->rows, f);
+    }
+    return a->more < 0 ? -1 : aliases_list(a, m, f);
+}
+
+static int load_model_rows(struct db *db, struct catalog_builder *b, struct sqlite3_stmt *models,
+                           struct sqlite3_stmt *endpoints, struct aliases *a, struct fail *f)
+{
+    a->more = db_step(db, a->rows, f);
     int more = db_step(db, endpoints, f), row = 0;
-    while (more >= 0 && (row = db_step(db, models, f)) == 1) {
+    while (more >= 0 && a->more >= 0 && (row = db_step(db, models, f)) == 1) {
         struct model_spec m = {
             .id = db_col_int(models, 0),
             .slug = db_col_text(models, 1),
@@ -227,28 +240,32 @@ static int load_model_rows(struct db *db, struct catalog_builder *b, struct buf 
             .distillable = db_col_int(models, 3) != 0,
             .created_ms = db_col_int(models, 4),
         };
-        if (load_aliases(db, &m, text, list, cap, f) != 0 || catalog_add_model(b, &m, f) != 0) {
+        if (load_aliases(db, a, &m, f) != 0 || catalog_add_model(b, &m, f) != 0)
             return -1;
-        }
         while (more == 1 && db_col_int(endpoints, 0) == m.id) {
-            if (load_endpoint(db, endpoints, b, f) != 0) {
+            if (load_endpoint(db, endpoints, b, f) != 0)
                 return -1;
-            }
             more = db_step(db, endpoints, f);
         }
     }
-    return more < 0 || row < 0 ? -1 : 0;
+    return more < 0 || a->more < 0 || row < 0 ? -1 : 0;
 }
 
 static int load_models(struct db *db, struct catalog_builder *b, struct fail *f)
 {
-    struct buf text;
-    const char **list = NULL;
-    int cap = 0;
-    buf_init(&text, CATALOG_FILE_MAX);
-    int ok = load_model_rows(db, b, &text, &list, &cap, f);
-    free(list);
-    buf_done(&text);
+    struct aliases a = {
+        .rows = db_stmt(db, "SELECT model_id, name FROM model_alias ORDER BY model_id, n")};
+    struct sqlite3_stmt *models =
+        db_stmt(db, "SELECT id, slug, name, distillable, created_ms FROM model ORDER BY id");
+    struct sqlite3_stmt *endpoints = endpoints_by_model(db);
+    buf_init(&a.text, CATALOG_FILE_MAX);
+    int ok = load_model_rows(db, b, models, endpoints, &a, f);
+    /* After a failure they stand in the middle and would keep this connection's view. */
+    sqlite3_reset(models);
+    sqlite3_reset(endpoints);
+    sqlite3_reset(a.rows);
+    free(a.list);
+    buf_done(&a.text);
     return ok;
 }
 
@@ -260,21 +277,33 @@ int64_t catalog_db_version(struct db *db)
     return version;
 }
 
-struct catalog *catalog_db_load(struct db *db, secret_lookup lookup, void *ctx, struct fail *reterr)
+static struct catalog *load(struct db *db, secret_lookup lookup, void *ctx, struct fail *f)
 {
     struct catalog_builder *b = catalog_builder_new();
     struct catalog *c = NULL;
-    int64_t version = catalog_db_version(db); /* before the rows: a later change is seen again */
     if (b == NULL) {
-        fail_set(reterr, ERR_internal, NULL, "out of memory");
+        fail_set(f, ERR_internal, NULL, "out of memory");
         return NULL;
     }
-    if (load_providers(db, b, reterr) == 0 && load_models(db, b, reterr) == 0) {
+    int64_t version = catalog_db_version(db);
+    if (load_providers(db, b, f) == 0 && load_models(db, b, f) == 0) {
         c = catalog_freeze(b, version, lookup, ctx);
-        if (c == NULL) {
-            fail_set(reterr, ERR_internal, NULL, "out of memory");
-        }
+        if (c == NULL)
+            fail_set(f, ERR_internal, NULL, "out of memory");
     }
     catalog_builder_free(b);
+    return c;
+}
+
+/* In one transaction, the caller's or its own: an import between two statements would leave
+ * endpoints whose provider was not read. */
+struct catalog *catalog_db_load(struct db *db, secret_lookup lookup, void *ctx, struct fail *reterr)
+{
+    bool own = sqlite3_get_autocommit(db_handle(db)) != 0;
+    if (own && db_begin(db, reterr) != 0)
+        return NULL;
+    struct catalog *c = load(db, lookup, ctx, reterr);
+    if (own)
+        db_rollback(db); /* nothing was written */
     return c;
 }

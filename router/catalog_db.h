@@ -7,7 +7,8 @@
 #include "router/db.h"
 
 /* NULL with reterr. */
-struct catalog *catalog_db_load(struct db *db, secret_lookup lookup, void *ctx, struct fail *reterr);
+struct catalog *catalog_db_load(struct db *db, secret_lookup lookup, void *ctx,
+                                struct fail *reterr);
 /* Grows with each change; a loop over it is how a server knows to reload. */
 int64_t catalog_db_version(struct db *db);
 
@@ -17,7 +18,7 @@ int catalog_db_price(struct db *db, int64_t price_version, struct price *ret, st
 struct catalog_changes {
     int added, changed, unchanged; /* endpoints */
     int providers_added, providers_changed, models_added, models_changed;
-    int prices_added;              /* new price versions */
+    int prices_added; /* new price versions */
 };
 /* Merges a description into the tables inside the caller's transaction: what the file names is
  * added or updated, what it does not name stays.  A changed price becomes a new version;

@@ -78,7 +78,8 @@ int catalog_file_read(struct span text, enum catalog_format format, struct catal
     struct json_doc d;
     struct catalog_reader r = {.doc = &d, .builder = b, .note = note, .ctx = ctx, .reterr = reterr};
     if (text.len > CATALOG_FILE_MAX) {
-        return fail_set(reterr, ERR_too_large, NULL, "the catalog file is over %d bytes", CATALOG_FILE_MAX);
+        return fail_set(reterr, ERR_too_large, NULL, "the catalog file is over %d bytes",
+                        CATALOG_FILE_MAX);
     }
     doc_init(&d);
     buf_init(&r.text, ENTRY_TEXT_MAX);
@@ -90,6 +91,8 @@ int catalog_file_read(struct span text, enum catalog_format format, struct catal
         ok = fail_set(reterr, ERR_internal, NULL, "out of memory");
     }
     if (ok == 0) {
+        if (format != CATALOG_WAYFARE)
+            catalog_builder_yields(b);
         ok = formats[format].read(&r);
     }
     buf_done(&r.text);
@@ -189,7 +192,7 @@ enum catalog_price reader_price(struct catalog_reader *r, json_ref v, int scale,
         how = parse_rounded(s, scale, ret_pusd);
         *ret_rounded = true;
     }
-    return how == MONEY_NEGATIVE                       ? CATALOG_PRICE_NEGATIVE
+    return how == MONEY_NEGATIVE                     ? CATALOG_PRICE_NEGATIVE
            : how == MONEY_OK || how == MONEY_INEXACT ? CATALOG_PRICE_OK
                                                      : CATALOG_PRICE_BAD;
 }

@@ -43,76 +43,136 @@ bool foreign_true(struct catalog_reader *r, json_ref object, const char *name)
     return v != JSON_NONE && json_truth(r->doc, v, &yes) && yes;
 }
 
+bool foreign_name_ok(const char *name, size_t size)
+{
+    size_t n = name != NULL ? strlen(name) : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (name[i] <= ' ' || name[i] > '~')
+            return false;
+    }
+    return n > 0 && n < size;
+}
+
 static bool refused(struct catalog_reader *r, const struct foreign *f)
 {
     if (f->negative) {
-        reader_note(r, f->path, true, "a price is negative: it depends on what is chosen later, so it cannot be held");
+        reader_note(
+            r, f->path, true,
+            "a price is negative: it depends on what is chosen later, so it cannot be held");
     } else if (f->bad) {
         reader_note(r, f->path, true, "a price is not a decimal number");
-    } else if (f->provider == NULL || f->model_id == NULL || strlen(f->model_id) >= CATALOG_NAME_MAX ||
-               strlen(f->provider) >= CATALOG_SLUG_MAX || strpbrk(f->model_id, " \t\r\n") != NULL) {
-        reader_note(r, f->path, true, "the name of the model or provider is too long or has spaces");
+    } else if (f->provider == NULL || f->model_id == NULL ||
+               strlen(f->model_id) >= CATALOG_NAME_MAX || strlen(f->provider) >= CATALOG_SLUG_MAX ||
+               strpbrk(f->model_id, " \t\r\n") != NULL) {
+        reader_note(r, f->path, true,
+                    "the name of the model or provider is too long or has spaces");
     } else {
         return false;
     }
     return true;
 }
 
-static void judge_price(struct catalog_reader *r, struct foreign *f)
+/* USD 1,000 per million tokens: more is a slip of the list by orders of magnitude (the dearest
+ * model of 2026 costs 600). */
+#define PLAUSIBLE_MAX_PUSD INT64_C(1000000000)
+
+static void unprice(struct rates *base)
 {
-    struct rates *base = &f->endpoint.price.base;
-    bool zero = base->pusd[PRICE_prompt] == 0 && base->pusd[PRICE_completion] == 0;
-    if (zero && !f->free) {
-        base->pusd[PRICE_prompt] = base->pusd[PRICE_completion] = -1;
-        reader_note(r, f->path, false,
-                    "zero is taken as unknown: listed without a price (write \"0\" in a wayfare file if it is free)");
-    } else if (base->pusd[PRICE_prompt] < 0 || base->pusd[PRICE_completion] < 0) {
-        reader_note(r, f->path, false, "no %s price: listed without a price, not routable",
-                    base->pusd[PRICE_prompt] < 0 ? "prompt" : "completion");
-    } else if (f->rounded) {
-        reader_note(r, f->path, false, "a price has more digits than a price: rounded to the pico-dollar");
-    }
+    base->pusd[PRICE_prompt] = base->pusd[PRICE_completion] = -1;
 }
 
-/* The provider may be there already: that is no error here. */
-static int add_provider(struct catalog_reader *r, const struct foreign *f)
+void foreign_judge_price(struct catalog_reader *r, struct foreign *f)
+{
+    struct rates *base = &f->endpoint.price.base;
+    int64_t prompt = base->pusd[PRICE_prompt], completion = base->pusd[PRICE_completion];
+    if (prompt == 0 && completion == 0 && !f->free) {
+        unprice(base);
+        reader_note(r, f->path, false,
+                    "zero is taken as unknown: listed without a price (write \"0\" in a wayfare "
+                    "file if it is free)");
+    } else if (prompt < 0 || completion < 0) {
+        reader_note(r, f->path, false, "no %s price: listed without a price, not routable",
+                    prompt < 0 ? "prompt" : "completion");
+    } else if (prompt > PLAUSIBLE_MAX_PUSD || completion > PLAUSIBLE_MAX_PUSD) {
+        unprice(base);
+        reader_note(r, f->path, false,
+                    "over $1000 per million tokens is taken as a mistake: listed without a price");
+    } else if (f->rounded) {
+        reader_note(r, f->path, false, "a price has more digits than a price: rounded");
+    }
+    /* In these lists a cache price of zero says that there is no such price, not that cached
+     * tokens are free: the prompt price is what is billed then. */
+    for (int i = PRICE_cache_read; prompt > 0 && i <= PRICE_cache_write_1h; i++)
+        base->pusd[i] = base->pusd[i] == 0 ? -1 : base->pusd[i];
+}
+
+int foreign_add_provider(struct catalog_reader *r, const struct foreign *f)
 {
     struct fail why;
     struct provider_spec p = catalog_provider_spec(f->provider, f->provider_name);
     if (catalog_add_provider(r->builder, &p, &why) != 0) {
-        return why.code == ERR_internal ? -1 : 0;
+        return why.code == ERR_internal ? fail_set(r->reterr, why.code, NULL, "%s", why.text) : 0;
     }
     if (p.base_url[0] == '\0') {
-        reader_note(r, f->provider, false, "no base_url is known for this provider: listed, not routable");
+        reader_note(r, f->provider, false,
+                    "no base_url is known for this provider: listed, not routable");
     }
     return 0;
+}
+
+/* A bare name ("claude-sonnet-4-5") is claimed by everyone who sells the model.  It means the
+ * author's own endpoint, else the first provider in the list whose address is known. */
+static bool take_alias(struct catalog_reader *r, const struct foreign *f)
+{
+    const struct known_provider *k = catalog_known_provider(span_of(f->provider));
+    if (f->alias == NULL || k == NULL || strlen(f->alias) >= CATALOG_NAME_MAX ||
+        strpbrk(f->alias, " \t\r\n") != NULL)
+        return false;
+    const char *owner = catalog_builder_owner(r->builder, f->alias);
+    if (owner == NULL)
+        return true;
+    struct span seller = {owner, strcspn(owner, "/")};
+    const struct known_provider *other = catalog_known_provider(seller);
+    if (!k->author || strcmp(owner, f->alias) == 0 || (other != NULL && other->author))
+        return false;
+    catalog_builder_drop_alias(r->builder, f->alias);
+    return true;
+}
+
+int foreign_add_model(struct catalog_reader *r, const char *path, const struct model_spec *m)
+{
+    struct fail why;
+    const char *owner = catalog_builder_owner(r->builder, m->slug);
+    if (owner != NULL && strcmp(owner, m->slug) != 0)
+        catalog_builder_drop_alias(r->builder, m->slug);
+    if (catalog_add_model(r->builder, m, &why) == 0)
+        return 0;
+    reader_note(r, path, true, "%s", why.text);
+    return why.code == ERR_internal ? fail_set(r->reterr, why.code, NULL, "%s", why.text) : 1;
 }
 
 int foreign_add(struct catalog_reader *r, struct foreign *f)
 {
     struct fail why;
-    if (refused(r, f)) {
+    if (refused(r, f))
         return 0;
-    }
-    judge_price(r, f);
+    foreign_judge_price(r, f);
     const char *aliases[] = {f->alias};
-    bool alias_free = f->alias != NULL && !catalog_builder_has_name(r->builder, f->alias);
-    struct model_spec m = {.slug = f->model_id, .name = f->name, .created_ms = f->created_ms,
-                           .n_aliases = alias_free ? 1 : 0, .aliases = aliases};
-    if (m.name != NULL && strlen(m.name) >= CATALOG_NAME_MAX) {
+    struct model_spec m = {.slug = f->model_id,
+                           .name = f->name,
+                           .created_ms = f->created_ms,
+                           .n_aliases = take_alias(r, f) ? 1 : 0,
+                           .aliases = aliases};
+    if (m.name != NULL && (*m.name == '\0' || strlen(m.name) >= CATALOG_NAME_MAX))
         m.name = NULL;
-    }
-    if (add_provider(r, f) != 0) {
-        return fail_set(r->reterr, ERR_internal, NULL, "out of memory");
-    }
+    if (foreign_add_provider(r, f) != 0)
+        return -1;
     f->endpoint.provider = f->provider;
-    if (catalog_add_model(r->builder, &m, &why) != 0) {
-        reader_note(r, f->path, true, "%s", why.text);
-        return why.code == ERR_internal ? -1 : 0;
-    }
-    if (catalog_add_endpoint(r->builder, &f->endpoint, &why) != 0) {
-        reader_note(r, f->path, true, "%s", why.text);
-        return why.code == ERR_internal ? -1 : 0;
-    }
-    return 0;
+    int rc = foreign_add_model(r, f->path, &m);
+    if (rc != 0)
+        return rc < 0 ? -1 : 0;
+    if (catalog_add_endpoint(r->builder, &f->endpoint, &why) == 0)
+        return 0;
+    reader_note(r, f->path, true, "%s", why.text);
+    return why.code == ERR_internal ? fail_set(r->reterr, why.code, NULL, "%s", why.text) : 0;
 }

@@ -6,16 +6,16 @@
 #include "router/catalog_reader.h"
 
 struct foreign {
-    const char *path;     /* for notes */
-    const char *provider; /* slug */
+    const char *path;          /* for notes */
+    const char *provider;      /* slug */
     const char *provider_name; /* NULL = as known */
-    const char *model_id; /* unique in the catalog */
-    const char *name;     /* NULL = model_id */
-    const char *alias;    /* added when no other model has it; NULL = none */
+    const char *model_id;      /* unique in the catalog */
+    const char *name;          /* NULL = model_id */
+    const char *alias;         /* added when no other model has it; NULL = none */
     int64_t created_ms;
-    bool rounded;         /* a price carried float noise */
-    bool negative, bad;   /* a price that cannot be taken */
-    bool free;            /* a zero price is meant */
+    bool rounded;       /* a price carried float noise */
+    bool negative, bad; /* a price that cannot be taken */
+    bool free;          /* a zero price is meant */
     struct endpoint_spec endpoint;
 };
 
@@ -25,6 +25,16 @@ void foreign_rate(struct catalog_reader *r, struct foreign *f, json_ref v, int s
 /* Zero prices that mean unknown become missing; says so.  Adds provider (once), model and
  * endpoint. Nothing is added when the entry has to be refused. 0, or -1 on no memory. */
 int foreign_add(struct catalog_reader *r, struct foreign *f);
+/* Takes prices that cannot be meant out again (zero without a word of "free", far too high), and
+ * says so. */
+void foreign_judge_price(struct catalog_reader *r, struct foreign *f);
+/* Adds the provider once: that it is there already is no error. 0, or -1 on no memory. */
+int foreign_add_provider(struct catalog_reader *r, const struct foreign *f);
+/* Adds the model, whose id is stronger than an alias of the same name.  1: refused, and said so;
+ * -1: no memory. */
+int foreign_add_model(struct catalog_reader *r, const char *path, const struct model_spec *m);
+/* What our own format takes as a name: printable ASCII without spaces, shorter than size. */
+bool foreign_name_ok(const char *name, size_t size);
 /* Ends with ":free" or "-free". */
 bool foreign_says_free(const char *id);
 int64_t foreign_count(struct catalog_reader *r, json_ref object, const char *name);

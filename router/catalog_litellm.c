@@ -76,7 +76,8 @@ static void read_prices(struct catalog_reader *r, json_ref model, struct foreign
         }
         foreign_rate(r, f, m, MONEY_SCALE_UNIT, fields[i].item, into);
         if (above > 0 && tier.pusd[fields[i].item] >= 0 && !price_add_tier(p, above, &tier)) {
-            reader_note(r, f->path, false, "more than %d price tiers: the rest is left out", PRICE_TIERS_MAX);
+            reader_note(r, f->path, false, "more than %d price tiers: the rest is left out",
+                        PRICE_TIERS_MAX);
         }
     }
 }
@@ -86,19 +87,22 @@ static void read_ranges(struct catalog_reader *r, json_ref model, struct foreign
 {
     const struct json_doc *d = r->doc;
     json_ref list = json_get(d, model, "tiered_pricing");
-    for (json_ref t = list != JSON_NONE ? json_first(d, list) : JSON_NONE; t != JSON_NONE; t = json_next(d, t)) {
+    for (json_ref t = list != JSON_NONE ? json_first(d, list) : JSON_NONE; t != JSON_NONE;
+         t = json_next(d, t)) {
         json_ref range = json_kind(d, t) == JSON_OBJECT ? json_get(d, t, "range") : JSON_NONE;
         json_ref from = range != JSON_NONE ? json_first(d, range) : JSON_NONE;
         struct rates rates = rates_none();
         int64_t above = 0;
-        if (from == JSON_NONE || (!json_int64(d, from, &above) && json_kind(d, from) != JSON_NUMBER)) {
+        if (from == JSON_NONE ||
+            (!json_int64(d, from, &above) && json_kind(d, from) != JSON_NUMBER)) {
             continue;
         }
         if (above == 0 && json_kind(d, from) == JSON_NUMBER) {
             money_parse(json_raw(d, from), 0, &above); /* written as 32000.0 */
         }
         for (int i = 0; i < N_FIELDS; i++) {
-            foreign_rate(r, f, json_get(d, t, fields[i].field), MONEY_SCALE_UNIT, fields[i].item, &rates);
+            foreign_rate(r, f, json_get(d, t, fields[i].field), MONEY_SCALE_UNIT, fields[i].item,
+                         &rates);
         }
         if (above == 0) {
             f->endpoint.price.base = rates;
@@ -112,8 +116,8 @@ static void read_search(struct catalog_reader *r, json_ref model, struct foreign
 {
     json_ref s = json_get(r->doc, model, "search_context_cost_per_query");
     if (s != JSON_NONE && json_kind(r->doc, s) == JSON_OBJECT) {
-        foreign_rate(r, f, json_get(r->doc, s, "search_context_size_medium"), MONEY_SCALE_UNIT, PRICE_web_search,
-                     &f->endpoint.price.base);
+        foreign_rate(r, f, json_get(r->doc, s, "search_context_size_medium"), MONEY_SCALE_UNIT,
+                     PRICE_web_search, &f->endpoint.price.base);
     }
 }
 
@@ -127,15 +131,16 @@ static void read_abilities(struct catalog_reader *r, json_ref model, struct fore
         {"supports_tool_choice", PARAM_BIT(PARAM_tool_choice), 0},
         {"supports_parallel_function_calling", PARAM_BIT(PARAM_parallel_tool_calls), 0},
         {"supports_reasoning", PARAM_BIT(PARAM_reasoning) | PARAM_BIT(PARAM_reasoning_effort), 0},
-        {"supports_response_schema", PARAM_BIT(PARAM_structured_outputs) | PARAM_BIT(PARAM_response_format), 0},
+        {"supports_response_schema",
+         PARAM_BIT(PARAM_structured_outputs) | PARAM_BIT(PARAM_response_format), 0},
         {"supports_vision", 0, MODALITY_BIT(MODALITY_image)},
         {"supports_pdf_input", 0, MODALITY_BIT(MODALITY_pdf)},
         {"supports_audio_input", 0, MODALITY_BIT(MODALITY_audio)},
     };
     struct endpoint_spec *e = &f->endpoint;
     e->modalities = MODALITY_BIT(MODALITY_text);
-    e->params = PARAM_BIT(PARAM_max_tokens) | PARAM_BIT(PARAM_temperature) | PARAM_BIT(PARAM_top_p) |
-                PARAM_BIT(PARAM_stop);
+    e->params = PARAM_BIT(PARAM_max_tokens) | PARAM_BIT(PARAM_temperature) |
+                PARAM_BIT(PARAM_top_p) | PARAM_BIT(PARAM_stop);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (foreign_true(r, model, rows[i].flag)) {
             e->params |= rows[i].params;
@@ -159,7 +164,8 @@ static const char *why_not(struct catalog_reader *r, json_ref model, const char 
     if (strcmp(key, "sample_spec") == 0) {
         return "the list's own example";
     }
-    if (mode == JSON_NONE || (!json_text_is(d, mode, "chat") && !json_text_is(d, mode, "responses"))) {
+    if (mode == JSON_NONE ||
+        (!json_text_is(d, mode, "chat") && !json_text_is(d, mode, "responses"))) {
         return "not a chat model";
     }
     for (size_t i = 0; i < sizeof other_units / sizeof other_units[0]; i++) {
@@ -214,8 +220,19 @@ static int read_model(struct catalog_reader *r, json_ref model)
     return foreign_add(r, &f);
 }
 
+static bool is_litellm(const struct json_doc *d)
+{
+    for (json_ref m = json_first(d, 0); m != JSON_NONE; m = json_next(d, m)) {
+        if (json_kind(d, m) == JSON_OBJECT && json_get(d, m, "litellm_provider") != JSON_NONE)
+            return true;
+    }
+    return false;
+}
+
 int catalog_read_litellm(struct catalog_reader *r)
 {
+    if (!is_litellm(r->doc))
+        return reader_refuse(r, 0, "is no LiteLLM price list: no member has \"litellm_provider\"");
     for (json_ref m = json_first(r->doc, 0); m != JSON_NONE; m = json_next(r->doc, m)) {
         reader_next_entry(r);
         if (read_model(r, m) != 0) {

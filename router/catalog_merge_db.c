@@ -20,6 +20,7 @@ enum { LINE_MAX_BYTES = 1024 };
 struct merge {
     struct db *db;
     const struct catalog *have;
+    bool yields; /* the incoming one is a foreign list: what people wrote stays */
     void (*change)(void *ctx, const char *line);
     void *ctx;
     struct catalog_changes n;
@@ -74,10 +75,11 @@ static bool same_headers(const struct provider_row *a, const struct provider_row
 
 static bool same_provider(const struct provider_row *a, const struct provider_row *b)
 {
-    return same(a->name, b->name) && same(a->protocol, b->protocol) && same(a->base_url, b->base_url) &&
-           same(a->region, b->region) && a->auth_type == b->auth_type &&
-           same(a->auth_header_name, b->auth_header_name) && a->collects == b->collects &&
-           a->zdr == b->zdr && a->cancel_stops_billing == b->cancel_stops_billing &&
+    return same(a->name, b->name) && same(a->protocol, b->protocol) &&
+           same(a->base_url, b->base_url) && same(a->region, b->region) &&
+           a->auth_type == b->auth_type && same(a->auth_header_name, b->auth_header_name) &&
+           a->collects == b->collects && a->zdr == b->zdr &&
+           a->cancel_stops_billing == b->cancel_stops_billing &&
            memcmp(&a->timeouts, &b->timeouts, sizeof a->timeouts) == 0 && same_credentials(a, b) &&
            same_headers(a, b);
 }
@@ -90,8 +92,8 @@ static int write_credentials(struct merge *m, int64_t id, const struct provider_
         return -1;
     }
     for (int i = 0; i < p->n_credentials; i++) {
-        struct sqlite3_stmt *s =
-            db_stmt(m->db, "INSERT INTO credential(provider_id, n, kind, ref) VALUES(?1, ?2, ?3, ?4)");
+        struct sqlite3_stmt *s = db_stmt(
+            m->db, "INSERT INTO credential(provider_id, n, kind, ref) VALUES(?1, ?2, ?3, ?4)");
         db_bind_int(s, 1, id);
         db_bind_int(s, 2, i);
         db_bind_text(s, 3, credential_kind_word(p->credentials[i].kind));
@@ -112,7 +114,8 @@ static int write_headers(struct merge *m, int64_t id, const struct provider_row 
     }
     for (int i = 0; p->headers[i] != NULL; i += 2) {
         struct sqlite3_stmt *s = db_stmt(
-            m->db, "INSERT INTO provider_header(provider_id, n, name, value) VALUES(?1, ?2, ?3, ?4)");
+            m->db,
+            "INSERT INTO provider_header(provider_id, n, name, value) VALUES(?1, ?2, ?3, ?4)");
         db_bind_int(s, 1, id);
         db_bind_int(s, 2, i / 2);
         db_bind_text(s, 3, p->headers[i]);
@@ -127,16 +130,29 @@ static int write_headers(struct merge *m, int64_t id, const struct provider_row 
 static int64_t write_provider(struct merge *m, const struct provider_row *p)
 {
     struct sqlite3_stmt *s = db_stmt(
-        m->db, "INSERT INTO provider(slug, name, protocol, base_url, region, auth, auth_header, collects, zdr, "
-               "cancel_stops_billing, connect_ms, first_byte_ms, idle_ms, total_ms) "
-               "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
-               "ON CONFLICT(slug) DO UPDATE SET name = ?2, protocol = ?3, base_url = ?4, region = ?5, auth = ?6, "
-               "auth_header = ?7, collects = ?8, zdr = ?9, cancel_stops_billing = ?10, connect_ms = ?11, "
-               "first_byte_ms = ?12, idle_ms = ?13, total_ms = ?14 RETURNING id");
-    const char *texts[] = {p->slug, p->name, p->protocol, p->base_url, p->region,
-                           auth_type_word(p->auth_type), p->auth_header_name};
-    const int64_t ints[] = {p->collects, p->zdr, p->cancel_stops_billing, p->timeouts.connect_ms,
-                            p->timeouts.first_byte_ms, p->timeouts.idle_ms, p->timeouts.total_ms};
+        m->db,
+        "INSERT INTO provider(slug, name, protocol, base_url, region, auth, auth_header, collects, "
+        "zdr, "
+        "cancel_stops_billing, connect_ms, first_byte_ms, idle_ms, total_ms) "
+        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
+        "ON CONFLICT(slug) DO UPDATE SET name = ?2, protocol = ?3, base_url = ?4, region = ?5, "
+        "auth = ?6, "
+        "auth_header = ?7, collects = ?8, zdr = ?9, cancel_stops_billing = ?10, connect_ms = ?11, "
+        "first_byte_ms = ?12, idle_ms = ?13, total_ms = ?14 RETURNING id");
+    const char *texts[] = {p->slug,
+                           p->name,
+                           p->protocol,
+                           p->base_url,
+                           p->region,
+                           auth_type_word(p->auth_type),
+                           p->auth_header_name};
+    const int64_t ints[] = {p->collects,
+                            p->zdr,
+                            p->cancel_stops_billing,
+                            p->timeouts.connect_ms,
+                            p->timeouts.first_byte_ms,
+                            p->timeouts.idle_ms,
+                            p->timeouts.total_ms};
     for (int i = 0; i < 7; i++) {
         db_bind_text(s, 1 + i, texts[i]);
         db_bind_int(s, 8 + i, ints[i]);
@@ -154,12 +170,15 @@ static int64_t write_provider(struct merge *m, const struct provider_row *p)
 static int64_t merge_provider(struct merge *m, const struct provider_row *p)
 {
     const struct provider_row *old = catalog_provider(m->have, span_of(p->slug));
-    if (old != NULL && same_provider(old, p)) {
+    if (old != NULL && (m->yields || p->elsewhere || same_provider(old, p)))
         return old->id;
-    }
+    if (p->elsewhere)
+        return fail_set(m->f, ERR_bad_request, "provider",
+                        "the provider \"%s\" is neither in this file nor in the database", p->slug);
     if (old == NULL) {
         m->n.providers_added++;
-        say(m, "added provider %s (%s, %s)", p->slug, p->protocol, p->base_url[0] != '\0' ? p->base_url : "no base_url");
+        say(m, "added provider %s (%s, %s)", p->slug, p->protocol,
+            p->base_url[0] != '\0' ? p->base_url : "no base_url");
     } else {
         m->n.providers_changed++;
         say(m, "changed provider %s", p->slug);
@@ -187,8 +206,8 @@ static int check_name(struct merge *m, const struct model *model, const char *na
         return 0;
     }
     return fail_set(m->f, ERR_bad_request, "aliases",
-                    "the model name \"%s\" of \"%s\" belongs to \"%s\" in this database already", name,
-                    model->slug, owner->slug);
+                    "the model name \"%s\" of \"%s\" belongs to \"%s\" in this database already",
+                    name, model->slug, owner->slug);
 }
 
 static int write_aliases(struct merge *m, int64_t id, const struct model *model)
@@ -216,9 +235,10 @@ static int write_aliases(struct merge *m, int64_t id, const struct model *model)
 
 static int64_t write_model(struct merge *m, const struct model *model)
 {
-    struct sqlite3_stmt *s =
-        db_stmt(m->db, "INSERT INTO model(slug, name, distillable, created_ms) VALUES(?1, ?2, ?3, ?4) "
-                       "ON CONFLICT(slug) DO UPDATE SET name = ?2, distillable = ?3, created_ms = ?4 RETURNING id");
+    struct sqlite3_stmt *s = db_stmt(
+        m->db, "INSERT INTO model(slug, name, distillable, created_ms) VALUES(?1, ?2, ?3, ?4) "
+               "ON CONFLICT(slug) DO UPDATE SET name = ?2, distillable = ?3, created_ms = ?4 "
+               "RETURNING id");
     db_bind_text(s, 1, model->slug);
     db_bind_text(s, 2, model->name);
     db_bind_int(s, 3, model->distillable);
@@ -232,9 +252,8 @@ static int64_t write_model(struct merge *m, const struct model *model)
 
 static int64_t merge_model(struct merge *m, const struct model *model, const struct model *old)
 {
-    if (old != NULL && same_model(old, model)) {
+    if (old != NULL && same_model(old, model))
         return old->id;
-    }
     if (old == NULL) {
         m->n.models_added++;
     } else {
@@ -242,6 +261,29 @@ static int64_t merge_model(struct merge *m, const struct model *model, const str
         say(m, "changed model %s", model->slug);
     }
     return write_model(m, model);
+}
+
+/* Of a foreign list only the names that are free are taken, besides those the model has; and of
+ * a model that is there, nothing else. */
+static int64_t merge_yielding_model(struct merge *m, const struct model *model,
+                                    const struct model *old)
+{
+    int n_old = old != NULL ? old->n_aliases : 0;
+    struct model merged = old != NULL ? *old : *model;
+    const char **names = calloc((size_t)n_old + (size_t)model->n_aliases + 1, sizeof *names);
+    if (names == NULL)
+        return fail_set(m->f, ERR_internal, NULL, "out of memory");
+    for (int i = 0; i < n_old; i++)
+        names[i] = old->aliases[i];
+    merged.n_aliases = n_old;
+    for (int i = 0; i < model->n_aliases; i++) {
+        if (catalog_model(m->have, span_of(model->aliases[i])) == NULL)
+            names[merged.n_aliases++] = model->aliases[i];
+    }
+    merged.aliases = names;
+    int64_t id = merge_model(m, &merged, old);
+    free(names);
+    return id;
 }
 
 /* ---- endpoints and prices ---- */
@@ -257,10 +299,11 @@ static bool same_price(const struct price *a, const struct price *b)
 
 static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
 {
-    bool equal = same(a->upstream_model, b->upstream_model) && a->context_length == b->context_length &&
-                 a->max_completion_tokens == b->max_completion_tokens && a->quantization == b->quantization &&
-                 a->modalities == b->modalities && a->params == b->params &&
-                 a->n_server_tools == b->n_server_tools;
+    bool equal = same(a->upstream_model, b->upstream_model) &&
+                 a->context_length == b->context_length &&
+                 a->max_completion_tokens == b->max_completion_tokens &&
+                 a->quantization == b->quantization && a->modalities == b->modalities &&
+                 a->params == b->params && a->n_server_tools == b->n_server_tools;
     for (int i = 0; equal && i < a->n_server_tools; i++) {
         equal = same(a->server_tools[i], b->server_tools[i]);
     }
@@ -323,14 +366,17 @@ static void bind_words(struct sqlite3_stmt *s, const struct endpoint *e)
     buf_done(&b);
 }
 
-static int64_t write_endpoint(struct merge *m, int64_t model_id, int64_t provider_id, const struct endpoint *e)
+static int64_t write_endpoint(struct merge *m, int64_t model_id, int64_t provider_id,
+                              const struct endpoint *e)
 {
     struct sqlite3_stmt *s = db_stmt(
-        m->db, "INSERT INTO endpoint(model_id, provider_id, variant, upstream_model, context_length, "
-               "max_completion_tokens, quantization, modalities, params, server_tools) "
-               "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(model_id, provider_id, variant) "
-               "DO UPDATE SET upstream_model = ?4, context_length = ?5, max_completion_tokens = ?6, "
-               "quantization = ?7, modalities = ?8, params = ?9, server_tools = ?10 RETURNING id");
+        m->db,
+        "INSERT INTO endpoint(model_id, provider_id, variant, upstream_model, context_length, "
+        "max_completion_tokens, quantization, modalities, params, server_tools) "
+        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(model_id, provider_id, "
+        "variant) "
+        "DO UPDATE SET upstream_model = ?4, context_length = ?5, max_completion_tokens = ?6, "
+        "quantization = ?7, modalities = ?8, params = ?9, server_tools = ?10 RETURNING id");
     db_bind_int(s, 1, model_id);
     db_bind_int(s, 2, provider_id);
     db_bind_text(s, 3, e->variant != NULL ? e->variant : "");
@@ -386,39 +432,71 @@ static void say_endpoint(struct merge *m, const struct endpoint *e, const struct
     }
 }
 
-static int merge_endpoint(struct merge *m, int64_t model_id, int64_t provider_id, const struct endpoint *e,
-                          const struct model *old_model)
+/* A foreign list knows prices and limits; what is sent to the provider, and what it does not
+ * know, stays as it is. */
+static struct endpoint yielding_endpoint(const struct endpoint *e, const struct endpoint *old)
 {
-    const struct endpoint *old = stored_twin(old_model, e);
-    bool facts_same = old != NULL && same_endpoint(old, e);
-    bool price_same = old != NULL && same_price(&old->price, &e->price);
+    struct endpoint merged = *e;
+    merged.upstream_model = old->upstream_model;
+    merged.params |= old->params;
+    merged.modalities |= old->modalities;
+    if (merged.quantization == QUANT_unknown)
+        merged.quantization = old->quantization;
+    if (merged.context_length == 0)
+        merged.context_length = old->context_length;
+    if (merged.max_completion_tokens == 0)
+        merged.max_completion_tokens = old->max_completion_tokens;
+    if (old->n_server_tools > 0) {
+        merged.n_server_tools = old->n_server_tools;
+        memcpy(merged.server_tools, old->server_tools, sizeof merged.server_tools);
+    }
+    if (!price_is_routable(&e->price))
+        merged.price = old->price;
+    return merged;
+}
+
+static int merge_endpoint(struct merge *m, int64_t model_id, int64_t provider_id,
+                          const struct endpoint *incoming, const struct model *old_model)
+{
+    const struct endpoint *old = stored_twin(old_model, incoming);
+    struct endpoint merged =
+        m->yields && old != NULL ? yielding_endpoint(incoming, old) : *incoming;
+    bool facts_same = old != NULL && same_endpoint(old, &merged);
+    bool price_same = old != NULL && same_price(&old->price, &merged.price);
     if (facts_same && price_same) {
         m->n.unchanged++;
         return 0;
     }
-    say_endpoint(m, e, old);
-    int64_t id = facts_same ? old->id : write_endpoint(m, model_id, provider_id, e);
-    return id < 0 ? -1 : price_same ? 0 : write_price(m, id, &e->price);
+    say_endpoint(m, &merged, old);
+    int64_t id = facts_same ? old->id : write_endpoint(m, model_id, provider_id, &merged);
+    if (id < 0)
+        return -1;
+    return price_same ? 0 : write_price(m, id, &merged.price);
 }
 
-static int merge_models(struct merge *m, const struct catalog *incoming, const int64_t *provider_ids)
+static int merge_model_row(struct merge *m, const struct model *model, const int64_t *provider_ids)
+{
+    /* By id or alias: a foreign id that is an alias here means the model that has it. */
+    const struct model *old = catalog_model(m->have, span_of(model->slug));
+    if (old != NULL && strcmp(old->slug, model->slug) != 0 && !m->yields)
+        return check_name(m, model, model->slug);
+    int64_t id = m->yields ? merge_yielding_model(m, model, old) : merge_model(m, model, old);
+    if (id < 0)
+        return -1;
+    for (int k = 0; k < model->n_endpoints; k++) {
+        const struct endpoint *e = model->endpoints[k];
+        if (merge_endpoint(m, id, provider_ids[e->provider->index], e, old) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int merge_models(struct merge *m, const struct catalog *incoming,
+                        const int64_t *provider_ids)
 {
     for (int i = 0; i < incoming->n_models; i++) {
-        const struct model *model = &incoming->models[i];
-        const struct model *old = catalog_model(m->have, span_of(model->slug));
-        if (old != NULL && strcmp(old->slug, model->slug) != 0) {
-            return check_name(m, model, model->slug);
-        }
-        int64_t id = merge_model(m, model, old);
-        if (id < 0) {
+        if (merge_model_row(m, &incoming->models[i], provider_ids) != 0)
             return -1;
-        }
-        for (int k = 0; k < model->n_endpoints; k++) {
-            const struct endpoint *e = model->endpoints[k];
-            if (merge_endpoint(m, id, provider_ids[e->provider->index], e, old) != 0) {
-                return -1;
-            }
-        }
     }
     return 0;
 }
@@ -442,7 +520,9 @@ static int merge_all(struct merge *m, const struct catalog *incoming)
 static int bump_version(struct merge *m)
 {
     const struct catalog_changes *n = &m->n;
-    if (n->added + n->changed + n->providers_added + n->providers_changed + n->models_added + n->models_changed == 0) {
+    if (n->added + n->changed + n->providers_added + n->providers_changed + n->models_added +
+            n->models_changed ==
+        0) {
         return 0;
     }
     return run(m, db_stmt(m->db, "UPDATE catalog_meta SET version = version + 1 WHERE id = 1"));
@@ -454,13 +534,17 @@ int catalog_db_merge(struct db *db, const struct catalog *incoming,
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    struct merge m = {.db = db, .change = change, .ctx = ctx, .f = reterr,
+    struct merge m = {.db = db,
+                      .change = change,
+                      .ctx = ctx,
+                      .f = reterr,
                       .now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000};
     struct catalog *have = catalog_db_load(db, NULL, NULL, reterr);
     if (have == NULL) {
         return -1;
     }
     m.have = have;
+    m.yields = incoming->yields;
     int ok = merge_all(&m, incoming) == 0 && bump_version(&m) == 0 ? 0 : -1;
     catalog_unref(have);
     if (ok == 0) {

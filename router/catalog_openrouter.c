@@ -31,10 +31,12 @@ static const struct {
     {"audio", PRICE_audio},
 };
 
-static void read_rates(struct catalog_reader *r, struct foreign *f, json_ref pricing, struct rates *rates)
+static void read_rates(struct catalog_reader *r, struct foreign *f, json_ref pricing,
+                       struct rates *rates)
 {
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-        foreign_rate(r, f, json_get(r->doc, pricing, fields[i].field), MONEY_SCALE_UNIT, fields[i].item, rates);
+        foreign_rate(r, f, json_get(r->doc, pricing, fields[i].field), MONEY_SCALE_UNIT,
+                     fields[i].item, rates);
     }
 }
 
@@ -42,9 +44,11 @@ static void read_overrides(struct catalog_reader *r, struct foreign *f, json_ref
 {
     const struct json_doc *d = r->doc;
     json_ref list = json_get(d, pricing, "overrides");
-    for (json_ref o = list != JSON_NONE ? json_first(d, list) : JSON_NONE; o != JSON_NONE; o = json_next(d, o)) {
+    for (json_ref o = list != JSON_NONE ? json_first(d, list) : JSON_NONE; o != JSON_NONE;
+         o = json_next(d, o)) {
         struct rates rates = rates_none();
-        int64_t least = json_kind(d, o) == JSON_OBJECT ? foreign_count(r, o, "min_prompt_tokens") : 0;
+        int64_t least =
+            json_kind(d, o) == JSON_OBJECT ? foreign_count(r, o, "min_prompt_tokens") : 0;
         if (least < 2 || json_get(d, o, "utc_start") != JSON_NONE) {
             reader_note(r, f->path, false, "a price by time of day is left out");
             continue;
@@ -70,14 +74,18 @@ static uint32_t read_params(struct catalog_reader *r, json_ref row)
     uint32_t bits = 0;
     json_ref list = json_get(d, row, "supported_parameters");
     if (list == JSON_NONE) {
-        bits = PARAM_BIT(PARAM_max_tokens) | PARAM_BIT(PARAM_temperature) | PARAM_BIT(PARAM_top_p) | PARAM_BIT(PARAM_stop);
-        bits |= foreign_true(r, row, "supports_tool_parameters") ? PARAM_BIT(PARAM_tools) | PARAM_BIT(PARAM_tool_choice) : 0;
+        bits = PARAM_BIT(PARAM_max_tokens) | PARAM_BIT(PARAM_temperature) | PARAM_BIT(PARAM_top_p) |
+               PARAM_BIT(PARAM_stop);
+        bits |= foreign_true(r, row, "supports_tool_parameters")
+                    ? PARAM_BIT(PARAM_tools) | PARAM_BIT(PARAM_tool_choice)
+                    : 0;
         bits |= foreign_true(r, row, "supports_reasoning") ? PARAM_BIT(PARAM_reasoning) : 0;
         return bits;
     }
     for (json_ref m = json_first(d, list); m != JSON_NONE; m = json_next(d, m)) {
         enum param p;
-        bits |= json_kind(d, m) == JSON_STRING && param_parse(json_inner(d, m), &p) ? PARAM_BIT(p) : 0;
+        bits |=
+            json_kind(d, m) == JSON_STRING && param_parse(json_inner(d, m), &p) ? PARAM_BIT(p) : 0;
     }
     return bits;
 }
@@ -87,11 +95,15 @@ static uint32_t read_modalities(struct catalog_reader *r, json_ref model)
     const struct json_doc *d = r->doc;
     uint32_t bits = MODALITY_BIT(MODALITY_text);
     json_ref arch = model != JSON_NONE ? json_get(d, model, "architecture") : JSON_NONE;
-    json_ref list = arch != JSON_NONE && json_kind(d, arch) == JSON_OBJECT ? json_get(d, arch, "input_modalities") : JSON_NONE;
-    for (json_ref m = list != JSON_NONE ? json_first(d, list) : JSON_NONE; m != JSON_NONE; m = json_next(d, m)) {
+    json_ref list = arch != JSON_NONE && json_kind(d, arch) == JSON_OBJECT
+                        ? json_get(d, arch, "input_modalities")
+                        : JSON_NONE;
+    for (json_ref m = list != JSON_NONE ? json_first(d, list) : JSON_NONE; m != JSON_NONE;
+         m = json_next(d, m)) {
         enum modality word;
         if (json_kind(d, m) == JSON_STRING && modality_parse(json_inner(d, m), &word)) {
-            bits |= word == MODALITY_file ? MODALITY_BIT(MODALITY_file) | MODALITY_BIT(MODALITY_pdf) : MODALITY_BIT(word);
+            bits |= word == MODALITY_file ? MODALITY_BIT(MODALITY_file) | MODALITY_BIT(MODALITY_pdf)
+                                          : MODALITY_BIT(word);
         }
     }
     return bits;
@@ -104,14 +116,16 @@ static int64_t created_ms(struct catalog_reader *r, json_ref model)
 {
     int64_t s = 0;
     json_ref v = json_get(r->doc, model, "created");
-    return v != JSON_NONE && json_int64(r->doc, v, &s) && s > 0 && s < INT64_MAX / 1000 ? s * 1000 : 0;
+    return v != JSON_NONE && json_int64(r->doc, v, &s) && s > 0 && s < INT64_MAX / 1000 ? s * 1000
+                                                                                        : 0;
 }
 
 static int read_model(struct catalog_reader *r, json_ref model)
 {
     const struct json_doc *d = r->doc;
     struct foreign f = {.provider = "openrouter"};
-    f.model_id = json_kind(d, model) == JSON_OBJECT ? reader_text(r, json_get(d, model, "id")) : NULL;
+    f.model_id =
+        json_kind(d, model) == JSON_OBJECT ? reader_text(r, json_get(d, model, "id")) : NULL;
     f.path = f.model_id != NULL ? f.model_id : "data[]";
     if (f.model_id != NULL) {
         f.name = reader_text(r, json_get(d, model, "name"));
@@ -121,8 +135,9 @@ static int read_model(struct catalog_reader *r, json_ref model)
         f.endpoint.upstream_model = f.model_id;
         f.endpoint.context_length = foreign_count(r, model, "context_length");
         json_ref top = json_get(d, model, "top_provider");
-        f.endpoint.max_completion_tokens =
-            top != JSON_NONE && json_kind(d, top) == JSON_OBJECT ? foreign_count(r, top, "max_completion_tokens") : 0;
+        f.endpoint.max_completion_tokens = top != JSON_NONE && json_kind(d, top) == JSON_OBJECT
+                                               ? foreign_count(r, top, "max_completion_tokens")
+                                               : 0;
         f.endpoint.params = read_params(r, model);
         f.endpoint.modalities = read_modalities(r, model);
         read_pricing(r, &f, model);
@@ -136,7 +151,7 @@ static void split_tag(struct catalog_reader *r, const char *tag, struct foreign 
 {
     const char *slash = strchr(tag, '/');
     f->provider = slash == NULL ? tag : reader_span(r, (struct span){tag, (size_t)(slash - tag)});
-    f->endpoint.variant = slash == NULL ? NULL : slash + 1;
+    f->endpoint.variant = slash == NULL || slash[1] == '\0' ? NULL : slash + 1;
 }
 
 /* Several rows of one provider differ in quantization or only in an id: each needs a variant. */
@@ -144,10 +159,8 @@ static int add_row(struct catalog_reader *r, struct foreign *f)
 {
     struct fail why;
     char variant[CATALOG_SLUG_MAX];
-    struct provider_spec p = catalog_provider_spec(f->provider, f->provider_name);
-    if (catalog_add_provider(r->builder, &p, &why) != 0 && why.code == ERR_internal) {
+    if (foreign_add_provider(r, f) != 0)
         return -1;
-    }
     f->endpoint.provider = f->provider;
     const char *quantization = quantization_name(f->endpoint.quantization);
     for (int i = 0; i < VARIANTS_TRIED; i++) {
@@ -158,13 +171,14 @@ static int add_row(struct catalog_reader *r, struct foreign *f)
         f->endpoint.variant = variant;
     }
     reader_note(r, f->path, true, "%s", why.text);
-    return why.code == ERR_internal ? -1 : 0;
+    return why.code == ERR_internal ? fail_set(r->reterr, why.code, NULL, "%s", why.text) : 0;
 }
 
 static bool usable_row(struct catalog_reader *r, struct foreign *f, json_ref row)
 {
     if (f->negative) {
-        reader_note(r, f->path, true, "a price is negative: it depends on the model that is chosen later");
+        reader_note(r, f->path, true,
+                    "a price is negative: it depends on the model that is chosen later");
     } else if (f->bad) {
         reader_note(r, f->path, true, "a price is not a decimal number");
     } else if (foreign_true(r, row, "is_hidden") || foreign_true(r, row, "is_disabled")) {
@@ -175,7 +189,8 @@ static bool usable_row(struct catalog_reader *r, struct foreign *f, json_ref row
     return false;
 }
 
-static int read_row(struct catalog_reader *r, json_ref row, const char *model_id, uint32_t modalities)
+static int read_row(struct catalog_reader *r, json_ref row, const char *model_id,
+                    uint32_t modalities)
 {
     const struct json_doc *d = r->doc;
     struct foreign f = {.model_id = model_id};
@@ -184,7 +199,7 @@ static int read_row(struct catalog_reader *r, json_ref row, const char *model_id
     const char *text = reader_text(r, tag != JSON_NONE ? tag : json_get(d, row, "provider_slug"));
     snprintf(path, sizeof path, "%s at %s", model_id, text != NULL ? text : "?");
     f.path = path;
-    if (text == NULL || *text == '\0' || strlen(text) >= CATALOG_SLUG_MAX) {
+    if (!foreign_name_ok(text, CATALOG_SLUG_MAX) || *text == '/') {
         reader_note(r, f.path, true, "the row names no provider");
         return 0;
     }
@@ -203,24 +218,9 @@ static int read_row(struct catalog_reader *r, json_ref row, const char *model_id
     if (!usable_row(r, &f, row)) {
         return 0;
     }
-    struct rates *base = &f.endpoint.price.base;
-    bool free_row = foreign_true(r, row, "is_free") || foreign_says_free(model_id);
-    if (base->pusd[PRICE_prompt] == 0 && base->pusd[PRICE_completion] == 0 && !free_row) {
-        base->pusd[PRICE_prompt] = base->pusd[PRICE_completion] = -1;
-        reader_note(r, f.path, false, "zero is taken as unknown: listed without a price");
-    }
+    f.free = foreign_true(r, row, "is_free") || foreign_says_free(model_id);
+    foreign_judge_price(r, &f);
     return add_row(r, &f);
-}
-
-static int add_model(struct catalog_reader *r, const char *id, const char *name, int64_t created)
-{
-    struct fail why;
-    struct model_spec m = {.slug = id, .name = name, .created_ms = created};
-    if (catalog_add_model(r->builder, &m, &why) != 0) {
-        reader_note(r, id, true, "%s", why.text);
-        return why.code == ERR_internal ? -1 : 1;
-    }
-    return 0;
 }
 
 static int read_one(struct catalog_reader *r, json_ref data)
@@ -232,7 +232,12 @@ static int read_one(struct catalog_reader *r, json_ref data)
         return reader_refuse(r, data, "must have \"id\" and \"endpoints\"");
     }
     bool named = json_text_fixed(d, json_get(d, data, "name"), name, sizeof name);
-    int ok = add_model(r, id, named ? name : NULL, created_ms(r, data));
+    if (!foreign_name_ok(id, sizeof id))
+        return reader_refuse(r, data, "has an \"id\" that is no model name");
+    struct model_spec m = {.slug = id,
+                           .name = named && name[0] != '\0' ? name : NULL,
+                           .created_ms = created_ms(r, data)};
+    int ok = foreign_add_model(r, id, &m);
     uint32_t modalities = read_modalities(r, data);
     for (json_ref row = json_first(d, rows); ok == 0 && row != JSON_NONE; row = json_next(d, row)) {
         reader_next_entry(r);
@@ -252,7 +257,9 @@ static bool row_model(struct catalog_reader *r, json_ref row, char id[CATALOG_NA
     }
     json_text_fixed(d, json_get(d, row, "variant"), variant, sizeof variant);
     bool standard = variant[0] == '\0' || strcmp(variant, "standard") == 0;
-    return snprintf(id, CATALOG_NAME_MAX, standard ? "%s" : "%s:%s", slug, variant) < CATALOG_NAME_MAX;
+    return snprintf(id, CATALOG_NAME_MAX, standard ? "%s" : "%s:%s", slug, variant) <
+               CATALOG_NAME_MAX &&
+           foreign_name_ok(id, CATALOG_NAME_MAX);
 }
 
 /* Rows of one model may stand apart: the first one met takes all of its kind. */
@@ -261,10 +268,15 @@ static int read_flat(struct catalog_reader *r, json_ref rows)
     const struct json_doc *d = r->doc;
     char id[CATALOG_NAME_MAX], other[CATALOG_NAME_MAX];
     for (json_ref first = json_first(d, rows); first != JSON_NONE; first = json_next(d, first)) {
-        if (!row_model(r, first, id) || catalog_builder_has_name(r->builder, id)) {
+        if (!row_model(r, first, id)) {
+            reader_note(r, "endpoints[]", true, "the row names no model");
             continue;
         }
-        int ok = add_model(r, id, NULL, 0);
+        if (catalog_builder_owner(r->builder, id) != NULL) {
+            continue;
+        }
+        struct model_spec m = {.slug = id};
+        int ok = foreign_add_model(r, id, &m);
         for (json_ref row = first; ok == 0 && row != JSON_NONE; row = json_next(d, row)) {
             reader_next_entry(r);
             if (row_model(r, row, other) && strcmp(id, other) == 0) {
@@ -289,7 +301,8 @@ int catalog_read_openrouter(struct catalog_reader *r)
         return read_flat(r, rows);
     }
     if (data == JSON_NONE || json_kind(d, data) != JSON_ARRAY) {
-        return reader_refuse(r, 0, "is no OpenRouter listing: \"data\" or \"endpoints\" is expected");
+        return reader_refuse(r, 0,
+                             "is no OpenRouter listing: \"data\" or \"endpoints\" is expected");
     }
     for (json_ref m = json_first(d, data); m != JSON_NONE; m = json_next(d, m)) {
         reader_next_entry(r);

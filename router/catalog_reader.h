@@ -29,9 +29,14 @@ void reader_note(struct catalog_reader *r, const char *path, bool refused, const
     __attribute__((format(printf, 4, 5)));
 
 /* A foreign price: the JSON number or numeric string at `v`, in USD of 10^-shift units (0: USD per
- * token or unit; 6: USD per million).  Pico-USD, rounded to the nearest when the source carries more
- * digits than a price has (binary noise of a float).  CATALOG_PRICE_NONE for null or none. */
-enum catalog_price { CATALOG_PRICE_OK, CATALOG_PRICE_NONE, CATALOG_PRICE_NEGATIVE, CATALOG_PRICE_BAD };
+ * token or unit; 6: USD per million).  Pico-USD, rounded to the nearest when the source carries
+ * more digits than a price has (binary noise of a float).  CATALOG_PRICE_NONE for null or none. */
+enum catalog_price {
+    CATALOG_PRICE_OK,
+    CATALOG_PRICE_NONE,
+    CATALOG_PRICE_NEGATIVE,
+    CATALOG_PRICE_BAD
+};
 enum catalog_price reader_price(struct catalog_reader *r, json_ref v, int scale, int64_t *ret_pusd,
                                 bool *ret_rounded);
 
@@ -48,6 +53,7 @@ int catalog_read_openrouter(struct catalog_reader *r);
 struct known_provider {
     const char *slug, *name, *protocol, *base_url, *env;
     enum auth_type auth_type;
+    bool author;               /* makes models: their bare names mean its own endpoints */
     bool cancel_stops_billing; /* openrouter.ai/docs/api-reference/streaming lists who stops */
 };
 /* NULL when it is not known. */

@@ -89,7 +89,8 @@ static int count_of(struct catalog_reader *r, json_ref v, int64_t least, int64_t
 {
     int64_t n = 0;
     if (!json_int64(r->doc, v, &n) || n < least || n > most) {
-        return reader_refuse(r, v, "must be an integer from %lld to %lld", (long long)least, (long long)most);
+        return reader_refuse(r, v, "must be an integer from %lld to %lld", (long long)least,
+                             (long long)most);
     }
     *ret = n;
     return 0;
@@ -97,12 +98,16 @@ static int count_of(struct catalog_reader *r, json_ref v, int64_t least, int64_t
 
 /* ---- providers ---- */
 
+static int provider_slug_of(struct catalog_reader *r, json_ref v, const char **ret)
+{
+    if (slug_of(r, v, CATALOG_SLUG_MAX - 1, ret) != 0)
+        return -1;
+    return strchr(*ret, '/') != NULL ? reader_refuse(r, v, "a provider slug has no \"/\"") : 0;
+}
+
 static int p_slug(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    if (slug_of(r, v, CATALOG_SLUG_MAX - 1, &e->provider.slug) != 0) {
-        return -1;
-    }
-    return strchr(e->provider.slug, '/') != NULL ? reader_refuse(r, v, "a provider slug has no \"/\"") : 0;
+    return provider_slug_of(r, v, &e->provider.slug);
 }
 
 static int p_name(struct catalog_reader *r, json_ref v, struct entry *e)
@@ -112,7 +117,8 @@ static int p_name(struct catalog_reader *r, json_ref v, struct entry *e)
 
 static int p_protocol(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    static const char *const known[] = {"anthropic", "openai", "gemini", "bedrock", "azure-openai", "vertex"};
+    static const char *const known[] = {"anthropic", "openai",       "gemini",
+                                        "bedrock",   "azure-openai", "vertex"};
     if (text_of(r, v, CATALOG_SLUG_MAX, &e->provider.protocol) != 0) {
         return -1;
     }
@@ -121,15 +127,18 @@ static int p_protocol(struct catalog_reader *r, json_ref v, struct entry *e)
             return 0;
         }
     }
-    return reader_refuse(r, v, "must be one of anthropic, openai, gemini, bedrock, azure-openai, vertex");
+    return reader_refuse(r, v,
+                         "must be one of anthropic, openai, gemini, bedrock, azure-openai, vertex");
 }
 
 static int p_base_url(struct catalog_reader *r, json_ref v, struct entry *e)
 {
     const char *s = json_kind(r->doc, v) == JSON_STRING ? reader_text(r, v) : NULL;
     bool http = s != NULL && (strncmp(s, "http://", 7) == 0 || strncmp(s, "https://", 8) == 0);
-    if (s == NULL || strlen(s) > URL_MAX || (*s != '\0' && !http) || strpbrk(s, " \t\r\n@?#") != NULL) {
-        return reader_refuse(r, v, "must be an http:// or https:// URL without user, query or fragment");
+    if (s == NULL || strlen(s) > URL_MAX || (*s != '\0' && !http) ||
+        strpbrk(s, " \t\r\n@?#") != NULL) {
+        return reader_refuse(r, v,
+                             "must be an http:// or https:// URL without user, query or fragment");
     }
     e->provider.base_url = s;
     return 0;
@@ -137,7 +146,8 @@ static int p_base_url(struct catalog_reader *r, json_ref v, struct entry *e)
 
 static int p_region(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    return json_kind(r->doc, v) == JSON_NULL ? 0 : text_of(r, v, CATALOG_SLUG_MAX, &e->provider.region);
+    return json_kind(r->doc, v) == JSON_NULL ? 0
+                                             : text_of(r, v, CATALOG_SLUG_MAX, &e->provider.region);
 }
 
 static int p_data_collection(struct catalog_reader *r, json_ref v, struct entry *e)
@@ -200,7 +210,8 @@ static int p_credential(struct catalog_reader *r, json_ref v, struct entry *e)
 static int p_auth(struct catalog_reader *r, json_ref v, struct entry *e)
 {
     const struct json_doc *d = r->doc;
-    if (json_text_is(d, v, "x-api-key") || json_text_is(d, v, "bearer") || json_text_is(d, v, "basic")) {
+    if (json_text_is(d, v, "x-api-key") || json_text_is(d, v, "bearer") ||
+        json_text_is(d, v, "basic")) {
         e->provider.auth_type = json_text_is(d, v, "bearer")  ? AUTH_BEARER
                                 : json_text_is(d, v, "basic") ? AUTH_BASIC
                                                               : AUTH_API_KEY;
@@ -208,7 +219,8 @@ static int p_auth(struct catalog_reader *r, json_ref v, struct entry *e)
     }
     json_ref name = json_kind(d, v) == JSON_OBJECT ? json_get(d, v, "header") : JSON_NONE;
     if (name == JSON_NONE) {
-        return reader_refuse(r, v, "must be \"x-api-key\", \"bearer\", \"basic\" or {\"header\": NAME}");
+        return reader_refuse(r, v,
+                             "must be \"x-api-key\", \"bearer\", \"basic\" or {\"header\": NAME}");
     }
     e->provider.auth_type = AUTH_CUSTOM;
     return slug_of(r, name, CATALOG_SLUG_MAX, &e->provider.auth_header_name);
@@ -217,7 +229,8 @@ static int p_auth(struct catalog_reader *r, json_ref v, struct entry *e)
 static bool header_ok(const char *name, const char *value)
 {
     for (const char *p = name; *p != '\0'; p++) {
-        if (strchr("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", *p) == NULL) {
+        if (strchr("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+                   *p) == NULL) {
             return false;
         }
     }
@@ -238,7 +251,8 @@ static int p_headers(struct catalog_reader *r, json_ref v, struct entry *e)
     }
     for (json_ref m = json_first(d, v); m != JSON_NONE; m = json_next(d, m)) {
         size_t at = r->text.len;
-        if (n == 2 * CATALOG_HEADERS_MAX || !json_key_text(d, m, &r->text) || !buf_addc(&r->text, '\0')) {
+        if (n == 2 * CATALOG_HEADERS_MAX || !json_key_text(d, m, &r->text) ||
+            !buf_addc(&r->text, '\0')) {
             return reader_refuse(r, m, "at most %d headers", CATALOG_HEADERS_MAX);
         }
         const char *name = r->text.ptr + at, *value = reader_text(r, m);
@@ -284,19 +298,27 @@ static int p_timeouts(struct catalog_reader *r, json_ref v, struct entry *e)
 
 static int read_provider(struct catalog_reader *r, json_ref v)
 {
-    static const struct member members[] = {
-        {"slug", p_slug, true},           {"name", p_name, false},
-        {"protocol", p_protocol, true},   {"base_url", p_base_url, true},
-        {"region", p_region, false},      {"data_collection", p_data_collection, false},
-        {"zdr", p_zdr, false},            {"cancel_stops_billing", p_cancel, false},
-        {"credential", p_credential, false}, {"auth", p_auth, false},
-        {"headers", p_headers, false},    {"timeouts", p_timeouts, false},
-        {"source", NULL, false},          {"updated", NULL, false},
-        {NULL, NULL, false}};
+    static const struct member members[] = {{"slug", p_slug, true},
+                                            {"name", p_name, false},
+                                            {"protocol", p_protocol, true},
+                                            {"base_url", p_base_url, true},
+                                            {"region", p_region, false},
+                                            {"data_collection", p_data_collection, false},
+                                            {"zdr", p_zdr, false},
+                                            {"cancel_stops_billing", p_cancel, false},
+                                            {"credential", p_credential, false},
+                                            {"auth", p_auth, false},
+                                            {"headers", p_headers, false},
+                                            {"timeouts", p_timeouts, false},
+                                            {"source", NULL, false},
+                                            {"updated", NULL, false},
+                                            {NULL, NULL, false}};
     struct entry e = {.endpoints = JSON_NONE};
     reader_next_entry(r);
-    e.provider = (struct provider_spec){.collects = true, .timeouts = TIMEOUTS_DEFAULT,
-                                        .auth_type = AUTH_API_KEY, .headers = e.headers};
+    e.provider = (struct provider_spec){.collects = true,
+                                        .timeouts = TIMEOUTS_DEFAULT,
+                                        .auth_type = AUTH_API_KEY,
+                                        .headers = e.headers};
     if (read_members(r, v, members, &e) != 0) {
         return -1;
     }
@@ -304,7 +326,9 @@ static int read_provider(struct catalog_reader *r, json_ref v)
         e.provider.auth_type = AUTH_BEARER;
     }
     struct fail f;
-    return catalog_add_provider(r->builder, &e.provider, &f) == 0 ? 0 : reader_refuse(r, v, "%s", f.text);
+    return catalog_add_provider(r->builder, &e.provider, &f) == 0
+               ? 0
+               : reader_refuse(r, v, "%s", f.text);
 }
 
 /* ---- models ---- */
@@ -344,7 +368,9 @@ static int m_aliases(struct catalog_reader *r, json_ref v, struct entry *e)
 static int m_created(struct catalog_reader *r, json_ref v, struct entry *e)
 {
     struct span s = json_kind(r->doc, v) == JSON_STRING ? json_inner(r->doc, v) : SPAN("");
-    return when_parse(s, &e->model.created_ms) ? 0 : reader_refuse(r, v, "must be a date such as 2026-08-01");
+    return when_parse(s, &e->model.created_ms)
+               ? 0
+               : reader_refuse(r, v, "must be a date such as 2026-08-01");
 }
 
 static int m_endpoints(struct catalog_reader *r, json_ref v, struct entry *e)
@@ -357,12 +383,14 @@ static int m_endpoints(struct catalog_reader *r, json_ref v, struct entry *e)
 
 static int e_provider(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    return slug_of(r, v, CATALOG_SLUG_MAX - 1, &e->endpoint.provider);
+    return provider_slug_of(r, v, &e->endpoint.provider);
 }
 
 static int e_variant(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    return json_kind(r->doc, v) == JSON_NULL ? 0 : slug_of(r, v, CATALOG_SLUG_MAX - 1, &e->endpoint.variant);
+    return json_kind(r->doc, v) == JSON_NULL
+               ? 0
+               : slug_of(r, v, CATALOG_SLUG_MAX - 1, &e->endpoint.variant);
 }
 
 static int e_upstream(struct catalog_reader *r, json_ref v, struct entry *e)
@@ -372,13 +400,16 @@ static int e_upstream(struct catalog_reader *r, json_ref v, struct entry *e)
 
 static int e_context(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    return json_kind(r->doc, v) == JSON_NULL ? 0 : count_of(r, v, 0, TOKENS_MAX, &e->endpoint.context_length);
+    return json_kind(r->doc, v) == JSON_NULL
+               ? 0
+               : count_of(r, v, 0, TOKENS_MAX, &e->endpoint.context_length);
 }
 
 static int e_completion(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    return json_kind(r->doc, v) == JSON_NULL ? 0
-                                             : count_of(r, v, 0, TOKENS_MAX, &e->endpoint.max_completion_tokens);
+    return json_kind(r->doc, v) == JSON_NULL
+               ? 0
+               : count_of(r, v, 0, TOKENS_MAX, &e->endpoint.max_completion_tokens);
 }
 
 static int e_quantization(struct catalog_reader *r, json_ref v, struct entry *e)
@@ -395,7 +426,8 @@ static int e_modalities(struct catalog_reader *r, json_ref v, struct entry *e)
     for (json_ref m = json_first(r->doc, v); m != JSON_NONE; m = json_next(r->doc, m)) {
         enum modality word;
         if (json_kind(r->doc, m) != JSON_STRING || !modality_parse(json_inner(r->doc, m), &word)) {
-            return reader_refuse(r, m, "is not an input modality (text, image, pdf, audio, video, file)");
+            return reader_refuse(r, m,
+                                 "is not an input modality (text, image, pdf, audio, video, file)");
         }
         e->endpoint.modalities |= MODALITY_BIT(word);
     }
@@ -424,7 +456,8 @@ static int e_server_tools(struct catalog_reader *r, json_ref v, struct entry *e)
         if (e->endpoint.n_server_tools == CATALOG_SERVER_TOOLS_MAX) {
             return reader_refuse(r, m, "at most %d server tools", CATALOG_SERVER_TOOLS_MAX);
         }
-        if (slug_of(r, m, CATALOG_SLUG_MAX, &e->endpoint.server_tools[e->endpoint.n_server_tools]) != 0) {
+        if (slug_of(r, m, CATALOG_SLUG_MAX,
+                    &e->endpoint.server_tools[e->endpoint.n_server_tools]) != 0) {
             return -1;
         }
         e->endpoint.n_server_tools++;
@@ -450,7 +483,8 @@ static int refuse_price(struct catalog_reader *r, json_ref v, enum money_parse h
     return reader_refuse(r, v, "must be a decimal number, best written as a string: \"0.25\"");
 }
 
-static int read_rate(struct catalog_reader *r, json_ref v, enum price_item item, struct rates *rates)
+static int read_rate(struct catalog_reader *r, json_ref v, enum price_item item,
+                     struct rates *rates)
 {
     enum json_kind kind = json_kind(r->doc, v);
     int scale = price_item_scale(item);
@@ -499,7 +533,9 @@ static int read_tier(struct catalog_reader *r, json_ref tier, struct price *p)
     if (above == 0) {
         return reader_refuse(r, tier, "\"above_prompt_tokens\" is missing");
     }
-    return price_add_tier(p, above, &rates) ? 0 : reader_refuse(r, tier, "at most %d tiers", PRICE_TIERS_MAX);
+    return price_add_tier(p, above, &rates)
+               ? 0
+               : reader_refuse(r, tier, "at most %d tiers", PRICE_TIERS_MAX);
 }
 
 static int e_pricing(struct catalog_reader *r, json_ref v, struct entry *e)
@@ -533,20 +569,19 @@ static int e_pricing(struct catalog_reader *r, json_ref v, struct entry *e)
 
 static int read_endpoint(struct catalog_reader *r, json_ref v)
 {
-    static const struct member members[] = {
-        {"provider", e_provider, true},
-        {"variant", e_variant, false},
-        {"upstream_model", e_upstream, true},
-        {"context_length", e_context, false},
-        {"max_completion_tokens", e_completion, false},
-        {"quantization", e_quantization, false},
-        {"input_modalities", e_modalities, false},
-        {"supported_parameters", e_params, false},
-        {"server_tools", e_server_tools, false},
-        {"pricing", e_pricing, false},
-        {"source", NULL, false},
-        {"updated", NULL, false},
-        {NULL, NULL, false}};
+    static const struct member members[] = {{"provider", e_provider, true},
+                                            {"variant", e_variant, false},
+                                            {"upstream_model", e_upstream, true},
+                                            {"context_length", e_context, false},
+                                            {"max_completion_tokens", e_completion, false},
+                                            {"quantization", e_quantization, false},
+                                            {"input_modalities", e_modalities, false},
+                                            {"supported_parameters", e_params, false},
+                                            {"server_tools", e_server_tools, false},
+                                            {"pricing", e_pricing, false},
+                                            {"source", NULL, false},
+                                            {"updated", NULL, false},
+                                            {NULL, NULL, false}};
     struct entry e = {.endpoints = JSON_NONE};
     e.endpoint.modalities = MODALITY_BIT(MODALITY_text);
     e.endpoint.params = PARAM_BIT(PARAM_max_tokens) | PARAM_BIT(PARAM_temperature);
@@ -555,15 +590,23 @@ static int read_endpoint(struct catalog_reader *r, json_ref v)
         return -1;
     }
     struct fail f;
-    return catalog_add_endpoint(r->builder, &e.endpoint, &f) == 0 ? 0 : reader_refuse(r, v, "%s", f.text);
+    if (catalog_name_provider(r->builder, e.endpoint.provider, &f) != 0 ||
+        catalog_add_endpoint(r->builder, &e.endpoint, &f) != 0)
+        return reader_refuse(r, v, "%s", f.text);
+    return 0;
 }
 
 static int read_model(struct catalog_reader *r, json_ref v)
 {
-    static const struct member members[] = {
-        {"id", m_id, true},           {"name", m_name, false},           {"aliases", m_aliases, false},
-        {"distillable", m_distillable, false}, {"created", m_created, false}, {"endpoints", m_endpoints, false},
-        {"source", NULL, false},      {"updated", NULL, false},          {NULL, NULL, false}};
+    static const struct member members[] = {{"id", m_id, true},
+                                            {"name", m_name, false},
+                                            {"aliases", m_aliases, false},
+                                            {"distillable", m_distillable, false},
+                                            {"created", m_created, false},
+                                            {"endpoints", m_endpoints, false},
+                                            {"source", NULL, false},
+                                            {"updated", NULL, false},
+                                            {NULL, NULL, false}};
     struct entry e = {.endpoints = JSON_NONE};
     reader_next_entry(r);
     e.model.aliases = e.aliases;
@@ -584,7 +627,8 @@ static int read_model(struct catalog_reader *r, json_ref v)
     return 0;
 }
 
-static int each(struct catalog_reader *r, const char *name, int (*read)(struct catalog_reader *, json_ref))
+static int each(struct catalog_reader *r, const char *name,
+                int (*read)(struct catalog_reader *, json_ref))
 {
     json_ref list = json_get(r->doc, 0, name);
     if (list == JSON_NONE) {
@@ -603,9 +647,11 @@ static int each(struct catalog_reader *r, const char *name, int (*read)(struct c
 
 int catalog_read_wayfare(struct catalog_reader *r)
 {
-    static const struct member members[] = {
-        {"providers", NULL, false}, {"models", NULL, false}, {"source", NULL, false}, {"updated", NULL, false},
-        {NULL, NULL, false}};
+    static const struct member members[] = {{"providers", NULL, false},
+                                            {"models", NULL, false},
+                                            {"source", NULL, false},
+                                            {"updated", NULL, false},
+                                            {NULL, NULL, false}};
     struct entry unused = {.endpoints = JSON_NONE};
     return read_members(r, 0, members, &unused) == 0 && each(r, "providers", read_provider) == 0 &&
                    each(r, "models", read_model) == 0

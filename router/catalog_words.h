@@ -20,7 +20,8 @@ void words_write_modalities(uint32_t bits, struct buf *out);
 void words_write_params(uint32_t bits, struct buf *out);
 
 const char *credential_kind_word(enum credential_kind k);
-enum credential_kind credential_kind_parse(const char *word); /* CREDENTIAL_NONE for anything else */
+enum credential_kind
+credential_kind_parse(const char *word); /* CREDENTIAL_NONE for anything else */
 const char *auth_type_word(enum auth_type t);
 enum auth_type auth_type_parse(const char *word); /* AUTH_API_KEY for anything else */
 

@@ -41,9 +41,10 @@ static void write_auth(const struct provider_row *p, struct buf *out)
         text_member(out, "header", p->auth_header_name);
         buf_adds(out, "}, ");
     } else if (p->auth_type != AUTH_NONE) {
-        text_member(out, "auth", p->auth_type == AUTH_BEARER  ? "bearer"
-                                 : p->auth_type == AUTH_BASIC ? "basic"
-                                                              : "x-api-key");
+        text_member(out, "auth",
+                    p->auth_type == AUTH_BEARER  ? "bearer"
+                    : p->auth_type == AUTH_BASIC ? "basic"
+                                                 : "x-api-key");
         buf_adds(out, ", ");
     }
 }
@@ -70,7 +71,9 @@ static void write_provider(const struct provider_row *p, struct buf *out)
         buf_adds(out, i > 0 ? ", " : "");
         write_credential(&p->credentials[i], out);
     }
-    buf_addf(out, "],\n     \"data_collection\": \"%s\", \"zdr\": %s, \"cancel_stops_billing\": %s, \"headers\": {",
+    buf_addf(out,
+             "],\n     \"data_collection\": \"%s\", \"zdr\": %s, \"cancel_stops_billing\": %s, "
+             "\"headers\": {",
              p->collects ? "allow" : "deny", truth(p->zdr), truth(p->cancel_stops_billing));
     for (int i = 0; p->headers[i] != NULL; i += 2) {
         buf_adds(out, i > 0 ? ", " : "");
@@ -78,8 +81,9 @@ static void write_provider(const struct provider_row *p, struct buf *out)
         buf_adds(out, ": ");
         json_write_string(out, span_of(p->headers[i + 1]));
     }
-    buf_addf(out, "},\n     \"timeouts\": {\"connect_ms\": %" PRId64 ", \"first_byte_ms\": %" PRId64
-                  ", \"idle_ms\": %" PRId64 ", \"total_ms\": %" PRId64 "}}",
+    buf_addf(out,
+             "},\n     \"timeouts\": {\"connect_ms\": %" PRId64 ", \"first_byte_ms\": %" PRId64
+             ", \"idle_ms\": %" PRId64 ", \"total_ms\": %" PRId64 "}}",
              t->connect_ms, t->first_byte_ms, t->idle_ms, t->total_ms);
 }
 
@@ -112,7 +116,8 @@ static void write_price(const struct price *p, struct buf *out)
     buf_adds(out, p->n_tiers > 0 ? "]}" : "}");
 }
 
-static void write_list(struct buf *out, const char *name, uint32_t bits, int count, const char *(*word)(int))
+static void write_list(struct buf *out, const char *name, uint32_t bits, int count,
+                       const char *(*word)(int))
 {
     const char *comma = "";
     buf_addf(out, "\"%s\": [", name);
@@ -143,8 +148,9 @@ static void write_endpoint(const struct endpoint *e, struct buf *out)
     text_member(out, "variant", e->variant);
     buf_adds(out, ", ");
     text_member(out, "upstream_model", e->upstream_model);
-    buf_addf(out, ", \"context_length\": %" PRId64 ", \"max_completion_tokens\": %" PRId64
-                  ", \"quantization\": \"%s\",\n        ",
+    buf_addf(out,
+             ", \"context_length\": %" PRId64 ", \"max_completion_tokens\": %" PRId64
+             ", \"quantization\": \"%s\",\n        ",
              e->context_length, e->max_completion_tokens, quantization_name(e->quantization));
     write_list(out, "input_modalities", e->modalities, MODALITY_COUNT, modality_word);
     write_list(out, "supported_parameters", e->params, PARAM_COUNT, param_word);
@@ -185,9 +191,13 @@ static void write_model(const struct model *m, struct buf *out)
 int catalog_file_write(const struct catalog *c, struct buf *out)
 {
     buf_adds(out, "{\n  \"providers\": [");
+    const char *comma = "\n";
     for (int i = 0; i < c->n_providers; i++) {
-        buf_adds(out, i > 0 ? ",\n" : "\n");
+        if (c->providers[i].elsewhere)
+            continue;
+        buf_adds(out, comma);
         write_provider(&c->providers[i], out);
+        comma = ",\n";
     }
     buf_adds(out, "\n  ],\n  \"models\": [");
     for (int i = 0; i < c->n_models; i++) {

@@ -34,8 +34,10 @@ void digest_add(struct digest *d, struct span s)
             return;
         d->state = stir(d->state, load(d->part));
     }
+    uint64_t state = d->state;
     for (; s.len >= 8; s.ptr += 8, s.len -= 8)
-        d->state = stir(d->state, load(s.ptr));
+        state = stir(state, load(s.ptr));
+    d->state = state;
     memcpy(d->part, s.ptr, s.len);
 }
 

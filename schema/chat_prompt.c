@@ -6,15 +6,29 @@
 
 /* ---- sizes ---- */
 
-/* Bytes that are no UTF-8 continuation, eight at a time. */
+static const uint64_t ones = UINT64_C(0x0101010101010101);
+
+/* UTF-8 continuation bytes in up to 255 words: each byte of the sum counts one lane. */
+static size_t count_continuation(const char *p, size_t n_words)
+{
+    uint64_t lanes = 0;
+    for (size_t i = 0; i < n_words; i++) {
+        uint64_t w;
+        memcpy(&w, p + 8 * i, 8);
+        lanes += (w >> 7) & ~(w >> 6) & ones;
+    }
+    const uint64_t even = UINT64_C(0x00ff00ff00ff00ff);
+    uint64_t pairs = (lanes & even) + ((lanes >> 8) & even);
+    return (size_t)((pairs * UINT64_C(0x0001000100010001)) >> 48);
+}
+
 static int64_t count_chars(struct span s)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
     size_t i = 0, continuation = 0;
-    for (; s.len - i >= 8; i += 8) {
-        uint64_t w;
-        memcpy(&w, s.ptr + i, 8);
-        continuation += (size_t)__builtin_popcountll((w >> 7) & ~(w >> 6) & ones);
+    while (s.len - i >= 8) {
+        size_t n_words = (s.len - i) / 8 < 255 ? (s.len - i) / 8 : 255;
+        continuation += count_continuation(s.ptr + i, n_words);
+        i += 8 * n_words;
     }
     for (; i < s.len; i++)
         continuation += ((unsigned char)s.ptr[i] & 0xc0) == 0x80;
@@ -32,6 +46,25 @@ static void count_raw(struct chat_reader *r, json_ref v)
     count_span(r, json_raw(r->doc, v));
 }
 
+/* Of a string that was counted as it is written: takes off what its escapes are longer
+ * than the one character that each stands for. */
+static void resolve_escapes(struct chat_reader *r, struct span written)
+{
+    const char *escape;
+    while (written.len > 0 && (escape = memchr(written.ptr, '\\', written.len)) != NULL) {
+        written.len -= (size_t)(escape - written.ptr);
+        written.ptr = escape;
+        char store[4];
+        struct span character;
+        /* readers replace a lone surrogate */
+        if (!json_stretch(&written, store, &character))
+            character = SPAN("\xef\xbf\xbd");
+        int64_t length = written.ptr - escape;
+        r->chat->prompt_bytes -= length - (int64_t)character.len;
+        r->chat->prompt_chars -= length - 1;
+    }
+}
+
 /* A string with its escapes resolved; anything else as it is written. */
 static void count_text(struct chat_reader *r, json_ref v)
 {
@@ -42,27 +75,20 @@ static void count_text(struct chat_reader *r, json_ref v)
         return;
     }
     struct span written = json_inner(r->doc, v);
-    if (!json_at(r->doc, v)->escaped) {
-        count_span(r, written);
-        return;
-    }
-    char store[4];
-    struct span part;
-    while (written.len > 0) {
-        if (!json_stretch(&written, store, &part))
-            part = SPAN("\xef\xbf\xbd"); /* a lone surrogate, which readers replace */
-        count_span(r, part);
-    }
+    count_span(r, written);
+    if (json_at(r->doc, v)->escaped)
+        resolve_escapes(r, written);
 }
 
 /* ---- blocks ---- */
 
 /* The members of a block that are understood.  Any other counts as it is written. */
-#define PARTS(P)                                                                                   \
-    P(type)                                                                                        \
-    P(text) P(thinking) P(signature) P(data) P(title) P(context) P(name) P(input) P(content)       \
-        P(source) P(cache_control) P(file_id) P(citations) P(id) P(tool_use_id) P(is_error)        \
-            P(caller)
+/* clang-format off */
+#define PARTS(P) \
+    P(type) P(text) P(thinking) P(signature) P(data) P(title) P(context) P(name) P(input) \
+    P(content) P(source) P(cache_control) P(file_id) P(citations) P(id) P(tool_use_id) \
+    P(is_error) P(caller)
+/* clang-format on */
 
 enum part {
 #define P(name) PART_##name,

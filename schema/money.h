@@ -12,18 +12,18 @@
 #include "schema/span.h"
 
 enum {
-    MONEY_SCALE_MTOK = 6,   /* USD per million tokens -> pico-USD per token */
-    MONEY_SCALE_UNIT = 12,  /* USD per unit or per token -> pico-USD per unit */
-    MONEY_SCALE_NUSD = 9,   /* USD -> nano-USD */
+    MONEY_SCALE_MTOK = 6,  /* USD per million tokens -> pico-USD per token */
+    MONEY_SCALE_UNIT = 12, /* USD per unit or per token -> pico-USD per unit */
+    MONEY_SCALE_NUSD = 9,  /* USD -> nano-USD */
     MONEY_TEXT_MAX = 32
 };
 
 enum money_parse {
     MONEY_OK = 0,
-    MONEY_SYNTAX,    /* not a plain decimal number */
-    MONEY_NEGATIVE,  /* well-formed and below zero */
-    MONEY_INEXACT,   /* more decimals than the scale holds; *ret is the floor */
-    MONEY_RANGE      /* does not fit int64; *ret is INT64_MAX */
+    MONEY_SYNTAX,   /* not a plain decimal number */
+    MONEY_NEGATIVE, /* well-formed and below zero */
+    MONEY_INEXACT,  /* more decimals than the scale holds; *ret is the floor */
+    MONEY_RANGE     /* does not fit int64; *ret is INT64_MAX */
 };
 
 /* Parses `digits[.digits][e[+-]digits]` (a JSON number without quotes) exactly

@@ -97,6 +97,10 @@ bool prefs_is_routing_member(const struct json_doc *d, json_ref member);
  * field, duplicates and unknown names are refused. */
 int prefs_read(struct prefs *p, const struct json_doc *d, json_ref object, struct fail *reterr);
 
+/* Takes from base what p does not state itself (a key's preset, an experiment's arm): a field
+ * of the request wins over the layer below.  provider_configs are never inherited. */
+void prefs_inherit(struct prefs *p, const struct prefs *base);
+
 /* Canonical JSON of what is set; for storage and `route`.  Flat form, but for what has no
  * flat name (audio cap, partition): that is in a `provider` object.  Reading it gives the
  * same prefs, except that no secret is written: provider_configs appear without api_key

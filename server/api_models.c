@@ -23,8 +23,8 @@ static struct json_object *count_or_null(int64_t n)
 
 static void reply_json(struct request *r, struct json_object *o)
 {
-    buf_adds(&r->reply_body,
-             json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    buf_adds(&r->reply_body, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+                                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(o);
     request_reply(r, 200, "application/json");
 }
@@ -64,7 +64,8 @@ static struct json_object *rates_json(const struct rates *rates)
     char out[MONEY_TEXT_MAX];
     for (int i = 0; i < PRICE_ITEM_COUNT; i++) {
         if (rates->pusd[i] >= 0) {
-            json_object_object_add(o, names[i], text(money_print(rates->pusd[i], MONEY_SCALE_UNIT, out)));
+            json_object_object_add(o, names[i],
+                                   text(money_print(rates->pusd[i], MONEY_SCALE_UNIT, out)));
         }
     }
     return o;
@@ -95,9 +96,10 @@ static const struct endpoint *headline(const struct model *m)
         const struct endpoint *e = m->endpoints[i];
         bool usable = price_is_routable(&e->price) && !e->tier && e->provider->adapter != NULL &&
                       provider_credential(e->provider, 0) != NULL;
-        if (usable && (best == NULL || e->price.base.pusd[PRICE_prompt] + e->price.base.pusd[PRICE_completion] <
-                                           best->price.base.pusd[PRICE_prompt] +
-                                               best->price.base.pusd[PRICE_completion])) {
+        if (usable &&
+            (best == NULL ||
+             e->price.base.pusd[PRICE_prompt] + e->price.base.pusd[PRICE_completion] <
+                 best->price.base.pusd[PRICE_prompt] + best->price.base.pusd[PRICE_completion])) {
             best = e;
         }
     }
@@ -115,16 +117,20 @@ static struct json_object *model_json(const struct request *r, const struct mode
         json_object_object_add(o, "type", text("model"));
         json_object_object_add(o, "display_name", text(m->name));
         json_object_object_add(o, "created_at", text(when_print(m->created_ms, when)));
-        json_object_object_add(o, "max_input_tokens", count_or_null(e != NULL ? e->context_length : 0));
-        json_object_object_add(o, "max_tokens", count_or_null(e != NULL ? e->max_completion_tokens : 0));
+        json_object_object_add(o, "max_input_tokens",
+                               count_or_null(e != NULL ? e->context_length : 0));
+        json_object_object_add(o, "max_tokens",
+                               count_or_null(e != NULL ? e->max_completion_tokens : 0));
     } else {
         json_object_object_add(o, "object", text("model"));
         json_object_object_add(o, "created", json_object_new_int64(m->created_ms / 1000));
         json_object_object_add(o, "owned_by", text(e != NULL ? e->provider->slug : "wayfare"));
         json_object_object_add(o, "name", text(m->name));
-        json_object_object_add(o, "context_length", count_or_null(e != NULL ? e->context_length : 0));
+        json_object_object_add(o, "context_length",
+                               count_or_null(e != NULL ? e->context_length : 0));
     }
-    json_object_object_add(o, "pricing", e != NULL ? price_json(&e->price) : json_object_new_object());
+    json_object_object_add(o, "pricing",
+                           e != NULL ? price_json(&e->price) : json_object_new_object());
     return o;
 }
 
@@ -283,12 +289,14 @@ static void add_health(struct request *r, const struct endpoint *e, struct json_
     struct health_view v;
     state_health_look(r->worker->site->state, e->id, r->begun_ms, &v);
     json_object_object_add(o, "status", json_object_new_int(v.outage ? -1 : v.held_back ? -2 : 0));
-    json_object_object_add(o, "uptime_last_30s",
-                           v.attempts_30s > 0 ? json_object_new_int64(100 - 100 * (int64_t)v.failures_30s /
-                                                                                v.attempts_30s)
-                                              : NULL);
+    json_object_object_add(
+        o, "uptime_last_30s",
+        v.attempts_30s > 0
+            ? json_object_new_int64(100 - 100 * (int64_t)v.failures_30s / v.attempts_30s)
+            : NULL);
     json_object_object_add(o, "latency_last_30m", percentiles(v.has_latency, v.latency_ms, 1));
-    json_object_object_add(o, "throughput_last_30m", percentiles(v.has_throughput, v.milli_tps, 1000));
+    json_object_object_add(o, "throughput_last_30m",
+                           percentiles(v.has_throughput, v.milli_tps, 1000));
 }
 
 static struct json_object *endpoint_json(struct request *r, const struct endpoint *e)
@@ -303,13 +311,15 @@ static struct json_object *endpoint_json(struct request *r, const struct endpoin
     json_object_object_add(o, "context_length", count_or_null(e->context_length));
     json_object_object_add(o, "max_completion_tokens", count_or_null(e->max_completion_tokens));
     json_object_object_add(o, "max_prompt_tokens", NULL);
-    json_object_object_add(o, "input_modalities", words(e->modalities, MODALITY_COUNT, modality_word));
+    json_object_object_add(o, "input_modalities",
+                           words(e->modalities, MODALITY_COUNT, modality_word));
     json_object_object_add(o, "supported_parameters", words(e->params, PARAM_COUNT, param_word));
     json_object_object_add(o, "is_zdr", json_object_new_boolean(e->provider->zdr));
     json_object_object_add(o, "data_collection", text(e->provider->collects ? "allow" : "deny"));
-    json_object_object_add(o, "usable", json_object_new_boolean(price_is_routable(&e->price) &&
-                                                                e->provider->adapter != NULL &&
-                                                                provider_credential(e->provider, 0) != NULL));
+    json_object_object_add(o, "usable",
+                           json_object_new_boolean(price_is_routable(&e->price) &&
+                                                   e->provider->adapter != NULL &&
+                                                   provider_credential(e->provider, 0) != NULL));
     json_object_object_add(o, "pricing", price_json(&e->price));
     add_health(r, e, o);
     return o;

@@ -36,8 +36,8 @@ void api_generation(struct request *r)
     reader_ask(r, read_generation, &q);
 }
 
-static int read_generations(struct db *db, const struct reader_question *q, struct json_object **ret,
-                            struct fail *reterr)
+static int read_generations(struct db *db, const struct reader_question *q,
+                            struct json_object **ret, struct fail *reterr)
 {
     struct json_object *args = json_object_new_object();
     if (q->since[0] != '\0') {

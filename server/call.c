@@ -17,7 +17,7 @@ static void try_next(struct call *c);
 
 /* ---- memory: calls are pooled with their buffers ---- */
 
-static struct call *call_new(struct worker *w)
+struct call *call_new(struct worker *w)
 {
     struct call *c = w->free_calls;
     if (c != NULL) {
@@ -119,7 +119,7 @@ static void detach(struct call *c)
     }
 }
 
-static void call_done(struct call *c)
+void call_done(struct call *c)
 {
     assert(c->transfer == NULL && !c->hold_open && !c->hold_waiting && c->stream == NULL);
     uv_timer_stop(&c->timer);
@@ -222,7 +222,9 @@ static void record_health(struct call *c, enum route_end end, int64_t retry_afte
         outcome = HEALTH_OK;
     } else if (end == END_status) {
         enum up_class k = provider_classify(c->http_status);
-        outcome = k == UP_RATE_LIMITED ? HEALTH_LIMITED : k == UP_DOWN ? HEALTH_FAILED : HEALTH_NEUTRAL;
+        outcome = k == UP_RATE_LIMITED ? HEALTH_LIMITED
+                  : k == UP_DOWN       ? HEALTH_FAILED
+                                       : HEALTH_NEUTRAL;
     } else if (end != END_client_gone && end != END_drained) {
         outcome = HEALTH_FAILED;
     }
@@ -371,7 +373,7 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
 {
     enum verdict verdict = c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
     if (end == END_complete && verdict != VERDICT_COMPLETE) {
-        end = verdict == VERDICT_ERROR ? END_stream_error
+        end = verdict == VERDICT_ERROR     ? END_stream_error
               : verdict == VERDICT_FOREIGN ? END_foreign
                                            : END_truncated;
     } else if (end == END_reset && verdict == VERDICT_COMPLETE) {
@@ -398,7 +400,9 @@ static void after_body(struct call *c, struct span headers)
         verdict = c->adapter->read_body(buf_span(&c->answer), &c->usage);
     }
     int64_t retry_after_ms = retry_after_of(headers);
-    enum route_end end = !good ? END_status : verdict == VERDICT_FOREIGN ? END_foreign : END_complete;
+    enum route_end end = !good                        ? END_status
+                         : verdict == VERDICT_FOREIGN ? END_foreign
+                                                      : END_complete;
     attempt_over(c, end, verdict, retry_after_ms);
     if (c->req == NULL) {
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
@@ -428,7 +432,8 @@ static void on_done(void *ctx, enum transfer_result result)
     enum route_end end = c->cut != END_none ? c->cut : end_of(result);
     struct span id = header_find(headers, "request-id");
     id = id.len > 0 ? id : header_find(headers, "x-request-id");
-    snprintf(c->provider_request_id, sizeof c->provider_request_id, "%.*s", (int)(id.len < 100 ? id.len : 100), id.ptr);
+    snprintf(c->provider_request_id, sizeof c->provider_request_id, "%.*s",
+             (int)(id.len < 100 ? id.len : 100), id.ptr);
     c->sent = transfer_sent(c->transfer);
     c->transfer = NULL;
     if (c->stream != NULL) {
@@ -694,126 +699,8 @@ void call_end_all(struct worker *w)
     }
 }
 
-/* ---- beginning ---- */
-
-static bool host_allowed(const struct site *site, const char *url)
+void call_run(struct call *c)
 {
-    const char *host = strstr(url, "://");
-    host = host != NULL ? host + 3 : url;
-    size_t n = strcspn(host, ":/?#");
-    for (int i = 0; i < site->options.n_allow_base_url; i++) {
-        const char *allowed = site->options.allow_base_url[i];
-        if (strlen(allowed) == n && strncasecmp(allowed, host, n) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static int check_configs(const struct call *c, struct fail *f)
-{
-    const struct prefs *p = &c->chat.prefs;
-    if (p->n_configs > 0 && !c->key->allow_provider_configs) {
-        return fail_set(f, ERR_forbidden, "provider_configs",
-                        "this key may not use provider_configs (created without "
-                        "--allow-provider-configs)");
-    }
-    for (int i = 0; i < p->n_configs; i++) {
-        const char *url = prefs_str(p, p->configs[i].base_url);
-        if (url != NULL && (strchr(url, '@') != NULL || !host_allowed(c->worker->site, url))) {
-            return fail_set(f, ERR_forbidden, "provider_configs",
-                            "the host of provider_configs base_url is not in the operator's "
-                            "allow-list (serve --allow-base-url)");
-        }
-    }
-    return 0;
-}
-
-static int read_chat(struct call *c, struct fail *f)
-{
-    if (json_parse(&c->doc, buf_span(&c->body), f) != 0 ||
-        chat_read_anthropic(&c->chat, &c->doc, c->kind == CALL_COUNT_TOKENS, f) != 0) {
-        return -1;
-    }
-    return check_configs(c, f);
-}
-
-static void look_health(void *ctx, uint32_t endpoint_index, struct health_view *ret)
-{
-    const struct plan_source *s = ctx;
-    state_health_look(s->state, s->catalog->endpoints[endpoint_index].id, s->now_ms, ret);
-}
-
-static int64_t look_warm(void *ctx, const struct endpoint *e)
-{
-    const struct plan_source *s = ctx;
-    return warm_tok(s->warm, e->id);
-}
-
-void plan_inputs_fill(struct plan_inputs *in, const struct plan_source *source,
-                      const struct chat *chat, const struct key_row *key, uint64_t seed)
-{
-    union {
-        const struct plan_source *in;
-        void *out;
-    } ctx = {source};
-    *in = (struct plan_inputs){
-        .catalog = source->catalog,
-        .chat = chat,
-        .policy = key != NULL ? &key->policy : NULL,
-        .now_ms = source->now_ms,
-        .seed = seed,
-        .health = source->state != NULL ? look_health : NULL,
-        .cached_tok = source->warm != NULL && source->warm->n > 0 ? look_warm : NULL,
-        .ctx = ctx.out,
-    };
-}
-
-static void start_plan(struct call *c)
-{
-    struct plan_source source = {c->catalog, c->worker->site->state, &c->warm, c->begun_ms};
-    warm_look(c->worker->site->warm, &c->chat, c->begun_ms, &c->warm);
-    struct plan_inputs in;
-    plan_inputs_fill(&in, &source, &c->chat, c->key, worker_draw(c->worker));
-    if (plan_make(&c->plan, &in) != 0) {
-        call_answer_fail(c, ERR_internal, -1);
-        call_done(c);
-        return;
-    }
-    if (c->plan.n_candidates == 0) {
-        call_answer_no_endpoint(c, &in);
-        call_done(c);
-        return;
-    }
     route_begin(&c->route, &c->plan, c->chat.n_models);
     act(c, route_first(&c->route), (struct span){"", 0});
-}
-
-void call_begin(struct request *r, enum call_kind kind)
-{
-    struct worker *w = r->worker;
-    struct call *c = call_new(w);
-    struct fail f;
-    if (c == NULL) {
-        fail_set(&f, ERR_internal, NULL, "out of memory");
-        request_reply_fail(r, &f);
-        return;
-    }
-    c->req = r;
-    r->call = c;
-    c->kind = kind;
-    c->request_id = r->id;
-    c->begun_ms = r->begun_ms;
-    c->key = r->key;
-    c->catalog = catalog_ref(w->catalog);
-    c->identity = identity_ref(r->identity);
-    struct buf taken = r->body;
-    r->body = c->body;
-    c->body = taken;
-    if (read_chat(c, &f) != 0) {
-        request_reply_fail(r, &f);
-        call_done(c);
-        return;
-    }
-    start_plan(c);
 }

@@ -12,14 +12,15 @@
 
 #include "router/route.h"
 #include "schema/sse.h"
+#include "server/planning.h"
 #include "server/request.h"
 
 enum {
     CALL_ANSWER_MAX = PROVIDER_BODY_MAX, /* a whole (not streamed) answer */
     CALL_KEEP_BODY = 256 * 1024,         /* a pooled call keeps buffers up to this size */
     CALL_POOL_MAX = 4096,
-    CALL_PING_MS = 10000,                /* keep-alive to a client of a silent stream */
-    CALL_MESSAGE_MAX = 256               /* of a provider's error, for error.attempts */
+    CALL_PING_MS = 10000,  /* keep-alive to a client of a silent stream */
+    CALL_MESSAGE_MAX = 256 /* of a provider's error, for error.attempts */
 };
 
 enum call_kind { CALL_MESSAGES, CALL_COUNT_TOKENS };
@@ -37,28 +38,27 @@ struct call {
     struct worker *worker;
 
     /* Kept, with their memory, from one request to the next. */
-    uv_timer_t timer;          /* one for all limits of the running attempt */
+    uv_timer_t timer; /* one for all limits of the running attempt */
     struct buf body;
     struct json_doc doc;
     struct chat chat;
     struct plan plan;
     struct upreq upreq;
-    struct buf answer;         /* a whole answer or an error body */
-    struct buf stream_text;    /* x-wayfare-report: edited stream bytes */
-    struct sse stream_split;   /* x-wayfare-report: the events to edit */
+    struct buf answer;       /* a whole answer or an error body */
+    struct buf stream_text;  /* x-wayfare-report: edited stream bytes */
+    struct sse stream_split; /* x-wayfare-report: the events to edit */
 
     /* Zeroed for each request, from here on. */
-    struct request *req;       /* NULL: the client is gone */
+    struct request *req; /* NULL: the client is gone */
     enum call_kind kind;
     struct id request_id;
     struct catalog *catalog;
     struct identity *identity;
     const struct key_row *key;
     struct route route;
-    struct warm_hits warm;
-    int64_t begun_ms;          /* wall clock */
-    bool committed;            /* the client has the head of a streamed answer */
-    bool draining;             /* client gone, reading on for the usage */
+    int64_t begun_ms; /* wall clock */
+    bool committed;   /* the client has the head of a streamed answer */
+    bool draining;    /* client gone, reading on for the usage */
     int n_attempts;
     struct call_attempt attempts[ROUTE_ATTEMPTS_MAX];
 
@@ -67,15 +67,15 @@ struct call {
     const struct endpoint *endpoint;
     const struct provider *adapter;
     struct transfer *transfer;
-    void *stream;              /* the adapter's parser, NULL when not streaming */
+    void *stream; /* the adapter's parser, NULL when not streaming */
     int http_status;
     int64_t hold_nusd;
     bool hold_waiting, hold_open, sent, paused;
-    enum route_end cut;        /* why we cancelled the transfer ourselves */
+    enum route_end cut; /* why we cancelled the transfer ourselves */
     int64_t sent_tick_ms, head_tick_ms, byte_tick_ms, out_tick_ms, content_tick_ms;
     struct timeouts limits;
     struct usage_report usage;
-    int64_t content_bytes;     /* generated text seen in a stream */
+    int64_t content_bytes; /* generated text seen in a stream */
     int64_t cost_pusd;
     char provider_request_id[LEDGER_SLUG_MAX];
 };
@@ -92,6 +92,11 @@ void call_end_all(struct worker *w);
 /* Closes what the pool keeps; the loop must run once more. */
 void call_free_pool(struct worker *w);
 
+/* ---- call.c, for call_begin.c ---- */
+struct call *call_new(struct worker *w); /* from the pool; NULL when memory is short */
+void call_run(struct call *c);           /* the plan is made: tries its candidates */
+void call_done(struct call *c);
+
 /* ---- call_money.c ---- */
 int call_hold(struct call *c);
 void call_void(struct call *c, enum route_end end);
@@ -101,13 +106,14 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict);
 int64_t call_cost_pusd(struct call *c);
 /* The request is over. status: "ok", "error", "canceled". */
 void call_record_end(struct call *c, const char *status, int http_status);
-void call_refused(struct call *c, const struct ledger_answer *a, struct fail *ret, struct buf *members);
+void call_refused(struct call *c, const struct ledger_answer *a, struct fail *ret,
+                  struct buf *members);
 
 /* ---- call_answer.c ---- */
 /* The provider's headers that may go back, and Wayfare's own. */
 void call_answer_headers(struct call *c, struct span upstream_headers);
-void call_answer_body(struct call *c, struct span upstream_headers);   /* a whole 2xx answer */
-void call_answer_pass(struct call *c, struct span upstream_headers);   /* the provider's own error */
+void call_answer_body(struct call *c, struct span upstream_headers); /* a whole 2xx answer */
+void call_answer_pass(struct call *c, struct span upstream_headers); /* the provider's own error */
 void call_answer_stream_begin(struct call *c, struct span upstream_headers);
 /* Relays stream bytes, edited when the client asked for a report. */
 void call_answer_stream(struct call *c, struct span bytes);
@@ -117,15 +123,5 @@ void call_answer_no_endpoint(struct call *c, const struct plan_inputs *in);
 void call_answer_estimate(struct call *c); /* count_tokens, locally */
 void call_note_attempt(struct call *c, enum route_end end);
 const char *call_slug(const struct call *c);
-
-/* ---- dry_run.c and call.c: one way to make a plan ---- */
-struct plan_source {
-    const struct catalog *catalog;
-    struct state *state;            /* NULL: no health known */
-    const struct warm_hits *warm;   /* NULL: none */
-    int64_t now_ms;
-};
-void plan_inputs_fill(struct plan_inputs *in, const struct plan_source *source,
-                      const struct chat *chat, const struct key_row *key, uint64_t seed);
 
 #endif

@@ -15,10 +15,22 @@
 static bool stays_here(struct span name)
 {
     static const char *const names[] = {
-        "connection",   "keep-alive",        "proxy-authenticate", "proxy-connection",
-        "te",           "trailer",           "transfer-encoding",  "upgrade",
-        "content-length", "date",            "set-cookie",         "set-cookie2",
-        "alt-svc",      "strict-transport-security", "content-type", "cache-control",
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+        "date",
+        "set-cookie",
+        "set-cookie2",
+        "alt-svc",
+        "strict-transport-security",
+        "content-type",
+        "cache-control",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (name.len == strlen(names[i]) && strncasecmp(name.ptr, names[i], name.len) == 0) {
@@ -140,7 +152,8 @@ void call_answer_pass(struct call *c, struct span upstream_headers)
     } else {
         pass_foreign(c);
     }
-    request_log(r, c->http_status, c->n_attempts > 0 ? c->attempts[c->n_attempts - 1].message : NULL);
+    request_log(r, c->http_status,
+                c->n_attempts > 0 ? c->attempts[c->n_attempts - 1].message : NULL);
     request_reply(r, c->http_status, type);
 }
 
@@ -311,7 +324,9 @@ static const char *availability_code(const struct plan *p)
         privacy = privacy && (p->excluded[i].reason == REASON_data_training ||
                               p->excluded[i].reason == REASON_data_zdr);
     }
-    return p->n_excluded == 0 ? "no_endpoints" : privacy ? "privacy_restricted" : "constraint_filtered";
+    return p->n_excluded == 0 ? "no_endpoints"
+           : privacy          ? "privacy_restricted"
+                              : "constraint_filtered";
 }
 
 static void write_availability(const struct call *c, const struct plan_inputs *in, struct buf *out)
@@ -332,7 +347,8 @@ void call_answer_no_endpoint(struct call *c, const struct plan_inputs *in)
     struct fail f;
     struct buf text, members;
     if (c->plan.model_forbidden) {
-        fail_set(&f, ERR_forbidden, "model", "this key may not use the model %s", c->chat.models[0].name);
+        fail_set(&f, ERR_forbidden, "model", "this key may not use the model %s",
+                 c->chat.models[0].name);
         request_reply_fail(c->req, &f);
         return;
     }
@@ -345,7 +361,8 @@ void call_answer_no_endpoint(struct call *c, const struct plan_inputs *in)
     plan_explain_empty(in, &c->plan, &text);
     fail_set(&f, ERR_no_endpoint, NULL, "%.*s", (int)text.len, text.ptr != NULL ? text.ptr : "");
     write_availability(c, in, &members);
-    request_reply_fail_more(c->req, &f, -1, members.failed ? (struct span){NULL, 0} : buf_span(&members));
+    request_reply_fail_more(c->req, &f, -1,
+                            members.failed ? (struct span){NULL, 0} : buf_span(&members));
     buf_done(&text);
     buf_done(&members);
 }

@@ -113,8 +113,10 @@ int64_t call_cost_pusd(struct call *c)
         return c->hold_nusd < INT64_MAX / 1000 ? c->hold_nusd * 1000 : INT64_MAX;
     }
     if (unknown) {
-        log_line(LOG_WARN, "msg=\"usage names a model that is not in the catalog; billed at the "
-                           "endpoint's price\" endpoint=%s", c->endpoint->slug);
+        log_line(LOG_WARN,
+                 "msg=\"usage names a model that is not in the catalog; billed at the "
+                 "endpoint's price\" endpoint=%s",
+                 c->endpoint->slug);
     }
     return pusd;
 }
@@ -176,7 +178,8 @@ static void write_iterations(const struct call *c, char *out, size_t cap)
         buf_adds(&b, i == 0 ? "[{\"model\":" : ",{\"model\":");
         json_write_string(&b, span_of(it->model));
         for (int k = 0; k < USAGE_BUCKET_COUNT; k++) {
-            buf_addf(&b, ",\"%s\":%" PRId64, usage_bucket_name((enum usage_bucket)k), it->usage.n[k]);
+            buf_addf(&b, ",\"%s\":%" PRId64, usage_bucket_name((enum usage_bucket)k),
+                     it->usage.n[k]);
         }
         buf_addc(&b, '}');
     }
@@ -240,7 +243,8 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict)
     enum usage_source source = judge(c, end, verdict);
     send_closing(c, LEDGER_SETTLE, end, source);
     count_billed(c);
-    warm_learn(c->worker->site->warm, &c->chat, c->endpoint->id, &c->usage.total, worker_now_ms());
+    warm_learn(state_warm(c->worker->site->state), &c->chat, c->endpoint->id, &c->usage.total,
+               worker_now_ms());
 }
 
 void call_record_end(struct call *c, const char *status, int http_status)
@@ -259,7 +263,8 @@ void call_record_end(struct call *c, const char *status, int http_status)
 
 /* ---- refusals ---- */
 
-void call_refused(struct call *c, const struct ledger_answer *a, struct fail *ret, struct buf *members)
+void call_refused(struct call *c, const struct ledger_answer *a, struct fail *ret,
+                  struct buf *members)
 {
     (void)c;
     const struct ledger_refusal *r = &a->refusal;
@@ -278,13 +283,15 @@ void call_refused(struct call *c, const struct ledger_answer *a, struct fail *re
     if (r->resets_ms > 0) {
         when_print(r->resets_ms, resets);
     }
-    fail_set(ret, a->code, NULL,
-             "%s \"%s\": this request needs up to $%s and the %s cap of $%s has $%s left ($%s spent, "
-             "$%s held by running requests); resets: %s",
-             r->scope, r->name, needs, r->window, cap, has, spent, held, resets);
-    buf_addf(members,
-             "\"budget\":{\"scope\":\"%s\",\"window\":\"%s\",\"needs_usd\":\"%s\",\"cap_usd\":\"%s\","
-             "\"spent_usd\":\"%s\",\"held_usd\":\"%s\",\"remaining_usd\":\"%s\",\"resets_at\":",
-             r->scope, r->window, needs, cap, spent, held, has);
+    fail_set(
+        ret, a->code, NULL,
+        "%s \"%s\": this request needs up to $%s and the %s cap of $%s has $%s left ($%s spent, "
+        "$%s held by running requests); resets: %s",
+        r->scope, r->name, needs, r->window, cap, has, spent, held, resets);
+    buf_addf(
+        members,
+        "\"budget\":{\"scope\":\"%s\",\"window\":\"%s\",\"needs_usd\":\"%s\",\"cap_usd\":\"%s\","
+        "\"spent_usd\":\"%s\",\"held_usd\":\"%s\",\"remaining_usd\":\"%s\",\"resets_at\":",
+        r->scope, r->window, needs, cap, spent, held, has);
     buf_addf(members, r->resets_ms > 0 ? "\"%s\"}" : "null}", resets);
 }

@@ -1,23 +1,12 @@
 /* The dry run: one plan, made as for a request, told instead of carried out. */
 #include "server/dry_run.h"
 
-#include "router/plan.h"
+#include "router/preset.h"
 #include "schema/chat.h"
 #include "schema/money.h"
+#include "server/planning.h"
 
 enum { DETAIL_MAX = 4096 };
-
-struct health_source {
-    struct state *state;
-    const struct catalog *catalog;
-    int64_t now_ms;
-};
-
-static void look_health(void *ctx, uint32_t endpoint_index, struct health_view *ret)
-{
-    const struct health_source *h = ctx;
-    state_health_look(h->state, h->catalog->endpoints[endpoint_index].id, h->now_ms, ret);
-}
 
 /* ---- telling ---- */
 
@@ -148,25 +137,23 @@ int dry_run(const struct catalog *catalog, const struct key_row *key, struct sta
             struct span body, int64_t now_ms, uint64_t seed, struct json_object **ret,
             struct fail *reterr)
 {
-    struct health_source health = {state, catalog, now_ms};
+    struct plan_source source = {catalog, state, now_ms, {0}};
     struct json_doc doc;
     struct chat chat;
     json_init(&doc);
     chat_init(&chat);
-    struct plan_inputs in = {.catalog = catalog,
-                             .chat = &chat,
-                             .policy = key != NULL ? &key->policy : NULL,
-                             .now_ms = now_ms,
-                             .seed = seed,
-                             .health = state != NULL ? look_health : NULL,
-                             .ctx = &health};
     int rc = json_parse(&doc, body, reterr);
     if (rc == 0)
         rc = chat_read_anthropic(&chat, &doc, false, reterr);
     if (rc == 0)
-        rc = check_key(key, &chat, reterr);
+        rc = preset_apply(key, &chat.prefs, reterr);
     if (rc == 0)
+        rc = check_key(key, &chat, reterr);
+    if (rc == 0) {
+        struct plan_inputs in;
+        plan_inputs_fill(&in, &source, &chat, key, seed);
         rc = plan_and_tell(&in, ret, reterr);
+    }
     chat_done(&chat);
     json_done(&doc);
     return rc;

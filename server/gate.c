@@ -21,8 +21,8 @@ static bool is_token_byte(unsigned char c)
  * header is refused. */
 static bool looks_smuggled(struct span name)
 {
-    static const char *const exact[] = {"transfer-encoding", "content-length", "host", "authorization",
-                                        "x-api-key"};
+    static const char *const exact[] = {"transfer-encoding", "content-length", "host",
+                                        "authorization", "x-api-key"};
     for (size_t i = 0; i < sizeof exact / sizeof exact[0]; i++) {
         size_t n = strlen(exact[i]);
         if (name.len < n || same(name, exact[i])) {
@@ -64,8 +64,8 @@ static bool value_ok(struct span value)
 void gate_init(struct gate *g, bool http_1_1, const char *method)
 {
     *g = (struct gate){.http_1_1 = http_1_1};
-    g->has_body_method = strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
-                         strcmp(method, "PATCH") == 0;
+    g->has_body_method =
+        strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
 }
 
 void gate_header(struct gate *g, struct span name, struct span value)
@@ -108,15 +108,19 @@ enum err gate_verdict(const struct gate *g, struct fail *reterr)
         {g->n_transfer_encoding > 1, ERR_bad_request, "more than one Transfer-Encoding"},
         {te && !g->chunked, ERR_bad_request, "the only Transfer-Encoding understood is chunked"},
         {te && !g->http_1_1, ERR_bad_request, "Transfer-Encoding needs HTTP/1.1"},
-        {g->n_host > 1 || (g->http_1_1 && g->n_host == 0), ERR_bad_request, "exactly one Host header is needed"},
-        {g->n_x_api_key > 1 || g->n_authorization > 1, ERR_bad_request, "a credential header is repeated"},
-        {!g->has_body_method && (te || (cl && !g->zero_length)), ERR_bad_request, "this method takes no body"},
+        {g->n_host > 1 || (g->http_1_1 && g->n_host == 0), ERR_bad_request,
+         "exactly one Host header is needed"},
+        {g->n_x_api_key > 1 || g->n_authorization > 1, ERR_bad_request,
+         "a credential header is repeated"},
+        {!g->has_body_method && (te || (cl && !g->zero_length)), ERR_bad_request,
+         "this method takes no body"},
         {g->has_body_method && !te && !cl, ERR_length_required, NULL},
         {g->content_encoding, ERR_unsupported_encoding, NULL},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         if (rules[i].bad) {
-            const char *text = rules[i].text != NULL ? rules[i].text : err_info(rules[i].code)->text;
+            const char *text =
+                rules[i].text != NULL ? rules[i].text : err_info(rules[i].code)->text;
             fail_set(reterr, rules[i].code, NULL, "%s", text);
             return rules[i].code;
         }

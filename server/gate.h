@@ -17,11 +17,11 @@ struct gate {
     int n_headers;
     size_t header_bytes;
     int n_content_length, n_transfer_encoding, n_host, n_x_api_key, n_authorization;
-    bool chunked;         /* the one Transfer-Encoding is exactly "chunked" */
+    bool chunked; /* the one Transfer-Encoding is exactly "chunked" */
     bool content_encoding;
-    bool zero_length;     /* Content-Length: 0 */
-    bool bad_byte;        /* a control byte in a value */
-    bool bad_name;        /* a name that is no token, or looks like a smuggled one */
+    bool zero_length; /* Content-Length: 0 */
+    bool bad_byte;    /* a control byte in a value */
+    bool bad_name;    /* a name that is no token, or looks like a smuggled one */
 };
 
 void gate_init(struct gate *g, bool http_1_1, const char *method);

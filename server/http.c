@@ -19,7 +19,8 @@
 
 /* ---- the route table's look-up ---- */
 
-static bool route_matches(const struct route_row *row, const char *path, char *parameter, size_t cap)
+static bool route_matches(const struct route_row *row, const char *path, char *parameter,
+                          size_t cap)
 {
     if (!row->parameter) {
         return strcmp(row->path, path) == 0;
@@ -34,8 +35,8 @@ static bool route_matches(const struct route_row *row, const char *path, char *p
     return true;
 }
 
-const struct route_row *route_find(const char *method, const char *path, char *parameter, size_t cap,
-                                   const char **ret_allow)
+const struct route_row *route_find(const char *method, const char *path, char *parameter,
+                                   size_t cap, const char **ret_allow)
 {
     *ret_allow = NULL;
     for (const struct route_row *row = routes; row->path != NULL; row++) {
@@ -487,8 +488,8 @@ int front_open(struct front *f, struct worker *w, struct fail *reterr)
     f->worker = w;
     f->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, f, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, f, MHD_OPTION_NOTIFY_CONNECTION, on_connection, f,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)site->options.max_connections,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, f, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+        f, MHD_OPTION_CONNECTION_LIMIT, (unsigned)site->options.max_connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY,
         tls ? tls_options : no_options, MHD_OPTION_END);

@@ -7,9 +7,9 @@
 #include "server/request.h"
 
 enum {
-    HTTP_POOL_BYTES = 48 * 1024,  /* per connection: 32 KiB of headers and room for the reply's */
+    HTTP_POOL_BYTES = 48 * 1024, /* per connection: 32 KiB of headers and room for the reply's */
     HTTP_IDLE_TIMEOUT_S = 60,
-    HTTP_ROUNDS_MAX = 8           /* MHD_run per turn and daemon */
+    HTTP_ROUNDS_MAX = 8 /* MHD_run per turn and daemon */
 };
 
 /* 0, or -1 with reterr. */
@@ -36,7 +36,7 @@ struct MHD_Response *stream_response(struct request *r);
 
 extern const struct route_row routes[];
 /* NULL and *ret_allow NULL: unknown path; NULL and *ret_allow set: wrong method. */
-const struct route_row *route_find(const char *method, const char *path, char *parameter, size_t cap,
-                                   const char **ret_allow);
+const struct route_row *route_find(const char *method, const char *path, char *parameter,
+                                   size_t cap, const char **ret_allow);
 
 #endif

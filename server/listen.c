@@ -14,9 +14,11 @@
 
 static int bad_address(struct fail *f, const char *address)
 {
-    return fail_set(f, ERR_bad_request, "listen",
-                    "\"%s\" is not an address to listen on; write HOST:PORT, e.g. 127.0.0.1:8080 or "
-                    "[::1]:8080", address);
+    return fail_set(
+        f, ERR_bad_request, "listen",
+        "\"%s\" is not an address to listen on; write HOST:PORT, e.g. 127.0.0.1:8080 or "
+        "[::1]:8080",
+        address);
 }
 
 static bool split(const char *address, char host[LISTEN_TEXT_MAX], char port[8])
@@ -44,7 +46,8 @@ int listen_split(const char *address, char ret_host[LISTEN_TEXT_MAX], int *ret_p
     return 0;
 }
 
-static int resolve(const char *address, struct sockaddr_storage *ret, socklen_t *ret_len, struct fail *f)
+static int resolve(const char *address, struct sockaddr_storage *ret, socklen_t *ret_len,
+                   struct fail *f)
 {
     char host[LISTEN_TEXT_MAX], port[8];
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
@@ -70,7 +73,8 @@ static int bind_one(const struct sockaddr_storage *addr, socklen_t len, bool sha
     if (share) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     }
-    if (bind(fd, (const struct sockaddr *)addr, len) != 0 || (share && listen(fd, LISTEN_BACKLOG) != 0)) {
+    if (bind(fd, (const struct sockaddr *)addr, len) != 0 ||
+        (share && listen(fd, LISTEN_BACKLOG) != 0)) {
         int saved = errno;
         close(fd);
         errno = saved;
@@ -83,10 +87,12 @@ static int cannot_listen(const char *address, struct fail *f)
 {
     return errno == EADDRINUSE
                ? fail_set(f, ERR_bad_request, "listen", "%s is in use by another program", address)
-               : fail_set(f, ERR_bad_request, "listen", "cannot listen on %s: %s", address, strerror(errno));
+               : fail_set(f, ERR_bad_request, "listen", "cannot listen on %s: %s", address,
+                          strerror(errno));
 }
 
-static void print_bound(int fd, char out[LISTEN_TEXT_MAX], struct sockaddr_storage *addr, socklen_t len)
+static void print_bound(int fd, char out[LISTEN_TEXT_MAX], struct sockaddr_storage *addr,
+                        socklen_t len)
 {
     char host[INET6_ADDRSTRLEN + 8], port[8];
     getsockname(fd, (struct sockaddr *)addr, &len);

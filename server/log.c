@@ -18,7 +18,8 @@ static struct {
     unsigned long dropped;
     enum log_level least;
     bool running, stopping;
-} the_log = {.lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER, .least = LOG_INFO};
+} the_log = {
+    .lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER, .least = LOG_INFO};
 
 static void write_all(const char *bytes, size_t n)
 {
@@ -51,7 +52,8 @@ static void *log_writer(void *unused)
         write_all(full.ptr, full.len);
         if (dropped > 0) {
             char note[96];
-            int n = snprintf(note, sizeof note, "level=warn msg=\"log lines dropped\" count=%lu\n", dropped);
+            int n = snprintf(note, sizeof note, "level=warn msg=\"log lines dropped\" count=%lu\n",
+                             dropped);
             write_all(note, (size_t)n);
         }
         out = full;

@@ -8,27 +8,27 @@
 #include "schema/buf.h"
 
 /* METRIC(name, help) */
-#define METRICS(METRIC)                                                                       \
-    METRIC(requests_total, "Requests that reached a route")                                   \
-    METRIC(requests_refused_total, "Requests Wayfare answered with an error of its own")       \
-    METRIC(requests_gate_total, "Requests refused by the HTTP gate")                           \
-    METRIC(attempts_total, "Calls sent to providers")                                          \
-    METRIC(attempts_failed_total, "Calls to providers that failed")                            \
-    METRIC(failovers_total, "Attempts after the first of a request")                           \
-    METRIC(streams_total, "Answers relayed as a stream")                                       \
-    METRIC(streams_broken_total, "Streams that ended with an error event")                     \
-    METRIC(clients_gone_total, "Clients that left before their answer was complete")           \
-    METRIC(input_tokens_total, "Prompt tokens billed, cache reads and writes included")        \
-    METRIC(output_tokens_total, "Completion tokens billed")                                    \
-    METRIC(cost_nusd_total, "Charged, in nano-USD")                                            \
-    METRIC(bytes_in_total, "Request body bytes received")                                      \
+#define METRICS(METRIC)                                                                            \
+    METRIC(requests_total, "Requests that reached a route")                                        \
+    METRIC(requests_refused_total, "Requests Wayfare answered with an error of its own")           \
+    METRIC(requests_gate_total, "Requests refused by the HTTP gate")                               \
+    METRIC(attempts_total, "Calls sent to providers")                                              \
+    METRIC(attempts_failed_total, "Calls to providers that failed")                                \
+    METRIC(failovers_total, "Attempts after the first of a request")                               \
+    METRIC(streams_total, "Answers relayed as a stream")                                           \
+    METRIC(streams_broken_total, "Streams that ended with an error event")                         \
+    METRIC(clients_gone_total, "Clients that left before their answer was complete")               \
+    METRIC(input_tokens_total, "Prompt tokens billed, cache reads and writes included")            \
+    METRIC(output_tokens_total, "Completion tokens billed")                                        \
+    METRIC(cost_nusd_total, "Charged, in nano-USD")                                                \
+    METRIC(bytes_in_total, "Request body bytes received")                                          \
     METRIC(bytes_out_total, "Answer body bytes handed to clients")
 
 enum metric {
 #define METRIC(name, help) METRIC_##name,
     METRICS(METRIC)
 #undef METRIC
-    METRIC_COUNT
+        METRIC_COUNT
 };
 
 struct metrics {

@@ -41,8 +41,8 @@ static void on_loop(uv_work_t *work, int status)
             request_reply_fail(r, &q->fail);
         } else {
             buf_adds(&r->reply_body,
-                     json_object_to_json_string_ext(
-                         q->answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+                     json_object_to_json_string_ext(q->answer, JSON_C_TO_STRING_PLAIN |
+                                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
             request_reply(r, 200, "application/json");
         }
     }

@@ -31,7 +31,8 @@ static void write_provider(struct buf *b, const char *provider)
 
 static void write_cost(struct buf *b, const char *cost_usd)
 {
-    buf_addf(b, "\"cost\":%s,\"cost_details\":{\"upstream_inference_cost\":%s}", cost_usd, cost_usd);
+    buf_addf(b, "\"cost\":%s,\"cost_details\":{\"upstream_inference_cost\":%s}", cost_usd,
+             cost_usd);
 }
 
 static bool is_object(const struct json_doc *d, json_ref r)

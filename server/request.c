@@ -166,8 +166,8 @@ void request_log(const struct request *r, int status, const char *detail)
     char id[ID_TEXT_MAX];
     struct buf line;
     buf_init(&line, LOG_LINE_MAX);
-    buf_addf(&line, "req=%s status=%d ms=%" PRId64, id_print(&r->id, ID_PREFIX_GENERATION, id), status,
-             worker_now_ms() - r->begun_ms);
+    buf_addf(&line, "req=%s status=%d ms=%" PRId64, id_print(&r->id, ID_PREFIX_GENERATION, id),
+             status, worker_now_ms() - r->begun_ms);
     if (r->key != NULL) {
         log_value(&line, "team", span_of(r->key->team));
         buf_addf(&line, " key=%s", r->key->public_id);

@@ -6,8 +6,8 @@
 #ifndef SERVER_REQUEST_H
 #define SERVER_REQUEST_H
 
-#include "providers/provider.h"
 #include "router/identity.h"
+#include "router/route.h"
 #include "schema/buf.h"
 #include "schema/id.h"
 #include "server/worker.h"
@@ -16,24 +16,24 @@ enum {
     REQUEST_BODY_MAX = 32 * 1024 * 1024,
     REQUEST_REPLY_MAX = 64 * 1024 * 1024,
     REQUEST_REPLY_HEADERS_MAX = 48 * 1024,
-    REQUEST_PIPE_MAX = 1024 * 1024,       /* bytes of a stream waiting for a slow reader */
-    REQUEST_PIPE_HIGH = 256 * 1024,       /* the provider is paused above this */
-    REQUEST_PIPE_LOW = 64 * 1024,         /* and read again below this */
-    REQUEST_DISCARD_MAX = 1024 * 1024,    /* refused requests up to this size are read, so that the
-                                             connection can be kept */
+    REQUEST_PIPE_MAX = 1024 * 1024,    /* bytes of a stream waiting for a slow reader */
+    REQUEST_PIPE_HIGH = 256 * 1024,    /* the provider is paused above this */
+    REQUEST_PIPE_LOW = 64 * 1024,      /* and read again below this */
+    REQUEST_DISCARD_MAX = 1024 * 1024, /* refused requests up to this size are read, so that the
+                                          connection can be kept */
     REQUEST_MAGIC = 0x77667271
 };
 
 struct MHD_Connection;
 
 struct route_row {
-    const char *method;  /* "GET" answers HEAD too where head_ok */
-    const char *path;    /* exact, or a prefix when it ends with '/' and has a parameter */
-    const char *suffix;  /* with a parameter: what must follow it, "" = nothing */
-    bool parameter;      /* the part between path and suffix is request->parameter */
+    const char *method; /* "GET" answers HEAD too where head_ok */
+    const char *path;   /* exact, or a prefix when it ends with '/' and has a parameter */
+    const char *suffix; /* with a parameter: what must follow it, "" = nothing */
+    bool parameter;     /* the part between path and suffix is request->parameter */
     bool needs_key;
     bool has_body;
-    bool bills;          /* a provider may be paid: passes admission */
+    bool bills; /* a provider may be paid: passes admission */
     /* Called once the body is there. Replies now, or parks the request and replies later. */
     void (*start)(struct request *r);
 };
@@ -41,9 +41,9 @@ struct route_row {
 /* Bytes on their way to a streaming client. */
 struct pipe {
     struct buf data;
-    size_t read;        /* consumed part of data */
-    bool ended;         /* no more bytes will come */
-    bool broken;        /* end without the last chunk */
+    size_t read; /* consumed part of data */
+    bool ended;  /* no more bytes will come */
+    bool broken; /* end without the last chunk */
 };
 
 struct request {
@@ -54,35 +54,35 @@ struct request {
     const struct route_row *route;
     enum chat_door door;
     struct id id;
-    int64_t begun_ms;            /* wall clock */
-    const struct key_row *key;   /* valid while `identity` is held */
+    int64_t begun_ms;          /* wall clock */
+    const struct key_row *key; /* valid while `identity` is held */
     struct identity *identity;
-    char parameter[512];         /* of the path, unescaped */
+    char parameter[512]; /* of the path, unescaped */
     struct buf body;
-    bool refused_early;          /* the reply was decided before the body: discard it */
-    bool started;                /* route->start was called */
+    bool refused_early; /* the reply was decided before the body: discard it */
+    bool started;       /* route->start was called */
 
     /* reply */
-    bool replied;                /* reply fields are final */
-    bool queued;                 /* handed to libmicrohttpd */
+    bool replied; /* reply fields are final */
+    bool queued;  /* handed to libmicrohttpd */
     bool streaming;
-    bool close;                  /* connection: close */
+    bool close; /* connection: close */
     int status;
-    struct buf reply_headers;    /* "Name: value\0" */
+    struct buf reply_headers; /* "Name: value\0" */
     struct buf reply_body;
     struct pipe pipe;
 
     /* parking */
-    bool parked;                 /* suspended in libmicrohttpd */
-    bool resuming;               /* resume was asked for, the handler has not run again yet */
-    int64_t parked_ms;           /* tick */
+    bool parked;       /* suspended in libmicrohttpd */
+    bool resuming;     /* resume was asked for, the handler has not run again yet */
+    int64_t parked_ms; /* tick */
     struct request *park_prev, *park_next;
-    uv_poll_t *watch;            /* of a parked connection's descriptor, allocated apart */
-    bool gone;                   /* the client has left */
+    uv_poll_t *watch; /* of a parked connection's descriptor, allocated apart */
+    bool gone;        /* the client has left */
 
-    struct call *call;           /* NULL: none, or it goes on alone */
-    struct request **question;   /* reader.c: its pointer to this request, cleared on death */
-    bool report_body;            /* x-wayfare-report: body */
+    struct call *call;         /* NULL: none, or it goes on alone */
+    struct request **question; /* reader.c: its pointer to this request, cleared on death */
+    bool report_body;          /* x-wayfare-report: body */
 };
 
 /* ---- for the api_*.c files ---- */
@@ -96,9 +96,11 @@ void request_client_headers(const struct request *r, struct client_headers *ret,
 
 /* Final answers. Each may be called once, from start() or later while parked. */
 void request_add_header(struct request *r, const char *name, struct span value);
-void request_reply(struct request *r, int status, const char *content_type);   /* body: r->reply_body */
+void request_reply(struct request *r, int status,
+                   const char *content_type); /* body: r->reply_body */
 void request_reply_fail(struct request *r, const struct fail *f);
-/* As request_reply_fail, with members for the error object: `"availability":{...}` (no braces around). */
+/* As request_reply_fail, with members for the error object: `"availability":{...}` (no braces
+ * around). */
 void request_reply_fail_more(struct request *r, const struct fail *f, int64_t retry_after_ms,
                              struct span error_members);
 /* Begins a stream: status and headers are fixed, bytes come through request_stream_write. */

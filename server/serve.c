@@ -18,7 +18,7 @@
 #include "server/log.h"
 #include "server/worker.h"
 
-enum { TLS_FILE_MAX = 1024 * 1024, TICK_MS = 50 };
+enum { TLS_FILE_MAX = 1024 * 1024, TICK_MS = 50, LOCK_TRIES = 40 };
 
 struct server {
     struct site site;
@@ -52,7 +52,8 @@ static void write_ledger_metrics(struct ledger *l, struct buf *out)
         {"ledger_commits_total", "Transactions committed", "counter", (int64_t)s.commits},
         {"ledger_running", "Attempts with an open hold", "gauge", s.running},
         {"ledger_held_nusd", "Held by running attempts, in nano-USD", "gauge", s.held_nusd},
-        {"ledger_last_commit_us", "Duration of the last commit in microseconds", "gauge", s.last_commit_us},
+        {"ledger_last_commit_us", "Duration of the last commit in microseconds", "gauge",
+         s.last_commit_us},
         {"ledger_queue", "Operations waiting for the ledger", "gauge", (int64_t)s.queue_len},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -131,15 +132,20 @@ static void block_signals(sigset_t *set)
 static int open_books(struct server *s, struct fail *f)
 {
     struct site *site = &s->site;
-    s->writer = db_open(site->options.db, DB_OWN, f);
-    if (s->writer == NULL) {
-        return -1;
+    /* A command that works on the file directly holds it for a moment. */
+    for (int tries = 0; s->writer == NULL && tries < LOCK_TRIES; tries++) {
+        s->writer = db_open(site->options.db, DB_OWN, f);
+        if (s->writer == NULL && (f->code != ERR_ledger_down || tries + 1 == LOCK_TRIES)) {
+            return -1;
+        }
+        if (s->writer == NULL) {
+            usleep(TICK_MS * 1000);
+        }
     }
     site->ledger = ledger_start(s->writer, ledger_log, f);
     site->reader = site->ledger != NULL ? db_open(site->options.db, DB_READ, f) : NULL;
     site->state = site->reader != NULL ? state_new(site->reader, site->ledger, f) : NULL;
-    site->warm = warm_new();
-    return site->state != NULL && site->warm != NULL ? 0 : -1;
+    return site->state != NULL ? 0 : -1;
 }
 
 static void warn_if_empty(const struct site *site)
@@ -150,7 +156,8 @@ static void warn_if_empty(const struct site *site)
         log_line(LOG_WARN, "msg=\"the catalog is empty: run 'wayfare catalog import builtin'\"");
     }
     if (i->n_keys == 0) {
-        log_line(LOG_WARN, "msg=\"there are no keys: run 'wayfare team create' and 'wayfare key create'\"");
+        log_line(LOG_WARN,
+                 "msg=\"there are no keys: run 'wayfare team create' and 'wayfare key create'\"");
     }
     catalog_unref(c);
     identity_unref(i);
@@ -181,7 +188,8 @@ static int start_admin(struct server *s, struct fail *f)
     if (listen_split(s->site.options.admin_listen, s->admin_host, &port, f) != 0) {
         return -1;
     }
-    s->ops = (struct ops_env){.db = s->site.reader, .ledger = s->site.ledger, .state = s->site.state};
+    s->ops =
+        (struct ops_env){.db = s->site.reader, .ledger = s->site.ledger, .state = s->site.state};
     struct admin_options o = {
         .host = s->admin_host,
         .port = port,
@@ -264,7 +272,6 @@ static void take_down(struct server *s)
         ledger_stop(site->ledger);
     }
     state_free(site->state);
-    warm_free(site->warm);
     db_close(site->reader);
     db_close(s->writer);
     free(site->tls_cert);

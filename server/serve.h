@@ -9,17 +9,17 @@
 enum { SERVE_BASE_URL_HOSTS_MAX = 64, SERVE_THREADS_MAX = 64 };
 
 struct serve_options {
-    const char *db;                 /* database path */
-    const char *listen;             /* HOST:PORT; default 127.0.0.1:8080; port 0 picks one */
-    const char *admin_listen;       /* default 127.0.0.1:8081 */
-    int threads;                    /* 0 = one per core */
-    const char *tls_cert, *tls_key; /* both or neither */
-    int drain_timeout_s;            /* default 600 */
-    int max_connections;            /* default 20000 */
+    const char *db;                  /* database path */
+    const char *listen;              /* HOST:PORT; default 127.0.0.1:8080; port 0 picks one */
+    const char *admin_listen;        /* default 127.0.0.1:8081 */
+    int threads;                     /* 0 = one per core */
+    const char *tls_cert, *tls_key;  /* both or neither */
+    int drain_timeout_s;             /* default 600 */
+    int max_connections;             /* default 20000 */
     int max_connections_per_address; /* 0 = unlimited */
     int n_allow_base_url;
     const char *allow_base_url[SERVE_BASE_URL_HOSTS_MAX];
-    bool verbose;                   /* debug log */
+    bool verbose; /* debug log */
 };
 
 #define SERVE_OPTIONS_DEFAULT                                                                      \

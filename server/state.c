@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "router/catalog_db.h"
+#include "server/warm.h"
 
 enum { SUBSCRIBERS_MAX = 64, HEALTH_BUCKETS = 4096 };
 
@@ -23,6 +24,7 @@ struct state {
     struct catalog *catalog;
     struct identity *identity;
     struct ledger *ledger;
+    struct warm *warm;
     int n_subscribers;
     struct {
         void (*changed)(void *ctx);
@@ -49,10 +51,11 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->health_lock, NULL);
     s->ledger = ledger;
+    s->warm = warm_new();
     s->catalog = load_catalog(reader, reterr);
     s->identity = s->catalog != NULL ? identity_load(reader, reterr) : NULL;
     db_rest(reader);
-    if (s->identity == NULL) {
+    if (s->identity == NULL || s->warm == NULL) {
         state_free(s);
         return NULL;
     }
@@ -66,6 +69,7 @@ void state_free(struct state *s)
     }
     catalog_unref(s->catalog);
     identity_unref(s->identity);
+    warm_free(s->warm);
     for (int i = 0; i < HEALTH_BUCKETS; i++) {
         struct health_row *row = s->rows[i];
         while (row != NULL) {
@@ -100,12 +104,30 @@ struct ledger *state_ledger(struct state *s)
     return s->ledger;
 }
 
+struct warm *state_warm(struct state *s)
+{
+    return s->warm;
+}
+
 void state_subscribe(struct state *s, void (*changed)(void *ctx), void *ctx)
 {
     pthread_mutex_lock(&s->lock);
     assert(s->n_subscribers < SUBSCRIBERS_MAX);
     s->subscribers[s->n_subscribers].changed = changed;
     s->subscribers[s->n_subscribers++].ctx = ctx;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void state_unsubscribe(struct state *s, const void *ctx)
+{
+    pthread_mutex_lock(&s->lock); /* publish() calls with the lock held */
+    int kept = 0;
+    for (int i = 0; i < s->n_subscribers; i++) {
+        if (s->subscribers[i].ctx != ctx) {
+            s->subscribers[kept++] = s->subscribers[i];
+        }
+    }
+    s->n_subscribers = kept;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -179,7 +201,8 @@ void state_health_sample(struct state *s, int64_t endpoint_id, int64_t now_ms,
     pthread_mutex_unlock(&s->health_lock);
 }
 
-void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms, struct health_view *ret)
+void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms,
+                       struct health_view *ret)
 {
     *ret = (struct health_view){0};
     pthread_mutex_lock(&s->health_lock);

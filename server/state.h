@@ -10,6 +10,7 @@
 #include "router/ledger.h"
 
 struct state;
+struct warm;
 
 /* Loads both snapshots from the reader connection. NULL with reterr. */
 struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *reterr);
@@ -20,9 +21,13 @@ void state_free(struct state *s);
 struct catalog *state_catalog(struct state *s);
 struct identity *state_identity(struct state *s);
 struct ledger *state_ledger(struct state *s);
+struct warm *state_warm(struct state *s); /* the table of warm prompt caches; lives as long as s */
 
 /* Called on the reloading thread for each publication; a worker signals its loop from it. */
 void state_subscribe(struct state *s, void (*changed)(void *ctx), void *ctx);
+
+/* After it returns, changed(ctx) is not called any more. */
+void state_unsubscribe(struct state *s, const void *ctx);
 
 /* Reads the database again (SIGHUP, or after an admin write) and publishes what changed.
  * Not on a loop thread.  0, or -1 with reterr: the old snapshots stay. */
@@ -33,7 +38,8 @@ void state_health_record(struct state *s, int64_t endpoint_id, int64_t now_ms,
                          enum health_outcome outcome, int64_t retry_after_ms);
 void state_health_sample(struct state *s, int64_t endpoint_id, int64_t now_ms,
                          int64_t first_token_ms, int64_t milli_tps);
-void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms, struct health_view *ret);
+void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms,
+                       struct health_view *ret);
 
 void state_set_draining(struct state *s);
 bool state_draining(const struct state *s);

@@ -45,7 +45,8 @@ static ssize_t on_reader(void *cls, uint64_t pos, char *out, size_t max)
         return (ssize_t)n;
     }
     if (r->pipe.ended) {
-        return r->pipe.broken ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
+        return r->pipe.broken ? MHD_CONTENT_READER_END_WITH_ERROR
+                              : MHD_CONTENT_READER_END_OF_STREAM;
     }
     request_park(r);
     return 0;

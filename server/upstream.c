@@ -198,7 +198,8 @@ static size_t on_write(char *bytes, size_t size, size_t n, void *ctx)
     if ((t->flags & WANT_CANCEL) != 0) {
         return size * n;
     }
-    return t->ops->on_body(t->ctx, (struct span){bytes, size * n}) ? size * n : CURL_WRITEFUNC_PAUSE;
+    return t->ops->on_body(t->ctx, (struct span){bytes, size * n}) ? size * n
+                                                                   : CURL_WRITEFUNC_PAUSE;
 }
 
 /* ---- easy handles, pooled by origin ---- */
@@ -218,7 +219,8 @@ static void easy_free(struct easy *e)
 static void easy_set_constant_options(struct upstream *u, CURL *c)
 {
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L); /* else a cancel during DNS joins the resolver thread */
+    curl_easy_setopt(c, CURLOPT_QUICK_EXIT,
+                     1L); /* else a cancel during DNS joins the resolver thread */
     curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
@@ -383,7 +385,8 @@ struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int
         free(t);
         return NULL;
     }
-    *t = (struct transfer){.up = u, .easy = e, .headers = headers, .req = req, .ops = ops, .ctx = ctx};
+    *t = (struct transfer){
+        .up = u, .easy = e, .headers = headers, .req = req, .ops = ops, .ctx = ctx};
     buf_init(&t->response_headers, UPSTREAM_HEADERS_MAX);
     t->next = u->running;
     t->prev = &u->running;

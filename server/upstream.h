@@ -18,10 +18,10 @@
 #include "schema/upreq.h"
 
 enum {
-    UPSTREAM_HEADERS_MAX = 64 * 1024,    /* of one response, kept for relaying */
-    UPSTREAM_ORIGINS_MAX = 1024,         /* scheme://host:port with idle connections */
-    UPSTREAM_IDLE_PER_ORIGIN = 512,      /* easy handles kept, each with its connection */
-    UPSTREAM_CONN_AGE_S = 30             /* an idle connection older than this is not reused */
+    UPSTREAM_HEADERS_MAX = 64 * 1024, /* of one response, kept for relaying */
+    UPSTREAM_ORIGINS_MAX = 1024,      /* scheme://host:port with idle connections */
+    UPSTREAM_IDLE_PER_ORIGIN = 512,   /* easy handles kept, each with its connection */
+    UPSTREAM_CONN_AGE_S = 30          /* an idle connection older than this is not reused */
 };
 
 struct upstream;
@@ -32,8 +32,8 @@ enum transfer_result {
     TRANSFER_CONNECT_FAILED, /* DNS or TCP */
     TRANSFER_TLS_FAILED,
     TRANSFER_CONNECT_TIMEOUT,
-    TRANSFER_RESET,          /* lost after sending began, or sent twice (guard) */
-    TRANSFER_TOO_LARGE,      /* response headers over the limit */
+    TRANSFER_RESET,     /* lost after sending began, or sent twice (guard) */
+    TRANSFER_TOO_LARGE, /* response headers over the limit */
     TRANSFER_CANCELED
 };
 
@@ -66,6 +66,7 @@ struct span transfer_headers(const struct transfer *t);
 /* Value of a header in such a list, case-insensitive; empty when absent. */
 struct span header_find(struct span headers, const char *name);
 /* Iterates: *cursor starts at 0. */
-bool header_next(struct span headers, size_t *cursor, struct span *ret_name, struct span *ret_value);
+bool header_next(struct span headers, size_t *cursor, struct span *ret_name,
+                 struct span *ret_value);
 
 #endif

@@ -59,6 +59,18 @@ static void add_hit(struct warm_hits *hits, int64_t endpoint_id, int64_t tok)
     }
 }
 
+static void look_up(struct warm *w, uint64_t prefix, int64_t now_ms, struct warm_hits *hits)
+{
+    for (int i = 0; i < PROBE; i++) {
+        const struct slot *s = slot_at(w, prefix, i);
+        if (s->prefix == prefix && s->until_ms > now_ms) {
+            add_hit(hits, s->endpoint_id, s->tok);
+        }
+    }
+}
+
+/* A conversation that has grown moves its breakpoints: what the last turn wrote ends at a block
+ * before the last one, hence the look back. */
 void warm_look(struct warm *w, const struct chat *chat, int64_t now_ms, struct warm_hits *ret)
 {
     ret->n = 0;
@@ -67,17 +79,16 @@ void warm_look(struct warm *w, const struct chat *chat, int64_t now_ms, struct w
     }
     pthread_mutex_lock(&w->lock);
     for (int p = 0; p < chat->n_prefixes; p++) {
-        for (int i = 0; i < PROBE; i++) {
-            const struct slot *s = slot_at(w, chat->prefixes[p].hash, i);
-            if (s->prefix == chat->prefixes[p].hash && s->until_ms > now_ms) {
-                add_hit(ret, s->endpoint_id, s->tok);
-            }
-        }
+        look_up(w, chat->prefixes[p].hash, now_ms, ret);
+    }
+    for (int p = 0; p < chat->n_lookback; p++) {
+        look_up(w, chat->lookback[p].hash, now_ms, ret);
     }
     pthread_mutex_unlock(&w->lock);
 }
 
-static void remember(struct warm *w, uint64_t prefix, int64_t endpoint_id, int64_t tok, int64_t until_ms)
+static void remember(struct warm *w, uint64_t prefix, int64_t endpoint_id, int64_t tok,
+                     int64_t until_ms)
 {
     struct slot *victim = slot_at(w, prefix, 0);
     for (int i = 0; i < PROBE; i++) {

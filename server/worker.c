@@ -89,7 +89,8 @@ static void on_accept(uv_poll_t *h, int status, int events)
     for (int i = 0; status >= 0 && i < WORKER_ACCEPT_BATCH; i++) {
         struct sockaddr_storage addr;
         socklen_t len = sizeof addr;
-        int fd = accept4(w->listen_fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd =
+            accept4(w->listen_fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             return;
         }
@@ -225,7 +226,8 @@ static void on_drain_tick(uv_timer_t *h)
         w->late_ticks++;
     }
     bool idle = w->n_requests == 0 && w->n_calls == 0 && w->n_questions == 0;
-    if (idle || (late && w->late_ticks > DRAIN_GRACE_TICKS && w->n_calls == 0 && w->n_questions == 0)) {
+    if (idle ||
+        (late && w->late_ticks > DRAIN_GRACE_TICKS && w->n_calls == 0 && w->n_questions == 0)) {
         end_loop(w);
     }
 }
@@ -249,6 +251,9 @@ static void on_answer(void *ctx, const struct ledger_answer *a)
 static void on_wake(uv_async_t *h)
 {
     struct worker *w = h->data;
+    if (w->port == NULL) {
+        return; /* being torn down */
+    }
     ledger_port_drain(w->port, on_answer, w);
     if (__atomic_exchange_n(&w->reload, 0, __ATOMIC_ACQ_REL) != 0) {
         take_snapshots(w);
@@ -288,9 +293,9 @@ static void end_loop(struct worker *w)
 static void close_handles(struct worker *w)
 {
     uv_handle_t *handles[] = {
-        (uv_handle_t *)&w->prepare,    (uv_handle_t *)&w->idle, (uv_handle_t *)&w->http_timer,
-        (uv_handle_t *)&w->park_timer, (uv_handle_t *)&w->wake, (uv_handle_t *)&w->accept_poll,
-        (uv_handle_t *)&w->drain_timer,
+        (uv_handle_t *)&w->prepare,     (uv_handle_t *)&w->idle,
+        (uv_handle_t *)&w->http_timer,  (uv_handle_t *)&w->park_timer,
+        (uv_handle_t *)&w->accept_poll, (uv_handle_t *)&w->drain_timer,
     };
     for (int i = 0; i < WORKER_FRONTS; i++) {
         uv_close((uv_handle_t *)&w->fronts[i].poll, NULL);
@@ -298,10 +303,14 @@ static void close_handles(struct worker *w)
     for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++) {
         uv_close(handles[i], NULL);
     }
+    uv_unref((uv_handle_t *)&w->wake); /* worker_stop may still signal it: worker_join closes it */
 }
 
 static void tear_down(struct worker *w)
 {
+    state_unsubscribe(w->site->state, w);
+    ledger_port_close(w->port);
+    w->port = NULL;
     for (int i = 0; i < WORKER_FRONTS; i++) {
         uv_poll_stop(&w->fronts[i].poll);
         front_close(&w->fronts[i]);
@@ -312,10 +321,7 @@ static void tear_down(struct worker *w)
     close_handles(w);
     uv_run(&w->uv, UV_RUN_DEFAULT);
     upstream_free(w->upstream);
-    int busy = uv_loop_close(&w->uv);
-    assert(busy == 0);
     plan_done(&w->plan);
-    ledger_port_close(w->port);
     catalog_unref(w->catalog);
     identity_unref(w->identity);
 }
@@ -393,4 +399,8 @@ bool worker_has_ended(const struct worker *w)
 void worker_join(struct worker *w)
 {
     pthread_join(w->thread, NULL);
+    uv_close((uv_handle_t *)&w->wake, NULL);
+    uv_run(&w->uv, UV_RUN_DEFAULT);
+    int busy = uv_loop_close(&w->uv);
+    assert(busy == 0); /* no handle is forgotten */
 }

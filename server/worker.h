@@ -16,13 +16,13 @@
 #include "server/serve.h"
 #include "server/state.h"
 #include "server/upstream.h"
-#include "server/warm.h"
 
 enum {
-    WORKER_FRONTS = 8,        /* libmicrohttpd daemons: divides its walks over suspended connections */
+    WORKER_FRONTS = 8, /* libmicrohttpd daemons: divides its walks over suspended connections */
     WORKER_ACCEPT_BATCH = 64,
-    WORKER_DRAINS_MAX = 64,   /* calls read to their end after the client left, all workers together */
-    PARKED_UNWATCHED_MS = 50  /* a parked connection is watched for a disconnect after this long */
+    WORKER_DRAINS_MAX =
+        64, /* calls read to their end after the client left, all workers together */
+    PARKED_UNWATCHED_MS = 50 /* a parked connection is watched for a disconnect after this long */
 };
 
 struct MHD_Daemon;
@@ -42,9 +42,8 @@ struct site {
     struct serve_options options;
     struct state *state;
     struct ledger *ledger;
-    struct db *reader;        /* queries run on libuv's thread pool, one at a time */
+    struct db *reader; /* queries run on libuv's thread pool, one at a time */
     pthread_mutex_t reader_lock;
-    struct warm *warm;
     char *tls_cert, *tls_key; /* PEM text, NULL = plain HTTP */
     int connections;          /* __atomic */
     int drains;               /* __atomic */
@@ -58,9 +57,9 @@ struct worker {
     uv_loop_t uv;
     uv_prepare_t prepare;
     uv_idle_t idle;
-    uv_timer_t http_timer;    /* MHD_get_timeout */
-    uv_timer_t park_timer;    /* looks for parked connections to watch */
-    uv_async_t wake;          /* ledger answers, new snapshots, stop */
+    uv_timer_t http_timer; /* MHD_get_timeout */
+    uv_timer_t park_timer; /* looks for parked connections to watch */
+    uv_async_t wake;       /* ledger answers, new snapshots, stop */
     uv_poll_t accept_poll;
     int listen_fd;
     bool accepting;
@@ -70,32 +69,33 @@ struct worker {
     struct upstream *upstream;
     struct ledger_port *port;
 
-    struct catalog *catalog;   /* this worker's references */
+    struct catalog *catalog; /* this worker's references */
     struct identity *identity;
-    int reload;                /* __atomic: a new snapshot was published */
-    int stop;                  /* __atomic: 1 drain, 2 now */
-    int ended;                 /* __atomic */
+    int reload; /* __atomic: a new snapshot was published */
+    int stop;   /* __atomic: 1 drain, 2 now */
+    int ended;  /* __atomic */
     bool draining;
     int late_ticks;
     uv_timer_t drain_timer;
 
     struct request *parked_head, *parked_tail; /* by time of parking */
-    int n_requests;            /* between the first handler call and completion */
-    int n_questions;           /* on the thread pool */
+    int n_requests;                            /* between the first handler call and completion */
+    int n_questions;                           /* on the thread pool */
     int n_calls;
-    struct call *calls;        /* running */
-    struct call *free_calls;   /* kept with their memory */
+    struct call *calls;      /* running */
+    struct call *free_calls; /* kept with their memory */
     int n_free_calls;
 
-    struct plan plan;          /* scratch of dry runs */
+    struct plan plan; /* scratch of dry runs */
     uint64_t rng[4];
     uint8_t random[512];
     size_t random_left;
-    struct metrics metrics;    /* written by this thread only */
+    struct metrics metrics; /* written by this thread only */
 };
 
 /* Starts the thread. 0, or -1 with reterr. listen_fd is taken over. */
-int worker_start(struct worker *w, struct site *site, int index, int listen_fd, struct fail *reterr);
+int worker_start(struct worker *w, struct site *site, int index, int listen_fd,
+                 struct fail *reterr);
 /* 1: finish what runs, then end; 2: end now. Any thread. */
 void worker_stop(struct worker *w, int how);
 /* Its thread is done or about to return. */
@@ -103,7 +103,7 @@ bool worker_has_ended(const struct worker *w);
 void worker_join(struct worker *w);
 
 /* ---- on the worker's thread ---- */
-int64_t worker_now_ms(void);                       /* wall clock */
+int64_t worker_now_ms(void);                                 /* wall clock */
 static inline int64_t worker_tick_ms(const struct worker *w) /* monotonic, cached per turn */
 {
     return (int64_t)uv_now(&w->uv);

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 BIN = os.path.abspath(os.environ.get("WAYFARE_BIN", "./wayfare"))
 SLOW = float(os.environ.get("WAYFARE_TEST_SLOW", "1"))
@@ -288,10 +287,18 @@ def admin_listener(sh, server):
 
 
 def through_a_server(sh):
-    global skipped
     server = Server(sh)
+    try:
+        with_server(sh, server)
+    finally:
+        if server.child.poll() is None:
+            server.child.kill()
+            server.child.wait()
+
+
+def with_server(sh, server):
+    global skipped
     if not check("serve prints where it listens", server.ready, server.lines):
-        server.child.kill()
         skipped += 1
         report("skip", "everything through a server")
         return

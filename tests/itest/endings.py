@@ -210,7 +210,7 @@ def cap_in_a_crowd():
     while they come: exactly 50 reach the provider."""
     sim.reset()
     long = dict(LIMITS, first_byte_ms=60000, total_ms=60000)
-    crowd = [{"id": "test/crowd", "endpoints": [endpoint("crowded", "m-stops?delay_ms=9000&output_tokens=1", price("3", "15"))]}]
+    crowd = [{"id": "test/crowd", "endpoints": [endpoint("crowded", "crowd-model?delay_ms=9000&output_tokens=1", price("3", "15"))]}]
     way.import_catalog({"providers": [provider("crowded", sim.url["stops"], timeouts=long)], "models": crowd})
     body = {"model": "test/crowd", "max_tokens": 100, "messages": [{"role": "user", "content": "crowd"}]}
     probe = json.loads(way.request("POST", "/v1/route", body)[2])
@@ -229,7 +229,7 @@ def cap_in_a_crowd():
         t.start()
     for t in threads:
         t.join()
-    sent = [w for w in sim.witness() if w["event"] == "end" and w["model"].startswith("m-stops?delay_ms=9000")]
+    sent = [w for w in sim.witness() if w["event"] == "end" and w["model"] == "crowd-model"]
     start = min(w["begin_ms"] for w in sent)
     early = [w for w in sent if w["begin_ms"] < start + 8900]
     assert len(early) == 50, (len(early), time.monotonic() - began)

@@ -71,8 +71,6 @@ def request_of(recording, model):
     body["model"] = model
     if recording["api"] != "anthropic.count_tokens":
         body["stream"] = bool(recording["stream"])
-    for state in ("container",):
-        body.pop(state, None)
     text = json.dumps(body, ensure_ascii=False, separators=(",", " : "))
     return text.encode(), text[:-1].encode() + b', "provider_sort":"price" , "models":null}'
 

@@ -325,29 +325,27 @@ END_TEST
 
 /* A first turn, and one of its tool loop: the breakpoint moved on, and what was a block
  * with cache_control became a plain string. */
-static const char
-    first_turn
-        [] =
-            "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":[" TEXT(
-                "<system-reminder>") "," TEXT("Fix it") "]},{\"role\":\"system\",\"content\":"
-                                                        "[" CACHED(ENVIRONMENT) "]}]," SYSTEM("330."
-                                                                                              "aaa")
-                                                            TOOLS TAIL;
-static const char
-    tool_turn[] = "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":"
-                  "[" TEXT("<system-reminder>") "," TEXT(
-                      "Fix it") "]},{\"role\":\"system\",\"content\":\"" ENVIRONMENT "\"},"
-                                "{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\","
-                                "\"thinking\":\"Step \\u00fc\","
-                                "\"signature\":\"bW9jaw==\"}," TEXT(
-                                    "Calling Bash.") ",{\"type\":\"tool_use\",\"id\":\"toolu_1\","
-                                                     "\"name\":\"Bash\",\"input\":{\"command\":"
-                                                     "\"ls\"},\"caller\":{\"type\":\"direct\"}}]},"
-                                                     "{\"role\":\"user\",\"content\":[{\"tool_use_"
-                                                     "id\":\"toolu_1\",\"type\":\"tool_result\","
-                                                     "\"content\":\"one\",\"is_error\":false,"
-                                                     "\"cache_control\":{\"type\":\"ephemeral\"}}]}"
-                                                     "]," SYSTEM("331.bbb") TOOLS TAIL;
+static const char first_turn[] =
+    "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":[" TEXT(
+        "<system-reminder>") "," TEXT("Fix it") "]},{\"role\":\"system\",\"content\":"
+                                                "[" CACHED(ENVIRONMENT) "]}]," SYSTEM("330."
+                                                                                      "aaa")
+                                                    TOOLS TAIL;
+static const char tool_turn[] =
+    "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":"
+    "[" TEXT("<system-reminder>") "," TEXT(
+        "Fix it") "]},{\"role\":\"system\",\"content\":\"" ENVIRONMENT "\"},"
+                  "{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\","
+                  "\"thinking\":\"Step \\u00fc\","
+                  "\"signature\":\"bW9jaw==\"}," TEXT(
+                      "Calling Bash.") ",{\"type\":\"tool_use\",\"id\":\"toolu_1\","
+                                       "\"name\":\"Bash\",\"input\":{\"command\":"
+                                       "\"ls\"},\"caller\":{\"type\":\"direct\"}}]},"
+                                       "{\"role\":\"user\",\"content\":[{\"tool_use_"
+                                       "id\":\"toolu_1\",\"type\":\"tool_result\","
+                                       "\"content\":\"one\",\"is_error\":false,"
+                                       "\"cache_control\":{\"type\":\"ephemeral\"}}]}"
+                                       "]," SYSTEM("331.bbb") TOOLS TAIL;
 
 START_TEST(a_request_of_claude_code)
 {

@@ -1,0 +1,139 @@
+/* How a call begins: the body is read, permissions are checked, the plan is made. */
+#define _GNU_SOURCE
+#include <strings.h>
+
+#include "router/preset.h"
+#include "server/call.h"
+
+static bool host_allowed(const struct site *site, const char *url)
+{
+    const char *host = strstr(url, "://");
+    host = host != NULL ? host + 3 : url;
+    size_t n = strcspn(host, ":/?#");
+    for (int i = 0; i < site->options.n_allow_base_url; i++) {
+        const char *allowed = site->options.allow_base_url[i];
+        if (strlen(allowed) == n && strncasecmp(allowed, host, n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int check_configs(const struct call *c, struct fail *f)
+{
+    const struct prefs *p = &c->chat.prefs;
+    if (p->n_configs > 0 && !c->key->allow_provider_configs) {
+        return fail_set(f, ERR_forbidden, "provider_configs",
+                        "this key may not use provider_configs (created without "
+                        "--allow-provider-configs)");
+    }
+    for (int i = 0; i < p->n_configs; i++) {
+        const char *url = prefs_str(p, p->configs[i].base_url);
+        if (url != NULL && (strchr(url, '@') != NULL || !host_allowed(c->worker->site, url))) {
+            return fail_set(f, ERR_forbidden, "provider_configs",
+                            "the host of provider_configs base_url is not in the operator's "
+                            "allow-list (serve --allow-base-url)");
+        }
+    }
+    return 0;
+}
+
+static int read_chat(struct call *c, struct fail *f)
+{
+    if (json_parse(&c->doc, buf_span(&c->body), f) != 0 ||
+        chat_read_anthropic(&c->chat, &c->doc, c->kind == CALL_COUNT_TOKENS, f) != 0 ||
+        preset_apply(c->key, &c->chat.prefs, f) != 0) {
+        return -1;
+    }
+    return check_configs(c, f);
+}
+
+/* State that one provider keeps (a thread, a container, a file) is known to it alone.  Where
+ * the plan leaves one provider with one credential, that is where it came from; else the
+ * request is refused as the SDKs expect it: they then send the whole conversation. */
+static bool state_is_safe(const struct call *c)
+{
+    const struct provider_row *only = NULL;
+    if (!c->chat.thread_create && c->chat.pinned_state[0] == '\0') {
+        return true;
+    }
+    for (int i = 0; i < c->plan.n_candidates; i++) {
+        const struct provider_row *p = c->plan.candidates[i].endpoint->provider;
+        if ((only != NULL && p != only) || p->n_credentials > 1) {
+            return false;
+        }
+        only = p;
+    }
+    return true;
+}
+
+static void refuse_state(struct call *c)
+{
+    struct fail f;
+    bool thread =
+        c->chat.thread_create ||
+        (c->chat.pinned_field != NULL && strstr(c->chat.pinned_field, "previous_message") != NULL);
+    const char *field = c->chat.pinned_field != NULL ? c->chat.pinned_field : "thread";
+    fail_set(
+        &f, ERR_bad_request, field,
+        "%s refers to state that one provider keeps, and several could serve this request: name "
+        "one with provider_only, or send the whole conversation",
+        field);
+    request_reply_fail_more(
+        c->req, &f, -1,
+        thread ? SPAN("\"details\":{\"error_code\":\"thread_unsupported_request\","
+                      "\"unsupported\":[\"thread\"]}")
+               : SPAN("\"details\":{\"error_code\":\"state_unsupported_request\"}"));
+}
+
+static void start_plan(struct call *c)
+{
+    struct plan_source source = {c->catalog, c->worker->site->state, c->begun_ms, {0}};
+    struct plan_inputs in;
+    plan_inputs_fill(&in, &source, &c->chat, c->key, worker_draw(c->worker));
+    if (plan_make(&c->plan, &in) != 0) {
+        call_answer_fail(c, ERR_internal, -1);
+        call_done(c);
+        return;
+    }
+    if (c->plan.n_candidates == 0) {
+        call_answer_no_endpoint(c, &in);
+        call_done(c);
+        return;
+    }
+    if (!state_is_safe(c)) {
+        refuse_state(c);
+        call_done(c);
+        return;
+    }
+    call_run(c);
+}
+
+void call_begin(struct request *r, enum call_kind kind)
+{
+    struct worker *w = r->worker;
+    struct call *c = call_new(w);
+    struct fail f;
+    if (c == NULL) {
+        fail_set(&f, ERR_internal, NULL, "out of memory");
+        request_reply_fail(r, &f);
+        return;
+    }
+    c->req = r;
+    r->call = c;
+    c->kind = kind;
+    c->request_id = r->id;
+    c->begun_ms = r->begun_ms;
+    c->key = r->key;
+    c->catalog = catalog_ref(w->catalog);
+    c->identity = identity_ref(r->identity);
+    struct buf taken = r->body;
+    r->body = c->body;
+    c->body = taken;
+    if (read_chat(c, &f) != 0) {
+        request_reply_fail(r, &f);
+        call_done(c);
+        return;
+    }
+    start_plan(c);
+}

@@ -1,0 +1,33 @@
+/* The inputs of a plan. */
+#include "server/planning.h"
+
+static void look_health(void *ctx, uint32_t endpoint_index, struct health_view *ret)
+{
+    const struct plan_source *s = ctx;
+    state_health_look(s->state, s->catalog->endpoints[endpoint_index].id, s->now_ms, ret);
+}
+
+static int64_t look_warm(void *ctx, const struct endpoint *e)
+{
+    const struct plan_source *s = ctx;
+    return warm_tok(&s->warm, e->id);
+}
+
+void plan_inputs_fill(struct plan_inputs *ret_in, struct plan_source *source,
+                      const struct chat *chat, const struct key_row *key, uint64_t seed)
+{
+    source->warm.n = 0;
+    if (source->state != NULL) {
+        warm_look(state_warm(source->state), chat, source->now_ms, &source->warm);
+    }
+    *ret_in = (struct plan_inputs){
+        .catalog = source->catalog,
+        .chat = chat,
+        .policy = key != NULL ? &key->policy : NULL,
+        .now_ms = source->now_ms,
+        .seed = seed,
+        .health = source->state != NULL ? look_health : NULL,
+        .cached_tok = source->warm.n > 0 ? look_warm : NULL,
+        .ctx = source,
+    };
+}

@@ -1,0 +1,22 @@
+/* One way to make a plan, for requests and for dry runs: what a plan cannot know by itself
+ * (health, warm caches) comes from here. */
+#ifndef SERVER_PLANNING_H
+#define SERVER_PLANNING_H
+
+#include "router/identity.h"
+#include "router/plan.h"
+#include "server/state.h"
+#include "server/warm.h"
+
+struct plan_source {
+    const struct catalog *catalog;
+    struct state *state; /* NULL: no server, no health known, nothing warm */
+    int64_t now_ms;
+    struct warm_hits warm; /* of this chat; filled by plan_inputs_fill */
+};
+
+/* source must outlive the use of ret_in. key may be NULL (no key policy). */
+void plan_inputs_fill(struct plan_inputs *ret_in, struct plan_source *source,
+                      const struct chat *chat, const struct key_row *key, uint64_t seed);
+
+#endif

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Keys and what they allow: models, providers, presets, revocation within a second, rotation,
+warm caches, catalog changes while running, drain."""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+
+from harness import Report, Sim, Wayfare, catalog_of, endpoint, price, run_module, sse_events, wait_for
+
+sim = Sim(["cheap", "dear"])
+MODELS = [{"id": "test/m", "aliases": ["m"], "name": "M", "endpoints": [
+    endpoint("cheap", "m-cheap", price("1", "5", cache_read="0.1", cache_write_5m="1.25")),
+    endpoint("dear", "m-dear", price("1.2", "6", cache_read="0.12", cache_write_5m="1.5"))]},
+    {"id": "test/other", "aliases": ["other"], "endpoints": [endpoint("cheap", "other", price("1", "5"))]}]
+way = Wayfare(catalog_of(sim, MODELS))
+
+
+def key(*options):
+    return way.cli("key", "create", "--team", "t", "--name", "x", *options).strip()
+
+
+def ask(k, **fields):
+    body = {"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "x"}]}
+    body.update(fields)
+    return way.request("POST", "/v1/messages", body, {"x-api-key": k}, key=False)
+
+
+def test_models():
+    k = key("--models", "other")
+    status, _, body = ask(k)
+    assert status == 403 and json.loads(body)["error"]["type"] == "permission_error", body
+    assert ask(k, model="other")[0] == 200
+    listing = json.loads(way.request("GET", "/v1/models", headers={"x-api-key": k}, key=False)[2])
+    assert [m["id"] for m in listing["data"]] == ["test/other"]
+
+
+def test_providers():
+    only = key("--providers-only", "dear")
+    for _ in range(5):
+        assert ask(only)[1]["x-wayfare-provider"] == "dear"
+    status, _, body = ask(only, provider_only=["cheap"])
+    error = json.loads(body)["error"]
+    assert status == 404 and error["availability"]["code"] == "constraint_filtered", body
+    assert {"key_policy", "allowed_providers"} >= set(error["availability"]["excluded_by"]), error
+    ignore = key("--providers-ignore", "cheap")
+    assert ask(ignore)[1]["x-wayfare-provider"] == "dear"
+
+
+def test_preset():
+    path = os.path.join(way.dir, "preset.json")
+    with open(path, "w") as f:
+        json.dump({"provider_order": ["dear"]}, f)
+    k = key("--preset", path)
+    assert ask(k)[1]["x-wayfare-provider"] == "dear"
+    assert ask(k, provider_order=["cheap"])[1]["x-wayfare-provider"] == "cheap"
+    dry = json.loads(way.request("POST", "/v1/route", {"model": "m", "max_tokens": 5, "messages": [
+        {"role": "user", "content": "x"}]}, {"x-api-key": k}, key=False)[2])
+    assert dry["plan"][0]["provider"] == "dear", dry
+
+
+def test_revocation():
+    k = key()
+    assert ask(k)[0] == 200
+    kid = [row["id"] for row in way.cli_json("key", "list")["data"]][-1]
+    way.cli("key", "revoke", kid)
+    wait_for("the key to be refused", lambda: ask(k)[0] == 401, 1)
+
+
+def test_rotation():
+    k = key()
+    kid = [row["id"] for row in way.cli_json("key", "list")["data"]][-1]
+    fresh = way.cli("key", "rotate", kid, "--grace", "1h").strip()
+    wait_for("the new key", lambda: ask(fresh)[0] == 200, 1)
+    assert ask(k)[0] == 200
+    again = way.cli("key", "rotate", kid).strip()
+    wait_for("the newest key", lambda: ask(again)[0] == 200, 1)
+    wait_for("the old key to be refused", lambda: ask(k)[0] == 401, 1)
+
+
+def test_expired():
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    k = key("--expires", soon)
+    wait_for("the key to expire", lambda: ask(k)[0] == 401, 4)
+    done = way.cli("key", "create", "--team", "t", "--name", "x", "--expires", "2020-01-01", check=False)
+    assert done.returncode == 1 and "future" in done.stderr
+
+
+def test_warm_cache_stays():
+    """A conversation goes where its cache is, while that is the cheapest for this request."""
+    system = [{"type": "text", "text": "long " * 4000, "cache_control": {"type": "ephemeral"}}]
+    _, headers, _ = way.messages(system=system, provider_only=["dear"])
+    assert headers["x-wayfare-provider"] == "dear"
+    way.generation(headers)
+    for turn in range(4):
+        _, headers, _ = way.messages(system=system, messages=[{"role": "user", "content": "turn %d" % turn}])
+        assert headers["x-wayfare-provider"] == "dear", (turn, headers)
+    dry = json.loads(way.request("POST", "/v1/route", {"model": "m", "max_tokens": 50, "system": system, "messages": [
+        {"role": "user", "content": "x"}]})[2])
+    assert dry["plan"][0]["provider"] == "dear" and dry["plan"][0]["estimate"]["cached_tokens"] > 0, dry["plan"][0]
+
+
+def test_catalog_change_while_running():
+    before = way.messages(provider_only=["cheap"])[1]["x-wayfare-cost"]
+    dearer = json.loads(json.dumps(catalog_of(sim, MODELS)))
+    dearer["models"][0]["endpoints"][0]["pricing"] = price("2", "10")
+    out = way.import_catalog(dearer)
+    assert "changed" in out, out
+    after = way.messages(provider_only=["cheap"])[1]["x-wayfare-cost"]
+    assert float(after) > 1.9 * float(before), (before, after)
+    again = way.import_catalog(dearer)
+    assert "test/m" not in again, again
+    way.import_catalog(catalog_of(sim, MODELS))
+
+
+def test_sighup():
+    way.child.send_signal(signal.SIGHUP)
+    wait_for("the reload", lambda: "reloaded" in way.server_log(), 3)
+    assert way.messages()[0] == 200
+
+
+def test_restart_keeps_the_books():
+    spent = way.cli_json("usage", "--by", "team")["total"]
+    way.stop()
+    assert way.cli_json("usage", "--by", "team")["total"] == spent
+    way.start()
+    assert way.messages()[0] == 200
+    way.verify()
+
+
+def test_kill_and_recover():
+    sim.script("cheap", output_tokens=100, tps=50)
+    body = json.dumps({"model": "m", "max_tokens": 100, "stream": True, "provider_only": ["cheap"],
+                       "messages": [{"role": "user", "content": "x"}]}).encode()
+    sock = socket.create_connection((way.host, way.port))
+    sock.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: " + way.key.encode() +
+                 b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    sock.recv(1024)
+    way.child.send_signal(signal.SIGKILL)
+    way.child.wait()
+    sock.close()
+    way.start()
+    rows = way.cli_json("generation", "list", "--limit", "1")["data"]
+    assert rows[0]["attempts"][0]["state"] == "SETTLED" if "attempts" in rows[0] else True
+    assert rows[0]["status"] == "error", rows
+    way.verify()
+    sim.reset()
+    assert way.messages()[0] == 200
+
+
+def test_drain_finishes_streams():
+    sim.script("cheap", output_tokens=40, tps=40)
+    result = {}
+
+    def stream():
+        result["answer"] = way.messages(stream=True, provider_only=["cheap"])
+
+    t = threading.Thread(target=stream)
+    t.start()
+    time.sleep(0.3)
+    code = {}
+    stopper = threading.Thread(target=lambda: code.update(exit=way.stop()))
+    stopper.start()
+    time.sleep(0.2)
+    try:
+        socket.create_connection((way.host, way.port), timeout=1).close()
+        refused = False
+    except OSError:
+        refused = True
+    t.join()
+    stopper.join()
+    assert refused and code["exit"] == 0
+    status, headers, body = result["answer"]
+    assert status == 200 and sse_events(body)[-1][0] == "message_stop"
+    sim.reset()
+
+
+def test_drain_deadline():
+    way.args = ["--drain-timeout", "1"]
+    way.start()
+    sim.script("cheap", output_tokens=4000, tps=20)
+    result = {}
+    t = threading.Thread(target=lambda: result.update(answer=way.messages(stream=True, max_tokens=4000,
+                                                                           provider_only=["cheap"])))
+    t.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    assert way.stop() == 0
+    t.join()
+    assert time.monotonic() - began < 10
+    status, headers, body = result["answer"]
+    events = [n for n, _ in sse_events(body)]
+    assert status == 200 and events[-1] == "error" and "message_stop" not in events, events[-3:]
+    way.verify()
+
+
+if __name__ == "__main__":
+    run_module(globals())
