@@ -776,8 +776,11 @@ static const char *secret_from_file(const char *path)
     if (in == NULL) {
         return NULL;
     }
-    size_t n = fread(secret, 1, sizeof secret - 1, in);
+    size_t n = fread(secret, 1, sizeof secret, in);
     fclose(in);
+    /* Cut off it would be a wrong secret. */
+    if (n == sizeof secret || memchr(secret, '\0', n) != NULL)
+        return NULL;
     while (n > 0 && (secret[n - 1] == '\n' || secret[n - 1] == '\r')) {
         n--;
     }

@@ -61,11 +61,13 @@ static bool refused(struct catalog_reader *r, const struct foreign *f)
             "a price is negative: it depends on what is chosen later, so it cannot be held");
     } else if (f->bad) {
         reader_note(r, f->path, true, "a price is not a decimal number");
-    } else if (f->provider == NULL || f->model_id == NULL ||
-               strlen(f->model_id) >= CATALOG_NAME_MAX || strlen(f->provider) >= CATALOG_SLUG_MAX ||
-               strpbrk(f->model_id, " \t\r\n") != NULL) {
-        reader_note(r, f->path, true,
-                    "the name of the model or provider is too long or has spaces");
+    } else if (!foreign_name_ok(f->provider, CATALOG_SLUG_MAX) ||
+               strchr(f->provider, '/') != NULL ||
+               !foreign_name_ok(f->model_id, CATALOG_NAME_MAX) ||
+               !foreign_name_ok(f->endpoint.upstream_model, CATALOG_NAME_MAX)) {
+        reader_note(
+            r, f->path, true,
+            "the name of the model or provider is too long or has other than printable ASCII");
     } else {
         return false;
     }
@@ -109,7 +111,9 @@ void foreign_judge_price(struct catalog_reader *r, struct foreign *f)
 int foreign_add_provider(struct catalog_reader *r, const struct foreign *f)
 {
     struct fail why;
-    struct provider_spec p = catalog_provider_spec(f->provider, f->provider_name);
+    bool named = f->provider_name != NULL && *f->provider_name != '\0' &&
+                 strlen(f->provider_name) < CATALOG_NAME_MAX;
+    struct provider_spec p = catalog_provider_spec(f->provider, named ? f->provider_name : NULL);
     if (catalog_add_provider(r->builder, &p, &why) != 0) {
         return why.code == ERR_internal ? fail_set(r->reterr, why.code, NULL, "%s", why.text) : 0;
     }

@@ -15,6 +15,7 @@
 #include "schema/money.h"
 
 enum { VARIANTS_TRIED = 64 };
+#define YEAR_10000_S INT64_C(253402300800) /* beyond what a date in a file can say */
 
 static const struct {
     const char *field;
@@ -116,8 +117,7 @@ static int64_t created_ms(struct catalog_reader *r, json_ref model)
 {
     int64_t s = 0;
     json_ref v = json_get(r->doc, model, "created");
-    return v != JSON_NONE && json_int64(r->doc, v, &s) && s > 0 && s < INT64_MAX / 1000 ? s * 1000
-                                                                                        : 0;
+    return v != JSON_NONE && json_int64(r->doc, v, &s) && s > 0 && s < YEAR_10000_S ? s * 1000 : 0;
 }
 
 static int read_model(struct catalog_reader *r, json_ref model)

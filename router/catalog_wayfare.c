@@ -67,17 +67,20 @@ static int text_of(struct catalog_reader *r, json_ref v, size_t max, const char 
     return 0;
 }
 
+/* Printable ASCII without spaces. */
+static bool is_printable(const char *s)
+{
+    while (*s > ' ' && *s <= '~')
+        s++;
+    return *s == '\0';
+}
+
 static int slug_of(struct catalog_reader *r, json_ref v, size_t max, const char **ret)
 {
-    if (text_of(r, v, max, ret) != 0) {
+    if (text_of(r, v, max, ret) != 0)
         return -1;
-    }
-    for (const char *p = *ret; *p != '\0'; p++) {
-        if (*p <= ' ' || *p > '~') {
-            return reader_refuse(r, v, "may hold printable ASCII without spaces only");
-        }
-    }
-    return 0;
+    return is_printable(*ret) ? 0
+                              : reader_refuse(r, v, "may hold printable ASCII without spaces only");
 }
 
 static int truth_of(struct catalog_reader *r, json_ref v, bool *ret)
@@ -134,12 +137,15 @@ static int p_protocol(struct catalog_reader *r, json_ref v, struct entry *e)
 static int p_base_url(struct catalog_reader *r, json_ref v, struct entry *e)
 {
     const char *s = json_kind(r->doc, v) == JSON_STRING ? reader_text(r, v) : NULL;
-    bool http = s != NULL && (strncmp(s, "http://", 7) == 0 || strncmp(s, "https://", 8) == 0);
-    if (s == NULL || strlen(s) > URL_MAX || (*s != '\0' && !http) ||
-        strpbrk(s, " \t\r\n@?#") != NULL) {
+    size_t scheme = s == NULL                        ? 0
+                    : strncmp(s, "https://", 8) == 0 ? 8
+                    : strncmp(s, "http://", 7) == 0  ? 7
+                                                     : 0;
+    bool empty = s != NULL && *s == '\0';
+    if (!empty && (scheme == 0 || s[scheme] == '\0' || strchr("/:", s[scheme]) != NULL ||
+                   strlen(s) > URL_MAX || strpbrk(s, "@?#") != NULL || !is_printable(s)))
         return reader_refuse(r, v,
                              "must be an http:// or https:// URL without user, query or fragment");
-    }
     e->provider.base_url = s;
     return 0;
 }
@@ -206,6 +212,17 @@ static int p_credential(struct catalog_reader *r, json_ref v, struct entry *e)
     return 0;
 }
 
+/* A token of RFC 9110. */
+static bool header_name_ok(const char *name)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    const char *p = name;
+    while ((*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') ||
+           (*p != '\0' && strchr(others, *p) != NULL))
+        p++;
+    return *p == '\0' && p > name;
+}
+
 /* "x-api-key", "bearer", "basic", or {"header": NAME}. */
 static int p_auth(struct catalog_reader *r, json_ref v, struct entry *e)
 {
@@ -218,47 +235,51 @@ static int p_auth(struct catalog_reader *r, json_ref v, struct entry *e)
         return 0;
     }
     json_ref name = json_kind(d, v) == JSON_OBJECT ? json_get(d, v, "header") : JSON_NONE;
-    if (name == JSON_NONE) {
+    if (name == JSON_NONE || json_next(d, json_first(d, v)) != JSON_NONE)
         return reader_refuse(r, v,
                              "must be \"x-api-key\", \"bearer\", \"basic\" or {\"header\": NAME}");
-    }
     e->provider.auth_type = AUTH_CUSTOM;
-    return slug_of(r, name, CATALOG_SLUG_MAX, &e->provider.auth_header_name);
+    if (text_of(r, name, CATALOG_SLUG_MAX, &e->provider.auth_header_name) != 0)
+        return -1;
+    return header_name_ok(e->provider.auth_header_name)
+               ? 0
+               : reader_refuse(r, name, "is not a header name");
 }
 
-static bool header_ok(const char *name, const char *value)
+static bool header_value_ok(const char *value)
 {
-    for (const char *p = name; *p != '\0'; p++) {
-        if (strchr("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
-                   *p) == NULL) {
-            return false;
-        }
+    while ((*value >= ' ' && *value <= '~') || *value == '\t')
+        value++;
+    return *value == '\0';
+}
+
+static bool header_given(const struct entry *e, int n, const char *name)
+{
+    for (int i = 0; i < n; i += 2) {
+        if (strcasecmp(e->headers[i], name) == 0)
+            return true;
     }
-    for (const char *p = value; *p != '\0'; p++) {
-        if ((*p < ' ' && *p != '\t') || *p > '~') {
-            return false;
-        }
-    }
-    return *name != '\0';
+    return false;
 }
 
 static int p_headers(struct catalog_reader *r, json_ref v, struct entry *e)
 {
     const struct json_doc *d = r->doc;
     int n = 0;
-    if (json_kind(d, v) != JSON_OBJECT) {
+    if (json_kind(d, v) != JSON_OBJECT)
         return reader_refuse(r, v, "must be an object of header names and values");
-    }
     for (json_ref m = json_first(d, v); m != JSON_NONE; m = json_next(d, m)) {
         size_t at = r->text.len;
         if (n == 2 * CATALOG_HEADERS_MAX || !json_key_text(d, m, &r->text) ||
-            !buf_addc(&r->text, '\0')) {
+            !buf_addc(&r->text, '\0'))
             return reader_refuse(r, m, "at most %d headers", CATALOG_HEADERS_MAX);
-        }
-        const char *name = r->text.ptr + at, *value = reader_text(r, m);
-        if (value == NULL || !header_ok(name, value)) {
+        const char *name = r->text.ptr + at;
+        bool cut = strlen(name) != r->text.len - at - 1; /* a NUL in the name */
+        const char *value = reader_text(r, m);
+        if (cut || value == NULL || !header_name_ok(name) || !header_value_ok(value))
             return reader_refuse(r, m, "is not a header name with a value of printable characters");
-        }
+        if (header_given(e, n, name))
+            return reader_refuse(r, m, "is given twice");
         e->headers[n++] = name;
         e->headers[n++] = value;
     }
@@ -508,61 +529,71 @@ static int price_item_named(const struct json_doc *d, json_ref m)
     return -1;
 }
 
+/* Of two prices in one object a reader must not pick one. */
+static int refuse_twin(struct catalog_reader *r, json_ref object, json_ref member, int item,
+                       const char *other)
+{
+    const char *name = item >= 0 ? price_item_name((enum price_item)item) : other;
+    return json_count_key(r->doc, object, name) > 1 ? reader_refuse(r, member, "is given twice")
+                                                    : 0;
+}
+
 static int read_tier(struct catalog_reader *r, json_ref tier, struct price *p)
 {
     struct rates rates = rates_none();
     int64_t above = 0;
-    if (json_kind(r->doc, tier) != JSON_OBJECT) {
+    if (json_kind(r->doc, tier) != JSON_OBJECT)
         return reader_refuse(r, tier, "must be an object");
-    }
     for (json_ref m = json_first(r->doc, tier); m != JSON_NONE; m = json_next(r->doc, m)) {
         int item = price_item_named(r->doc, m);
-        int ok = item >= 0 ? read_rate(r, m, (enum price_item)item, &rates)
+        int ok = refuse_twin(r, tier, m, item, "above_prompt_tokens");
+        if (ok == 0)
+            ok = item >= 0 ? read_rate(r, m, (enum price_item)item, &rates)
                  : json_key_is(r->doc, m, "above_prompt_tokens")
                      ? count_of(r, m, 1, TOKENS_MAX, &above)
                      : reader_refuse(r, m, "this member is not known here");
-        if (ok != 0) {
+        if (ok != 0)
             return -1;
-        }
     }
     for (int i = 0; i < p->n_tiers; i++) {
-        if (p->tiers[i].above_prompt_tok == above) {
+        if (p->tiers[i].above_prompt_tok == above)
             return reader_refuse(r, tier, "two tiers have the same threshold");
-        }
     }
-    if (above == 0) {
+    if (above == 0)
         return reader_refuse(r, tier, "\"above_prompt_tokens\" is missing");
-    }
     return price_add_tier(p, above, &rates)
                ? 0
                : reader_refuse(r, tier, "at most %d tiers", PRICE_TIERS_MAX);
 }
 
+static int read_tiers(struct catalog_reader *r, json_ref tiers, struct price *p)
+{
+    if (json_kind(r->doc, tiers) != JSON_ARRAY)
+        return reader_refuse(r, tiers, "must be an array");
+    for (json_ref t = json_first(r->doc, tiers); t != JSON_NONE; t = json_next(r->doc, t)) {
+        if (read_tier(r, t, p) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int e_pricing(struct catalog_reader *r, json_ref v, struct entry *e)
 {
     struct price *p = &e->endpoint.price;
-    if (json_kind(r->doc, v) == JSON_NULL) {
+    if (json_kind(r->doc, v) == JSON_NULL)
         return 0;
-    }
-    if (json_kind(r->doc, v) != JSON_OBJECT) {
+    if (json_kind(r->doc, v) != JSON_OBJECT)
         return reader_refuse(r, v, "must be an object");
-    }
     for (json_ref m = json_first(r->doc, v); m != JSON_NONE; m = json_next(r->doc, m)) {
         int item = price_item_named(r->doc, m);
-        if (item >= 0) {
-            if (read_rate(r, m, (enum price_item)item, &p->base) != 0) {
-                return -1;
-            }
-            continue;
-        }
-        if (!json_key_is(r->doc, m, "tiers") || json_kind(r->doc, m) != JSON_ARRAY) {
-            return reader_refuse(r, m, "this member is not known here");
-        }
-        for (json_ref t = json_first(r->doc, m); t != JSON_NONE; t = json_next(r->doc, t)) {
-            if (read_tier(r, t, p) != 0) {
-                return -1;
-            }
-        }
+        int ok = refuse_twin(r, v, m, item, "tiers");
+        if (ok == 0)
+            ok = item >= 0 ? read_rate(r, m, (enum price_item)item, &p->base)
+                 : json_key_is(r->doc, m, "tiers")
+                     ? read_tiers(r, m, p)
+                     : reader_refuse(r, m, "this member is not known here");
+        if (ok != 0)
+            return -1;
     }
     return 0;
 }

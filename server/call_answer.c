@@ -45,6 +45,16 @@ const char *call_slug(const struct call *c)
     return c->endpoint->slug;
 }
 
+/* Also on the refusal that such a cap leads to, where it is needed most. */
+static void add_cap_warning(struct call *c)
+{
+    if (c->chat.prefs.warn_tiny_cap) {
+        request_add_header(c->req, "x-wayfare-warning",
+                           SPAN("a price cap below 0.001 USD per million tokens looks like a "
+                                "per-token figure"));
+    }
+}
+
 static void add_own_headers(struct call *c)
 {
     struct request *r = c->req;
@@ -57,11 +67,7 @@ static void add_own_headers(struct call *c)
     }
     snprintf(text, sizeof text, "%d", c->n_attempts + (c->transfer != NULL ? 1 : 0));
     request_add_header(r, "x-wayfare-attempts", span_of(text));
-    if (c->chat.prefs.warn_tiny_cap) {
-        request_add_header(r, "x-wayfare-warning",
-                           SPAN("a price cap below 0.001 USD per million tokens looks like a "
-                                "per-token figure"));
-    }
+    add_cap_warning(c);
 }
 
 void call_answer_headers(struct call *c, struct span upstream_headers)
@@ -361,6 +367,7 @@ void call_answer_no_endpoint(struct call *c, const struct plan_inputs *in)
     plan_explain_empty(in, &c->plan, &text);
     fail_set(&f, ERR_no_endpoint, NULL, "%.*s", (int)text.len, text.ptr != NULL ? text.ptr : "");
     write_availability(c, in, &members);
+    add_cap_warning(c);
     request_reply_fail_more(c->req, &f, -1,
                             members.failed ? (struct span){NULL, 0} : buf_span(&members));
     buf_done(&text);

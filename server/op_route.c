@@ -39,7 +39,8 @@ int op_route(struct ops_env *env, struct json_object *args, struct json_object *
         return -1;
     const struct key_row *key = NULL;
     uint64_t seed = 0;
-    (void)getrandom(&seed, sizeof(seed), 0); /* 0 is a seed as good as any */
+    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+        seed = 0; /* a seed as good as any */
     struct catalog *catalog = ops_catalog(env, reterr);
     struct identity *identity = catalog != NULL ? current_identity(env, reterr) : NULL;
     int rc = identity != NULL ? find_key(identity, a.key.value, &key, reterr) : -1;

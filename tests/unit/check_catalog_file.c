@@ -1,0 +1,712 @@
+/* Catalog files: our own format to the letter, writing it, and the rules by which entries of
+ * foreign lists are taken, corrected or refused. */
+#define _GNU_SOURCE
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "router/catalog_file.h"
+
+Suite *catalog_file_suite(void);
+
+enum { NOTES_MAX = 64, NOTE_MAX = 256 };
+
+/* What the reader told, "path|reason" with a leading '-' when refused. */
+struct notes {
+    int n;
+    char line[NOTES_MAX][NOTE_MAX];
+};
+
+static struct notes notes;
+static struct fail why;
+
+static void take_note(void *ctx, const struct catalog_note *n)
+{
+    struct notes *all = ctx;
+    if (all->n < NOTES_MAX)
+        snprintf(all->line[all->n++], NOTE_MAX, "%s%s|%s", n->refused ? "-" : "", n->path,
+                 n->reason);
+}
+
+static struct catalog *read_span(struct span text, enum catalog_format format)
+{
+    struct catalog_builder *b = catalog_builder_new();
+    struct catalog *c = NULL;
+    notes.n = 0;
+    why = (struct fail){.code = ERR_OK};
+    if (catalog_file_read(text, format, b, take_note, &notes, &why) == 0)
+        c = catalog_freeze(b, 1, NULL, NULL);
+    catalog_builder_free(b);
+    return c;
+}
+
+static struct catalog *read_text(const char *text, enum catalog_format format)
+{
+    struct catalog *c = read_span(span_of(text), format);
+    ck_assert_msg(c != NULL, "%s", why.text);
+    return c;
+}
+
+static const struct endpoint *only_endpoint(const struct catalog *c)
+{
+    ck_assert_int_eq(c->n_endpoints, 1);
+    return &c->endpoints[0];
+}
+
+static bool noted(const char *start, const char *part)
+{
+    for (int i = 0; i < notes.n; i++) {
+        if (strncmp(notes.line[i], start, strlen(start)) == 0 &&
+            strstr(notes.line[i], part) != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* ---- our own format: what is refused, and where ---- */
+
+#define PROVIDER(more) "{\"providers\":[{\"slug\":\"p\",\"protocol\":\"openai\"" more "}]}"
+#define URL ",\"base_url\":\"https://h/v1\""
+#define MODEL(more) "{\"models\":[{\"id\":\"a/m\"" more "}]}"
+#define ENDPOINT(more)                                                                             \
+    "{\"providers\":[{\"slug\":\"p\",\"protocol\":\"openai\",\"base_url\":\"\"}],\"models\":[{"    \
+    "\"id\":"                                                                                      \
+    "\"a/m\",\"endpoints\":[{\"provider\":\"p\",\"upstream_model\":\"u\"" more "}]}]}"
+#define PRICING(more) ENDPOINT(",\"pricing\":{" more "}")
+#define NAME_128                                                                                   \
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"                             \
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static const struct bad {
+    const char *text, *message; /* the message starts so */
+} bad[] = {
+    {"", "not valid JSON"},
+    {"{", "not valid JSON"},
+    {"[]", "a catalog file is a JSON object"},
+    {"3", "a catalog file is a JSON object"},
+    {"{\"provider\":[]}", "provider: this member is not known here"},
+    {"{\"models\":[],\"models\":[]}", "models: is given twice"},
+    {"{\"providers\":{}}", "providers: must be an array"},
+    {"{\"models\":null}", "models: must be an array"},
+    {"{\"providers\":[3]}", "providers[0]: must be an object"},
+    {"{\"models\":[[]]}", "models[0]: must be an object"},
+    {"{\"providers\":[{}]}", "providers[0]: \"slug\" is missing"},
+    {PROVIDER(""), "providers[0]: \"base_url\" is missing"},
+    {"{\"providers\":[{\"slug\":\"p\",\"base_url\":\"\"}]}",
+     "providers[0]: \"protocol\" is missing"},
+    {PROVIDER(URL ",\"slug\":\"q\""), "providers[0].slug: is given twice"},
+    {PROVIDER(URL ",\"colour\":1"), "providers[0].colour: this member is not known here"},
+    {"{\"providers\":[{\"slug\":\"\"}]}", "providers[0].slug: must be a string of 1 to 127"},
+    {"{\"providers\":[{\"slug\":3}]}", "providers[0].slug: must be a string"},
+    {"{\"providers\":[{\"slug\":\"a b\"}]}", "providers[0].slug: may hold printable ASCII"},
+    {"{\"providers\":[{\"slug\":\"a/b\"}]}", "providers[0].slug: a provider slug has no \"/\""},
+    {"{\"providers\":[{\"slug\":\"\\u00e9\"}]}", "providers[0].slug: may hold printable ASCII"},
+    {"{\"providers\":[{\"slug\":\"" NAME_128 "\"}]}", "providers[0].slug: must be a string"},
+    {"{\"providers\":[{\"slug\":\"a\\u0000b\"}]}", "providers[0].slug: must be a string"},
+    {"{\"providers\":[{\"slug\":\"p\",\"protocol\":\"smtp\"}]}",
+     "providers[0].protocol: must be one of"},
+    {PROVIDER(",\"base_url\":\"ftp://h\""), "providers[0].base_url: must be an http"},
+    {PROVIDER(",\"base_url\":\"http://u@h\""), "providers[0].base_url: must be an http"},
+    {PROVIDER(",\"base_url\":\"http://h?q\""), "providers[0].base_url: must be an http"},
+    {PROVIDER(",\"base_url\":\"http://h#f\""), "providers[0].base_url: must be an http"},
+    {PROVIDER(",\"base_url\":\"http://h\\r\\nx\""), "providers[0].base_url: must be an http"},
+    {PROVIDER(",\"base_url\":null"), "providers[0].base_url: must be an http"},
+    {PROVIDER(",\"base_url\":\"https://\""), "providers[0].base_url: must be an http"},
+    {PROVIDER(URL ",\"data_collection\":\"maybe\""), "providers[0].data_collection: must be"},
+    {PROVIDER(URL ",\"zdr\":\"true\""), "providers[0].zdr: must be true or false"},
+    {PROVIDER(URL ",\"cancel_stops_billing\":1"),
+     "providers[0].cancel_stops_billing: must be true"},
+    {PROVIDER(URL ",\"credential\":\"sk-1\""), "providers[0].credential: must be {\"env\""},
+    {PROVIDER(URL ",\"credential\":{}"), "providers[0].credential: must be {\"env\""},
+    {PROVIDER(URL ",\"credential\":{\"env\":\"A\",\"file\":\"/x\"}"),
+     "providers[0].credential: must be {\"env\""},
+    {PROVIDER(URL ",\"credential\":{\"key\":\"sk-1\"}"), "providers[0].credential.key: must be"},
+    {PROVIDER(URL ",\"credential\":{\"none\":false}"), "providers[0].credential.none: must be"},
+    {PROVIDER(URL ",\"credential\":[{\"env\":\"\"}]"), "providers[0].credential[0].env: must be"},
+    {PROVIDER(URL ",\"auth\":\"digest\""), "providers[0].auth: must be \"x-api-key\""},
+    {PROVIDER(URL ",\"auth\":{\"header\":\"a b\"}"), "providers[0].auth.header: "},
+    {PROVIDER(URL ",\"auth\":{\"header\":\"X\",\"more\":1}"), "providers[0].auth"},
+    {PROVIDER(URL ",\"auth\":{\"header\":\"X:y\"}"), "providers[0].auth.header: "},
+    {PROVIDER(URL ",\"headers\":[]"), "providers[0].headers: must be an object"},
+    {PROVIDER(URL ",\"headers\":{\"a b\":\"c\"}"), "providers[0].headers.a b: is not a header"},
+    {PROVIDER(URL ",\"headers\":{\"a\":\"c\\r\\nd: e\"}"), "providers[0].headers.a: is not"},
+    {PROVIDER(URL ",\"headers\":{\"a\":1}"), "providers[0].headers.a: is not a header"},
+    {PROVIDER(URL ",\"headers\":{\"a\":\"1\",\"A\":\"2\"}"),
+     "providers[0].headers.A: is given twice"},
+    {PROVIDER(URL ",\"timeouts\":{\"connect_ms\":0}"),
+     "providers[0].timeouts.connect_ms: must be an integer from 1"},
+    {PROVIDER(URL ",\"timeouts\":{\"idle_ms\":1.5}"), "providers[0].timeouts.idle_ms: must be"},
+    {PROVIDER(URL ",\"timeouts\":{\"ttfb\":1}"), "providers[0].timeouts.ttfb: this member"},
+    {"{\"providers\":[{\"slug\":\"p\",\"protocol\":\"openai\",\"base_url\":\"\"},"
+     "{\"slug\":\"p\",\"protocol\":\"openai\",\"base_url\":\"\"}]}",
+     "providers[1]: the provider \"p\" is listed twice"},
+    {"{\"models\":[{}]}", "models[0]: \"id\" is missing"},
+    {"{\"models\":[{\"id\":\"a b\"}]}", "models[0].id: may hold printable ASCII"},
+    {MODEL(",\"id\":\"b\""), "models[0].id: is given twice"},
+    {MODEL(",\"name\":\"\""), "models[0].name: must be a string of 1"},
+    {MODEL(",\"aliases\":\"x\""), "models[0].aliases: must be an array"},
+    {MODEL(",\"aliases\":[\"x\",3]"), "models[0].aliases[1]: must be a string"},
+    {MODEL(",\"distillable\":0"), "models[0].distillable: must be true"},
+    {MODEL(",\"created\":\"yesterday\""), "models[0].created: must be a date"},
+    {MODEL(",\"created\":20260101"), "models[0].created: must be a date"},
+    {MODEL(",\"endpoints\":{}"), "models[0].endpoints: must be an array"},
+    {MODEL(",\"endpoints\":[{}]"), "models[0].endpoints[0]: \"provider\" is missing"},
+    {"{\"models\":[{\"id\":\"m\"},{\"id\":\"m\"}]}", "models[1]: the model \"m\" is listed twice"},
+    {"{\"models\":[{\"id\":\"m\"},{\"id\":\"n\",\"aliases\":[\"m\"]}]}",
+     "models[1]: the model name \"m\" is used by \"m\""},
+    {MODEL(",\"endpoints\":[{\"provider\":\"p\"}]"),
+     "models[0].endpoints[0]: \"upstream_model\" is missing"},
+    {ENDPOINT(",\"provider\":\"q\""), "models[0].endpoints[0].provider: is given twice"},
+    {ENDPOINT(",\"variant\":\"\""), "models[0].endpoints[0].variant: must be a string"},
+    {ENDPOINT(",\"context_length\":-1"), "models[0].endpoints[0].context_length: must be"},
+    {ENDPOINT(",\"context_length\":1e99"), "models[0].endpoints[0].context_length: must be"},
+    {ENDPOINT(",\"max_completion_tokens\":\"5\""),
+     "models[0].endpoints[0].max_completion_tokens: must be"},
+    {ENDPOINT(",\"quantization\":\"fp7\""), "models[0].endpoints[0].quantization: is not a"},
+    {ENDPOINT(",\"input_modalities\":[\"smell\"]"),
+     "models[0].endpoints[0].input_modalities[0]: is not"},
+    {ENDPOINT(",\"input_modalities\":\"text\""),
+     "models[0].endpoints[0].input_modalities: must be an array"},
+    {ENDPOINT(",\"supported_parameters\":[\"tools\",\"magic\"]"),
+     "models[0].endpoints[0].supported_parameters[1]: is not"},
+    {ENDPOINT(",\"server_tools\":[\"a b\"]"), "models[0].endpoints[0].server_tools[0]: may hold"},
+    {ENDPOINT(",\"pricing\":[]"), "models[0].endpoints[0].pricing: must be an object"},
+    {ENDPOINT("},{\"provider\":\"p\",\"upstream_model\":\"v\""),
+     "models[0].endpoints[1]: the endpoint \"p\" of \"a/m\" is listed twice"},
+    {PRICING("\"prompt\":-1"), "models[0].endpoints[0].pricing.prompt: a price is not negative"},
+    {PRICING("\"prompt\":\"-0.1\""), "models[0].endpoints[0].pricing.prompt: a price is not"},
+    {PRICING("\"prompt\":\"1e-6\""), "models[0].endpoints[0].pricing.prompt: must be a decimal"},
+    {PRICING("\"prompt\":\"$1\""), "models[0].endpoints[0].pricing.prompt: must be a decimal"},
+    {PRICING("\"prompt\":true"), "models[0].endpoints[0].pricing.prompt: must be a decimal"},
+    {PRICING("\"prompt\":\"0.0000001\""), "models[0].endpoints[0].pricing.prompt: has more than 6"},
+    {PRICING("\"web_search\":\"0.0000000000001\""),
+     "models[0].endpoints[0].pricing.web_search: has more than 12"},
+    {PRICING("\"prompt\":\"99999999999999\""), "models[0].endpoints[0].pricing.prompt: is too"},
+    {PRICING("\"input\":\"1\""), "models[0].endpoints[0].pricing.input: this member is not known"},
+    {PRICING("\"prompt\":\"1\",\"prompt\":\"2\""),
+     "models[0].endpoints[0].pricing.prompt: is given twice"},
+    {PRICING("\"tiers\":{}"), "models[0].endpoints[0].pricing.tiers: must be an array"},
+    {PRICING("\"tiers\":[],\"tiers\":[]"), "models[0].endpoints[0].pricing.tiers: is given twice"},
+    {PRICING("\"tiers\":[3]"), "models[0].endpoints[0].pricing.tiers[0]: must be an object"},
+    {PRICING("\"tiers\":[{\"prompt\":\"1\"}]"),
+     "models[0].endpoints[0].pricing.tiers[0]: \"above_prompt_tokens\" is missing"},
+    {PRICING("\"tiers\":[{\"above_prompt_tokens\":0}]"),
+     "models[0].endpoints[0].pricing.tiers[0].above_prompt_tokens: must be"},
+    {PRICING("\"tiers\":[{\"above_prompt_tokens\":5,\"min\":1}]"),
+     "models[0].endpoints[0].pricing.tiers[0].min: this member"},
+    {PRICING("\"tiers\":[{\"above_prompt_tokens\":5,\"prompt\":\"1\",\"prompt\":\"2\"}]"),
+     "models[0].endpoints[0].pricing.tiers[0].prompt: is given twice"},
+    {PRICING("\"tiers\":[{\"above_prompt_tokens\":5},{\"above_prompt_tokens\":5}]"),
+     "models[0].endpoints[0].pricing.tiers[1]: two tiers have the same threshold"},
+};
+
+START_TEST(a_bad_file_is_refused_with_its_path)
+{
+    ck_assert_ptr_null(read_span(span_of(bad[_i].text), CATALOG_WAYFARE));
+    ck_assert_int_eq(why.code, ERR_bad_request);
+    ck_assert_msg(strncmp(why.text, bad[_i].message, strlen(bad[_i].message)) == 0,
+                  "%s\n gave \"%s\"\n not  \"%s\"", bad[_i].text, why.text, bad[_i].message);
+}
+END_TEST
+
+/* One more than what there may be: of credentials, headers, tiers, tools, aliases. */
+static const struct many {
+    const char *before, *item, *after, *message;
+    int most;
+} many[] = {
+    {"{\"providers\":[{\"slug\":\"p\",\"protocol\":\"openai\",\"base_url\":\"\",\"credential\":[",
+     "{\"env\":\"V%d\"}", "]}]}", "providers[0].credential[16]: at most 16", 16},
+    {"{\"providers\":[{\"slug\":\"p\",\"protocol\":\"openai\",\"base_url\":\"\",\"headers\":{",
+     "\"h%d\":\"v\"", "}}]}", "providers[0].headers.h16: at most 16", 16},
+    {"{\"models\":[{\"id\":\"m\",\"aliases\":[", "\"a%d\"", "]}]}",
+     "models[0].aliases[256]: at most 256", 256},
+    {"{\"models\":[{\"id\":\"m\",\"endpoints\":[{\"provider\":\"p\",\"upstream_model\":\"u\","
+     "\"server_tools\":[",
+     "\"t%d\"", "]}]}]}", "models[0].endpoints[0].server_tools[16]: at most 16", 16},
+    {"{\"models\":[{\"id\":\"m\",\"endpoints\":[{\"provider\":\"p\",\"upstream_model\":\"u\","
+     "\"pricing\":{\"tiers\":[",
+     "{\"above_prompt_tokens\":1%d}", "]}}]}]}",
+     "models[0].endpoints[0].pricing.tiers[8]: at most 8", 8},
+};
+
+START_TEST(counts_have_a_ceiling)
+{
+    const struct many *m = &many[_i];
+    for (int more = 0; more < 2; more++) {
+        struct buf text;
+        char item[64];
+        buf_init(&text, 1 << 16);
+        buf_adds(&text, m->before);
+        for (int i = 0; i < m->most + more; i++) {
+            char *at = strstr(m->item, "%d");
+            snprintf(item, sizeof(item), "%.*s%d%s", (int)(at - m->item), m->item, i, at + 2);
+            buf_adds(&text, i > 0 ? "," : "");
+            buf_adds(&text, item);
+        }
+        buf_adds(&text, m->after);
+        struct catalog *c = read_span(buf_span(&text), CATALOG_WAYFARE);
+        ck_assert_msg((c == NULL) == (more == 1), "%s", why.text);
+        ck_assert_msg(c != NULL || strncmp(why.text, m->message, strlen(m->message)) == 0, "%s",
+                      why.text);
+        catalog_unref(c);
+        buf_done(&text);
+    }
+}
+END_TEST
+
+/* ---- our own format: what it means ---- */
+
+static const char full[] =
+    "{\"source\": \"by hand\", \"models\": [\n"
+    " {\"id\": \"a/m\", \"aliases\": [\"m\"], \"name\": \"M \\u00e9\", \"distillable\": true,"
+    "  \"created\": \"2026-01-02\", \"endpoints\": ["
+    "   {\"provider\": \"p\", \"variant\": \"turbo\", \"upstream_model\": \"m 1\","
+    "    \"context_length\": 200000, \"max_completion_tokens\": null, \"quantization\": \"fp8\","
+    "    \"input_modalities\": [\"text\", \"pdf\"], \"supported_parameters\": [\"tools\"],"
+    "    \"server_tools\": [\"web_search\"],"
+    "    \"pricing\": {\"prompt\": \"3\", \"completion\": 15, \"cache_read\": \"0.30\","
+    "      \"cache_write_1h\": null, \"request\": \"0\", \"web_search\": 0.01,"
+    "      \"tiers\": [{\"above_prompt_tokens\": 500000, \"prompt\": \"9\"},"
+    "                  {\"above_prompt_tokens\": 200000, \"prompt\": \"6\"}]}},"
+    "   {\"provider\": \"q\", \"upstream_model\": \"m\"}]}],"
+    " \"providers\": [\n"
+    "  {\"slug\": \"p\", \"name\": \"P\", \"protocol\": \"anthropic\", \"base_url\": "
+    "\"https://p.example\","
+    "   \"credential\": [{\"env\": \"A\"}, {\"file\": \"/f\"}, {\"none\": true}],"
+    "   \"data_collection\": \"deny\", \"zdr\": true, \"region\": \"eu\","
+    "   \"auth\": {\"header\": \"X-Key\"}, \"headers\": {\"X-A\": \"b\"},"
+    "   \"timeouts\": {\"idle_ms\": 5}, \"cancel_stops_billing\": true},"
+    "  {\"slug\": \"q\", \"protocol\": \"openai\", \"base_url\": \"\"}]}";
+
+static void check_full(const struct catalog *c)
+{
+    const struct provider_row *p = catalog_provider(c, SPAN("p"));
+    ck_assert(!p->collects && p->zdr && p->cancel_stops_billing);
+    ck_assert_int_eq(p->auth_type, AUTH_CUSTOM);
+    ck_assert_str_eq(p->auth_header_name, "X-Key");
+    ck_assert_str_eq(p->region, "eu");
+    ck_assert_str_eq(p->headers[1], "b");
+    ck_assert_ptr_null(p->headers[2]);
+    ck_assert_int_eq(p->n_credentials, 3);
+    ck_assert_int_eq(p->credentials[1].kind, CREDENTIAL_FILE);
+    ck_assert_int_eq(p->timeouts.idle_ms, 5);
+    ck_assert_int_eq(p->timeouts.total_ms, 3600000);
+    const struct provider_row *q = catalog_provider(c, SPAN("q"));
+    ck_assert(q->collects && !q->zdr && !q->cancel_stops_billing);
+    ck_assert_int_eq(q->auth_type, AUTH_BEARER);
+    const struct model *m = catalog_model(c, SPAN("m"));
+    ck_assert_str_eq(m->name, "M \xc3\xa9");
+    ck_assert(m->distillable);
+    ck_assert_int_eq(m->created_ms, INT64_C(1767312000000));
+    const struct endpoint *e = m->endpoints[0];
+    ck_assert_str_eq(e->slug, "p/turbo");
+    ck_assert_int_eq(e->context_length, 200000);
+    ck_assert_int_eq(e->max_completion_tokens, 0);
+    ck_assert_int_eq(e->quantization, QUANT_fp8);
+    ck_assert_uint_eq(e->modalities, MODALITY_BIT(MODALITY_text) | MODALITY_BIT(MODALITY_pdf));
+    ck_assert_uint_eq(e->params, PARAM_BIT(PARAM_tools));
+    ck_assert_str_eq(e->server_tools[0], "web_search");
+    const int64_t *pusd = e->price.base.pusd;
+    ck_assert_int_eq(pusd[PRICE_prompt], 3000000);
+    ck_assert_int_eq(pusd[PRICE_completion], 15000000);
+    ck_assert_int_eq(pusd[PRICE_cache_read], 300000);
+    ck_assert_int_eq(pusd[PRICE_cache_write_1h], -1);
+    ck_assert_int_eq(pusd[PRICE_request], 0);
+    ck_assert_int_eq(pusd[PRICE_web_search], INT64_C(10000000000));
+    ck_assert_int_eq(e->price.n_tiers, 2);
+    ck_assert_int_eq(e->price.tiers[0].above_prompt_tok, 200000);
+    ck_assert_int_eq(e->price.tiers[1].rates.pusd[PRICE_prompt], 9000000);
+    ck_assert(!price_is_routable(&m->endpoints[1]->price));
+}
+
+START_TEST(a_full_file_is_read_and_written)
+{
+    struct catalog *c = read_text(full, CATALOG_WAYFARE);
+    struct buf first, second;
+    buf_init(&first, 1 << 20);
+    buf_init(&second, 1 << 20);
+    check_full(c);
+    ck_assert_int_eq(catalog_file_write(c, &first), 0);
+    catalog_unref(c);
+    c = read_span(buf_span(&first), CATALOG_WAYFARE);
+    ck_assert_msg(c != NULL, "%s", why.text);
+    check_full(c);
+    ck_assert_int_eq(catalog_file_write(c, &second), 0);
+    ck_assert(span_eq(buf_span(&first), buf_span(&second)));
+    catalog_unref(c);
+    buf_done(&first);
+    buf_done(&second);
+}
+END_TEST
+
+START_TEST(a_provider_of_another_file_is_only_named)
+{
+    struct catalog *c = read_text(
+        MODEL(",\"endpoints\":[{\"provider\":\"p\",\"upstream_model\":\"u\"}]"), CATALOG_WAYFARE);
+    ck_assert(only_endpoint(c)->provider->elsewhere);
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    ck_assert_int_eq(catalog_file_write(c, &out), 0);
+    catalog_unref(c);
+    c = read_span(buf_span(&out), CATALOG_WAYFARE);
+    ck_assert_msg(c != NULL, "%s", why.text);
+    ck_assert(only_endpoint(c)->provider->elsewhere);
+    catalog_unref(c);
+    buf_done(&out);
+}
+END_TEST
+
+/* ---- the built-in catalog ---- */
+
+static const char *const sent_by_clients[] = {
+    "claude-sonnet-4-5",
+    "claude-sonnet-4-5-20250929",
+    "claude-haiku-4-5",
+    "claude-haiku-4-5-20251001",
+    "claude-opus-4-1",
+    "claude-opus-4-5",
+    "claude-opus-4-6",
+    "claude-sonnet-4-6",
+    "claude-sonnet-4-20250514",
+    "claude-opus-5",
+    "claude-sonnet-5",
+    "anthropic/claude-sonnet-4.5",
+    "gpt-5.4",
+    "openai/gpt-5.5",
+    "gemini-2.5-pro",
+    "deepseek-chat",
+    "kimi-k2.6",
+    "glm-5.2",
+    "MiniMax-M2.5",
+    "grok-4.3",
+};
+
+START_TEST(the_builtin_catalog_knows_what_clients_send)
+{
+    ck_assert_uint_gt(catalog_builtin().len, 1000);
+    struct catalog *c = read_span(catalog_builtin(), CATALOG_WAYFARE);
+    ck_assert_msg(c != NULL, "%s", why.text);
+    for (size_t i = 0; i < sizeof(sent_by_clients) / sizeof(sent_by_clients[0]); i++) {
+        const struct model *m = catalog_model(c, span_of(sent_by_clients[i]));
+        ck_assert_msg(m != NULL, "%s", sent_by_clients[i]);
+        bool priced = false;
+        for (int k = 0; k < m->n_endpoints; k++)
+            priced |= price_is_routable(&m->endpoints[k]->price);
+        ck_assert_msg(priced, "%s has no price", sent_by_clients[i]);
+    }
+    for (int i = 0; i < c->n_providers; i++) {
+        const struct provider_row *p = &c->providers[i];
+        ck_assert_msg(!p->elsewhere && p->base_url[0] != '\0' && p->n_credentials > 0, "%s",
+                      p->slug);
+    }
+    const int64_t *pusd =
+        catalog_model(c, SPAN("claude-sonnet-4-5"))->endpoints[0]->price.base.pusd;
+    ck_assert_int_eq(pusd[PRICE_prompt], 3000000);
+    ck_assert_int_eq(pusd[PRICE_completion], 15000000);
+    ck_assert_int_eq(pusd[PRICE_cache_read], 300000);
+    ck_assert_int_eq(pusd[PRICE_cache_write_5m], 3750000);
+    ck_assert_int_eq(pusd[PRICE_cache_write_1h], 6000000);
+    catalog_unref(c);
+}
+END_TEST
+
+/* ---- foreign lists ---- */
+
+#define LITELLM(more) "{\"acme/m\":{\"litellm_provider\":\"acme\",\"mode\":\"chat\"" more "}}"
+#define DEV(more)                                                                                  \
+    "{\"acme\":{\"id\":\"acme\",\"name\":\"Acme\",\"models\":{\"m\":{\"name\":\"M\"" more "}}}}"
+#define ROUTER(more) "{\"data\":[{\"id\":\"a/m\",\"name\":\"M\"" more "}]}"
+#define ROW(more) "{\"endpoints\":[{\"model_slug\":\"a/m\",\"provider_slug\":\"acme\"" more "}]}"
+
+/* One entry each: what it becomes, or why it is left out. */
+static const struct rule {
+    enum catalog_format format;
+    const char *text;
+    bool taken;
+    int64_t prompt, completion;      /* pico-USD, -1 = not stated */
+    int item;                        /* another price item to look at, */
+    int64_t value;                   /* and its price */
+    int64_t tier_above, tier_prompt; /* 0 = no tiers */
+    const char *note;                /* part of a note; NULL = no note on the model */
+} rules[] = {
+    /* LiteLLM: USD per token */
+    {CATALOG_LITELLM, LITELLM(",\"input_cost_per_token\":3e-06,\"output_cost_per_token\":1.5e-05"),
+     true, 3000000, 15000000, PRICE_cache_read, -1, 0, 0, NULL},
+    {CATALOG_LITELLM,
+     LITELLM(",\"input_cost_per_token\":0.000003,\"output_cost_per_token\":15E-6,"
+             "\"cache_creation_input_token_cost_above_1hr\":6e-06"),
+     true, 3000000, 15000000, PRICE_cache_write_1h, 6000000, 0, 0, NULL},
+    {CATALOG_LITELLM,
+     LITELLM(",\"input_cost_per_token\":1e-6,\"output_cost_per_token\":2e-6,"
+             "\"input_cost_per_token_cache_hit\":1e-7"),
+     true, 1000000, 2000000, PRICE_cache_read, 100000, 0, 0, NULL},
+    {CATALOG_LITELLM,
+     LITELLM(",\"input_cost_per_token\":1e-6,\"output_cost_per_token\":2e-6,"
+             "\"input_cost_per_token_above_200k_tokens\":2e-6"),
+     true, 1000000, 2000000, PRICE_cache_read, -1, 200000, 2000000, NULL},
+    {CATALOG_LITELLM,
+     LITELLM(",\"input_cost_per_token\":1e-6,\"output_cost_per_token\":2e-6,"
+             "\"input_cost_per_token_above_200k_tokens_priority\":9e-6,"
+             "\"input_cost_per_token_priority\":9e-6,\"input_cost_per_token_batches\":5e-7"),
+     true, 1000000, 2000000, PRICE_cache_read, -1, 0, 0, NULL},
+    {CATALOG_LITELLM,
+     LITELLM(",\"tiered_pricing\":[{\"range\":[0,32000.0],\"input_cost_per_token\":1e-6,"
+             "\"output_cost_per_token\":2e-6},{\"range\":[32000.0,64000],"
+             "\"input_cost_per_token\":3e-6}]"),
+     true, 1000000, 2000000, PRICE_cache_read, -1, 32000, 3000000, NULL},
+    {CATALOG_LITELLM,
+     LITELLM(",\"input_cost_per_token\":1e-6,\"output_cost_per_token\":2e-6,"
+             "\"search_context_cost_per_query\":{\"search_context_size_medium\":0.01}"),
+     true, 1000000, 2000000, PRICE_web_search, INT64_C(10000000000), 0, 0, NULL},
+    {CATALOG_LITELLM,
+     LITELLM(",\"input_cost_per_token\":2.9999900000000002e-06,\"output_cost_per_token\":1e-6"),
+     true, 2999990, 1000000, PRICE_cache_read, -1, 0, 0, "rounded"},
+    {CATALOG_LITELLM, LITELLM(",\"input_cost_per_token\":0.0,\"output_cost_per_token\":0.0"), true,
+     -1, -1, PRICE_cache_read, -1, 0, 0, "zero is taken as unknown"},
+    {CATALOG_LITELLM, LITELLM(""), true, -1, -1, PRICE_cache_read, -1, 0, 0, "no prompt price"},
+    {CATALOG_LITELLM, LITELLM(",\"input_cost_per_token\":1e-6"), true, 1000000, -1,
+     PRICE_cache_read, -1, 0, 0, "no completion price"},
+    {CATALOG_LITELLM,
+     LITELLM(",\"input_cost_per_token\":1e-6,\"output_cost_per_token\":2e-6,"
+             "\"cache_creation_input_token_cost\":0.0"),
+     true, 1000000, 2000000, PRICE_cache_write_5m, -1, 0, 0, NULL},
+    {CATALOG_LITELLM, LITELLM(",\"input_cost_per_token\":0.015,\"output_cost_per_token\":0.06"),
+     true, -1, -1, PRICE_cache_read, -1, 0, 0, "taken as a mistake"},
+    {CATALOG_LITELLM, LITELLM(",\"input_cost_per_token\":-1e-6"), false, 0, 0, 0, 0, 0, 0,
+     "negative"},
+    {CATALOG_LITELLM, LITELLM(",\"input_cost_per_token\":[1]"), false, 0, 0, 0, 0, 0, 0,
+     "not a decimal number"},
+    {CATALOG_LITELLM, LITELLM(",\"input_cost_per_token\":1e99"), false, 0, 0, 0, 0, 0, 0,
+     "not a decimal number"},
+    {CATALOG_LITELLM, LITELLM(",\"input_dbu_cost_per_token\":0.1"), false, 0, 0, 0, 0, 0, 0,
+     "not priced in dollars per token"},
+    {CATALOG_LITELLM, LITELLM(",\"input_cost_per_second\":0.1"), false, 0, 0, 0, 0, 0, 0,
+     "not priced in dollars per token"},
+    {CATALOG_LITELLM, "{\"acme/e\":{\"litellm_provider\":\"acme\",\"mode\":\"embedding\"}}", false,
+     0, 0, 0, 0, 0, 0, "not a chat model"},
+    {CATALOG_LITELLM, "{\"a b\":{\"litellm_provider\":\"acme\",\"mode\":\"chat\"}}", false, 0, 0, 0,
+     0, 0, 0, "other than printable"},
+    {CATALOG_LITELLM, "{\"m\":{\"litellm_provider\":\"a/b\",\"mode\":\"chat\"}}", false, 0, 0, 0, 0,
+     0, 0, "other than printable"},
+    /* models.dev: USD per million */
+    {CATALOG_MODELS_DEV, DEV(",\"cost\":{\"input\":3,\"output\":15.0,\"cache_read\":0.3}"), true,
+     3000000, 15000000, PRICE_cache_read, 300000, 0, 0, NULL},
+    {CATALOG_MODELS_DEV, DEV(",\"cost\":{\"input\":3,\"output\":15,\"cached_input\":0.3}"), true,
+     3000000, 15000000, PRICE_cache_read, 300000, 0, 0, NULL},
+    {CATALOG_MODELS_DEV, DEV(",\"cost\":{\"input\":3,\"output\":15,\"cache_input\":0.3}"), true,
+     3000000, 15000000, PRICE_cache_read, 300000, 0, 0, NULL},
+    {CATALOG_MODELS_DEV, DEV(",\"cost\":{\"input\":3,\"output\":15,\"cached_write\":3.75}"), true,
+     3000000, 15000000, PRICE_cache_write_5m, 3750000, 0, 0, NULL},
+    {CATALOG_MODELS_DEV, DEV(",\"cost\":{\"input\":3,\"output\":15,\"input_audio\":1}"), true,
+     3000000, 15000000, PRICE_audio, 1000000, 0, 0, NULL},
+    {CATALOG_MODELS_DEV,
+     DEV(",\"cost\":{\"input\":1,\"output\":2,\"tiers\":[{\"tier\":{\"size\":200000},"
+         "\"input\":2}]}"),
+     true, 1000000, 2000000, PRICE_cache_read, -1, 200000, 2000000, NULL},
+    {CATALOG_MODELS_DEV, DEV(",\"cost\":{\"input\":0.049999999999999996,\"output\":1}"), true,
+     50000, 1000000, PRICE_cache_read, -1, 0, 0, "rounded"},
+    {CATALOG_MODELS_DEV, DEV(",\"cost\":{\"input\":0,\"output\":0}"), true, -1, -1,
+     PRICE_cache_read, -1, 0, 0, "zero is taken as unknown"},
+    {CATALOG_MODELS_DEV, DEV(""), true, -1, -1, PRICE_cache_read, -1, 0, 0, "no prompt price"},
+    {CATALOG_MODELS_DEV, DEV(",\"cost\":{\"input\":-3,\"output\":1}"), false, 0, 0, 0, 0, 0, 0,
+     "negative"},
+    {CATALOG_MODELS_DEV, DEV(",\"modalities\":{\"output\":[\"image\"]}"), false, 0, 0, 0, 0, 0, 0,
+     "does not answer with text"},
+    {CATALOG_MODELS_DEV,
+     "{\"acme\":{\"id\":\"acme\",\"models\":{\"m-free\":{\"cost\":{\"input\":0,\"output\":0}}}}}",
+     true, 0, 0, PRICE_cache_read, -1, 0, 0, NULL},
+    /* OpenRouter: strings, USD per token */
+    {CATALOG_OPENROUTER,
+     ROUTER(",\"pricing\":{\"prompt\":\"0.000003\",\"completion\":\"0.000015\","
+            "\"input_cache_write_1h\":\"0.000006\"}"),
+     true, 3000000, 15000000, PRICE_cache_write_1h, 6000000, 0, 0, NULL},
+    {CATALOG_OPENROUTER,
+     ROUTER(",\"pricing\":{\"prompt\":\"0.000001\",\"completion\":\"0.000002\","
+            "\"request\":\"0.005\",\"overrides\":[{\"min_prompt_tokens\":200001,"
+            "\"prompt\":\"0.000002\"}]}"),
+     true, 1000000, 2000000, PRICE_request, INT64_C(5000000000), 200000, 2000000, NULL},
+    {CATALOG_OPENROUTER,
+     ROUTER(",\"pricing\":{\"prompt\":\"0.000001\",\"completion\":\"0.000002\",\"overrides\":[{"
+            "\"min_prompt_tokens\":9,\"utc_start\":\"01:00\",\"prompt\":\"0\"}]}"),
+     true, 1000000, 2000000, PRICE_request, -1, 0, 0, "time of day"},
+    {CATALOG_OPENROUTER, ROUTER(",\"pricing\":{\"prompt\":\"-1\",\"completion\":\"-1\"}"), false, 0,
+     0, 0, 0, 0, 0, "negative"},
+    {CATALOG_OPENROUTER, ROUTER(",\"pricing\":{\"prompt\":\"0\",\"completion\":\"0\"}"), true, -1,
+     -1, PRICE_request, -1, 0, 0, "zero is taken as unknown"},
+    {CATALOG_OPENROUTER,
+     "{\"data\":[{\"id\":\"a/m:free\",\"pricing\":{\"prompt\":\"0\",\"completion\":\"0\"}}]}", true,
+     0, 0, PRICE_request, -1, 0, 0, NULL},
+    {CATALOG_OPENROUTER, "{\"data\":[{\"name\":\"M\"}]}", false, 0, 0, 0, 0, 0, 0,
+     "other than printable"},
+    {CATALOG_OPENROUTER, ROW(",\"pricing\":{\"prompt\":\"0.000001\",\"completion\":\"0.000002\"}"),
+     true, 1000000, 2000000, PRICE_request, -1, 0, 0, NULL},
+    {CATALOG_OPENROUTER,
+     ROW(",\"is_free\":true,\"pricing\":{\"prompt\":\"0\",\"completion\":\"0\"}"), true, 0, 0,
+     PRICE_request, -1, 0, 0, NULL},
+    {CATALOG_OPENROUTER, ROW(",\"is_hidden\":true"), false, 0, 0, 0, 0, 0, 0, "hidden"},
+    {CATALOG_OPENROUTER, ROW(",\"is_disabled\":true"), false, 0, 0, 0, 0, 0, 0, "hidden"},
+    {CATALOG_OPENROUTER, ROW(",\"pricing\":{\"prompt\":\"free\"}"), false, 0, 0, 0, 0, 0, 0,
+     "not a decimal number"},
+    {CATALOG_OPENROUTER, "{\"endpoints\":[{\"model_slug\":\"a/m\"}]}", false, 0, 0, 0, 0, 0, 0,
+     "names no provider"},
+    {CATALOG_OPENROUTER, "{\"endpoints\":[{\"provider_slug\":\"acme\"}]}", false, 0, 0, 0, 0, 0, 0,
+     "names no model"},
+};
+
+START_TEST(a_foreign_entry_follows_the_rules)
+{
+    const struct rule *x = &rules[_i];
+    ck_assert_int_eq(catalog_format_guess(span_of(x->text)), x->format);
+    struct catalog *c = read_text(x->text, x->format);
+    ck_assert(c->yields);
+    ck_assert_int_eq(c->n_endpoints, x->taken);
+    ck_assert_msg(x->note == NULL || noted(x->taken ? "a" : "-", x->note), "%s gave \"%s\"",
+                  x->text, notes.line[0]);
+    for (int i = 0; i < notes.n && x->note == NULL; i++)
+        ck_assert_msg(strstr(notes.line[i], "base_url") != NULL, "%s", notes.line[i]);
+    if (x->taken) {
+        const struct price *p = &only_endpoint(c)->price;
+        ck_assert_int_eq(p->base.pusd[PRICE_prompt], x->prompt);
+        ck_assert_int_eq(p->base.pusd[PRICE_completion], x->completion);
+        ck_assert_int_eq(p->base.pusd[x->item], x->value);
+        ck_assert_int_eq(p->n_tiers, x->tier_above > 0);
+        if (x->tier_above > 0) {
+            ck_assert_int_eq(p->tiers[0].above_prompt_tok, x->tier_above);
+            ck_assert_int_eq(p->tiers[0].rates.pusd[PRICE_prompt], x->tier_prompt);
+        }
+    }
+    catalog_unref(c);
+}
+END_TEST
+
+START_TEST(abilities_are_taken_over)
+{
+    struct catalog *c = read_text(
+        LITELLM(
+            ",\"supports_function_calling\":true,\"supports_vision\":true,"
+            "\"supports_web_search\":true,\"max_input_tokens\":9000,\"max_output_tokens\":\"no\""),
+        CATALOG_LITELLM);
+    const struct endpoint *e = only_endpoint(c);
+    ck_assert_uint_ne(e->params & PARAM_BIT(PARAM_tools), 0);
+    ck_assert_uint_eq(e->params & PARAM_BIT(PARAM_reasoning), 0);
+    ck_assert_uint_eq(e->modalities, MODALITY_BIT(MODALITY_text) | MODALITY_BIT(MODALITY_image));
+    ck_assert_str_eq(e->server_tools[0], "web_search");
+    ck_assert_int_eq(e->context_length, 9000);
+    ck_assert_int_eq(e->max_completion_tokens, 0);
+    ck_assert_str_eq(e->upstream_model, "m");
+    catalog_unref(c);
+    c = read_text(DEV(",\"tool_call\":true,\"reasoning\":true,\"release_date\":\"2026-01-02\","
+                      "\"limit\":{\"context\":9000,\"output\":90},"
+                      "\"modalities\":{\"input\":[\"text\",\"pdf\",\"smell\"]}"),
+                  CATALOG_MODELS_DEV);
+    e = only_endpoint(c);
+    ck_assert_uint_ne(e->params & PARAM_BIT(PARAM_tools), 0);
+    ck_assert_uint_ne(e->params & PARAM_BIT(PARAM_reasoning), 0);
+    ck_assert_uint_eq(e->modalities, MODALITY_BIT(MODALITY_text) | MODALITY_BIT(MODALITY_pdf));
+    ck_assert_int_eq(e->max_completion_tokens, 90);
+    ck_assert_int_eq(e->model->created_ms, INT64_C(1767312000000));
+    catalog_unref(c);
+}
+END_TEST
+
+/* The rows behind one model: the tag gives provider and variant; twins get a variant. */
+START_TEST(rows_of_one_model_become_endpoints)
+{
+    struct catalog *c =
+        read_text("{\"data\":{\"id\":\"a/m\",\"name\":\"M\",\"endpoints\":["
+                  "{\"tag\":\"deepinfra/fp8\",\"quantization\":\"fp8\"},{\"tag\":\"deepinfra\"},"
+                  "{\"tag\":\"deepinfra\",\"quantization\":\"bf16\"},{\"tag\":\"deepinfra\","
+                  "\"quantization\":\"bf16\"},3,{\"tag\":\"\"}]}}",
+                  CATALOG_OPENROUTER);
+    const struct model *m = catalog_model(c, SPAN("a/m"));
+    static const char *const slugs[] = {"deepinfra/fp8", "deepinfra", "deepinfra/bf16",
+                                        "deepinfra/bf16-2"};
+    ck_assert_int_eq(m->n_endpoints, 4);
+    for (int i = 0; i < 4; i++)
+        ck_assert_str_eq(m->endpoints[i]->slug, slugs[i]);
+    ck_assert_int_eq(m->endpoints[0]->quantization, QUANT_fp8);
+    ck_assert_str_eq(m->endpoints[0]->provider->base_url, "https://api.deepinfra.com/v1/openai");
+    ck_assert(noted("-a/m at ", "names no provider"));
+    catalog_unref(c);
+}
+END_TEST
+
+/* A bare name goes to the author, else to the first whose address is known, else to nobody; and
+ * an id is stronger than an alias, whichever comes first. */
+START_TEST(bare_names_go_to_the_author)
+{
+    struct catalog *c = read_text(
+        "{\"shady\":{\"id\":\"shady\",\"models\":{\"gpt\":{},\"only\":{}}},"
+        "\"groq\":{\"id\":\"groq\",\"models\":{\"gpt\":{},\"llama\":{},\"openai/gpt\":{}}},"
+        "\"deepinfra\":{\"id\":\"deepinfra\",\"models\":{\"llama\":{}}},"
+        "\"openai\":{\"id\":\"openai\",\"models\":{\"gpt\":{}}},"
+        "\"xai\":{\"id\":\"xai\",\"models\":{\"gpt\":{}}}}",
+        CATALOG_MODELS_DEV);
+    ck_assert_int_eq(c->n_models, 8);
+    ck_assert_str_eq(catalog_model(c, SPAN("gpt"))->slug, "openai/gpt");
+    ck_assert_str_eq(catalog_model(c, SPAN("llama"))->slug, "groq/llama");
+    ck_assert_str_eq(catalog_model(c, SPAN("openai/gpt"))->slug, "openai/gpt");
+    ck_assert_ptr_null(catalog_model(c, SPAN("only")));
+    catalog_unref(c);
+}
+END_TEST
+
+START_TEST(what_is_no_list_is_refused)
+{
+    static const char *const texts[] = {"{}",
+                                        "{\"a\":{\"b\":{\"pricing_config\":{}}}}",
+                                        "{\"a\":3}",
+                                        "{\"data\":3}",
+                                        "{\"endpoints\":{}}",
+                                        "{\"data\":{\"id\":\"a b\",\"endpoints\":[]}}",
+                                        "{\"data\":{}}",
+                                        "[{\"id\":\"anthropic\",\"models\":[]}]"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        for (int f = CATALOG_LITELLM; f <= CATALOG_OPENROUTER; f++) {
+            ck_assert_msg(read_span(span_of(texts[i]), (enum catalog_format)f) == NULL, "%s",
+                          texts[i]);
+            ck_assert_int_eq(why.code, ERR_bad_request);
+        }
+    }
+}
+END_TEST
+
+START_TEST(formats_have_names)
+{
+    enum catalog_format f;
+    ck_assert(catalog_format_parse("models.dev", &f) && f == CATALOG_MODELS_DEV);
+    ck_assert(catalog_format_parse("wayfare", &f) && f == CATALOG_WAYFARE);
+    ck_assert(!catalog_format_parse("genai-prices", &f));
+    ck_assert_int_eq(catalog_format_guess(SPAN("{\"providers\":[]}")), CATALOG_WAYFARE);
+    ck_assert_int_eq(catalog_format_guess(SPAN("{\"models\":[]}")), CATALOG_WAYFARE);
+    ck_assert_int_eq(catalog_format_guess(SPAN("not json")), CATALOG_WAYFARE);
+}
+END_TEST
+
+START_TEST(a_file_has_a_ceiling)
+{
+    /* Not one byte of it is looked at. */
+    ck_assert_ptr_null(read_span((struct span){"{}", CATALOG_FILE_MAX + 1}, CATALOG_WAYFARE));
+    ck_assert_int_eq(why.code, ERR_too_large);
+}
+END_TEST
+
+Suite *catalog_file_suite(void)
+{
+    Suite *s = suite_create("catalog_file");
+    TCase *t = tcase_create("file");
+    tcase_add_loop_test(t, a_bad_file_is_refused_with_its_path, 0, sizeof(bad) / sizeof(bad[0]));
+    tcase_add_loop_test(t, counts_have_a_ceiling, 0, sizeof(many) / sizeof(many[0]));
+    tcase_add_test(t, a_full_file_is_read_and_written);
+    tcase_add_test(t, a_provider_of_another_file_is_only_named);
+    tcase_add_test(t, the_builtin_catalog_knows_what_clients_send);
+    tcase_add_loop_test(t, a_foreign_entry_follows_the_rules, 0, sizeof(rules) / sizeof(rules[0]));
+    tcase_add_test(t, abilities_are_taken_over);
+    tcase_add_test(t, rows_of_one_model_become_endpoints);
+    tcase_add_test(t, bare_names_go_to_the_author);
+    tcase_add_test(t, what_is_no_list_is_refused);
+    tcase_add_test(t, formats_have_names);
+    tcase_add_test(t, a_file_has_a_ceiling);
+    suite_add_tcase(s, t);
+    return s;
+}
