@@ -59,9 +59,8 @@ static void *arena_take(struct chunk **arena, size_t n)
     if (c == NULL || c->cap - c->used < n) {
         size_t cap = n > ARENA_CHUNK ? n : ARENA_CHUNK;
         c = malloc(sizeof *c + cap);
-        if (c == NULL) {
+        if (c == NULL)
             return NULL;
-        }
         *c = (struct chunk){.next = *arena, .cap = cap};
         *arena = c;
     }
@@ -81,14 +80,12 @@ static void arena_free(struct chunk *c)
 
 static const char *keep(struct chunk **arena, const char *s)
 {
-    if (s == NULL) {
+    if (s == NULL)
         return NULL;
-    }
     size_t n = strlen(s) + 1;
     char *copy = arena_take(arena, n);
-    if (copy != NULL) {
+    if (copy != NULL)
         memcpy(copy, s, n);
-    }
     return copy;
 }
 
@@ -116,9 +113,8 @@ static uint64_t hash_upstream(uint32_t provider, struct span name)
 static bool index_init(struct index *x, int rows)
 {
     uint32_t size = 16;
-    while (size < (uint32_t)rows * 2) {
+    while (size < (uint32_t)rows * 2)
         size *= 2;
-    }
     x->slots = calloc(size, sizeof *x->slots);
     x->mask = size - 1;
     return x->slots != NULL;
@@ -127,9 +123,8 @@ static bool index_init(struct index *x, int rows)
 static void index_add(struct index *x, uint64_t hash, uint32_t row)
 {
     uint32_t i = (uint32_t)(hash ^ (hash >> 32)) & x->mask;
-    while (x->slots[i] != 0) {
+    while (x->slots[i] != 0)
         i = (i + 1) & x->mask;
-    }
     x->slots[i] = row + 1;
 }
 
@@ -155,9 +150,8 @@ struct catalog_builder *catalog_builder_new(void)
 
 void catalog_builder_free(struct catalog_builder *b)
 {
-    if (b == NULL) {
+    if (b == NULL)
         return;
-    }
     arena_free(b->arena);
     free(b->providers);
     free(b->models);
@@ -174,14 +168,12 @@ void catalog_builder_free(struct catalog_builder *b)
 static bool grow(void *array, int n, int *cap, size_t size)
 {
     void **p = array;
-    if (n < *cap) {
+    if (n < *cap)
         return true;
-    }
     int more = *cap > 0 ? *cap * 2 : 64;
     void *bigger = realloc(*p, (size_t)more * size);
-    if (bigger == NULL) {
+    if (bigger == NULL)
         return false;
-    }
     *p = bigger;
     *cap = more;
     return true;
@@ -195,13 +187,11 @@ static int no_memory(struct fail *f)
 /* The builder's name index is rebuilt when it becomes half full. */
 static bool names_reserve(struct catalog_builder *b)
 {
-    if (b->names.slots != NULL && (uint32_t)b->n_names * 2 < b->names.mask) {
+    if (b->names.slots != NULL && (uint32_t)b->n_names * 2 < b->names.mask)
         return true;
-    }
     free(b->names.slots);
-    if (!index_init(&b->names, b->n_names * 2 + 64)) {
+    if (!index_init(&b->names, b->n_names * 2 + 64))
         return false;
-    }
     for (int i = 0; i < b->n_names; i++) {
         index_add(&b->names, hash_span(span_of(b->name_list[i])), (uint32_t)i);
     }
@@ -428,9 +418,8 @@ int catalog_add_model(struct catalog_builder *b, const struct model_spec *s, str
 static const char *endpoint_slug(struct catalog_builder *b, const char *provider,
                                  const char *variant)
 {
-    if (variant == NULL) {
+    if (variant == NULL)
         return provider;
-    }
     char slug[2 * CATALOG_SLUG_MAX + 2];
     snprintf(slug, sizeof slug, "%s/%s", provider, variant);
     return keep(&b->arena, slug);
@@ -473,20 +462,16 @@ int catalog_add_endpoint(struct catalog_builder *b, const struct endpoint_spec *
         return fail_set(reterr, ERR_bad_request, "provider", "the provider \"%s\" is not defined",
                         s->provider);
     }
-    if (b->n_endpoints >= CATALOG_ROWS_MAX) {
+    if (b->n_endpoints >= CATALOG_ROWS_MAX)
         return fail_set(reterr, ERR_bad_request, "endpoints", "too many endpoints");
-    }
-    if (!grow_endpoints(b)) {
+    if (!grow_endpoints(b))
         return no_memory(reterr);
-    }
     const char *variant = keep(&b->arena, s->variant);
     const char *slug = endpoint_slug(b, b->providers[provider].slug, variant);
-    if (slug == NULL) {
+    if (slug == NULL)
         return no_memory(reterr);
-    }
-    if (check_twin(b, slug, reterr) != 0) {
+    if (check_twin(b, slug, reterr) != 0)
         return -1;
-    }
     struct endpoint *e = &b->endpoints[b->n_endpoints];
     *e = (struct endpoint){
         .id = s->id,
@@ -653,9 +638,8 @@ struct catalog *catalog_freeze(struct catalog_builder *b, int64_t version, secre
                                void *ctx)
 {
     struct catalog_private *p = calloc(1, sizeof *p);
-    if (p == NULL) {
+    if (p == NULL)
         return NULL;
-    }
     for (int i = 0; i < b->n_providers; i++) {
         struct provider_row *row = &b->providers[i];
         row->index = (uint32_t)i;
@@ -697,9 +681,8 @@ struct catalog *catalog_ref(struct catalog *c)
 
 void catalog_unref(struct catalog *c)
 {
-    if (c != NULL && __atomic_sub_fetch(&c->priv->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+    if (c != NULL && __atomic_sub_fetch(&c->priv->refs, 1, __ATOMIC_ACQ_REL) == 0)
         private_free(c->priv);
-    }
 }
 
 /* ---- look-ups ---- */
@@ -709,9 +692,8 @@ const struct model *catalog_model(const struct catalog *c, struct span name)
     const struct catalog_private *p = c->priv;
     uint32_t cursor = index_start(&p->by_name, hash_span(name)), row;
     while ((row = index_next(&p->by_name, &cursor)) != UINT32_MAX) {
-        if (span_is(name, p->names[row])) {
+        if (span_is(name, p->names[row]))
             return &c->models[p->name_rows[row]];
-        }
     }
     return NULL;
 }
@@ -721,9 +703,8 @@ const struct provider_row *catalog_provider(const struct catalog *c, struct span
     const struct index *x = &c->priv->by_provider;
     uint32_t cursor = index_start(x, hash_span(slug)), row;
     while ((row = index_next(x, &cursor)) != UINT32_MAX) {
-        if (span_is(slug, c->providers[row].slug)) {
+        if (span_is(slug, c->providers[row].slug))
             return &c->providers[row];
-        }
     }
     return NULL;
 }
@@ -735,9 +716,8 @@ const struct endpoint *catalog_by_upstream(const struct catalog *c, const struct
     uint32_t cursor = index_start(x, hash_upstream(p->index, upstream_model)), row;
     while ((row = index_next(x, &cursor)) != UINT32_MAX) {
         const struct endpoint *e = &c->endpoints[row];
-        if (e->provider == p && span_is(upstream_model, e->upstream_model)) {
+        if (e->provider == p && span_is(upstream_model, e->upstream_model))
             return e;
-        }
     }
     return NULL;
 }
@@ -760,9 +740,8 @@ const struct credential *provider_credential(const struct provider_row *p, unsig
     for (int i = 0; i < p->n_credentials; i++) {
         const struct credential *c =
             &p->credentials[(from + (unsigned)i) % (unsigned)p->n_credentials];
-        if (c->kind == CREDENTIAL_NONE || c->secret != NULL) {
+        if (c->kind == CREDENTIAL_NONE || c->secret != NULL)
             return c;
-        }
     }
     return NULL;
 }
@@ -773,17 +752,15 @@ static const char *secret_from_file(const char *path)
 {
     static _Thread_local char secret[SECRET_MAX];
     FILE *in = fopen(path, "re");
-    if (in == NULL) {
+    if (in == NULL)
         return NULL;
-    }
     size_t n = fread(secret, 1, sizeof secret, in);
     fclose(in);
     /* Cut off it would be a wrong secret. */
     if (n == sizeof secret || memchr(secret, '\0', n) != NULL)
         return NULL;
-    while (n > 0 && (secret[n - 1] == '\n' || secret[n - 1] == '\r')) {
+    while (n > 0 && (secret[n - 1] == '\n' || secret[n - 1] == '\r'))
         n--;
-    }
     secret[n] = '\0';
     return n > 0 ? secret : NULL;
 }

@@ -74,8 +74,7 @@ quiet() {
     log=$1
     shift
     "$@" > "$log" 2>&1 < /dev/null || {
-        grep -E 'error|\*\*\*' "$log" | head -n 20 >&2
-        tail -n 15 "$log" >&2
+        grep -E 'error|\*\*\*' "$log" | head -n 20 | grep . >&2 || tail -n 15 "$log" >&2
         die "failed: $* (all of its output: $log)"
     }
 }

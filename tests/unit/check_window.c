@@ -118,6 +118,9 @@ START_TEST(windows_are_gapless)
             struct window last = window_at(z, (enum window_kind)k, w.end_ms - 1);
             ck_assert_int_eq(last.start_ms, w.start_ms);
             ck_assert_int_eq(last.end_ms, w.end_ms);
+            /* also in the hour that clocks may repeat after midnight */
+            ck_assert_int_eq(window_at(z, (enum window_kind)k, w.start_ms + 1800000).start_ms,
+                             w.start_ms);
             before = w;
         }
     }
@@ -232,6 +235,24 @@ START_TEST(rules)
 }
 END_TEST
 
+/* The rule of the footer against the table of the file, hour by hour. */
+START_TEST(rule_and_table_agree)
+{
+    static const char *const pairs[][2] = {{"Europe/Berlin", "CET-1CEST,M3.5.0,M10.5.0/3"},
+                                           {"America/New_York", "EST5EDT,M3.2.0,M11.1.0"}};
+    struct zone *z = zone(pairs[_i][0]);
+    struct zone_rule r;
+    ck_assert(zone_rule_parse(span_of(pairs[_i][1]), &r));
+    for (int64_t at = ms("2008-01-01") / 1000; at < ms("2037-01-01") / 1000; at += 3600) {
+        ck_assert_int_eq(zone_offset_s(z, at), zone_rule_offset_s(&r, at));
+        ck_assert_int_eq(zone_offset_s(z, at - 1), zone_rule_offset_s(&r, at - 1));
+    }
+    ck_assert_int_eq(zone_rule_offset_s(&r, ms("2027-03-28T01:00:00Z") / 1000),
+                     _i == 0 ? 7200 : -14400);
+    zone_free(z);
+}
+END_TEST
+
 START_TEST(names_of_windows)
 {
     enum window_kind k;
@@ -256,6 +277,7 @@ Suite *window_suite(void)
     tcase_add_test(t, names_that_are_no_zones);
     tcase_add_test(t, damaged_files);
     tcase_add_test(t, rules);
+    tcase_add_loop_test(t, rule_and_table_agree, 0, 2);
     tcase_add_test(t, names_of_windows);
     suite_add_tcase(s, t);
     return s;

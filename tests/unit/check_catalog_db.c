@@ -1,0 +1,403 @@
+/* The catalog's tables: a file merged and loaded, merged again, changed, refused; lists that
+ * yield to what is there; providers that only the database knows. */
+#define _GNU_SOURCE
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "router/catalog_db.h"
+#include "tests/unit/ledger_world.h"
+
+Suite *catalog_db_suite(void);
+
+enum { LINES_MAX = 16384 };
+
+static struct db *db;
+static struct fail why;
+static struct catalog_changes n;
+static char lines[LINES_MAX]; /* what the last merge said, one per line */
+
+static void setup(void)
+{
+    db = db_open(":memory:", DB_OWN, &why);
+    ck_assert_msg(db != NULL, "%s", why.text);
+}
+
+static void teardown(void)
+{
+    db_close(db);
+}
+
+static void take_line(void *ctx, const char *line)
+{
+    (void)ctx;
+    size_t at = strlen(lines);
+    snprintf(lines + at, sizeof(lines) - at, "%s\n", line);
+}
+
+static struct catalog *parse(struct span text, enum catalog_format format)
+{
+    struct catalog_builder *b = catalog_builder_new();
+    int rc = catalog_file_read(text, format, b, NULL, NULL, &why);
+    ck_assert_msg(rc == 0, "%s", why.text);
+    struct catalog *c = catalog_freeze(b, 0, NULL, NULL);
+    catalog_builder_free(b);
+    return c;
+}
+
+/* As an import does it: all of the file, or nothing. */
+static int import(const char *text, enum catalog_format format)
+{
+    struct catalog *c = parse(span_of(text), format);
+    lines[0] = '\0';
+    n = (struct catalog_changes){0};
+    ck_assert_int_eq(db_begin(db, &why), 0);
+    int rc = catalog_db_merge(db, c, take_line, NULL, &n, &why);
+    if (rc == 0)
+        ck_assert_int_eq(db_commit(db, &why), 0);
+    else
+        db_rollback(db);
+    catalog_unref(c);
+    return rc;
+}
+
+static void imported(const char *text, enum catalog_format format)
+{
+    ck_assert_msg(import(text, format) == 0, "%s", why.text);
+}
+
+static int n_changes(void)
+{
+    return n.added + n.changed + n.providers_added + n.providers_changed + n.models_added +
+           n.models_changed + n.prices_added;
+}
+
+static struct catalog *load(void)
+{
+    struct catalog *c = catalog_db_load(db, NULL, NULL, &why);
+    ck_assert_msg(c != NULL, "%s", why.text);
+    return c;
+}
+
+static char *written(const struct catalog *c)
+{
+    struct buf out;
+    buf_init(&out, CATALOG_FILE_MAX);
+    ck_assert_int_eq(catalog_file_write(c, &out), 0);
+    return out.ptr;
+}
+
+#define PROVIDERS                                                                                  \
+    "\"providers\":[{\"slug\":\"acme\",\"name\":\"Acme\",\"protocol\":\"anthropic\","              \
+    "\"base_url\":\"https://acme.example\",\"credential\":[{\"env\":\"A\"},{\"file\":\"/b\"}],"    \
+    "\"zdr\":true,\"region\":\"eu\",\"auth\":{\"header\":\"X-Key\"},\"headers\":{\"X-A\":\"1\","   \
+    "\"X-B\":\"2\"},\"timeouts\":{\"idle_ms\":5}},"                                                \
+    "{\"slug\":\"bolt\",\"protocol\":\"openai\",\"base_url\":\"\"}]"
+#define M(prompt, aliases)                                                                         \
+    "{\"id\":\"a/m\",\"name\":\"M\",\"aliases\":[" aliases "],\"created\":\"2026-01-02\","         \
+    "\"endpoints\":[{\"provider\":\"acme\",\"upstream_model\":\"m-1\",\"context_length\":1000,"    \
+    "\"quantization\":\"fp8\",\"server_tools\":[\"web_search\",\"code\"],\"pricing\":{\"prompt\":" \
+    "\"" prompt "\",\"completion\":\"2\",\"tiers\":[{\"above_prompt_tokens\":10,\"prompt\":"       \
+    "\"3\"},{\"above_prompt_tokens\":20,\"completion\":\"4\"}]}},"                                 \
+    "{\"provider\":\"bolt\",\"variant\":\"flex\",\"upstream_model\":\"m-2\"}]}"
+#define OTHER                                                                                      \
+    "{\"id\":\"b/n\",\"aliases\":[\"n\"],\"endpoints\":[{\"provider\":\"bolt\","                   \
+    "\"upstream_model\":\"n-1\",\"pricing\":{\"prompt\":\"0\",\"completion\":\"0\"}}]}"
+#define FILE_WITH(prompt, aliases) "{" PROVIDERS ",\"models\":[" M(prompt, aliases) "," OTHER "]}"
+
+START_TEST(what_was_merged_is_loaded)
+{
+    const char *text = FILE_WITH("1", "\"m\",\"mm\"");
+    imported(text, CATALOG_WAYFARE);
+    ck_assert_int_eq(n.added, 3);
+    ck_assert_int_eq(n.providers_added, 2);
+    ck_assert_int_eq(n.models_added, 2);
+    ck_assert_int_eq(n.prices_added, 3);
+    struct catalog *file = parse(span_of(text), CATALOG_WAYFARE), *loaded = load();
+    char *a = written(file), *b = written(loaded);
+    ck_assert_str_eq(a, b);
+    ck_assert_int_eq(loaded->version, 1);
+    for (int i = 0; i < loaded->n_endpoints; i++) {
+        ck_assert_int_gt(loaded->endpoints[i].id, 0);
+        ck_assert_int_gt(loaded->endpoints[i].price_version, 0);
+    }
+    free(a);
+    free(b);
+    catalog_unref(file);
+    catalog_unref(loaded);
+}
+END_TEST
+
+START_TEST(the_same_file_changes_nothing)
+{
+    for (int i = 0; i < 3; i++) {
+        imported(FILE_WITH("1", "\"m\",\"a/m\",\"m\""), CATALOG_WAYFARE);
+        ck_assert_int_eq(catalog_db_version(db), 1);
+        ck_assert(i == 0 || (n_changes() == 0 && n.unchanged == 3 && lines[0] == '\0'));
+    }
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM price"), 3);
+}
+END_TEST
+
+START_TEST(the_builtin_catalog_is_idempotent)
+{
+    struct catalog *c = parse(catalog_builtin(), CATALOG_WAYFARE);
+    char *text = written(c);
+    imported(text, CATALOG_WAYFARE);
+    ck_assert_int_eq(n.added, c->n_endpoints);
+    imported(text, CATALOG_WAYFARE);
+    ck_assert_int_eq(n_changes(), 0);
+    free(text);
+    catalog_unref(c);
+}
+END_TEST
+
+static int64_t price_in_force(int64_t *ret_endpoint)
+{
+    struct catalog *c = load();
+    const struct endpoint *e = catalog_model(c, SPAN("a/m"))->endpoints[0];
+    int64_t version = e->price_version;
+    *ret_endpoint = e->id;
+    catalog_unref(c);
+    return version;
+}
+
+START_TEST(a_changed_price_is_a_new_version)
+{
+    int64_t endpoint = 0, same = 0;
+    imported(FILE_WITH("1", "\"m\""), CATALOG_WAYFARE);
+    int64_t old = price_in_force(&endpoint);
+    imported(FILE_WITH("1.5", "\"m\""), CATALOG_WAYFARE);
+    ck_assert_int_eq(n.changed, 1);
+    ck_assert_int_eq(n.prices_added, 1);
+    ck_assert_int_eq(n.unchanged, 2);
+    ck_assert_str_eq(lines, "changed a/m at acme: $1 / $2 per million -> $1.5 / $2 per million\n");
+    ck_assert_int_eq(catalog_db_version(db), 2);
+    int64_t now = price_in_force(&same);
+    ck_assert_int_eq(same, endpoint);
+    ck_assert_int_ne(now, old);
+    struct price p;
+    ck_assert_int_eq(catalog_db_price(db, old, &p, &why), 0);
+    ck_assert_int_eq(p.base.pusd[PRICE_prompt], 1000000);
+    ck_assert_int_eq(p.base.pusd[PRICE_cache_read], -1);
+    ck_assert_int_eq(p.n_tiers, 2);
+    ck_assert_int_eq(p.tiers[0].above_prompt_tok, 10);
+    ck_assert_int_eq(p.tiers[0].rates.pusd[PRICE_prompt], 3000000);
+    ck_assert_int_eq(p.tiers[0].rates.pusd[PRICE_completion], -1);
+    ck_assert_int_eq(p.tiers[1].rates.pusd[PRICE_completion], 4000000);
+    ck_assert_int_eq(catalog_db_price(db, now, &p, &why), 0);
+    ck_assert_int_eq(p.base.pusd[PRICE_prompt], 1500000);
+    /* Back again is a version of its own too: what was in force when stays readable. */
+    imported(FILE_WITH("1", "\"m\""), CATALOG_WAYFARE);
+    ck_assert_int_gt(price_in_force(&same), now);
+}
+END_TEST
+
+START_TEST(an_unknown_price_version_is_not_found)
+{
+    struct price p = {.n_tiers = 77};
+    ck_assert_int_eq(catalog_db_price(db, 12345, &p, &why), -1);
+    ck_assert_int_eq(why.code, ERR_not_found);
+    ck_assert_int_eq(p.n_tiers, 77);
+}
+END_TEST
+
+START_TEST(prices_cannot_be_rewritten)
+{
+    imported(FILE_WITH("1", ""), CATALOG_WAYFARE);
+    static const char *const tries[] = {"UPDATE price SET prompt = 1", "DELETE FROM price",
+                                        "UPDATE price_tier SET prompt = 1",
+                                        "DELETE FROM price_tier"};
+    for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++)
+        ck_assert_int_eq(db_step(db, db_stmt(db, tries[i]), &why), -1);
+}
+END_TEST
+
+START_TEST(what_a_file_does_not_name_stays)
+{
+    imported(FILE_WITH("1", "\"m\""), CATALOG_WAYFARE);
+    imported("{" PROVIDERS ",\"models\":[{\"id\":\"a/m\",\"name\":\"M\",\"aliases\":[\"m\"],"
+             "\"created\":\"2026-01-02\",\"endpoints\":[{\"provider\":\"bolt\","
+             "\"upstream_model\":\"m-3\"}]}]}",
+             CATALOG_WAYFARE);
+    ck_assert_int_eq(n.added, 1);
+    ck_assert_int_eq(n_changes(), 2); /* the endpoint and its price */
+    struct catalog *c = load();
+    ck_assert_int_eq(catalog_model(c, SPAN("m"))->n_endpoints, 3);
+    ck_assert_ptr_nonnull(catalog_model(c, SPAN("n")));
+    catalog_unref(c);
+}
+END_TEST
+
+START_TEST(facts_change_without_a_new_price)
+{
+    imported(FILE_WITH("1", "\"m\""), CATALOG_WAYFARE);
+    imported("{\"models\":[{\"id\":\"b/n\",\"name\":\"N\",\"aliases\":[\"nn\"],\"endpoints\":[{"
+             "\"provider\":\"bolt\",\"upstream_model\":\"n-2\",\"pricing\":{\"prompt\":\"0\","
+             "\"completion\":\"0\"}}]}]}",
+             CATALOG_WAYFARE);
+    ck_assert_int_eq(n.changed, 1);
+    ck_assert_int_eq(n.models_changed, 1);
+    ck_assert_int_eq(n.prices_added, 0);
+    ck_assert_str_eq(lines, "changed model b/n\nchanged b/n at bolt\n");
+    struct catalog *c = load();
+    ck_assert_ptr_null(catalog_model(c, SPAN("n")));
+    ck_assert_str_eq(catalog_model(c, SPAN("nn"))->endpoints[0]->upstream_model, "n-2");
+    catalog_unref(c);
+}
+END_TEST
+
+START_TEST(a_provider_may_come_from_the_database)
+{
+    imported(FILE_WITH("1", "\"m\""), CATALOG_WAYFARE);
+    imported("{\"models\":[{\"id\":\"c/o\",\"endpoints\":[{\"provider\":\"acme\","
+             "\"upstream_model\":\"o\"}]}]}",
+             CATALOG_WAYFARE);
+    ck_assert_int_eq(n.added, 1);
+    ck_assert_int_eq(n.providers_added + n.providers_changed, 0);
+    struct catalog *c = load();
+    const struct provider_row *p = catalog_model(c, SPAN("c/o"))->endpoints[0]->provider;
+    ck_assert_str_eq(p->base_url, "https://acme.example");
+    ck_assert(!p->elsewhere && p->zdr && p->n_credentials == 2);
+    catalog_unref(c);
+    ck_assert_int_eq(import("{\"models\":[{\"id\":\"d/p\",\"endpoints\":[{\"provider\":\"nobody\","
+                            "\"upstream_model\":\"p\"}]}]}",
+                            CATALOG_WAYFARE),
+                     -1);
+    ck_assert_int_eq(why.code, ERR_bad_request);
+    ck_assert_str_eq(why.text,
+                     "the provider \"nobody\" is neither in this file nor in the database");
+    ck_assert_int_eq(catalog_db_version(db), 2);
+}
+END_TEST
+
+START_TEST(a_name_is_not_moved_between_models)
+{
+    static const char *const thieves[] = {
+        "{\"models\":[{\"id\":\"x\",\"aliases\":[\"m\"]}]}",
+        "{\"models\":[{\"id\":\"x\",\"aliases\":[\"a/m\"]}]}", "{\"models\":[{\"id\":\"m\"}]}",
+        "{\"models\":[{\"id\":\"b/n\",\"aliases\":[\"n\",\"m\"]}]}"};
+    imported(FILE_WITH("1", "\"m\""), CATALOG_WAYFARE);
+    for (size_t i = 0; i < sizeof(thieves) / sizeof(thieves[0]); i++) {
+        ck_assert_int_eq(import(thieves[i], CATALOG_WAYFARE), -1);
+        ck_assert_int_eq(why.code, ERR_bad_request);
+        ck_assert_msg(strstr(why.text, "belongs to \"a/m\"") != NULL, "%s", why.text);
+        ck_assert_int_eq(catalog_db_version(db), 1);
+        ck_assert_int_eq(world_int(db, "SELECT count(*) FROM model"), 2);
+    }
+}
+END_TEST
+
+/* What people wrote is not overwritten by a list: the provider, the names, what is sent. */
+START_TEST(a_foreign_list_yields)
+{
+    static const char list[] = "{\"acme\":{\"id\":\"acme\",\"name\":\"ACME Inc\",\"models\":{}},"
+                               "\"openai\":{\"id\":\"openai\",\"models\":{"
+                               "\"m\":{\"name\":\"Theirs\",\"cost\":{\"input\":7,\"output\":8}},"
+                               "\"q\":{\"cost\":{\"input\":7,\"output\":8}}}}}";
+    imported("{\"providers\":[{\"slug\":\"openai\",\"name\":\"Ours\",\"protocol\":\"openai\","
+             "\"base_url\":\"https://ours.example\",\"zdr\":true}],\"models\":["
+             "{\"id\":\"mine\",\"name\":\"Mine\",\"aliases\":[\"openai/m\",\"m\"],\"endpoints\":[{"
+             "\"provider\":\"openai\",\"upstream_model\":\"m-2026\",\"context_length\":5,"
+             "\"quantization\":\"fp8\",\"server_tools\":[\"code\"],"
+             "\"pricing\":{\"prompt\":\"1\",\"completion\":\"2\"}}]}]}",
+             CATALOG_WAYFARE);
+    imported(list, CATALOG_MODELS_DEV);
+    ck_assert_int_eq(n.providers_changed, 0);
+    ck_assert_int_eq(n.changed, 1);
+    ck_assert_int_eq(n.added, 1);
+    struct catalog *c = load();
+    const struct model *mine = catalog_model(c, SPAN("openai/m"));
+    ck_assert_str_eq(mine->slug, "mine");
+    ck_assert_str_eq(mine->name, "Mine");
+    ck_assert_ptr_eq(catalog_model(c, SPAN("m")), mine);
+    ck_assert_str_eq(catalog_model(c, SPAN("q"))->slug, "openai/q");
+    const struct endpoint *e = mine->endpoints[0];
+    ck_assert_str_eq(e->upstream_model, "m-2026");
+    ck_assert_str_eq(e->server_tools[0], "code");
+    ck_assert_int_eq(e->quantization, QUANT_fp8);
+    ck_assert_int_eq(e->context_length, 5);
+    ck_assert_int_eq(e->price.base.pusd[PRICE_prompt], 7000000);
+    ck_assert_str_eq(e->provider->name, "Ours");
+    ck_assert(e->provider->zdr);
+    catalog_unref(c);
+    imported(list, CATALOG_MODELS_DEV);
+    ck_assert_int_eq(n_changes(), 0);
+    /* A list that lost the price does not take it away. */
+    imported("{\"openai\":{\"id\":\"openai\",\"models\":{\"q\":{\"cost\":{\"input\":0,\"output\":"
+             "0}}}}}",
+             CATALOG_MODELS_DEV);
+    ck_assert_int_eq(n_changes(), 0);
+}
+END_TEST
+
+START_TEST(credentials_and_headers_are_replaced)
+{
+    imported(FILE_WITH("1", ""), CATALOG_WAYFARE);
+    imported(
+        "{\"providers\":[{\"slug\":\"acme\",\"protocol\":\"anthropic\",\"base_url\":"
+        "\"https://acme.example\",\"credential\":{\"env\":\"C\"},\"headers\":{\"X-C\":\"3\"}}]}",
+        CATALOG_WAYFARE);
+    ck_assert_int_eq(n.providers_changed, 1);
+    struct catalog *c = load();
+    const struct provider_row *p = catalog_provider(c, SPAN("acme"));
+    ck_assert_int_eq(p->n_credentials, 1);
+    ck_assert_str_eq(p->credentials[0].ref, "C");
+    ck_assert_str_eq(p->headers[0], "X-C");
+    ck_assert_ptr_null(p->headers[2]);
+    ck_assert_ptr_null(p->region);
+    catalog_unref(c);
+}
+END_TEST
+
+/* A reader sees either all of an import or nothing of it, and does not hold its view. */
+START_TEST(a_reader_loads_what_was_committed)
+{
+    char path[WORLD_PATH_MAX];
+    world_path(path);
+    struct db *own = db_open(path, DB_OWN, &why);
+    struct db *reader = db_open(path, DB_READ, &why);
+    ck_assert_ptr_nonnull(reader);
+    struct catalog *c = parse(span_of(FILE_WITH("1", "\"m\"")), CATALOG_WAYFARE);
+    for (int i = 0; i < 2; i++) {
+        struct catalog *seen = catalog_db_load(reader, NULL, NULL, &why);
+        ck_assert_msg(seen != NULL, "%s", why.text);
+        ck_assert_int_eq(seen->n_models, i == 0 ? 0 : 2);
+        ck_assert_int_eq(seen->version, i);
+        catalog_unref(seen);
+        ck_assert_int_eq(db_begin(own, &why), 0);
+        ck_assert_int_eq(catalog_db_merge(own, c, NULL, NULL, &n, &why), 0);
+        seen = catalog_db_load(reader, NULL, NULL, &why);
+        ck_assert_int_eq(seen->n_models, i == 0 ? 0 : 2);
+        catalog_unref(seen);
+        ck_assert_int_eq(db_commit(own, &why), 0);
+    }
+    catalog_unref(c);
+    db_close(reader);
+    db_close(own);
+    world_remove(path);
+}
+END_TEST
+
+Suite *catalog_db_suite(void)
+{
+    Suite *s = suite_create("catalog_db");
+    TCase *t = tcase_create("tables");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, what_was_merged_is_loaded);
+    tcase_add_test(t, the_same_file_changes_nothing);
+    tcase_add_test(t, the_builtin_catalog_is_idempotent);
+    tcase_add_test(t, a_changed_price_is_a_new_version);
+    tcase_add_test(t, an_unknown_price_version_is_not_found);
+    tcase_add_test(t, prices_cannot_be_rewritten);
+    tcase_add_test(t, what_a_file_does_not_name_stays);
+    tcase_add_test(t, facts_change_without_a_new_price);
+    tcase_add_test(t, a_provider_may_come_from_the_database);
+    tcase_add_test(t, a_name_is_not_moved_between_models);
+    tcase_add_test(t, a_foreign_list_yields);
+    tcase_add_test(t, credentials_and_headers_are_replaced);
+    tcase_add_test(t, a_reader_loads_what_was_committed);
+    suite_add_tcase(s, t);
+    return s;
+}
