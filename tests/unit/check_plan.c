@@ -305,7 +305,7 @@ static int run_file(const char *path)
     close_case(r);
     fclose(f);
     int n = r->n_cases;
-    world_end(&r->world);
+    plan_world_end(&r->world);
     free(r);
     return n;
 }
@@ -354,7 +354,7 @@ START_TEST(budget_in_words)
                      "the request may cost 0.006064 USD there, which the spend cap does not allow");
     buf_done(&text);
     ask_end(&a);
-    world_end(&w);
+    plan_world_end(&w);
 }
 END_TEST
 
@@ -427,7 +427,7 @@ START_TEST(whole_bodies)
         ck_assert(span_is(buf_span(&slugs), BODIES[_i].plan));
     }
     buf_done(&slugs);
-    world_end(&w);
+    plan_world_end(&w);
 }
 END_TEST
 
@@ -456,7 +456,7 @@ START_TEST(plans_are_reused)
     plan_done(&p);
     plan_done(&p);
     ask_end(&a);
-    world_end(&w);
+    plan_world_end(&w);
 }
 END_TEST
 

@@ -86,7 +86,7 @@ START_TEST(first_position)
     ck_assert(chi_square(counts, linear, &freedom) > 1000);
     plan_done(&p);
     ask_end(&a);
-    world_end(&w);
+    plan_world_end(&w);
 }
 END_TEST
 
@@ -115,7 +115,7 @@ START_TEST(later_positions_given_the_earlier)
     assert_fits(third[0][1], last_two, "third position");
     plan_done(&p);
     ask_end(&a);
-    world_end(&w);
+    plan_world_end(&w);
 }
 END_TEST
 
@@ -142,7 +142,7 @@ START_TEST(outage_leaves_the_draw)
     assert_fits(counts, weights, "nine to one");
     plan_done(&p);
     ask_end(&a);
-    world_end(&w);
+    plan_world_end(&w);
 }
 END_TEST
 
@@ -168,7 +168,7 @@ START_TEST(free_ones_are_even)
     assert_fits(counts, even, "free");
     plan_done(&p);
     ask_end(&a);
-    world_end(&w);
+    plan_world_end(&w);
 }
 END_TEST
 
@@ -204,7 +204,7 @@ START_TEST(weights_follow_the_request)
         ask_end(&a);
     }
     plan_done(&p);
-    world_end(&w);
+    plan_world_end(&w);
 }
 END_TEST
 
@@ -393,7 +393,7 @@ START_TEST(fields_alone_and_in_pairs)
     ck_assert_int_ge(n_pairs, 280);
     plan_done(&p);
     ask_end(&a);
-    world_end(&w);
+    plan_world_end(&w);
 }
 END_TEST
 
@@ -426,7 +426,7 @@ START_TEST(pure)
     plan_done(&p);
     plan_done(&again);
     ask_end(&a);
-    world_end(&w);
+    plan_world_end(&w);
 }
 END_TEST
 
@@ -536,7 +536,7 @@ START_TEST(speed)
     ck_assert_ptr_eq(p.scratch, scratch);
     plan_done(&p);
     ask_end(&a);
-    world_end(&w);
+    plan_world_end(&w);
 }
 END_TEST
 

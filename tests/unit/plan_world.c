@@ -273,7 +273,7 @@ void world_freeze(struct world *w)
     ck_assert_ptr_nonnull(w->catalog);
 }
 
-void world_end(struct world *w)
+void plan_world_end(struct world *w)
 {
     if (w->catalog != NULL)
         catalog_unref(w->catalog);

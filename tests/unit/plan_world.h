@@ -19,7 +19,7 @@ void world_begin(struct world *w);
 /* Takes a line of the catalog part; fails the test on one it does not know. */
 void world_line(struct world *w, const char *line);
 void world_freeze(struct world *w);
-void world_end(struct world *w);
+void plan_world_end(struct world *w);
 struct world world_from_text(const char *text);
 
 enum { ASK_NAMES_MAX = 8, ASK_TEXT_MAX = 2048 };
