@@ -714,12 +714,16 @@ const struct endpoint *catalog_by_upstream(const struct catalog *c, const struct
 {
     const struct index *x = &c->priv->by_upstream;
     uint32_t cursor = index_start(x, hash_upstream(p->index, upstream_model)), row;
+    const struct endpoint *tier = NULL; /* a service tier's price is the last resort */
     while ((row = index_next(x, &cursor)) != UINT32_MAX) {
         const struct endpoint *e = &c->endpoints[row];
-        if (e->provider == p && span_is(upstream_model, e->upstream_model))
-            return e;
+        if (e->provider == p && span_is(upstream_model, e->upstream_model)) {
+            if (!e->tier)
+                return e;
+            tier = e;
+        }
     }
-    return NULL;
+    return tier;
 }
 
 /* ---- slugs ---- */

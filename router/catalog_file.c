@@ -133,6 +133,8 @@ int reader_refuse(struct catalog_reader *r, json_ref at, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(reason, sizeof reason, fmt, args);
     va_end(args);
+    if (at == 0)
+        return fail_set(r->reterr, ERR_bad_request, NULL, "the file %s", reason);
     json_path(r->doc, at, path);
     return fail_set(r->reterr, ERR_bad_request, path, "%s: %s", path, reason);
 }

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "router/catalog_db.h"
+#include "router/catalog_reader.h"
 #include "router/catalog_words.h"
 #include "schema/money.h"
 
@@ -432,6 +433,30 @@ static void say_endpoint(struct merge *m, const struct endpoint *e, const struct
     }
 }
 
+static void keep_rates(struct rates *r, const struct rates *old)
+{
+    for (int i = 0; i < PRICE_ITEM_COUNT; i++) {
+        if (r->pusd[i] < 0)
+            r->pusd[i] = old->pusd[i];
+    }
+}
+
+/* No foreign list states every price (models.dev has no 1-hour cache write, for one): what it
+ * is silent about is not free. */
+static void keep_prices(struct price *p, const struct price *old)
+{
+    keep_rates(&p->base, &old->base);
+    for (int i = 0; i < old->n_tiers; i++) {
+        struct rates unknown = rates_none();
+        int64_t above = old->tiers[i].above_prompt_tok;
+        price_add_tier(p, above, &unknown); /* finds it, or makes it where there is room */
+        for (int k = 0; k < p->n_tiers; k++) {
+            if (p->tiers[k].above_prompt_tok == above)
+                keep_rates(&p->tiers[k].rates, &old->tiers[i].rates);
+        }
+    }
+}
+
 /* A foreign list knows prices and limits; what is sent to the provider, and what it does not
  * know, stays as it is. */
 static struct endpoint yielding_endpoint(const struct endpoint *e, const struct endpoint *old)
@@ -452,6 +477,8 @@ static struct endpoint yielding_endpoint(const struct endpoint *e, const struct 
     }
     if (!price_is_routable(&e->price))
         merged.price = old->price;
+    else
+        keep_prices(&merged.price, &old->price);
     return merged;
 }
 

@@ -262,6 +262,18 @@ static bool header_given(const struct entry *e, int n, const char *name)
     return false;
 }
 
+/* A secret is never stored: it belongs into `credential`, which only says where it is. */
+static bool carries_secret(const char *name)
+{
+    static const char *const names[] = {"authorization",  "x-api-key",           "api-key",
+                                        "x-goog-api-key", "proxy-authorization", "cookie"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int p_headers(struct catalog_reader *r, json_ref v, struct entry *e)
 {
     const struct json_doc *d = r->doc;
@@ -278,6 +290,8 @@ static int p_headers(struct catalog_reader *r, json_ref v, struct entry *e)
         const char *value = reader_text(r, m);
         if (cut || value == NULL || !header_name_ok(name) || !header_value_ok(value))
             return reader_refuse(r, m, "is not a header name with a value of printable characters");
+        if (carries_secret(name))
+            return reader_refuse(r, m, "would store a secret: use \"credential\" and \"auth\"");
         if (header_given(e, n, name))
             return reader_refuse(r, m, "is given twice");
         e->headers[n++] = name;
@@ -684,6 +698,12 @@ int catalog_read_wayfare(struct catalog_reader *r)
                                             {"updated", NULL, false},
                                             {NULL, NULL, false}};
     struct entry unused = {.endpoints = JSON_NONE};
+    json_ref first = json_first(r->doc, 0);
+    if (first != JSON_NONE && json_get(r->doc, 0, "providers") == JSON_NONE &&
+        json_get(r->doc, 0, "models") == JSON_NONE)
+        return reader_refuse(r, 0,
+                             "is no catalog of a known format: a wayfare file has "
+                             "\"providers\" or \"models\"");
     return read_members(r, 0, members, &unused) == 0 && each(r, "providers", read_provider) == 0 &&
                    each(r, "models", read_model) == 0
                ? 0

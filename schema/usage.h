@@ -62,6 +62,12 @@ void usage_merge_max(struct usage *u, const struct usage *newer);
 void usage_add(struct usage *u, const struct usage *more);
 /* The whole prompt: input + cache read + cache writes.  Decides the price tier. */
 int64_t usage_prompt_tok(const struct usage *u);
+/* Nothing known yet; the iterations' memory is not touched. */
+static inline void usage_report_clear(struct usage_report *r)
+{
+    r->total = (struct usage){.seen = 0};
+    r->n_iterations = 0;
+}
 /* What is billed, as one struct: iterations summed (or total), plus searches. */
 void usage_report_sum(const struct usage_report *r, struct usage *ret);
 

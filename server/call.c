@@ -202,7 +202,7 @@ static void attempt_reset(struct call *c)
     c->cut = END_none;
     c->sent = c->paused = c->hold_open = c->hold_waiting = false;
     c->head_tick_ms = c->content_tick_ms = -1;
-    c->usage = (struct usage_report){0};
+    usage_report_clear(&c->usage);
     c->content_bytes = c->cost_pusd = 0;
     c->provider_request_id[0] = '\0';
 }

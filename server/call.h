@@ -44,9 +44,10 @@ struct call {
     struct chat chat;
     struct plan plan;
     struct upreq upreq;
-    struct buf answer;       /* a whole answer or an error body */
-    struct buf stream_text;  /* x-wayfare-report: edited stream bytes */
-    struct sse stream_split; /* x-wayfare-report: the events to edit */
+    struct buf answer;         /* a whole answer or an error body */
+    struct buf stream_text;    /* x-wayfare-report: edited stream bytes */
+    struct sse stream_split;   /* x-wayfare-report: the events to edit */
+    struct usage_report usage; /* of the running attempt: large, so cleared instead of zeroed */
 
     /* Zeroed for each request, from here on. */
     struct request *req; /* NULL: the client is gone */
@@ -74,7 +75,6 @@ struct call {
     enum route_end cut; /* why we cancelled the transfer ourselves */
     int64_t sent_tick_ms, head_tick_ms, byte_tick_ms, out_tick_ms, content_tick_ms;
     struct timeouts limits;
-    struct usage_report usage;
     int64_t content_bytes; /* generated text seen in a stream */
     int64_t cost_pusd;
     char provider_request_id[LEDGER_SLUG_MAX];

@@ -125,7 +125,7 @@ int64_t call_cost_pusd(struct call *c)
 static void estimate_unknown(struct call *c)
 {
     const struct candidate *cand = route_current(&c->route);
-    c->usage = (struct usage_report){0};
+    usage_report_clear(&c->usage);
     if (!c->endpoint->provider->cancel_stops_billing) {
         c->cost_pusd = c->hold_nusd < INT64_MAX / 1000 ? c->hold_nusd * 1000 : INT64_MAX;
         return;
@@ -149,7 +149,7 @@ static void complete_partial(struct call *c)
 static enum usage_source judge(struct call *c, enum route_end end, enum verdict verdict)
 {
     if (end == END_status) {
-        c->usage = (struct usage_report){0};
+        usage_report_clear(&c->usage);
         c->cost_pusd = 0;
         return USAGE_NONE;
     }

@@ -152,6 +152,20 @@ static int authenticate(struct request *r, struct fail *reterr)
     return 0;
 }
 
+static struct conn *conn_of(struct MHD_Connection *conn)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info != NULL ? info->socket_context : NULL;
+}
+
+static int fd_of(struct MHD_Connection *conn)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info != NULL ? info->connect_fd : -1;
+}
+
 /* ---- first call ---- */
 
 static int pass_gate(struct request *r, const char *method, const char *version, struct fail *f)
@@ -223,6 +237,7 @@ static enum MHD_Result first_call(struct front *f, struct MHD_Connection *conn, 
         return MHD_NO;
     }
     *con_cls = r;
+    conn_served(conn_of(conn));
     r->door = strncmp(url, "/v1/chat/", 9) == 0 ? DOOR_OPENAI : DOOR_ANTHROPIC;
     struct fail fail;
     bool gated = pass_gate(r, method, version, &fail) != 0;
@@ -331,8 +346,10 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
                          enum MHD_RequestTerminationCode toe)
 {
-    (void)cls, (void)conn, (void)toe;
+    (void)toe;
+    struct front *f = cls;
     struct request *r = *con_cls;
+    conn_waits(&f->worker->conns, conn_of(conn), worker_tick_ms(f->worker));
     if (r == NULL) {
         return;
     }
@@ -344,10 +361,14 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
 static void on_connection(void *cls, struct MHD_Connection *conn, void **socket_ctx,
                           enum MHD_ConnectionNotificationCode what)
 {
-    (void)conn, (void)socket_ctx;
     struct front *f = cls;
-    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
-        __atomic_sub_fetch(&f->worker->site->connections, 1, __ATOMIC_RELAXED);
+    struct worker *w = f->worker;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        *socket_ctx = conn_open(&w->conns, fd_of(conn), worker_tick_ms(w));
+    } else {
+        conn_close(*socket_ctx);
+        *socket_ctx = NULL;
+        __atomic_sub_fetch(&w->site->connections, 1, __ATOMIC_RELAXED);
     }
 }
 
@@ -443,13 +464,12 @@ static void on_disconnect(uv_poll_t *h, int status, int events)
 
 static bool watch(struct request *r)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
-    uv_poll_t *h = info != NULL ? malloc(sizeof *h) : NULL;
+    int fd = fd_of(r->conn);
+    uv_poll_t *h = fd >= 0 ? malloc(sizeof *h) : NULL;
     if (h == NULL) {
         return false;
     }
-    if (uv_poll_init(&r->worker->uv, h, info->connect_fd) != 0) {
+    if (uv_poll_init(&r->worker->uv, h, fd) != 0) {
         free(h);
         return false;
     }
@@ -473,6 +493,17 @@ void request_watch_parked(struct worker *w)
 
 /* ---- the daemon ---- */
 
+/* %00 would end the path early: it stays visible, and no route has it. */
+static size_t unescape_target(void *cls, struct MHD_Connection *conn, char *text)
+{
+    (void)cls, (void)conn;
+    size_t n = MHD_http_unescape(text);
+    for (size_t i = 0; i < n; i++) {
+        text[i] = text[i] == '\0' ? '\x01' : text[i];
+    }
+    return n;
+}
+
 int front_open(struct front *f, struct worker *w, struct fail *reterr)
 {
     const struct site *site = w->site;
@@ -491,7 +522,8 @@ int front_open(struct front *f, struct worker *w, struct fail *reterr)
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, f, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
         f, MHD_OPTION_CONNECTION_LIMIT, (unsigned)site->options.max_connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY,
+        (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape_target, NULL, MHD_OPTION_ARRAY,
         tls ? tls_options : no_options, MHD_OPTION_END);
     if (f->daemon == NULL) {
         return fail_set(reterr, ERR_internal, NULL, "the HTTP library could not start%s",

@@ -135,6 +135,12 @@ static void on_park_timer(uv_timer_t *h)
     request_watch_parked(h->data);
 }
 
+static void on_sweep(uv_timer_t *h)
+{
+    struct worker *w = h->data;
+    conns_sweep(&w->conns, worker_tick_ms(w));
+}
+
 static void on_front_readable(uv_poll_t *h, int status, int events)
 {
     (void)status, (void)events;
@@ -296,6 +302,7 @@ static void close_handles(struct worker *w)
         (uv_handle_t *)&w->prepare,     (uv_handle_t *)&w->idle,
         (uv_handle_t *)&w->http_timer,  (uv_handle_t *)&w->park_timer,
         (uv_handle_t *)&w->accept_poll, (uv_handle_t *)&w->drain_timer,
+        (uv_handle_t *)&w->sweep_timer,
     };
     for (int i = 0; i < WORKER_FRONTS; i++) {
         uv_close((uv_handle_t *)&w->fronts[i].poll, NULL);
@@ -357,10 +364,13 @@ static void init_handles(struct worker *w)
     uv_timer_init(&w->uv, &w->http_timer);
     uv_timer_init(&w->uv, &w->park_timer);
     uv_timer_init(&w->uv, &w->drain_timer);
+    uv_timer_init(&w->uv, &w->sweep_timer);
     uv_async_init(&w->uv, &w->wake, on_wake);
     uv_poll_init(&w->uv, &w->accept_poll, w->listen_fd);
     w->prepare.data = w->idle.data = w->http_timer.data = w->park_timer.data = w;
     w->drain_timer.data = w->wake.data = w->accept_poll.data = w;
+    w->sweep_timer.data = w;
+    uv_timer_start(&w->sweep_timer, on_sweep, CONN_SWEEP_MS, CONN_SWEEP_MS);
     uv_prepare_start(&w->prepare, on_prepare);
     uv_poll_start(&w->accept_poll, UV_READABLE, on_accept);
     w->accepting = true;

@@ -12,6 +12,7 @@
 
 #include "router/ledger.h"
 #include "router/plan.h"
+#include "server/conn.h"
 #include "server/metrics.h"
 #include "server/serve.h"
 #include "server/state.h"
@@ -77,6 +78,9 @@ struct worker {
     bool draining;
     int late_ticks;
     uv_timer_t drain_timer;
+
+    struct conns conns; /* whose headers are awaited */
+    uv_timer_t sweep_timer;
 
     struct request *parked_head, *parked_tail; /* by time of parking */
     int n_requests;                            /* between the first handler call and completion */

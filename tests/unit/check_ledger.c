@@ -594,6 +594,9 @@ START_TEST(a_full_disk)
     end_all(BATCH);
     ck_assert_int_eq(hold(9000, 1, 1000, NULL), ERR_ledger_down);
     usleep(450000); /* it tries again, in vain */
+    struct ledger_stats stats;
+    ledger_stats(ledger, &stats);
+    ck_assert_int_eq(stats.running, BATCH);
     ck_assert(world_is_sound(db));
     ck_assert_int_eq(ledger_job(ledger, limit_pages, &empty), 0);
     wait_until_nothing_runs();

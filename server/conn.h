@@ -1,0 +1,46 @@
+/* Connections that owe us a request's headers.  libmicrohttpd's timeout is for silence only: a
+ * client that sends a byte now and then stays for ever.  Here a deadline stands from the moment
+ * a connection is accepted (or its last request ended) until the headers are complete; past it
+ * the socket is shut down and the library cleans up.
+ *
+ * Thread: the worker's loop thread. */
+#ifndef SERVER_CONN_H
+#define SERVER_CONN_H
+
+#include <stdint.h>
+
+enum {
+    CONN_HEADERS_MS = 10000, /* from accept to complete headers */
+    CONN_NEXT_MS = 70000,    /* from the end of a request to the headers of the next */
+    CONN_SWEEP_MS = 250
+};
+
+struct worker;
+
+struct conn {
+    struct conn *next, *prev;
+    struct conn_list *list; /* NULL: its headers are complete, nothing is owed */
+    int fd;
+    int64_t deadline_ms;
+};
+
+/* In order of deadline, since every member waits equally long. */
+struct conn_list {
+    struct conn *head, *tail;
+};
+
+struct conns {
+    struct conn_list fresh, kept;
+};
+
+/* NULL when memory is short: the connection then has no deadline. */
+struct conn *conn_open(struct conns *all, int fd, int64_t now_ms);
+void conn_close(struct conn *c);
+/* Its headers are complete. */
+void conn_served(struct conn *c);
+/* Its request is over and the connection is kept. */
+void conn_waits(struct conns *all, struct conn *c, int64_t now_ms);
+/* Shuts down what is past its deadline. */
+void conns_sweep(struct conns *all, int64_t now_ms);
+
+#endif
