@@ -199,16 +199,24 @@ static bool same_model(const struct model *a, const struct model *b)
     return equal;
 }
 
-/* A name belongs to one model; moving it by an import would silently reroute clients. */
-static int check_name(struct merge *m, const struct model *model, const char *name)
+/* A name belongs to one model.  An id is never taken away; a mere alias (most come from foreign
+ * lists, which name models by guess) goes to the model of a file that someone wrote, and the
+ * import says so. */
+static int claim_name(struct merge *m, const struct model *model, const char *name)
 {
     const struct model *owner = catalog_model(m->have, span_of(name));
     if (owner == NULL || strcmp(owner->slug, model->slug) == 0) {
         return 0;
     }
-    return fail_set(m->f, ERR_bad_request, "aliases",
-                    "the model name \"%s\" of \"%s\" belongs to \"%s\" in this database already",
-                    name, model->slug, owner->slug);
+    if (m->yields || strcmp(owner->slug, name) == 0)
+        return fail_set(
+            m->f, ERR_bad_request, "aliases",
+            "the model name \"%s\" of \"%s\" belongs to \"%s\" in this database already", name,
+            model->slug, owner->slug);
+    struct sqlite3_stmt *s = db_stmt(m->db, "DELETE FROM model_alias WHERE name = ?1");
+    db_bind_text(s, 1, name);
+    say(m, "moved the name %s from %s to %s", name, owner->slug, model->slug);
+    return run(m, s);
 }
 
 static int write_aliases(struct merge *m, int64_t id, const struct model *model)
@@ -227,7 +235,7 @@ static int write_aliases(struct merge *m, int64_t id, const struct model *model)
         db_bind_text(s, 1, model->aliases[i]);
         db_bind_int(s, 2, id);
         db_bind_int(s, 3, i);
-        if (check_name(m, model, model->aliases[i]) != 0 || run(m, s) != 0) {
+        if (claim_name(m, model, model->aliases[i]) != 0 || run(m, s) != 0) {
             return -1;
         }
     }
@@ -244,7 +252,7 @@ static int64_t write_model(struct merge *m, const struct model *model)
     db_bind_text(s, 2, model->name);
     db_bind_int(s, 3, model->distillable);
     db_bind_int(s, 4, model->created_ms);
-    if (check_name(m, model, model->slug) != 0 || db_step(m->db, s, m->f) != 1) {
+    if (claim_name(m, model, model->slug) != 0 || db_step(m->db, s, m->f) != 1) {
         return -1;
     }
     int64_t id = db_col_int(s, 0);
@@ -506,7 +514,7 @@ static int merge_model_row(struct merge *m, const struct model *model, const int
     /* By id or alias: a foreign id that is an alias here means the model that has it. */
     const struct model *old = catalog_model(m->have, span_of(model->slug));
     if (old != NULL && strcmp(old->slug, model->slug) != 0 && !m->yields)
-        return check_name(m, model, model->slug);
+        old = NULL; /* it is an alias of another: write_model claims it */
     int64_t id = m->yields ? merge_yielding_model(m, model, old) : merge_model(m, model, old);
     if (id < 0)
         return -1;

@@ -271,20 +271,37 @@ START_TEST(a_provider_may_come_from_the_database)
 }
 END_TEST
 
-START_TEST(a_name_is_not_moved_between_models)
+START_TEST(an_id_is_not_taken_from_its_model)
 {
-    static const char *const thieves[] = {
-        "{\"models\":[{\"id\":\"x\",\"aliases\":[\"m\"]}]}",
-        "{\"models\":[{\"id\":\"x\",\"aliases\":[\"a/m\"]}]}", "{\"models\":[{\"id\":\"m\"}]}",
-        "{\"models\":[{\"id\":\"b/n\",\"aliases\":[\"n\",\"m\"]}]}"};
     imported(FILE_WITH("1", "\"m\""), CATALOG_WAYFARE);
-    for (size_t i = 0; i < sizeof(thieves) / sizeof(thieves[0]); i++) {
-        ck_assert_int_eq(import(thieves[i], CATALOG_WAYFARE), -1);
-        ck_assert_int_eq(why.code, ERR_bad_request);
-        ck_assert_msg(strstr(why.text, "belongs to \"a/m\"") != NULL, "%s", why.text);
-        ck_assert_int_eq(catalog_db_version(db), 1);
-        ck_assert_int_eq(world_int(db, "SELECT count(*) FROM model"), 2);
-    }
+    ck_assert_int_eq(import("{\"models\":[{\"id\":\"x\",\"aliases\":[\"a/m\"]}]}", CATALOG_WAYFARE),
+                     -1);
+    ck_assert_int_eq(why.code, ERR_bad_request);
+    ck_assert_msg(strstr(why.text, "belongs to \"a/m\"") != NULL, "%s", why.text);
+    ck_assert_int_eq(catalog_db_version(db), 1);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM model"), 2);
+}
+END_TEST
+
+static const char *owner_of(const char *name)
+{
+    static char slug[CATALOG_NAME_MAX];
+    struct catalog *c = catalog_db_load(db, NULL, NULL, &why);
+    const struct model *m = catalog_model(c, span_of(name));
+    snprintf(slug, sizeof slug, "%s", m != NULL ? m->slug : "nobody");
+    catalog_unref(c);
+    return slug;
+}
+
+START_TEST(an_alias_goes_to_the_file_that_claims_it)
+{
+    imported(FILE_WITH("1", "\"m\""), CATALOG_WAYFARE);
+    ck_assert_str_eq(owner_of("m"), "a/m");
+    imported("{\"models\":[{\"id\":\"x\",\"aliases\":[\"m\"]}]}", CATALOG_WAYFARE);
+    ck_assert_str_eq(owner_of("m"), "x");
+    imported("{\"models\":[{\"id\":\"m\"}]}", CATALOG_WAYFARE);
+    ck_assert_str_eq(owner_of("m"), "m");
+    ck_assert_str_eq(owner_of("x"), "x");
 }
 END_TEST
 
@@ -394,7 +411,8 @@ Suite *catalog_db_suite(void)
     tcase_add_test(t, what_a_file_does_not_name_stays);
     tcase_add_test(t, facts_change_without_a_new_price);
     tcase_add_test(t, a_provider_may_come_from_the_database);
-    tcase_add_test(t, a_name_is_not_moved_between_models);
+    tcase_add_test(t, an_id_is_not_taken_from_its_model);
+    tcase_add_test(t, an_alias_goes_to_the_file_that_claims_it);
     tcase_add_test(t, a_foreign_list_yields);
     tcase_add_test(t, credentials_and_headers_are_replaced);
     tcase_add_test(t, a_reader_loads_what_was_committed);
