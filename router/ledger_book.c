@@ -249,7 +249,6 @@ static enum ledger_write hold(struct ledger_book *b, const struct ledger_op *op,
                              .now_ms = h->now_ms,
                              .amount_nusd = h->amount_nusd};
     struct fail why = {0};
-    assert(h->prompt_estimate_nusd <= LEDGER_AMOUNT_MAX_NUSD);
     enum ledger_write w = find_owners(b, h, &e, &why);
     if (w == LEDGER_WROTE)
         w = judge_hold(b, op, &e, answer, &why);

@@ -122,9 +122,7 @@ static void note_overrun(struct ledger_account *a)
 {
     if (a->cap_nusd == LEDGER_CAP_NONE)
         return;
-    int64_t above;
-    bool over = __builtin_add_overflow(a->posted_nusd - a->cap_nusd, a->pending_nusd, &above);
-    assert(!over);
+    int64_t above = a->posted_nusd - a->cap_nusd + a->pending_nusd;
     if (above > a->overrun_nusd)
         a->overrun_nusd = above;
 }
@@ -352,9 +350,8 @@ static void move_hold(struct ledger_state *s, const struct ledger_attempt *t, in
             struct ledger_account *a = o->accounts[i];
             if (!holds_instant(a, t->admitted_ms))
                 continue;
-            bool over =
-                __builtin_add_overflow(a->pending_nusd, sign * t->hold_nusd, &a->pending_nusd);
-            assert(!over && a->pending_nusd >= 0);
+            a->pending_nusd += sign * t->hold_nusd;
+            assert(a->pending_nusd >= 0);
             mark_dirty(s, a);
         }
     }
@@ -375,9 +372,9 @@ static void apply_hold(struct ledger_state *s, const struct ledger_event *e,
         out->verdict = same_facts(running, e) ? LEDGER_SAME : LEDGER_CONFLICT;
         return;
     }
-    /* The sum of all holds fits int64, so every account's does. */
+    /* The sum of all holds has a limit, so every account's has. */
     if (e->amount_nusd < 0 || e->amount_nusd > LEDGER_AMOUNT_MAX_NUSD ||
-        s->held_nusd > INT64_MAX - e->amount_nusd) {
+        s->held_nusd > LEDGER_SUM_MAX_NUSD - e->amount_nusd) {
         out->verdict = LEDGER_OVER_BUDGET;
         return;
     }
@@ -418,8 +415,9 @@ static void post(struct ledger_state *s, const struct ledger_attempt *t, int64_t
             struct ledger_account *a = o->accounts[i];
             if (!holds_instant(a, t->admitted_ms))
                 continue;
-            bool over = __builtin_add_overflow(a->posted_nusd, charge_nusd, &a->posted_nusd);
-            assert(!over);
+            a->posted_nusd += charge_nusd < LEDGER_SUM_MAX_NUSD - a->posted_nusd
+                                  ? charge_nusd
+                                  : LEDGER_SUM_MAX_NUSD - a->posted_nusd;
             note_overrun(a);
             mark_dirty(s, a);
         }

@@ -30,6 +30,10 @@ enum ledger_scope { LEDGER_SCOPE_KEY, LEDGER_SCOPE_TEAM, LEDGER_SCOPES };
 /* As pico-USD it still fits int64. */
 #define LEDGER_AMOUNT_MAX_NUSD (INT64_MAX / 1000)
 
+/* Where an account's sums stop growing (2.3 billion USD): a provider that invents token counts
+ * must not overflow them. */
+#define LEDGER_SUM_MAX_NUSD (INT64_MAX / 4)
+
 enum { LEDGER_OWNER_NAME_MAX = 64 };
 
 struct ledger_account {
@@ -40,7 +44,7 @@ struct ledger_account {
     int64_t cap_nusd; /* LEDGER_CAP_NONE = none */
     int64_t pending_nusd, posted_nusd, overrun_nusd;
     int64_t n_running; /* attempts that still count in it, kept by the core */
-    bool dirty; /* changed since ledger_core_written */
+    bool dirty;        /* changed since ledger_core_written */
 };
 
 /* A key or a team. */

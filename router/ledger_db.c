@@ -261,7 +261,9 @@ static enum ledger_write insert_attempt(struct db *db, const struct ledger_op *o
     db_bind_text(s, 12, h->upstream_model);
     db_bind_int(s, 13, h->cancel_stops_billing);
     db_bind_int(s, 14, h->prompt_estimate_tok);
-    db_bind_int(s, 15, h->prompt_estimate_nusd);
+    /* A part of the worst case, which has been found to be sane. */
+    db_bind_int(
+        s, 15, h->prompt_estimate_nusd < h->amount_nusd ? h->prompt_estimate_nusd : h->amount_nusd);
     db_bind_int(s, 16, h->n_images);
     db_bind_int(s, 17, h->amount_nusd);
     db_bind_int(s, 18, h->now_ms);

@@ -88,6 +88,14 @@ static void call_recycle(struct call *c)
     upreq_done(&c->upreq);
     upreq_init(&c->upreq);
     sse_done(&c->stream_split);
+    if (c->doc.cap > CALL_KEEP_VALUES) {
+        json_done(&c->doc);
+        json_init(&c->doc);
+    }
+    if (c->plan.cap_candidates + c->plan.cap_excluded > CALL_KEEP_PLAN) {
+        plan_done(&c->plan);
+        plan_init(&c->plan);
+    }
     shrink(&c->body);
     shrink(&c->answer);
     shrink(&c->stream_text);
@@ -142,6 +150,9 @@ static int64_t silent_deadline(const struct call *c)
 {
     if (c->paused) {
         return INT64_MAX;
+    }
+    if (c->stopped) {
+        return c->byte_tick_ms + CALL_LINGER_MS; /* all is said: no need to wait for the close */
     }
     return c->head_tick_ms < 0 ? c->sent_tick_ms + c->limits.first_byte_ms
                                : c->byte_tick_ms + c->limits.idle_ms;
@@ -201,6 +212,7 @@ static void attempt_reset(struct call *c)
     c->http_status = 0;
     c->cut = END_none;
     c->sent = c->paused = c->hold_open = c->hold_waiting = false;
+    c->started = c->stopped = c->checkpointed = false;
     c->head_tick_ms = c->content_tick_ms = -1;
     usage_report_clear(&c->usage);
     c->content_bytes = c->cost_pusd = 0;
@@ -231,7 +243,7 @@ static void record_health(struct call *c, enum route_end end, int64_t retry_afte
     struct state *state = c->worker->site->state;
     int64_t now = worker_now_ms();
     state_health_record(state, c->endpoint->id, now, outcome, retry_after_ms);
-    if (end == END_complete && c->head_tick_ms >= 0) {
+    if (end == END_complete && c->kind == CALL_MESSAGES && c->head_tick_ms >= 0) {
         int64_t first = c->content_tick_ms >= 0 ? c->content_tick_ms : c->head_tick_ms;
         int64_t span_ms = worker_tick_ms(c->worker) - c->sent_tick_ms;
         int64_t out = c->usage.total.n[USAGE_output_tok];
@@ -269,7 +281,8 @@ static void on_head(void *ctx, int http_status)
     struct call *c = ctx;
     c->http_status = http_status;
     c->head_tick_ms = c->byte_tick_ms = worker_tick_ms(c->worker);
-    if (http_status / 100 == 2 && is_event_stream(transfer_headers(c->transfer))) {
+    if (c->kind == CALL_MESSAGES && http_status / 100 == 2 &&
+        is_event_stream(transfer_headers(c->transfer))) {
         c->stream = c->adapter->stream_open();
         if (c->stream == NULL) {
             cut(c, END_reset);
@@ -284,6 +297,28 @@ static void on_event(void *ctx, const struct event *ev)
     if (ev->kind == EVENT_CONTENT && c->content_tick_ms < 0) {
         c->content_tick_ms = worker_tick_ms(c->worker);
     }
+    c->started |= ev->kind == EVENT_START;
+    c->stopped |= ev->kind == EVENT_STOP;
+}
+
+/* Nothing has gone to the client yet: a stream that is no stream, or that begins with an
+ * error, can still be tried elsewhere. */
+static bool worth_committing(struct call *c)
+{
+    switch (c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes)) {
+    case VERDICT_FOREIGN:
+        cut(c, END_foreign);
+        return false;
+    case VERDICT_ERROR:
+        if (!c->started) {
+            cut(c, END_stream_error);
+        }
+        return c->started;
+    case VERDICT_COMPLETE:
+    case VERDICT_TRUNCATED:
+        break;
+    }
+    return true;
 }
 
 static bool on_stream_body(struct call *c, struct span bytes)
@@ -296,7 +331,14 @@ static bool on_stream_body(struct call *c, struct span bytes)
         cut(c, END_foreign);
         return true;
     }
-    if (c->req == NULL) {
+    if (c->started && !c->checkpointed) {
+        c->checkpointed = true;
+        call_checkpoint(c);
+    }
+    if (c->stopped) {
+        arm(c);
+    }
+    if (c->req == NULL || (!c->committed && !worth_committing(c))) {
         return true;
     }
     if (!c->committed) {
@@ -372,19 +414,20 @@ static void answer_drained(struct call *c)
 static void after_stream(struct call *c, enum route_end end, struct span headers)
 {
     enum verdict verdict = c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
-    if (end == END_complete && verdict != VERDICT_COMPLETE) {
+    if (verdict == VERDICT_COMPLETE && end != END_foreign) {
+        end = END_complete; /* the last event came; how the connection ended does not matter */
+    } else if (end == END_complete) {
         end = verdict == VERDICT_ERROR     ? END_stream_error
               : verdict == VERDICT_FOREIGN ? END_foreign
                                            : END_truncated;
-    } else if (end == END_reset && verdict == VERDICT_COMPLETE) {
-        end = END_complete; /* the last event came; how the connection ended does not matter */
     }
     attempt_over(c, end, verdict, -1);
     if (c->req == NULL) {
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
     } else if (end == END_drained) {
         answer_drained(c);
-    } else if (end == END_complete || (end == END_stream_error && c->committed)) {
+    } else if (c->committed && (end == END_complete || end == END_stream_error)) {
+        call_answer_stream_finish(c);
         request_stream_end(c->req, false); /* the provider's own error event has been relayed */
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
     } else {
@@ -395,18 +438,20 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
 static void after_body(struct call *c, struct span headers)
 {
     bool good = c->http_status / 100 == 2;
-    enum verdict verdict = VERDICT_FOREIGN;
+    enum verdict verdict =
+        VERDICT_FOREIGN; /* also of an error body that was cut: its status counts */
     if (good) {
         verdict = c->adapter->read_body(buf_span(&c->answer), &c->usage);
     }
     int64_t retry_after_ms = retry_after_of(headers);
     enum route_end end = !good                        ? END_status
                          : verdict == VERDICT_FOREIGN ? END_foreign
+                         : verdict == VERDICT_ERROR   ? END_stream_error
                                                       : END_complete;
     attempt_over(c, end, verdict, retry_after_ms);
     if (c->req == NULL) {
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
-    } else if (end == END_foreign) {
+    } else if (good && end != END_complete) {
         act(c, route_on_end(&c->route, end), headers);
     } else {
         act(c, route_on_head(&c->route, c->http_status, retry_after_ms), headers);
@@ -436,9 +481,10 @@ static void on_done(void *ctx, enum transfer_result result)
              (int)(id.len < 100 ? id.len : 100), id.ptr);
     c->sent = transfer_sent(c->transfer);
     c->transfer = NULL;
+    bool error_status = c->http_status != 0 && c->http_status / 100 != 2;
     if (c->stream != NULL) {
         after_stream(c, end, headers);
-    } else if (end == END_complete) {
+    } else if (end == END_complete || error_status) {
         after_body(c, headers);
     } else {
         attempt_over(c, end, VERDICT_TRUNCATED, -1);
@@ -534,18 +580,25 @@ static int build(struct call *c, struct fail *f)
 
 static void try_next(struct call *c)
 {
-    struct fail f;
+    struct fail f = {.code = ERR_OK};
     c->endpoint = route_current(&c->route)->endpoint;
     c->adapter = c->endpoint->provider->adapter;
     attempt_reset(c);
     c->attempt_id = worker_new_id(c->worker);
-    if (build(c, &f) != 0) {
+    if (build(c, &f) != 0 && f.code != ERR_bad_request) {
+        /* The operator's settings for this provider cannot be sent: the next may do. */
+        log_line(LOG_ERROR, "msg=\"cannot call a provider\" endpoint=%s error=\"%s\"",
+                 c->endpoint->slug, f.text);
+        call_note_attempt(c, END_connect_failed);
+        act(c, route_on_end(&c->route, END_connect_failed), (struct span){"", 0});
+    } else if (f.code == ERR_bad_request) {
         request_reply_fail(c->req, &f);
         call_record_end(c, "error", err_info(f.code)->status);
         call_done(c);
     } else if (c->kind == CALL_COUNT_TOKENS) {
         send_attempt(c);
     } else if (call_hold(c) != 0) {
+        call_record_end(c, "error", err_info(ERR_ledger_down)->status);
         call_answer_fail(c, ERR_ledger_down, -1);
         call_done(c);
     }

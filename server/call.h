@@ -17,10 +17,14 @@
 
 enum {
     CALL_ANSWER_MAX = PROVIDER_BODY_MAX, /* a whole (not streamed) answer */
-    CALL_KEEP_BODY = 256 * 1024,         /* a pooled call keeps buffers up to this size */
-    CALL_POOL_MAX = 4096,
-    CALL_PING_MS = 10000,  /* keep-alive to a client of a silent stream */
-    CALL_MESSAGE_MAX = 256 /* of a provider's error, for error.attempts */
+    CALL_KEEP_BODY = 64 * 1024,          /* a pooled call keeps buffers up to this size, */
+    CALL_KEEP_VALUES = 8192,             /* JSON nodes and */
+    CALL_KEEP_PLAN = 1024,               /* plan rows up to these counts */
+    CALL_LINGER_MS = 1000,               /* a provider that does not close after its last event */
+    CALL_POOL_MAX = 1024,
+    CALL_RELAYED_HEADERS_MAX = 8 * 1024, /* of the provider's: they share the connection's pool */
+    CALL_PING_MS = 10000,                /* keep-alive to a client of a silent stream */
+    CALL_MESSAGE_MAX = 256               /* of a provider's error, for error.attempts */
 };
 
 enum call_kind { CALL_MESSAGES, CALL_COUNT_TOKENS };
@@ -72,7 +76,9 @@ struct call {
     int http_status;
     int64_t hold_nusd;
     bool hold_waiting, hold_open, sent, paused;
-    enum route_end cut; /* why we cancelled the transfer ourselves */
+    bool started, stopped; /* the stream's first and last event were seen */
+    bool checkpointed;     /* the ledger has its first figures */
+    enum route_end cut;    /* why we cancelled the transfer ourselves */
     int64_t sent_tick_ms, head_tick_ms, byte_tick_ms, out_tick_ms, content_tick_ms;
     struct timeouts limits;
     int64_t content_bytes; /* generated text seen in a stream */
@@ -100,6 +106,8 @@ void call_done(struct call *c);
 /* ---- call_money.c ---- */
 int call_hold(struct call *c);
 void call_void(struct call *c, enum route_end end);
+/* The figures so far, durably: what recovery bills if this process dies. */
+void call_checkpoint(struct call *c);
 /* Settles the running attempt by what is known; computes c->cost_pusd. */
 void call_settle(struct call *c, enum route_end end, enum verdict verdict);
 /* Price of c->usage now, in pico-USD. */
@@ -117,6 +125,8 @@ void call_answer_pass(struct call *c, struct span upstream_headers); /* the prov
 void call_answer_stream_begin(struct call *c, struct span upstream_headers);
 /* Relays stream bytes, edited when the client asked for a report. */
 void call_answer_stream(struct call *c, struct span bytes);
+/* What an edited stream still holds back goes out. */
+void call_answer_stream_finish(struct call *c);
 void call_answer_stream_error(struct call *c, enum err code, const char *text);
 void call_answer_fail(struct call *c, enum err code, int64_t retry_after_ms);
 void call_answer_no_endpoint(struct call *c, const struct plan_inputs *in);

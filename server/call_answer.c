@@ -70,19 +70,57 @@ static void add_own_headers(struct call *c)
     add_cap_warning(c);
 }
 
-void call_answer_headers(struct call *c, struct span upstream_headers)
+/* Named by the provider's own Connection header: hop-by-hop too (RFC 9110 7.6.1). */
+static bool is_nominated(struct span connection, struct span name)
 {
+    for (size_t at = 0; at < connection.len;) {
+        size_t n = 0;
+        while (at + n < connection.len && connection.ptr[at + n] != ',') {
+            n++;
+        }
+        struct span token = {connection.ptr + at, n};
+        while (token.len > 0 && token.ptr[0] == ' ') {
+            token.ptr++;
+            token.len--;
+        }
+        if (token.len == name.len && strncasecmp(token.ptr, name.ptr, name.len) == 0) {
+            return true;
+        }
+        at += n + 1;
+    }
+    return false;
+}
+
+/* What clients act on goes first; the rest as far as there is room. */
+static bool is_important(struct span name)
+{
+    return (name.len > 10 && strncasecmp(name.ptr, "anthropic-", 10) == 0) ||
+           (name.len == 10 && strncasecmp(name.ptr, "request-id", 10) == 0) ||
+           (name.len >= 11 && strncasecmp(name.ptr, "retry-after", 11) == 0) ||
+           (name.len == 14 && strncasecmp(name.ptr, "x-should-retry", 14) == 0);
+}
+
+static void relay_headers(struct call *c, struct span upstream, bool important)
+{
+    struct buf *out = &c->req->reply_headers;
+    struct span name, value, connection = header_find(upstream, "connection");
     size_t cursor = 0;
-    struct span name, value;
-    while (header_next(upstream_headers, &cursor, &name, &value)) {
-        if (stays_here(name)) {
+    while (header_next(upstream, &cursor, &name, &value)) {
+        if (is_important(name) != important || stays_here(name) || is_nominated(connection, name) ||
+            out->len + name.len + value.len > CALL_RELAYED_HEADERS_MAX) {
             continue;
         }
-        buf_add_span(&c->req->reply_headers, name);
-        buf_adds(&c->req->reply_headers, ": ");
-        buf_add_span(&c->req->reply_headers, value);
-        buf_addc(&c->req->reply_headers, '\0');
+        buf_add_span(out, name);
+        buf_adds(out, ": ");
+        buf_add_span(out, value);
+        buf_addc(out, '\0');
     }
+}
+
+void call_answer_headers(struct call *c, struct span upstream_headers)
+{
+    relay_headers(c, upstream_headers, true);
+    relay_headers(c, upstream_headers, false);
     add_own_headers(c);
 }
 
@@ -192,6 +230,14 @@ void call_answer_stream(struct call *c, struct span bytes)
     sse_feed(&c->stream_split, bytes, edit_event, c);
     if (c->stream_text.len > 0) {
         request_stream_write(c->req, buf_span(&c->stream_text));
+    }
+}
+
+/* A stream may end without its last blank line. */
+void call_answer_stream_finish(struct call *c)
+{
+    if (c->req->report_body) {
+        call_answer_stream(c, SPAN("\n\n"));
     }
 }
 

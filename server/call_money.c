@@ -134,26 +134,59 @@ static void estimate_unknown(struct call *c)
     c->cost_pusd = call_cost_pusd(c);
 }
 
+static int64_t hold_pusd(const struct call *c)
+{
+    return c->hold_nusd < INT64_MAX / 1000 ? c->hold_nusd * 1000 : INT64_MAX;
+}
+
+/* Tokens in this much generated text, by our own guess: never more than was asked for. */
+static int64_t guess_output_tok(const struct call *c, int64_t bytes)
+{
+    int64_t tok = bytes / BYTES_PER_TOKEN;
+    return c->chat.max_tokens >= 0 && tok > c->chat.max_tokens ? c->chat.max_tokens : tok;
+}
+
+/* What the provider counted is billed whatever it is; what we add by guessing stays within the
+ * hold, so that a guess cannot pass a cap. */
+static void bill_guess(struct call *c, int64_t stated_pusd)
+{
+    c->cost_pusd = call_cost_pusd(c);
+    if (c->cost_pusd > hold_pusd(c)) {
+        c->cost_pusd = stated_pusd > hold_pusd(c) ? stated_pusd : hold_pusd(c);
+    }
+}
+
 /* The provider counted the prompt; what it generated is at least what was seen. */
 static void complete_partial(struct call *c)
 {
     struct usage *u = &c->usage.total;
-    int64_t seen = c->content_bytes / BYTES_PER_TOKEN;
+    int64_t stated_pusd = call_cost_pusd(c), seen = guess_output_tok(c, c->content_bytes);
     if (u->n[USAGE_output_tok] < seen) {
         usage_set(u, USAGE_output_tok, seen);
     }
-    c->cost_pusd = call_cost_pusd(c);
+    bill_guess(c, stated_pusd);
+}
+
+/* A whole answer without figures: the prompt by our estimate, the rest by its size. */
+static void estimate_whole(struct call *c)
+{
+    int64_t bytes = c->stream != NULL ? c->content_bytes : (int64_t)c->answer.len;
+    usage_report_clear(&c->usage);
+    usage_set(&c->usage.total, USAGE_input_tok, route_current(&c->route)->estimate.prompt_tok);
+    usage_set(&c->usage.total, USAGE_output_tok, guess_output_tok(c, bytes));
+    bill_guess(c, 0);
 }
 
 /* Which evidence there is, by how the attempt ended. */
 static enum usage_source judge(struct call *c, enum route_end end, enum verdict verdict)
 {
-    if (end == END_status) {
+    bool counted = c->usage.total.seen != 0;
+    bool failed_at_once = end == END_stream_error && !counted && c->content_bytes == 0;
+    if (end == END_status || failed_at_once) {
         usage_report_clear(&c->usage);
         c->cost_pusd = 0;
         return USAGE_NONE;
     }
-    bool counted = c->usage.total.seen != 0;
     if (end == END_complete && verdict == VERDICT_COMPLETE && counted) {
         c->cost_pusd = call_cost_pusd(c);
         return USAGE_FINAL;
@@ -162,7 +195,11 @@ static enum usage_source judge(struct call *c, enum route_end end, enum verdict 
         complete_partial(c);
         return USAGE_PARTIAL;
     }
-    estimate_unknown(c);
+    if (end == END_complete) {
+        estimate_whole(c);
+    } else {
+        estimate_unknown(c);
+    }
     return USAGE_ESTIMATED;
 }
 
@@ -215,6 +252,17 @@ static void send_closing(struct call *c, enum ledger_op_kind kind, enum route_en
         ledger_send(c->worker->site->ledger, op);
     }
     c->hold_open = false;
+}
+
+void call_checkpoint(struct call *c)
+{
+    struct ledger_op *op = new_op(c, LEDGER_STREAMING);
+    if (op != NULL) {
+        c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
+        c->cost_pusd = call_cost_pusd(c);
+        fill_settle(c, END_none, USAGE_PARTIAL, &op->u.settle);
+        ledger_send(c->worker->site->ledger, op);
+    }
 }
 
 void call_void(struct call *c, enum route_end end)

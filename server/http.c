@@ -259,7 +259,14 @@ static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n
         fail_set(&fail, ERR_too_large, NULL, "the request body is over the limit of %d bytes",
                  REQUEST_BODY_MAX);
         r->refused_early = r->close = true;
+        buf_done(&r->body);
         request_reply_fail(r, &fail);
+    }
+    if (r->refused_early) {
+        r->discarded += *n;
+        if (r->discarded > REQUEST_DISCARD_MAX) {
+            return MHD_NO; /* it goes on for ever: the connection is closed */
+        }
     }
     metrics_add(&r->worker->metrics, METRIC_bytes_in_total, (int64_t)*n);
     *n = 0;

@@ -1,9 +1,10 @@
 /* Splices members into an answer: nothing is rebuilt, bytes are inserted. */
+#define _GNU_SOURCE
 #include "server/report.h"
 
 #include "schema/json.h"
 
-enum { INSERT_MAX = 512 };
+enum { INSERT_MAX = 512, TYPE_WITHIN = 64 };
 
 /* Where to insert in an object so that the text becomes its last member. */
 static size_t end_of_object(const struct json_doc *d, json_ref object)
@@ -73,13 +74,23 @@ void report_body(struct span body, const char *provider, const char *cost_usd, s
     json_done(&d);
 }
 
-static void write_data(struct span name, struct span data, const char *provider,
-                       const char *cost_usd, struct buf *out)
+/* The event's name, or its type where a relay leaves the name out. */
+static bool is_event(struct span name, struct span data, const char *type)
+{
+    if (name.len > 0) {
+        return span_is(name, type);
+    }
+    size_t n = data.len < TYPE_WITHIN ? data.len : TYPE_WITHIN;
+    return n > 0 && memmem(data.ptr, n, type, strlen(type)) != NULL;
+}
+
+static void edit(struct span name, struct span data, const char *provider, const char *cost_usd,
+                 struct buf *out)
 {
     struct json_doc d;
-    bool start = span_is(name, "message_start");
+    bool start = is_event(name, data, "message_start");
     json_init(&d);
-    if ((start || span_is(name, "message_delta")) && json_parse(&d, data, NULL) == 0 &&
+    if ((start || is_event(name, data, "message_delta")) && json_parse(&d, data, NULL) == 0 &&
         is_object(&d, 0)) {
         splice(&d, start ? json_get(&d, 0, "message") : JSON_NONE, start ? provider : NULL,
                start ? NULL : cost_usd, out);
@@ -89,15 +100,35 @@ static void write_data(struct span name, struct span data, const char *provider,
     json_done(&d);
 }
 
+/* Every line of the data is a data: line of its own. */
+static void write_lines(struct span data, struct buf *out)
+{
+    for (;;) {
+        const char *end = data.len > 0 ? memchr(data.ptr, '\n', data.len) : NULL;
+        size_t n = end != NULL ? (size_t)(end - data.ptr) : data.len;
+        buf_adds(out, "data: ");
+        buf_add(out, data.ptr, n);
+        buf_addc(out, '\n');
+        if (end == NULL) {
+            return;
+        }
+        data.ptr += n + 1;
+        data.len -= n + 1;
+    }
+}
+
 void report_event(struct span name, struct span data, const char *provider, const char *cost_usd,
                   struct buf *out)
 {
+    struct buf edited;
+    buf_init(&edited, data.len + INSERT_MAX);
     if (name.len > 0) {
         buf_adds(out, "event: ");
         buf_add_span(out, name);
         buf_addc(out, '\n');
     }
-    buf_adds(out, "data: ");
-    write_data(name, data, provider, cost_usd, out);
-    buf_adds(out, "\n\n");
+    edit(name, data, provider, cost_usd, &edited);
+    write_lines(edited.failed ? data : buf_span(&edited), out);
+    buf_addc(out, '\n');
+    buf_done(&edited);
 }

@@ -16,11 +16,11 @@ enum {
     REQUEST_BODY_MAX = 32 * 1024 * 1024,
     REQUEST_REPLY_MAX = 64 * 1024 * 1024,
     REQUEST_REPLY_HEADERS_MAX = 48 * 1024,
-    REQUEST_PIPE_MAX = 1024 * 1024,    /* bytes of a stream waiting for a slow reader */
-    REQUEST_PIPE_HIGH = 256 * 1024,    /* the provider is paused above this */
-    REQUEST_PIPE_LOW = 64 * 1024,      /* and read again below this */
-    REQUEST_DISCARD_MAX = 1024 * 1024, /* refused requests up to this size are read, so that the
-                                          connection can be kept */
+    REQUEST_PIPE_MAX = 20 * 1024 * 1024, /* one edited event of 16 MiB; else little above HIGH */
+    REQUEST_PIPE_HIGH = 256 * 1024,      /* the provider is paused above this */
+    REQUEST_PIPE_LOW = 64 * 1024,        /* and read again below this */
+    REQUEST_DISCARD_MAX = 1024 * 1024,   /* refused requests up to this size are read, so that the
+                                            connection can be kept */
     REQUEST_MAGIC = 0x77667271
 };
 
@@ -60,6 +60,7 @@ struct request {
     char parameter[512]; /* of the path, unescaped */
     struct buf body;
     bool refused_early; /* the reply was decided before the body: discard it */
+    size_t discarded;   /* bytes read and thrown away after a refusal */
     bool started;       /* route->start was called */
 
     /* reply */

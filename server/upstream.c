@@ -20,8 +20,10 @@ enum { EPOLL_BATCH = 128, SOCKETS_MAX = 65536, RECEIVE_BUFFER = 16 * 1024 };
 
 /* What we told epoll about a descriptor. */
 struct sock {
-    uint32_t events; /* registered; 0 = not in the set */
-    bool active;     /* libcurl waits for it now */
+    uint32_t events;   /* registered; 0 = not in the set */
+    bool active;       /* libcurl waits for it now */
+    bool ours;         /* opened by on_open_socket; not the resolver's */
+    struct easy *idle; /* whose kept connection it is */
 };
 
 struct easy {
@@ -31,6 +33,7 @@ struct easy {
     CURLU *url;
     char *url_text;
     struct origin *origin;
+    curl_socket_t kept_fd; /* while idle: its connection, -1 = none */
 };
 
 struct origin {
@@ -79,6 +82,12 @@ static void watch_socket(struct upstream *u, curl_socket_t fd, uint32_t events)
 {
     struct sock *s = &u->sockets[fd];
     s->active = events != 0;
+    if (events == 0 && !s->ours && s->events != 0) {
+        /* libcurl closes this one without telling: a later socket of its number must not find
+         * it registered. */
+        epoll_ctl(u->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+        s->events = 0;
+    }
     if (events == 0 || s->events == events) {
         return;
     }
@@ -109,18 +118,22 @@ static int on_close_socket(void *ctx, curl_socket_t fd)
 {
     struct upstream *u = ctx;
     if (fd >= 0 && fd < SOCKETS_MAX) {
-        u->sockets[fd] = (struct sock){0, false}; /* close() takes it out of the epoll set */
+        u->sockets[fd] = (struct sock){.events = 0}; /* close() takes it out of the epoll set */
     }
     return close(fd);
 }
 
 static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *addr)
 {
-    (void)ctx, (void)purpose;
+    (void)purpose;
+    struct upstream *u = ctx;
     int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
     if (fd >= SOCKETS_MAX) {
         close(fd);
         return CURL_SOCKET_BAD;
+    }
+    if (fd >= 0) {
+        u->sockets[fd] = (struct sock){.ours = true};
     }
     return fd;
 }
@@ -173,6 +186,9 @@ static size_t on_header(char *line, size_t size, size_t n, void *ctx)
     size_t len = size * n, trimmed = len;
     while (trimmed > 0 && (line[trimmed - 1] == '\n' || line[trimmed - 1] == '\r')) {
         trimmed--;
+    }
+    if (t->http_status != 0) {
+        return len; /* a trailer: it is not relayed */
     }
     if (is_status_line(line, len)) {
         buf_reset(&t->response_headers); /* a 1xx head went before */
@@ -235,6 +251,7 @@ static void easy_set_constant_options(struct upstream *u, CURL *c)
     curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_write);
     curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, u);
     curl_easy_setopt(c, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
     curl_easy_setopt(c, CURLOPT_CLOSESOCKETDATA, u);
 }
@@ -245,6 +262,7 @@ static struct easy *easy_new(struct upstream *u)
     if (e == NULL) {
         return NULL;
     }
+    e->kept_fd = CURL_SOCKET_BAD;
     e->curl = curl_easy_init();
     e->share = curl_share_init();
     e->url = curl_url();
@@ -301,6 +319,30 @@ static bool easy_set_url(struct easy *e, const char *url)
     return curl_easy_setopt(e->curl, CURLOPT_CURLU, e->url) == CURLE_OK;
 }
 
+static void forget_kept(struct upstream *u, struct easy *e)
+{
+    if (e->kept_fd >= 0 && e->kept_fd < SOCKETS_MAX) {
+        u->sockets[e->kept_fd].idle = NULL;
+    }
+    e->kept_fd = -1;
+}
+
+/* Its peer closed the kept connection: without this it would stay half-closed for as long as
+ * warmer ones are used before it. */
+static void easy_drop_idle(struct upstream *u, struct easy *e)
+{
+    struct origin *o = e->origin;
+    for (struct easy **p = &o->idle; *p != NULL; p = &(*p)->next) {
+        if (*p == e) {
+            *p = e->next;
+            o->n_idle--;
+            forget_kept(u, e);
+            easy_free(e);
+            return;
+        }
+    }
+}
+
 static struct easy *easy_take(struct upstream *u, const char *url)
 {
     struct origin *o = origin_for(u, url);
@@ -308,6 +350,7 @@ static struct easy *easy_take(struct upstream *u, const char *url)
     if (e != NULL) {
         o->idle = e->next;
         o->n_idle--;
+        forget_kept(u, e);
     } else {
         e = easy_new(u);
     }
@@ -325,6 +368,12 @@ static void easy_give_back(struct upstream *u, struct easy *e, bool reusable)
     if (!reusable || u->closed || o == NULL || o->n_idle >= UPSTREAM_IDLE_PER_ORIGIN) {
         easy_free(e);
         return;
+    }
+    if (curl_easy_getinfo(e->curl, CURLINFO_ACTIVESOCKET, &e->kept_fd) != CURLE_OK) {
+        e->kept_fd = CURL_SOCKET_BAD;
+    }
+    if (e->kept_fd >= 0 && e->kept_fd < SOCKETS_MAX) {
+        u->sockets[e->kept_fd].idle = e;
     }
     e->next = o->idle; /* last in, first out: the warmest connection is used next */
     o->idle = e;
@@ -520,9 +569,12 @@ static void on_epoll(uv_poll_t *handle, int status, int uv_events)
         int fd = events[i].data.fd;
         struct sock *s = &u->sockets[fd];
         if (!s->active) {
-            /* The peer closed a kept connection; libcurl finds out when it looks. */
+            struct easy *kept = s->idle;
             epoll_ctl(u->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
             s->events = 0;
+            if (kept != NULL) {
+                easy_drop_idle(u, kept);
+            }
             continue;
         }
         int bits = (events[i].events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0;
@@ -581,6 +633,11 @@ bool upstream_turn(struct upstream *u)
         reap(u);
     }
     return worked;
+}
+
+bool upstream_pending(const struct upstream *u)
+{
+    return u->flagged != NULL || u->kick;
 }
 
 int upstream_running(const struct upstream *u)

@@ -52,6 +52,8 @@ void upstream_free(struct upstream *u);
 /* Applies queued cancels and unpauses and kicks new transfers; once per loop turn, from
  * uv_prepare.  Returns true when something was done. */
 bool upstream_turn(struct upstream *u);
+/* upstream_turn has work to do. */
+bool upstream_pending(const struct upstream *u);
 int upstream_running(const struct upstream *u);
 
 /* req is borrowed until on_done.  NULL when memory is short or the URL is not usable. */

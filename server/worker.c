@@ -92,6 +92,10 @@ static void on_accept(uv_poll_t *h, int status, int events)
         int fd =
             accept4(w->listen_fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                uv_poll_stop(&w->accept_poll); /* else it spins; the sweep tries again */
+                w->accept_paused = true;
+            }
             return;
         }
         if (!admit_connection(w->site)) {
@@ -139,6 +143,10 @@ static void on_sweep(uv_timer_t *h)
 {
     struct worker *w = h->data;
     conns_sweep(&w->conns, worker_tick_ms(w));
+    if (w->accept_paused && w->accepting) {
+        w->accept_paused = false;
+        uv_poll_start(&w->accept_poll, UV_READABLE, on_accept);
+    }
 }
 
 static void on_front_readable(uv_poll_t *h, int status, int events)
@@ -170,7 +178,7 @@ static bool pump_fronts(struct worker *w)
 static void rearm(struct worker *w)
 {
     int64_t least = -1;
-    bool again = false;
+    bool again = upstream_pending(w->upstream);
     for (int i = 0; i < WORKER_FRONTS; i++) {
         int64_t ms = front_timeout_ms(&w->fronts[i]);
         if (ms == 0) {
@@ -200,6 +208,9 @@ static void rearm(struct worker *w)
 static void on_prepare(uv_prepare_t *h)
 {
     struct worker *w = h->data;
+    if (w->ending) {
+        return; /* the loop ends with this turn: nothing may begin in it */
+    }
     for (int i = 0; i < PREPARE_ROUNDS_MAX; i++) {
         bool worked = upstream_turn(w->upstream);
         worked |= pump_fronts(w);
@@ -293,6 +304,7 @@ void worker_stop(struct worker *w, int how)
 
 static void end_loop(struct worker *w)
 {
+    w->ending = true;
     uv_stop(&w->uv);
 }
 

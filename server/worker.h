@@ -64,6 +64,8 @@ struct worker {
     uv_poll_t accept_poll;
     int listen_fd;
     bool accepting;
+    bool accept_paused; /* out of descriptors */
+    bool ending;
 
     struct front fronts[WORKER_FRONTS];
     unsigned next_front;

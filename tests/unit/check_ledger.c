@@ -513,6 +513,34 @@ START_TEST(a_settlement_that_the_table_refuses)
 }
 END_TEST
 
+/* A price times a bound that saturated: refused, with or without a cap. */
+START_TEST(a_hold_beyond_all_sums)
+{
+    struct box b;
+    start();
+    box_open(&b);
+    struct ledger_op *op = ledger_op_new(ledger);
+    world_hold(op, 1, 1, 1, INT64_MAX);
+    op->u.hold.prompt_estimate_nusd = INT64_MAX;
+    op->port = b.port;
+    ledger_send(ledger, op);
+    box_wait(&b, 1);
+    ck_assert_int_eq(b.n_over, 1);
+    ck_assert_str_eq(b.last.refusal.scope, ""); /* no cap's fault */
+    box_close(&b);
+    op = ledger_op_new(ledger); /* an estimate above its hold counts as the hold */
+    box_open(&b);
+    world_hold(op, 2, 1, 1, 100);
+    op->u.hold.prompt_estimate_nusd = INT64_MAX;
+    op->port = b.port;
+    ledger_send(ledger, op);
+    box_wait(&b, 1);
+    ck_assert_int_eq(b.n_ok, 1);
+    box_close(&b);
+    ck_assert_int_eq(world_int(db, "SELECT prompt_estimate_nusd FROM attempt"), 100);
+}
+END_TEST
+
 START_TEST(an_end_of_nothing)
 {
     start();
@@ -556,14 +584,14 @@ static int hold_batch(int first, int n)
 /* Each attempt is told twice how it ended; the first time counts, so order matters. */
 static void end_all(int n)
 {
-    send_close(999999, "ok"); /* no such request: nothing happens */
-    send_close(999999, "ok");
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         send_end(LEDGER_STREAMING, i, 100);
+    for (int i = 0; i < n; i++)
         send_end(LEDGER_SETTLE, i, 2000);
+    for (int i = 0; i < n; i++)
         send_end(LEDGER_VOID, i, 0);
+    for (int i = 0; i < n; i++)
         send_close(i, "ok");
-    }
     ledger_barrier(ledger);
 }
 
@@ -582,7 +610,7 @@ static void wait_until_nothing_runs(void)
 /* SQLITE_FULL as a full disk gives it: holds are refused, ends are kept, and it goes on. */
 START_TEST(a_full_disk)
 {
-    enum { BATCH = 120 };
+    enum { BATCH = 200 };
     int full = 1, empty = 0;
     start();
     ck_assert_int_eq(hold_batch(0, BATCH), BATCH);
@@ -899,6 +927,7 @@ Suite *ledger_suite(void)
     tcase_add_test(t, the_same_id_with_other_facts);
     tcase_add_test(t, a_poison_row_spoils_nobody);
     tcase_add_test(t, a_settlement_that_the_table_refuses);
+    tcase_add_test(t, a_hold_beyond_all_sums);
     tcase_add_test(t, an_end_of_nothing);
     tcase_add_test(t, a_full_disk);
     tcase_add_test(t, a_port_that_leaves_early);

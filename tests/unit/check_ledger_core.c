@@ -233,8 +233,24 @@ START_TEST(absurd_amounts)
     int admitted = 0; /* the sum of all holds does not overflow either */
     for (int i = 0; i < 1100; i++)
         admitted += hold(i, LEDGER_AMOUNT_MAX_NUSD) == LEDGER_DONE;
-    ck_assert_int_eq(admitted, 1000);
+    ck_assert_int_eq(admitted, 250);
     ck_assert_int_gt(a[0]->pending_nusd, 0);
+}
+END_TEST
+
+/* A provider that makes its counts up: the sums stop growing, nothing wraps. */
+START_TEST(absurd_charges)
+{
+    struct ledger_account *a[2];
+    totals(USD(1), LEDGER_CAP_NONE, a);
+    for (int i = 0; i < 1100; i++) {
+        a[0]->cap_nusd = INT64_MAX;
+        ck_assert_int_eq(hold(i, 1), LEDGER_DONE);
+        a[0]->cap_nusd = USD(1);
+        ck_assert_int_eq(settle(i, LEDGER_AMOUNT_MAX_NUSD), LEDGER_DONE);
+    }
+    ck_sums(a[0], 0, LEDGER_SUM_MAX_NUSD, LEDGER_SUM_MAX_NUSD - USD(1));
+    ck_assert_int_eq(hold(2000, 1), LEDGER_OVER_BUDGET);
 }
 END_TEST
 
@@ -488,6 +504,7 @@ Suite *ledger_core_suite(void)
     tcase_add_test(t, a_hold_that_comes_twice);
     tcase_add_test(t, a_hold_taken_back);
     tcase_add_test(t, absurd_amounts);
+    tcase_add_test(t, absurd_charges);
     tcase_add_test(t, windows_are_chosen_once);
     tcase_add_test(t, a_free_attempt_keeps_its_window);
     tcase_add_test(t, time_does_not_go_back);
