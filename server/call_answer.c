@@ -214,8 +214,11 @@ static bool edit_event(void *ctx, const struct sse_event *ev)
 {
     struct call *c = ctx;
     char cost[MONEY_TEXT_MAX];
-    c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
-    cost_text(c, call_cost_pusd(c), cost);
+    if (c->stream != NULL) { /* else it is settled */
+        c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
+        c->cost_pusd = call_cost_pusd(c);
+    }
+    cost_text(c, c->cost_pusd, cost);
     report_event(ev->name, ev->data, call_slug(c), cost, &c->stream_text);
     return true;
 }

@@ -17,7 +17,8 @@
 #include "tests/unit/ledger_world.h"
 
 static char path[WORLD_PATH_MAX];
-static struct db *db;
+static struct db *db;   /* of the ledger while it runs */
+static struct db *eyes; /* reads meanwhile */
 static struct ledger *ledger;
 static char log_text[4096];
 
@@ -39,12 +40,14 @@ static void setup(void)
 {
     world_path(path);
     db = world_open(path);
+    eyes = db_open(path, DB_READ, NULL);
 }
 
 static void teardown(void)
 {
     ledger_stop(ledger);
     ledger = NULL;
+    db_close(eyes);
     db_close(db);
     world_remove(path);
 }
@@ -149,34 +152,34 @@ START_TEST(the_life_of_a_request)
 {
     start();
     ck_assert_int_eq(hold(1, 1, USD(1), NULL), ERR_OK);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE state = 'SENT'"), 1);
-    ck_assert_int_eq(world_int(db, "SELECT pending_nusd FROM account WHERE scope = 'team'"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt WHERE state = 'SENT'"), 1);
+    ck_assert_int_eq(world_int(eyes, "SELECT pending_nusd FROM account WHERE scope = 'team'"),
                      USD(1));
     send_end(LEDGER_STREAMING, 1, 5000);
     ledger_barrier(ledger);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE state = 'STREAMING'"
-                                   " AND input_tok = 100 AND cache_read_tok IS NULL"
-                                   " AND cost_pusd = 5000 AND charge_nusd IS NULL"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt WHERE state = 'STREAMING'"
+                                     " AND input_tok = 100 AND cache_read_tok IS NULL"
+                                     " AND cost_pusd = 5000 AND charge_nusd IS NULL"),
                      1);
     send_end(LEDGER_SETTLE, 1, 123456789001);
     send_close(1, "ok");
     ledger_barrier(ledger);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE state = 'SETTLED'"
-                                   " AND usage_source = 'final' AND charge_nusd = 123456790"
-                                   " AND output_tok = 10 AND provider_request_id = 'req_1'"
-                                   " AND end_reason = 'end_turn' AND http_status = 200"
-                                   " AND first_byte_ms = 300 AND duration_ms = 1500"
-                                   " AND iterations IS NULL AND model = 'acme/large'"
-                                   " AND provider = 'acme' AND upstream_model = 'large-2026'"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt WHERE state = 'SETTLED'"
+                                     " AND usage_source = 'final' AND charge_nusd = 123456790"
+                                     " AND output_tok = 10 AND provider_request_id = 'req_1'"
+                                     " AND end_reason = 'end_turn' AND http_status = 200"
+                                     " AND first_byte_ms = 300 AND duration_ms = 1500"
+                                     " AND iterations IS NULL AND model = 'acme/large'"
+                                     " AND provider = 'acme' AND upstream_model = 'large-2026'"),
                      1);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request WHERE status = 'ok'"
-                                   " AND http_status = 200 AND door = 'messages'"
-                                   " AND experiment IS NULL AND stream = 1"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM request WHERE status = 'ok'"
+                                     " AND http_status = 200 AND door = 'messages'"
+                                     " AND experiment IS NULL AND stream = 1"),
                      1);
-    ck_assert_int_eq(world_int(db, "SELECT sum(posted_nusd) FROM account"), 2 * 123456790);
-    ck_assert_int_eq(world_int(db, "SELECT sum(pending_nusd) FROM account"), 0);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM account"), 2);
-    ck_assert(world_is_sound(db));
+    ck_assert_int_eq(world_int(eyes, "SELECT sum(posted_nusd) FROM account"), 2 * 123456790);
+    ck_assert_int_eq(world_int(eyes, "SELECT sum(pending_nusd) FROM account"), 0);
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM account"), 2);
+    ck_assert(world_is_sound(eyes));
     ck_assert_str_eq(log_text, "");
 }
 END_TEST
@@ -187,12 +190,12 @@ START_TEST(a_void_costs_nothing)
     ck_assert_int_eq(hold(1, 1, USD(1), NULL), ERR_OK);
     send_end(LEDGER_VOID, 1, 999000);
     ledger_barrier(ledger);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE state = 'VOID'"
-                                   " AND charge_nusd = 0 AND usage_source = 'none'"
-                                   " AND input_tok IS NULL"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt WHERE state = 'VOID'"
+                                     " AND charge_nusd = 0 AND usage_source = 'none'"
+                                     " AND input_tok IS NULL"),
                      1);
-    ck_assert_int_eq(world_int(db, "SELECT sum(pending_nusd + posted_nusd) FROM account"), 0);
-    ck_assert(world_is_sound(db));
+    ck_assert_int_eq(world_int(eyes, "SELECT sum(pending_nusd + posted_nusd) FROM account"), 0);
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -205,10 +208,10 @@ START_TEST(two_attempts_of_one_request)
     send_hold(&b, 1, 2, 1, 200);
     box_wait(&b, 2);
     ck_assert_int_eq(b.n_ok, 2);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request"), 1);
-    ck_assert_int_eq(world_int(db, "SELECT sum(n) FROM attempt"), 3);
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM request"), 1);
+    ck_assert_int_eq(world_int(eyes, "SELECT sum(n) FROM attempt"), 3);
     box_close(&b);
-    ck_assert(world_is_sound(db));
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -237,8 +240,8 @@ START_TEST(a_refusal_says_why)
     ck_assert_int_eq(a.refusal.held_nusd, 0);
     ck_assert_int_eq(hold(4, 3, USD(1), NULL), ERR_OK);
     ck_assert_int_eq(hold(5, 1, USD(100), NULL), ERR_OK); /* the other team has no cap */
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request"), 3);
-    ck_assert(world_is_sound(db));
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM request"), 3);
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -291,11 +294,11 @@ START_TEST(fifty_of_a_thousand_from_four_threads)
     }
     ck_assert_int_eq(ok, 50);
     ck_assert_int_eq(busy, 950);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt"), 50);
-    ck_assert_int_eq(world_int(db, "SELECT pending_nusd FROM account WHERE scope = 'team'"
-                                   " AND window = 'month'"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt"), 50);
+    ck_assert_int_eq(world_int(eyes, "SELECT pending_nusd FROM account WHERE scope = 'team'"
+                                     " AND window = 'month'"),
                      USD(5));
-    ck_assert(world_is_sound(db));
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -312,13 +315,13 @@ START_TEST(a_job_changes_caps_at_once)
     ck_assert_int_eq(hold(1, 1, USD(3), NULL), ERR_OK);
     ck_assert_int_eq(ledger_job(ledger, lower_cap, &cap), 0);
     ck_assert_int_eq(hold(2, 1, 1, NULL), ERR_budget_busy);
-    ck_assert_int_eq(world_int(db, "SELECT overrun_nusd FROM account WHERE scope = 'team'"),
+    ck_assert_int_eq(world_int(eyes, "SELECT overrun_nusd FROM account WHERE scope = 'team'"),
                      USD(2));
-    ck_assert(world_is_sound(db));
+    ck_assert(world_is_sound(eyes));
     cap = USD(10);
     ck_assert_int_eq(ledger_job(ledger, lower_cap, &cap), 0);
     ck_assert_int_eq(hold(3, 1, USD(7), NULL), ERR_OK);
-    ck_assert(world_is_sound(db));
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -333,7 +336,7 @@ START_TEST(a_failed_job_changes_nothing)
 {
     start();
     ck_assert_int_eq(ledger_job(ledger, fail_after_writing, NULL), -7);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM budget"), 0);
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM budget"), 0);
     ck_assert_int_eq(hold(1, 1, USD(3), NULL), ERR_OK);
 }
 END_TEST
@@ -362,7 +365,7 @@ START_TEST(a_cap_that_comes_later)
     ledger_barrier(ledger);
     ck_assert_int_eq(hold(5, 1, USD(3), &a), ERR_over_budget);
     ck_assert_int_eq(a.refusal.spent_nusd, USD(3));
-    ck_assert(world_is_sound(db));
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -384,10 +387,10 @@ START_TEST(a_changed_zone_is_no_refill)
     send_end(LEDGER_SETTLE, 1, USD(4) * 1000);
     ledger_barrier(ledger);
     ck_assert_int_eq(hold(3, 1, USD(2), NULL), ERR_over_budget);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM account WHERE window = 'day'"
-                                   " AND posted_nusd = 4000000000"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM account WHERE window = 'day'"
+                                     " AND posted_nusd = 4000000000"),
                      2);
-    ck_assert(world_is_sound(db));
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -415,11 +418,11 @@ START_TEST(every_operation_several_times)
     send_close(1, "error");
     ledger_barrier(ledger);
     ck_assert_int_eq(hold(1, 1, USD(1), NULL), ERR_ledger_down); /* its id has been used up */
-    ck_assert_int_eq(world_int(db, "SELECT sum(posted_nusd) FROM account"), 2 * 5000);
-    ck_assert_int_eq(world_int(db, "SELECT sum(pending_nusd) FROM account"), 0);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request WHERE status = 'ok'"), 1);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM entry"), 2);
-    ck_assert(world_is_sound(db));
+    ck_assert_int_eq(world_int(eyes, "SELECT sum(posted_nusd) FROM account"), 2 * 5000);
+    ck_assert_int_eq(world_int(eyes, "SELECT sum(pending_nusd) FROM account"), 0);
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM request WHERE status = 'ok'"), 1);
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM entry"), 2);
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -429,9 +432,9 @@ START_TEST(the_same_id_with_other_facts)
     ck_assert_int_eq(hold(1, 1, USD(1), NULL), ERR_OK);
     ck_assert_int_eq(hold(1, 1, USD(2), NULL), ERR_ledger_down);
     ck_assert_int_eq(hold(1, 2, USD(1), NULL), ERR_ledger_down);
-    ck_assert_int_eq(world_int(db, "SELECT sum(pending_nusd) FROM account WHERE scope = 'team'"),
+    ck_assert_int_eq(world_int(eyes, "SELECT sum(pending_nusd) FROM account WHERE scope = 'team'"),
                      USD(1));
-    ck_assert(world_is_sound(db));
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -483,9 +486,9 @@ START_TEST(a_poison_row_spoils_nobody)
     ck_assert_int_eq(b.n_ok, 2);
     ck_assert_int_eq(b.n_down, 2);
     ck_assert_msg(strstr(log_text, "there is no key 77") != NULL, "%s", log_text);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request"), 2);
-    ck_assert_int_eq(world_int(db, "SELECT pending_nusd FROM account WHERE scope = 'team'"), 200);
-    ck_assert(world_is_sound(db));
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM request"), 2);
+    ck_assert_int_eq(world_int(eyes, "SELECT pending_nusd FROM account WHERE scope = 'team'"), 200);
+    ck_assert(world_is_sound(eyes));
     box_close(&b);
 }
 END_TEST
@@ -503,13 +506,13 @@ START_TEST(a_settlement_that_the_table_refuses)
     world_settle(op, LEDGER_SETTLE, 2, 1, -1);
     ledger_send(ledger, op);
     ledger_barrier(ledger);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE state = 'SETTLED'"
-                                   " AND charge_nusd = 5 AND output_tok = 0"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt WHERE state = 'SETTLED'"
+                                     " AND charge_nusd = 5 AND output_tok = 0"),
                      1);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE charge_nusd = 1000000000"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt WHERE charge_nusd = 1000000000"),
                      1);
     ck_assert(strstr(log_text, "again without its texts") != NULL);
-    ck_assert(world_is_sound(db));
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -537,7 +540,7 @@ START_TEST(a_hold_beyond_all_sums)
     box_wait(&b, 1);
     ck_assert_int_eq(b.n_ok, 1);
     box_close(&b);
-    ck_assert_int_eq(world_int(db, "SELECT prompt_estimate_nusd FROM attempt"), 100);
+    ck_assert_int_eq(world_int(eyes, "SELECT prompt_estimate_nusd FROM attempt"), 100);
 }
 END_TEST
 
@@ -548,8 +551,8 @@ START_TEST(an_end_of_nothing)
     send_close(1, "ok");
     ledger_barrier(ledger);
     ck_assert_msg(strstr(log_text, "was never held") != NULL, "%s", log_text);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM entry"), 0);
-    ck_assert(world_is_sound(db));
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM entry"), 0);
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -617,7 +620,7 @@ START_TEST(a_full_disk)
     ck_assert_int_eq(ledger_job(ledger, limit_pages, &full), 0);
     ck_assert_int_eq(hold_batch(BATCH, BATCH), 0); /* some of them would have fitted */
     ck_assert(strstr(log_text, "holds are refused until there is room") != NULL);
-    ck_assert_int_eq(world_int(db, "SELECT pending_nusd FROM account WHERE scope = 'team'"),
+    ck_assert_int_eq(world_int(eyes, "SELECT pending_nusd FROM account WHERE scope = 'team'"),
                      BATCH * 1000);
     end_all(BATCH);
     ck_assert_int_eq(hold(9000, 1, 1000, NULL), ERR_ledger_down);
@@ -625,13 +628,13 @@ START_TEST(a_full_disk)
     struct ledger_stats stats;
     ledger_stats(ledger, &stats);
     ck_assert_int_eq(stats.running, BATCH);
-    ck_assert(world_is_sound(db));
+    ck_assert(world_is_sound(eyes));
     ck_assert_int_eq(ledger_job(ledger, limit_pages, &empty), 0);
     wait_until_nothing_runs();
     ck_assert_int_eq(hold(9001, 1, 1000, NULL), ERR_OK);
-    ck_assert_int_eq(world_int(db, "SELECT sum(charge_nusd) FROM attempt"), BATCH * 2);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request WHERE status = 'ok'"), BATCH);
-    ck_assert(world_is_sound(db));
+    ck_assert_int_eq(world_int(eyes, "SELECT sum(charge_nusd) FROM attempt"), BATCH * 2);
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM request WHERE status = 'ok'"), BATCH);
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -653,7 +656,7 @@ START_TEST(a_port_that_leaves_early)
     ledger_barrier(ledger);
     pthread_join(blocker, NULL);
     ck_assert_int_eq(b.wakes, 0);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt"), 10);
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt"), 10);
 }
 END_TEST
 
@@ -694,9 +697,10 @@ START_TEST(a_queue_that_is_full)
     struct box b;
     start();
     ck_assert_int_eq(hold(0, 1, 100, NULL), ERR_OK);
+    ledger_stop(ledger);
     world_sql(db, "PRAGMA synchronous = OFF");
     world_cap(db, "key", 1, "total", 1);
-    restart();
+    start();
     ck_assert_int_eq(hold(1000000, 1, 1, NULL), ERR_over_budget);
     box_open(&b);
     sem_init(&gate, 0, 0);
@@ -748,38 +752,38 @@ START_TEST(recovery)
     die_with("UPDATE attempt SET state = 'HELD' WHERE hold_nusd = 4000000000"); /* 4: not sent */
     ck_assert_str_eq(log_text, "recovered 4 requests: 1 attempts settled from a checkpoint, 1 by"
                                " the prompt's estimate, 1 at the whole hold, 1 void\n");
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE hold_nusd = 1000000000"
-                                   " AND state = 'SETTLED' AND usage_source = 'estimated'"
-                                   " AND charge_nusd = 100000000 AND input_tok = 100"
-                                   " AND output_tok IS NULL AND end_reason = 'crash'"
-                                   " AND duration_ms IS NULL"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt WHERE hold_nusd = 1000000000"
+                                     " AND state = 'SETTLED' AND usage_source = 'estimated'"
+                                     " AND charge_nusd = 100000000 AND input_tok = 100"
+                                     " AND output_tok IS NULL AND end_reason = 'crash'"
+                                     " AND duration_ms IS NULL"),
                      1);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE hold_nusd = 2000000000"
-                                   " AND state = 'SETTLED' AND usage_source = 'partial'"
-                                   " AND charge_nusd = 8 AND cost_pusd = 7001 AND input_tok = 100"
-                                   " AND output_tok = 10 AND provider_request_id = 'req_1'"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt WHERE hold_nusd = 2000000000"
+                                     " AND state = 'SETTLED' AND usage_source = 'partial'"
+                                     " AND charge_nusd = 8 AND cost_pusd = 7001 AND input_tok = 100"
+                                     " AND output_tok = 10 AND provider_request_id = 'req_1'"),
                      1);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE hold_nusd = 3000000000"
-                                   " AND state = 'SETTLED' AND usage_source = 'estimated'"
-                                   " AND charge_nusd = 3000000000 AND output_tok = 10"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt WHERE hold_nusd = 3000000000"
+                                     " AND state = 'SETTLED' AND usage_source = 'estimated'"
+                                     " AND charge_nusd = 3000000000 AND output_tok = 10"),
                      1);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE hold_nusd = 4000000000"
-                                   " AND state = 'VOID' AND charge_nusd = 0"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt WHERE hold_nusd = 4000000000"
+                                     " AND state = 'VOID' AND charge_nusd = 0"),
                      1);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request WHERE status = 'error'"), 4);
-    ck_assert_int_eq(world_int(db, "SELECT sum(pending_nusd) FROM account"), 0);
-    ck_assert_int_eq(world_int(db, "SELECT posted_nusd FROM account WHERE scope = 'team'"),
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM request WHERE status = 'error'"), 4);
+    ck_assert_int_eq(world_int(eyes, "SELECT sum(pending_nusd) FROM account"), 0);
+    ck_assert_int_eq(world_int(eyes, "SELECT posted_nusd FROM account WHERE scope = 'team'"),
                      100000000 + 8 + 3000000000);
-    ck_assert(world_is_sound(db));
+    ck_assert(world_is_sound(eyes));
     int64_t changes = sqlite3_total_changes64(db_handle(db));
     die_with(NULL); /* once more: nothing to do */
     ck_assert_str_eq(log_text, "");
     ck_assert_int_eq(sqlite3_total_changes64(db_handle(db)), changes);
     send_end(LEDGER_SETTLE, 1, USD(1) * 1000); /* the end comes too late */
     ledger_barrier(ledger);
-    ck_assert_int_eq(world_int(db, "SELECT posted_nusd FROM account WHERE scope = 'team'"),
+    ck_assert_int_eq(world_int(eyes, "SELECT posted_nusd FROM account WHERE scope = 'team'"),
                      100000000 + 8 + 3000000000);
-    ck_assert(world_is_sound(db));
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -792,8 +796,8 @@ START_TEST(recovery_of_a_request_alone)
     ledger_barrier(ledger);
     die_with(NULL);
     ck_assert(strncmp(log_text, "recovered 1 requests: 0 attempts", 32) == 0);
-    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request WHERE status = 'error'"), 1);
-    ck_assert(world_is_sound(db));
+    ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM request WHERE status = 'error'"), 1);
+    ck_assert(world_is_sound(eyes));
 }
 END_TEST
 
@@ -852,12 +856,12 @@ static void child(int fd, int first)
 static int check_acknowledged(int fd)
 {
     int request, n = 0;
-    struct sqlite3_stmt *s = db_stmt(db, "SELECT count(*) FROM attempt WHERE id = ?1");
+    struct sqlite3_stmt *s = db_stmt(eyes, "SELECT count(*) FROM attempt WHERE id = ?1");
     while (read(fd, &request, sizeof(request)) == (ssize_t)sizeof(request)) {
         struct id id = world_attempt(request, 1);
-        s = db_stmt(db, "SELECT count(*) FROM attempt WHERE id = ?1");
+        s = db_stmt(eyes, "SELECT count(*) FROM attempt WHERE id = ?1");
         db_bind_blob(s, 1, id.b, sizeof(id.b));
-        ck_assert_int_eq(db_step(db, s, NULL), 1);
+        ck_assert_int_eq(db_step(eyes, s, NULL), 1);
         ck_assert_msg(db_col_int(s, 0) == 1, "request %d was admitted and is lost", request);
         n++;
     }
@@ -870,6 +874,7 @@ START_TEST(killed_at_any_moment)
     int acknowledged = 0;
     world_cap(db, "team", 1, "day", USD(1000));
     world_cap(db, "key", 3, "month", 400000); /* refuses after a while */
+    db_close(eyes);
     db_close(db);
     for (int round = 0; round < 30; round++) {
         int pipe_fds[2];
@@ -890,18 +895,21 @@ START_TEST(killed_at_any_moment)
         ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
         db = world_open(path);
         start();
+        eyes = db_open(path, DB_READ, NULL);
         acknowledged += check_acknowledged(pipe_fds[0]);
         close(pipe_fds[0]);
-        ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt"
-                                       " WHERE state NOT IN ('SETTLED', 'VOID')"),
+        ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt"
+                                         " WHERE state NOT IN ('SETTLED', 'VOID')"),
                          0);
-        ck_assert_int_eq(world_int(db, "SELECT sum(pending_nusd) FROM account"), 0);
-        ck_assert(world_is_sound(db));
+        ck_assert_int_eq(world_int(eyes, "SELECT sum(pending_nusd) FROM account"), 0);
+        ck_assert(world_is_sound(eyes));
         ledger_stop(ledger);
+        db_close(eyes);
         db_close(db);
     }
     ck_assert_int_gt(acknowledged, 100);
     db = world_open(path);
+    eyes = db_open(path, DB_READ, NULL);
     start();
 }
 END_TEST
