@@ -629,7 +629,7 @@ static int read_endpoint(struct catalog_reader *r, json_ref v)
                                             {NULL, NULL, false}};
     struct entry e = {.endpoints = JSON_NONE};
     e.endpoint.modalities = MODALITY_BIT(MODALITY_text);
-    e.endpoint.params = PARAM_BIT(PARAM_max_tokens) | PARAM_BIT(PARAM_temperature);
+    e.endpoint.params = PARAM_BIT(PARAM_COUNT) - 1; /* not stated: nothing is ruled out */
     e.endpoint.price.base = rates_none();
     if (read_members(r, v, members, &e) != 0) {
         return -1;

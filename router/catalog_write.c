@@ -18,6 +18,16 @@ static void text_member(struct buf *out, const char *name, const char *value)
     }
 }
 
+/* 0 = unknown. */
+static void count_member(struct buf *out, const char *name, int64_t n)
+{
+    if (n > 0) {
+        buf_addf(out, ", \"%s\": %" PRId64, name, n);
+    } else {
+        buf_addf(out, ", \"%s\": null", name);
+    }
+}
+
 static const char *truth(bool b)
 {
     return b ? "true" : "false";
@@ -148,10 +158,9 @@ static void write_endpoint(const struct endpoint *e, struct buf *out)
     text_member(out, "variant", e->variant);
     buf_adds(out, ", ");
     text_member(out, "upstream_model", e->upstream_model);
-    buf_addf(out,
-             ", \"context_length\": %" PRId64 ", \"max_completion_tokens\": %" PRId64
-             ", \"quantization\": \"%s\",\n        ",
-             e->context_length, e->max_completion_tokens, quantization_name(e->quantization));
+    count_member(out, "context_length", e->context_length);
+    count_member(out, "max_completion_tokens", e->max_completion_tokens);
+    buf_addf(out, ", \"quantization\": \"%s\",\n        ", quantization_name(e->quantization));
     write_list(out, "input_modalities", e->modalities, MODALITY_COUNT, modality_word);
     write_list(out, "supported_parameters", e->params, PARAM_COUNT, param_word);
     buf_adds(out, "\"server_tools\": [");

@@ -18,10 +18,10 @@ enum err_retry { RETRY_NEVER, RETRY_LATER, RETRY_CALLER };
 
 struct err_info {
     const char *name;
-    int status;                 /* HTTP; the OpenAI door answers 503 where this says 529 */
+    int status; /* HTTP; the OpenAI door answers 503 where this says 529 */
     const char *anthropic_type;
     const char *openai_type;
-    const char *openai_code;    /* NULL = null */
+    const char *openai_code; /* NULL = null */
     enum err_retry retry;
     const char *text;
 };

@@ -18,9 +18,9 @@ enum event_kind {
 
 struct event {
     enum event_kind kind;
-    struct span name;          /* wire name of the event */
-    struct span data;          /* its payload as received */
-    struct span text;          /* EVENT_CONTENT: raw JSON of the delta, for size estimates */
+    struct span name; /* wire name of the event */
+    struct span data; /* its payload as received */
+    struct span text; /* EVENT_CONTENT: raw JSON of the delta, for size estimates */
 };
 
 #endif

@@ -18,7 +18,15 @@
 #include "schema/err.h"
 #include "schema/span.h"
 
-enum json_kind { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_kind {
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+};
 
 enum { JSON_DEPTH_MAX = 256, JSON_VALUES_MAX = 1000000, JSON_KEY_MAX = 1024 };
 

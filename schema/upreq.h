@@ -17,12 +17,12 @@ enum {
 };
 
 struct upreq {
-    char *url;                 /* owned */
-    struct buf headers;        /* "Name: value\0Name: value\0"; checked: no CR, LF or NUL */
+    char *url;          /* owned */
+    struct buf headers; /* "Name: value\0Name: value\0"; checked: no CR, LF or NUL */
     int n_headers;
     int n_pieces;
     struct {
-        bool own;              /* true: begin is an offset into `own` */
+        bool own; /* true: begin is an offset into `own` */
         const char *ptr;
         size_t begin, len;
     } pieces[UPREQ_PIECES_MAX];

@@ -11,19 +11,19 @@
 #include <stdint.h>
 
 /* USAGE(member, json name in reports) */
-#define USAGE_BUCKETS(USAGE)                          \
-    USAGE(input_tok, "input_tokens")                  \
-    USAGE(output_tok, "output_tokens")                \
-    USAGE(cache_read_tok, "cache_read_tokens")        \
-    USAGE(cache_write_5m_tok, "cache_write_5m_tokens") \
-    USAGE(cache_write_1h_tok, "cache_write_1h_tokens") \
+#define USAGE_BUCKETS(USAGE)                                                                       \
+    USAGE(input_tok, "input_tokens")                                                               \
+    USAGE(output_tok, "output_tokens")                                                             \
+    USAGE(cache_read_tok, "cache_read_tokens")                                                     \
+    USAGE(cache_write_5m_tok, "cache_write_5m_tokens")                                             \
+    USAGE(cache_write_1h_tok, "cache_write_1h_tokens")                                             \
     USAGE(web_searches, "web_searches")
 
 enum usage_bucket {
 #define USAGE(member, json) USAGE_##member,
     USAGE_BUCKETS(USAGE)
 #undef USAGE
-    USAGE_BUCKET_COUNT
+        USAGE_BUCKET_COUNT
 };
 
 struct usage {

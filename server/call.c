@@ -240,10 +240,13 @@ static void record_health(struct call *c, enum route_end end, int64_t retry_afte
     } else if (end != END_client_gone && end != END_drained) {
         outcome = HEALTH_FAILED;
     }
+    if (c->kind != CALL_MESSAGES) {
+        return; /* counting tokens says little about generating them */
+    }
     struct state *state = c->worker->site->state;
     int64_t now = worker_now_ms();
     state_health_record(state, c->endpoint->id, now, outcome, retry_after_ms);
-    if (end == END_complete && c->kind == CALL_MESSAGES && c->head_tick_ms >= 0) {
+    if (end == END_complete && c->head_tick_ms >= 0) {
         int64_t first = c->content_tick_ms >= 0 ? c->content_tick_ms : c->head_tick_ms;
         int64_t span_ms = worker_tick_ms(c->worker) - c->sent_tick_ms;
         int64_t out = c->usage.total.n[USAGE_output_tok];

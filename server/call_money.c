@@ -203,15 +203,15 @@ static enum usage_source judge(struct call *c, enum route_end end, enum verdict 
     return USAGE_ESTIMATED;
 }
 
-/* The inner calls billed at another model, for the row: [{"model", "input_tokens", ...}]. */
+/* The inner calls, for the row: [{"model", "input_tokens", ...}]. */
 static void write_iterations(const struct call *c, char *out, size_t cap)
 {
     struct buf b;
     buf_init(&b, cap - 1);
-    bool foreign = false;
+    bool worth_keeping = c->usage.n_iterations > 1; /* each falls in a price tier of its own */
     for (int i = 0; i < c->usage.n_iterations; i++) {
         const struct usage_iteration *it = &c->usage.iterations[i];
-        foreign |= it->model[0] != '\0';
+        worth_keeping |= it->model[0] != '\0';
         buf_adds(&b, i == 0 ? "[{\"model\":" : ",{\"model\":");
         json_write_string(&b, span_of(it->model));
         for (int k = 0; k < USAGE_BUCKET_COUNT; k++) {
@@ -221,7 +221,7 @@ static void write_iterations(const struct call *c, char *out, size_t cap)
         buf_addc(&b, '}');
     }
     buf_addc(&b, ']');
-    snprintf(out, cap, "%s", foreign ? (b.failed ? "[]" : b.ptr) : "");
+    snprintf(out, cap, "%s", worth_keeping ? (b.failed ? "[]" : b.ptr) : "");
     buf_done(&b);
 }
 

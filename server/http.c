@@ -220,11 +220,10 @@ static int admit(struct request *r, const char *method, const char *url, struct 
 
 /* Sets the reply for a refusal.  The connection survives only when the body is small enough
  * to be read and thrown away. */
-static bool must_close(const struct request *r, const struct fail *f)
+static bool must_close(const struct request *r)
 {
-    int64_t size = announced_size(r);
-    return f->code == ERR_too_large || size > REQUEST_DISCARD_MAX ||
-           (size < 0 && request_header(r, "transfer-encoding").len > 0);
+    return announced_size(r) > REQUEST_DRAIN_MAX ||
+           request_header(r, "transfer-encoding").len > 0 || request_header(r, "expect").len > 0;
 }
 
 static enum MHD_Result queue_reply(struct request *r);
@@ -245,8 +244,11 @@ static enum MHD_Result first_call(struct front *f, struct MHD_Connection *conn, 
         return MHD_YES;
     }
     r->refused_early = true;
-    r->close = gated || must_close(r, &fail);
+    r->close = gated || must_close(r);
     request_reply_fail(r, &fail);
+    if (r->close && !gated && r->worker->site->tls_cert == NULL) {
+        r->linger_fd = dup(fd_of(conn)); /* the library closes its own as soon as it has replied */
+    }
     return r->close ? queue_reply(r) : MHD_YES;
 }
 

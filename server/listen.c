@@ -32,14 +32,14 @@ static bool split(const char *address, char host[LISTEN_TEXT_MAX], char port[8])
     memcpy(host, bracketed ? address + 1 : address, bracketed ? n - 2 : n);
     host[bracketed ? n - 2 : n] = '\0';
     memcpy(port, colon + 1, strlen(colon + 1) + 1);
-    return strspn(port, "0123456789") == strlen(port);
+    return strspn(port, "0123456789") == strlen(port) && strtol(port, NULL, 10) <= 65535;
 }
 
 int listen_split(const char *address, char ret_host[LISTEN_TEXT_MAX], int *ret_port,
                  struct fail *reterr)
 {
     char port[8];
-    if (!split(address, ret_host, port) || strtol(port, NULL, 10) > 65535) {
+    if (!split(address, ret_host, port)) {
         return bad_address(reterr, address);
     }
     *ret_port = (int)strtol(port, NULL, 10);

@@ -9,6 +9,7 @@
 
 #include "server/call.h"
 #include "server/http.h"
+#include "server/linger.h"
 #include "server/log.h"
 
 struct request *request_new(struct front *f, struct MHD_Connection *conn)
@@ -21,6 +22,7 @@ struct request *request_new(struct front *f, struct MHD_Connection *conn)
     r->worker = f->worker;
     r->front = f;
     r->conn = conn;
+    r->linger_fd = -1;
     r->id = worker_new_id(f->worker);
     r->begun_ms = worker_now_ms();
     buf_init(&r->body, REQUEST_BODY_MAX);
@@ -42,6 +44,9 @@ void request_free(struct request *r)
     assert(r->call == NULL);
     if (r->question != NULL) {
         *r->question = NULL;
+    }
+    if (r->linger_fd >= 0) {
+        linger_start(r->worker, r->linger_fd);
     }
     identity_unref(r->identity);
     buf_done(&r->body);

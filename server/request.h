@@ -19,8 +19,9 @@ enum {
     REQUEST_PIPE_MAX = 20 * 1024 * 1024, /* one edited event of 16 MiB; else little above HIGH */
     REQUEST_PIPE_HIGH = 256 * 1024,      /* the provider is paused above this */
     REQUEST_PIPE_LOW = 64 * 1024,        /* and read again below this */
-    REQUEST_DISCARD_MAX = 1024 * 1024,   /* refused requests up to this size are read, so that the
+    REQUEST_DRAIN_MAX = 1024 * 1024,     /* refused requests up to this size are read, so that the
                                             connection can be kept */
+    REQUEST_DISCARD_MAX = 64 * 1024 * 1024, /* of a chunked body over the limit, before its 413 */
     REQUEST_MAGIC = 0x77667271
 };
 
@@ -60,6 +61,7 @@ struct request {
     char parameter[512]; /* of the path, unescaped */
     struct buf body;
     bool refused_early; /* the reply was decided before the body: discard it */
+    int linger_fd;      /* -1; a double of the socket, read on after a refusal */
     size_t discarded;   /* bytes read and thrown away after a refusal */
     bool started;       /* route->start was called */
 

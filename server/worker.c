@@ -16,6 +16,7 @@
 #include "schema/id.h"
 #include "server/call.h"
 #include "server/http.h"
+#include "server/linger.h"
 #include "server/log.h"
 
 enum { PREPARE_ROUNDS_MAX = 8, DRAIN_TICK_MS = 20, DRAIN_GRACE_TICKS = 50, PARK_TICK_MS = 25 };
@@ -143,6 +144,7 @@ static void on_sweep(uv_timer_t *h)
 {
     struct worker *w = h->data;
     conns_sweep(&w->conns, worker_tick_ms(w));
+    linger_sweep(w, worker_tick_ms(w));
     if (w->accept_paused && w->accepting) {
         w->accept_paused = false;
         uv_poll_start(&w->accept_poll, UV_READABLE, on_accept);
@@ -335,6 +337,7 @@ static void tear_down(struct worker *w)
         front_close(&w->fronts[i]);
     }
     assert(w->n_requests == 0);
+    linger_sweep(w, INT64_MAX);
     upstream_close(w->upstream);
     call_free_pool(w);
     close_handles(w);

@@ -28,6 +28,7 @@ enum {
 
 struct MHD_Daemon;
 struct request;
+struct lingerer;
 struct call;
 
 /* One libmicrohttpd daemon in a worker. */
@@ -81,6 +82,8 @@ struct worker {
     int late_ticks;
     uv_timer_t drain_timer;
 
+    struct lingerer *lingering; /* refused uploads being read to their end */
+    int n_lingering;
     struct conns conns; /* whose headers are awaited */
     uv_timer_t sweep_timer;
 

@@ -113,14 +113,14 @@ START_TEST(windows_are_gapless)
         while (at < stop) {
             at = before.end_ms;
             struct window w = window_at(z, (enum window_kind)k, at);
-            ck_assert_int_eq(w.start_ms, before.end_ms);
-            ck_assert_int_lt(w.start_ms, w.end_ms);
             struct window last = window_at(z, (enum window_kind)k, w.end_ms - 1);
-            ck_assert_int_eq(last.start_ms, w.start_ms);
-            ck_assert_int_eq(last.end_ms, w.end_ms);
-            /* also in the hour that clocks may repeat after midnight */
-            ck_assert_int_eq(window_at(z, (enum window_kind)k, w.start_ms + 1800000).start_ms,
-                             w.start_ms);
+            /* clocks may repeat an hour after midnight */
+            struct window early = window_at(z, (enum window_kind)k, w.start_ms + 1800000);
+            if (w.start_ms != before.end_ms || w.start_ms >= w.end_ms ||
+                last.start_ms != w.start_ms || last.end_ms != w.end_ms ||
+                early.start_ms != w.start_ms)
+                ck_abort_msg("%s: the %s of %lld", zones[_i], window_name((enum window_kind)k),
+                             (long long)at);
             before = w;
         }
     }
@@ -244,8 +244,10 @@ START_TEST(rule_and_table_agree)
     struct zone_rule r;
     ck_assert(zone_rule_parse(span_of(pairs[_i][1]), &r));
     for (int64_t at = ms("2008-01-01") / 1000; at < ms("2037-01-01") / 1000; at += 3600) {
-        ck_assert_int_eq(zone_offset_s(z, at), zone_rule_offset_s(&r, at));
-        ck_assert_int_eq(zone_offset_s(z, at - 1), zone_rule_offset_s(&r, at - 1));
+        /* not an assertion each: those cost a write */
+        if (zone_offset_s(z, at) != zone_rule_offset_s(&r, at) ||
+            zone_offset_s(z, at - 1) != zone_rule_offset_s(&r, at - 1))
+            ck_abort_msg("%s at %lld", pairs[_i][0], (long long)at);
     }
     ck_assert_int_eq(zone_rule_offset_s(&r, ms("2027-03-28T01:00:00Z") / 1000),
                      _i == 0 ? 7200 : -14400);
