@@ -18,18 +18,18 @@ enum provider_op { OP_MESSAGES, OP_COUNT_TOKENS };
 struct provider_target {
     const char *base_url;
     const char *upstream_model;
-    const char *secret;              /* NULL = no credential is sent */
-    enum auth_type auth_type;        /* AUTH_API_KEY: x-api-key unless auth_header_name */
-    const char *auth_header_name;    /* NULL = the protocol's default */
+    const char *secret;               /* NULL = no credential is sent */
+    enum auth_type auth_type;         /* AUTH_API_KEY: x-api-key unless auth_header_name */
+    const char *auth_header_name;     /* NULL = the protocol's default */
     const char *const *extra_headers; /* name, value, name, value, ..., NULL; may be NULL */
-    const char *request_id;          /* sent as x-request-id: the attempt's id */
+    const char *request_id;           /* sent as x-request-id: the attempt's id */
 };
 
 /* Client headers an adapter may forward (the allow-list of the door). */
 struct client_headers {
-    struct span anthropic_version;   /* empty = absent */
-    struct span anthropic_beta;      /* repeated headers joined with "," by the caller */
-    int n_other;                     /* other anthropic-* headers, passed verbatim */
+    struct span anthropic_version; /* empty = absent */
+    struct span anthropic_beta;    /* repeated headers joined with "," by the caller */
+    int n_other;                   /* other anthropic-* headers, passed verbatim */
     struct {
         struct span name, value;
     } other[16];
@@ -37,10 +37,10 @@ struct client_headers {
 
 /* How an attempt ended, seen from the provider. */
 enum verdict {
-    VERDICT_COMPLETE,   /* the protocol's own last event, or a whole JSON body */
-    VERDICT_TRUNCATED,  /* ended before that */
-    VERDICT_ERROR,      /* an error event inside the stream */
-    VERDICT_FOREIGN     /* not this protocol (an HTML page, ...) */
+    VERDICT_COMPLETE,  /* the protocol's own last event, or a whole JSON body */
+    VERDICT_TRUNCATED, /* ended before that */
+    VERDICT_ERROR,     /* an error event inside the stream */
+    VERDICT_FOREIGN    /* not this protocol (an HTML page, ...) */
 };
 
 /* Failure classes of a response head, for failover (contract section 4). */

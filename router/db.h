@@ -19,8 +19,8 @@ struct sqlite3_stmt;
 struct sqlite3;
 
 enum db_mode {
-    DB_OWN,   /* the writer: takes PATH.lock (flock), creates and migrates the file */
-    DB_READ   /* a reader in the owning process: query_only, never checkpoints */
+    DB_OWN, /* the writer: takes PATH.lock (flock), creates and migrates the file */
+    DB_READ /* a reader in the owning process: query_only, never checkpoints */
 };
 
 /* NULL with reterr.  DB_OWN fails with ERR_ledger_down when another process owns it, and
@@ -55,14 +55,15 @@ int db_schema_known(void);
 
 /* ---- binding and reading, so that *_db.c stays short ---- */
 void db_bind_int(struct sqlite3_stmt *s, int i, int64_t v);
-void db_bind_text(struct sqlite3_stmt *s, int i, const char *v);   /* NULL binds NULL; copied */
+void db_bind_text(struct sqlite3_stmt *s, int i, const char *v); /* NULL binds NULL; copied */
 void db_bind_span(struct sqlite3_stmt *s, int i, struct span v);
 void db_bind_blob(struct sqlite3_stmt *s, int i, const void *v, size_t n);
 /* 1 = row, 0 = done, -1 = error (reterr). */
 int db_step(struct db *db, struct sqlite3_stmt *s, struct fail *reterr);
 int64_t db_col_int(struct sqlite3_stmt *s, int col);
 bool db_col_null(struct sqlite3_stmt *s, int col);
-const char *db_col_text(struct sqlite3_stmt *s, int col); /* "" for NULL; valid until the next step */
+const char *db_col_text(struct sqlite3_stmt *s,
+                        int col); /* "" for NULL; valid until the next step */
 const void *db_col_blob(struct sqlite3_stmt *s, int col, size_t *ret_len);
 int64_t db_last_id(struct db *db);
 int db_changes(struct db *db);

@@ -11,7 +11,8 @@
  *
  * A COMMIT or fsync that fails ends the process (exit 70): the row may or may not be
  * there, only a restart tells.  A full disk does not: holds are answered ERR_ledger_down, what
- * ends attempts is kept in order and written as soon as there is room again.  Amounts are nano-USD, never negative. */
+ * ends attempts is kept in order and written as soon as there is room again.  Amounts are nano-USD,
+ * never negative. */
 #ifndef ROUTER_LEDGER_H
 #define ROUTER_LEDGER_H
 
@@ -35,8 +36,8 @@ struct ledger_request {
     int64_t created_ms;
     bool stream;
     char requested_model[LEDGER_NAME_MAX];
-    char door[16];           /* "messages" | "chat" */
-    char experiment[64];     /* "" = none */
+    char door[16];       /* "messages" | "chat" */
+    char experiment[64]; /* "" = none */
     char arm[64];
 };
 
@@ -44,14 +45,14 @@ struct ledger_hold {
     int n;                   /* 1, 2, 3: attempt number within the request */
     int64_t team_id, key_id; /* database rows */
     int64_t now_ms;
-    int64_t amount_nusd;     /* worst case on this endpoint */
+    int64_t amount_nusd; /* worst case on this endpoint */
     int64_t endpoint_id, price_version;
     bool cancel_stops_billing;
     int64_t prompt_estimate_tok; /* charged by recovery when the provider stops billing on cancel */
     int64_t prompt_estimate_nusd;
-    int n_images;            /* in the request: needed to recompute the cost */
-    char model[LEDGER_NAME_MAX];          /* catalog id */
-    char provider[LEDGER_SLUG_MAX];       /* full slug */
+    int n_images;                   /* in the request: needed to recompute the cost */
+    char model[LEDGER_NAME_MAX];    /* catalog id */
+    char provider[LEDGER_SLUG_MAX]; /* full slug */
     char upstream_model[LEDGER_NAME_MAX];
     struct ledger_request request;
 };
@@ -59,48 +60,49 @@ struct ledger_hold {
 struct ledger_settle {
     int64_t now_ms;
     enum usage_source source;
-    struct usage usage;      /* as billed (iterations summed) */
-    int64_t cost_pusd;       /* charge = ceil(cost / 1000) */
+    struct usage usage; /* as billed (iterations summed) */
+    int64_t cost_pusd;  /* charge = ceil(cost / 1000) */
     int http_status;
-    int64_t first_byte_ms;   /* after sending; -1 = none came */
+    int64_t first_byte_ms; /* after sending; -1 = none came */
     int64_t duration_ms;
     char end_reason[LEDGER_REASON_MAX];
     char provider_request_id[LEDGER_SLUG_MAX];
-    char iterations[1024];   /* JSON of usage.iterations billed at other models, "" = none */
+    char iterations[1024]; /* JSON of usage.iterations billed at other models, "" = none */
 };
 
 /* The request is over (after its last settle or void). */
 struct ledger_end {
     int64_t now_ms;
-    char status[32];         /* "ok" | "error" | "canceled" | "refused" */
+    char status[32]; /* "ok" | "error" | "canceled" | "refused" */
     int http_status;
 };
 
 struct ledger_op {
-    struct ledger_op *next;  /* owned by the queue */
+    struct ledger_op *next; /* owned by the queue */
     enum ledger_op_kind kind;
     struct ledger_port *port; /* HOLD: where the answer goes */
     void *cookie;             /* HOLD: handed back with the answer */
     struct id request_id, attempt_id;
     union {
         struct ledger_hold hold;
-        struct ledger_settle settle; /* SETTLE, VOID (usage ignored) and STREAMING (partial usage) */
+        struct ledger_settle
+            settle; /* SETTLE, VOID (usage ignored) and STREAMING (partial usage) */
         struct ledger_end end;
     } u;
 };
 
 /* Why a cap refused. */
 struct ledger_refusal {
-    char scope[8];           /* "key" | "team" */
-    char name[64];           /* of the key or team */
-    char window[8];          /* "day" | "week" | "month" | "total" */
+    char scope[8];  /* "key" | "team" */
+    char name[64];  /* of the key or team */
+    char window[8]; /* "day" | "week" | "month" | "total" */
     int64_t cap_nusd, spent_nusd, held_nusd, needs_nusd;
-    int64_t resets_ms;       /* 0 = never (total) */
+    int64_t resets_ms; /* 0 = never (total) */
 };
 
 struct ledger_answer {
     void *cookie;
-    enum err code;           /* ERR_OK, ERR_over_budget, ERR_budget_busy, ERR_ledger_down */
+    enum err code; /* ERR_OK, ERR_over_budget, ERR_budget_busy, ERR_ledger_down */
     struct ledger_refusal refusal;
     int64_t retry_after_ms;
 };

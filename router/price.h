@@ -8,8 +8,10 @@
 
 #define PRICE_ITEMS(I)                                                                             \
     I(prompt, MTOK)                                                                                \
-    I(completion, MTOK) I(cache_read, MTOK) I(cache_write_5m, MTOK) I(cache_write_1h, MTOK)        \
-        I(request, UNIT) I(image, UNIT) I(web_search, UNIT) I(audio, MTOK)
+    I(completion, MTOK)                                                                            \
+    I(cache_read, MTOK)                                                                            \
+    I(cache_write_5m, MTOK)                                                                        \
+    I(cache_write_1h, MTOK) I(request, UNIT) I(image, UNIT) I(web_search, UNIT) I(audio, MTOK)
 
 enum price_item {
 #define I(name, scale) PRICE_##name,

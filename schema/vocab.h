@@ -10,6 +10,7 @@
 #include "schema/buf.h"
 #include "schema/span.h"
 
+/* clang-format off: lists of words */
 #define VOCAB_QUANTIZATIONS(Q)                                                                     \
     Q(unknown)                                                                                     \
     Q(int4) Q(int8) Q(fp4) Q(mxfp4) Q(nvfp4) Q(fp6) Q(fp8) Q(mxfp8) Q(fp16) Q(bf16) Q(fp32)
@@ -24,10 +25,11 @@ enum quantization {
 /* OpenRouter's supported_parameters vocabulary. */
 #define VOCAB_PARAMS(P)                                                                            \
     P(temperature)                                                                                 \
-    P(top_p) P(top_k) P(min_p) P(top_a) P(frequency_penalty) P(presence_penalty)                   \
-        P(repetition_penalty) P(max_tokens) P(max_completion_tokens) P(logit_bias) P(logprobs)     \
-            P(top_logprobs) P(prediction) P(seed) P(response_format) P(structured_outputs) P(stop) \
-                P(tools) P(tool_choice) P(parallel_tool_calls) P(include_reasoning) P(reasoning)   \
+    P(top_p)                                                                                       \
+    P(top_k) P(min_p) P(top_a) P(frequency_penalty) P(presence_penalty) P(repetition_penalty)      \
+        P(max_tokens) P(max_completion_tokens) P(logit_bias) P(logprobs) P(top_logprobs)           \
+            P(prediction) P(seed) P(response_format) P(structured_outputs) P(stop) P(tools)        \
+                P(tool_choice) P(parallel_tool_calls) P(include_reasoning) P(reasoning)            \
                     P(reasoning_effort) P(web_search_options) P(verbosity)
 
 enum param {
@@ -56,6 +58,7 @@ enum sort {
 #undef S
         SORT_COUNT
 };
+/* clang-format on */
 
 const char *quantization_name(enum quantization q);
 bool quantization_parse(struct span s, enum quantization *ret);
