@@ -10,33 +10,31 @@
 #include "schema/buf.h"
 #include "schema/span.h"
 
-/* clang-format off: lists of words */
-#define VOCAB_QUANTIZATIONS(Q)                                                                     \
-    Q(unknown)                                                                                     \
-    Q(int4) Q(int8) Q(fp4) Q(mxfp4) Q(nvfp4) Q(fp6) Q(fp8) Q(mxfp8) Q(fp16) Q(bf16) Q(fp32)
+/* Lists of words: */
+/* clang-format off */
+#define VOCAB_QUANTIZATIONS(Q) \
+    Q(unknown) Q(int4) Q(int8) Q(fp4) Q(mxfp4) Q(nvfp4) Q(fp6) Q(fp8) Q(mxfp8) Q(fp16) Q(bf16) Q(fp32)
 
 enum quantization {
 #define Q(name) QUANT_##name,
     VOCAB_QUANTIZATIONS(Q)
 #undef Q
-        QUANT_COUNT
+    QUANT_COUNT
 };
 
 /* OpenRouter's supported_parameters vocabulary. */
 #define VOCAB_PARAMS(P)                                                                            \
-    P(temperature)                                                                                 \
-    P(top_p)                                                                                       \
-    P(top_k) P(min_p) P(top_a) P(frequency_penalty) P(presence_penalty) P(repetition_penalty)      \
-        P(max_tokens) P(max_completion_tokens) P(logit_bias) P(logprobs) P(top_logprobs)           \
-            P(prediction) P(seed) P(response_format) P(structured_outputs) P(stop) P(tools)        \
-                P(tool_choice) P(parallel_tool_calls) P(include_reasoning) P(reasoning)            \
-                    P(reasoning_effort) P(web_search_options) P(verbosity)
+    P(temperature) P(top_p) P(top_k) P(min_p) P(top_a) P(frequency_penalty) P(presence_penalty)    \
+    P(repetition_penalty) P(max_tokens) P(max_completion_tokens) P(logit_bias) P(logprobs)         \
+    P(top_logprobs) P(prediction) P(seed) P(response_format) P(structured_outputs) P(stop)         \
+    P(tools) P(tool_choice) P(parallel_tool_calls) P(include_reasoning) P(reasoning)               \
+    P(reasoning_effort) P(web_search_options) P(verbosity)
 
 enum param {
 #define P(name) PARAM_##name,
     VOCAB_PARAMS(P)
 #undef P
-        PARAM_COUNT
+    PARAM_COUNT
 };
 #define PARAM_BIT(p) (1u << (p)) /* PARAM_COUNT <= 32 */
 
@@ -46,7 +44,7 @@ enum modality {
 #define M(name) MODALITY_##name,
     VOCAB_MODALITIES(M)
 #undef M
-        MODALITY_COUNT
+    MODALITY_COUNT
 };
 #define MODALITY_BIT(m) (1u << (m))
 
@@ -56,7 +54,7 @@ enum sort {
 #define S(name) SORT_##name,
     VOCAB_SORTS(S)
 #undef S
-        SORT_COUNT
+    SORT_COUNT
 };
 /* clang-format on */
 
