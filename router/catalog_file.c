@@ -211,6 +211,8 @@ struct rates rates_none(void)
 bool price_add_tier(struct price *p, int64_t above_prompt_tok, const struct rates *rates)
 {
     int at = 0;
+    if (above_prompt_tok < 1 || above_prompt_tok > CATALOG_TOK_MAX)
+        return false;
     while (at < p->n_tiers && p->tiers[at].above_prompt_tok < above_prompt_tok) {
         at++;
     }

@@ -23,6 +23,15 @@ void foreign_rate(struct catalog_reader *r, struct foreign *f, json_ref v, int s
     }
 }
 
+void foreign_tier(struct catalog_reader *r, struct foreign *f, int64_t above_prompt_tok,
+                  const struct rates *rates)
+{
+    if (!price_add_tier(&f->endpoint.price, above_prompt_tok, rates))
+        reader_note(r, f->path, false,
+                    "a price tier is left out: at most %d, with thresholds from 1 to %d tokens",
+                    PRICE_TIERS_MAX, CATALOG_TOK_MAX);
+}
+
 bool foreign_says_free(const char *id)
 {
     size_t n = strlen(id);

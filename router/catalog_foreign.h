@@ -22,6 +22,9 @@ struct foreign {
 /* Reads one price member into rates; notes what is wrong in the entry's flags. */
 void foreign_rate(struct catalog_reader *r, struct foreign *f, json_ref v, int scale,
                   enum price_item item, struct rates *rates);
+/* Adds a tier; one that does not fit is noted. */
+void foreign_tier(struct catalog_reader *r, struct foreign *f, int64_t above_prompt_tok,
+                  const struct rates *rates);
 /* Zero prices that mean unknown become missing; says so.  Adds provider (once), model and
  * endpoint. Nothing is added when the entry has to be refused. 0, or -1 on no memory. */
 int foreign_add(struct catalog_reader *r, struct foreign *f);

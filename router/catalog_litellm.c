@@ -75,9 +75,8 @@ static void read_prices(struct catalog_reader *r, json_ref model, struct foreign
             continue;
         }
         foreign_rate(r, f, m, MONEY_SCALE_UNIT, fields[i].item, into);
-        if (above > 0 && tier.pusd[fields[i].item] >= 0 && !price_add_tier(p, above, &tier)) {
-            reader_note(r, f->path, false, "more than %d price tiers: the rest is left out",
-                        PRICE_TIERS_MAX);
+        if (above > 0 && tier.pusd[fields[i].item] >= 0) {
+            foreign_tier(r, f, above, &tier);
         }
     }
 }
@@ -97,8 +96,9 @@ static void read_ranges(struct catalog_reader *r, json_ref model, struct foreign
             (!json_int64(d, from, &above) && json_kind(d, from) != JSON_NUMBER)) {
             continue;
         }
-        if (above == 0 && json_kind(d, from) == JSON_NUMBER) {
-            money_parse(json_raw(d, from), 0, &above); /* written as 32000.0 */
+        /* Written as 32000.0. */
+        if (above == 0 && money_parse(json_raw(d, from), 0, &above) == MONEY_NEGATIVE) {
+            above = -1; /* no threshold: foreign_tier says so */
         }
         for (int i = 0; i < N_FIELDS; i++) {
             foreign_rate(r, f, json_get(d, t, fields[i].field), MONEY_SCALE_UNIT, fields[i].item,
@@ -107,7 +107,7 @@ static void read_ranges(struct catalog_reader *r, json_ref model, struct foreign
         if (above == 0) {
             f->endpoint.price.base = rates;
         } else {
-            price_add_tier(&f->endpoint.price, above, &rates);
+            foreign_tier(r, f, above, &rates);
         }
     }
 }

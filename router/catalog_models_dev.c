@@ -52,7 +52,7 @@ static void read_cost(struct catalog_reader *r, struct foreign *f, json_ref mode
         struct rates rates = rates_none();
         if (above > 0) {
             read_rates(r, f, t, &rates);
-            price_add_tier(&f->endpoint.price, above, &rates);
+            foreign_tier(r, f, above, &rates);
         }
     }
 }

@@ -55,7 +55,7 @@ static void read_overrides(struct catalog_reader *r, struct foreign *f, json_ref
             continue;
         }
         read_rates(r, f, o, &rates);
-        price_add_tier(&f->endpoint.price, least - 1, &rates);
+        foreign_tier(r, f, least - 1, &rates);
     }
 }
 

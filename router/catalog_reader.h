@@ -40,7 +40,10 @@ enum catalog_price {
 enum catalog_price reader_price(struct catalog_reader *r, json_ref v, int scale, int64_t *ret_pusd,
                                 bool *ret_rounded);
 
-/* Adds a tier, keeping thresholds ascending. false when there is no room. */
+enum { CATALOG_TOK_MAX = 1000000000 }; /* of limits and thresholds */
+
+/* Adds a tier, keeping thresholds ascending. false when there is no room, or the threshold is
+ * not from 1 to CATALOG_TOK_MAX. */
 bool price_add_tier(struct price *p, int64_t above_prompt_tok, const struct rates *rates);
 struct rates rates_none(void);
 

@@ -9,7 +9,6 @@
 #include "schema/when.h"
 
 enum { TIMEOUT_MAX_MS = 24 * 3600 * 1000, ALIASES_MAX = 256, URL_MAX = 2048 };
-enum { TOKENS_MAX = 1000000000 };
 
 /* Everything that one provider, model or endpoint can say. */
 struct entry {
@@ -437,14 +436,14 @@ static int e_context(struct catalog_reader *r, json_ref v, struct entry *e)
 {
     return json_kind(r->doc, v) == JSON_NULL
                ? 0
-               : count_of(r, v, 0, TOKENS_MAX, &e->endpoint.context_length);
+               : count_of(r, v, 0, CATALOG_TOK_MAX, &e->endpoint.context_length);
 }
 
 static int e_completion(struct catalog_reader *r, json_ref v, struct entry *e)
 {
     return json_kind(r->doc, v) == JSON_NULL
                ? 0
-               : count_of(r, v, 0, TOKENS_MAX, &e->endpoint.max_completion_tokens);
+               : count_of(r, v, 0, CATALOG_TOK_MAX, &e->endpoint.max_completion_tokens);
 }
 
 static int e_quantization(struct catalog_reader *r, json_ref v, struct entry *e)
@@ -564,7 +563,7 @@ static int read_tier(struct catalog_reader *r, json_ref tier, struct price *p)
         if (ok == 0)
             ok = item >= 0 ? read_rate(r, m, (enum price_item)item, &rates)
                  : json_key_is(r->doc, m, "above_prompt_tokens")
-                     ? count_of(r, m, 1, TOKENS_MAX, &above)
+                     ? count_of(r, m, 1, CATALOG_TOK_MAX, &above)
                      : reader_refuse(r, m, "this member is not known here");
         if (ok != 0)
             return -1;

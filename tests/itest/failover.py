@@ -23,6 +23,8 @@ for i in range(3):
     catalog["models"].append({"id": "test/dead-%d" % i, "endpoints": endpoints})
 catalog["models"].append({"id": "test/second", "aliases": ["second"], "endpoints": [
     endpoint(n, "second-" + n, price("2", "10")) for n in NAMES]})
+catalog["models"].append({"id": "test/held", "endpoints": [  # asked by one case only: no other holds it back
+    endpoint(n, "held-" + n, price("1", "5")) for n in NAMES]})
 way = Wayfare(catalog)
 report = Report()
 
@@ -212,11 +214,11 @@ def empty_stream():
 def retry_after_holds_back():
     sim.reset()
     sim.script("a", status=429, retry_after=30)
-    ask()
+    ask(model="test/held")
     sim.reset()
-    route = json.loads(way.request("POST", "/v1/route", {"model": "m", "max_tokens": 5, "messages": [
+    route = json.loads(way.request("POST", "/v1/route", {"model": "test/held", "max_tokens": 5, "messages": [
         {"role": "user", "content": "x"}]})[2])
-    assert route["plan"][-1]["provider"] != "b", route["plan"]
+    assert [p["provider"] for p in route["plan"]][-1] == "a", route["plan"]
 
 
 report.case("an empty stream fails over", empty_stream)
