@@ -162,14 +162,14 @@ static enum ledger_write unmark(struct ledger_book *b, enum ledger_write w)
 
 /* ---- hold ---- */
 
-static void refuse(const struct ledger_op *op, const struct ledger_outcome *out,
+static void refuse(int64_t needs_nusd, const struct ledger_outcome *out,
                    struct ledger_answer *answer)
 {
     struct ledger_refusal *r = &answer->refusal;
     const struct ledger_account *a = out->refused_by;
     answer->code = out->verdict == LEDGER_BUSY ? ERR_budget_busy : ERR_over_budget;
     answer->retry_after_ms = out->retry_after_ms;
-    r->needs_nusd = op->u.hold.amount_nusd;
+    r->needs_nusd = needs_nusd;
     if (a == NULL)
         return; /* larger than any cap can be */
     snprintf(r->scope, sizeof(r->scope), "%s", a->scope == LEDGER_SCOPE_KEY ? "key" : "team");
@@ -227,7 +227,7 @@ static enum ledger_write judge_hold(struct ledger_book *b, const struct ledger_o
     case LEDGER_OVER_BUDGET:
     case LEDGER_BUSY:
         b->refused++;
-        refuse(op, &out, answer);
+        refuse(op->u.hold.amount_nusd, &out, answer);
         return LEDGER_WROTE;
     case LEDGER_NO_MEMORY:
         fail_set(reterr, ERR_ledger_down, NULL, "out of memory");
@@ -256,6 +256,47 @@ static enum ledger_write hold(struct ledger_book *b, const struct ledger_op *op,
         return w;
     char id[ID_TEXT_MAX];
     say(b, "ledger: hold of %s refused: %s", id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id),
+        why.text);
+    answer->code = ERR_ledger_down;
+    return LEDGER_WROTE;
+}
+
+/* ---- extend ---- */
+
+static enum ledger_write write_extension(struct ledger_book *b, const struct ledger_op *op,
+                                         int64_t at_ms, struct fail *reterr)
+{
+    int64_t hold_nusd = ledger_core_attempt(&b->state, &op->attempt_id)->hold_nusd;
+    enum ledger_write w = mark(b);
+    if (w == LEDGER_WROTE)
+        w = unmark(b, ledger_db_extend(b->db, op, hold_nusd, at_ms, reterr));
+    if (w != LEDGER_WROTE)
+        ledger_core_unextend(&b->state, &op->attempt_id, op->u.extend.amount_nusd);
+    return w;
+}
+
+static enum ledger_write extend(struct ledger_book *b, const struct ledger_op *op,
+                                struct ledger_answer *answer)
+{
+    char id[ID_TEXT_MAX];
+    struct fail why = {0};
+    struct ledger_event e = {.kind = LEDGER_EV_EXTEND,
+                             .attempt_id = op->attempt_id,
+                             .now_ms = op->u.extend.now_ms,
+                             .amount_nusd = op->u.extend.amount_nusd};
+    struct ledger_outcome out = ledger_apply(&b->state, &e);
+    if (out.verdict == LEDGER_OVER_BUDGET || out.verdict == LEDGER_BUSY) {
+        refuse(op->u.extend.amount_nusd, &out, answer);
+        return LEDGER_WROTE;
+    }
+    enum ledger_write w = LEDGER_POISON;
+    if (out.verdict == LEDGER_DONE)
+        w = write_extension(b, op, out.at_ms, &why);
+    else
+        fail_set(&why, ERR_ledger_down, NULL, "it does not run");
+    if (w != LEDGER_POISON)
+        return w;
+    say(b, "ledger: extension of %s refused: %s", id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id),
         why.text);
     answer->code = ERR_ledger_down;
     return LEDGER_WROTE;
@@ -343,9 +384,11 @@ enum ledger_write ledger_book_op(struct ledger_book *b, struct ledger_op *op,
 {
     switch (op->kind) {
     case LEDGER_HOLD:
+    case LEDGER_EXTEND:
         memset(answer, 0, sizeof(*answer));
+        answer->kind = op->kind;
         answer->cookie = op->cookie;
-        return hold(b, op, answer);
+        return op->kind == LEDGER_HOLD ? hold(b, op, answer) : extend(b, op, answer);
     case LEDGER_STREAMING:
         return settle(b, op, "STREAMING", LEDGER_EV_STREAM);
     case LEDGER_SETTLE:
