@@ -278,6 +278,8 @@ enum ledger_write ledger_db_hold(struct db *db, const struct ledger_op *op, cons
         w = insert_attempt(db, op, boot, admitted_ms, reterr);
     if (w == LEDGER_WROTE)
         w = insert_entry(db, &op->attempt_id, "hold", op->u.hold.amount_nusd, admitted_ms, reterr);
+    if (w == LEDGER_WROTE && op->u.hold.request.idempotency.given)
+        w = idempotency_db_claim(db, op, reterr);
     return w;
 }
 
