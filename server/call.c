@@ -131,6 +131,7 @@ void call_done(struct call *c)
 {
     assert(c->transfer == NULL && !c->hold_open && !c->hold_waiting && c->stream == NULL);
     uv_timer_stop(&c->timer);
+    call_limits_end(c);
     if (c->draining) {
         __atomic_sub_fetch(&c->worker->site->drains, 1, __ATOMIC_RELAXED);
     }
@@ -500,6 +501,7 @@ static void send_attempt(struct call *c)
     static const struct transfer_ops ops = {on_head, on_body, on_done};
     struct worker *w = c->worker;
     c->sent_tick_ms = worker_tick_ms(w);
+    c->tried = true;
     metrics_add(&w->metrics, METRIC_attempts_total, 1);
     if (c->n_attempts > 0) {
         metrics_add(&w->metrics, METRIC_failovers_total, 1);
@@ -678,6 +680,7 @@ void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
 {
     c->hold_waiting = false;
     c->hold_open = a->code == ERR_OK;
+    c->recorded |= c->hold_open;
     if (c->req == NULL) {
         if (c->hold_open) {
             call_void(c, END_client_gone);

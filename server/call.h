@@ -10,6 +10,7 @@
 #ifndef SERVER_CALL_H
 #define SERVER_CALL_H
 
+#include "router/rate.h"
 #include "router/route.h"
 #include "schema/sse.h"
 #include "server/planning.h"
@@ -64,6 +65,11 @@ struct call {
     int64_t begun_ms; /* wall clock */
     bool committed;   /* the client has the head of a streamed answer */
     bool draining;    /* client gone, reading on for the usage */
+    bool recorded;    /* the ledger knows the request: a hold was made */
+    bool tried;       /* an attempt was begun */
+    int64_t used_tok; /* by all attempts, as billed */
+    struct rate_ticket ticket;
+    struct idempotency repeat;
     int n_attempts;
     struct call_attempt attempts[ROUTE_ATTEMPTS_MAX];
 
@@ -116,6 +122,21 @@ int64_t call_cost_pusd(struct call *c);
 void call_record_end(struct call *c, const char *status, int http_status);
 void call_refused(struct call *c, const struct ledger_answer *a, struct fail *ret,
                   struct buf *members);
+
+/* ---- call_limits.c: rate limits of the key, Idempotency-Key ---- */
+/* Before the work of reading the request: false when it would be refused anyway, replied to. */
+bool call_limits_allow(struct call *c);
+/* Takes the request's share of all limits at once; false: refused and replied to. */
+bool call_limits_take(struct call *c);
+/* The call is over: its share ends, or is given back when nothing was tried. */
+void call_limits_end(struct call *c);
+/* What counts against the key now. */
+void call_limits_used(const struct request *r, struct rate_numbers *ret);
+/* The header, if there is one. -1: it is not valid. */
+int call_repeat_read(struct call *c, struct fail *f);
+/* Words and headers for ERR_idempotency_*. */
+void call_repeat_refused(struct call *c, const struct ledger_answer *a, struct fail *ret,
+                         struct buf *members);
 
 /* ---- call_answer.c ---- */
 /* The provider's headers that may go back, and Wayfare's own. */

@@ -27,6 +27,7 @@ static void fill_request(const struct call *c, struct ledger_request *r)
     r->stream = c->chat.stream;
     copy_text(r->requested_model, sizeof r->requested_model, c->chat.models[0].name);
     copy_text(r->door, sizeof r->door, c->chat.door == DOOR_OPENAI ? "chat" : "messages");
+    r->idempotency = c->repeat;
 }
 
 static int64_t prompt_cost_nusd(const struct call *c, const struct candidate *cand)
@@ -275,6 +276,7 @@ static void count_billed(struct call *c)
 {
     struct usage sum;
     usage_report_sum(&c->usage, &sum);
+    c->used_tok += usage_prompt_tok(&sum) + sum.n[USAGE_output_tok];
     struct metrics *m = &c->worker->metrics;
     metrics_add(m, METRIC_input_tokens_total, usage_prompt_tok(&sum));
     metrics_add(m, METRIC_output_tokens_total, sum.n[USAGE_output_tok]);
@@ -297,7 +299,7 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict)
 
 void call_record_end(struct call *c, const char *status, int http_status)
 {
-    if (c->kind != CALL_MESSAGES || (c->n_attempts == 0 && c->hold_nusd == 0)) {
+    if (!c->recorded) {
         return; /* no hold was ever made: the ledger does not know the request */
     }
     struct ledger_op *op = new_op(c, LEDGER_END);
@@ -314,10 +316,14 @@ void call_record_end(struct call *c, const char *status, int http_status)
 void call_refused(struct call *c, const struct ledger_answer *a, struct fail *ret,
                   struct buf *members)
 {
-    (void)c;
     const struct ledger_refusal *r = &a->refusal;
     char needs[MONEY_TEXT_MAX], cap[MONEY_TEXT_MAX], spent[MONEY_TEXT_MAX], held[MONEY_TEXT_MAX];
     char has[MONEY_TEXT_MAX], resets[WHEN_TEXT_MAX] = "never";
+    if (a->code == ERR_idempotency_mismatch || a->code == ERR_idempotency_running ||
+        a->code == ERR_idempotency_done) {
+        call_repeat_refused(c, a, ret, members);
+        return;
+    }
     if (a->code != ERR_over_budget && a->code != ERR_budget_busy) {
         fail_set(ret, a->code, NULL, "%s", err_info(a->code)->text);
         return;
