@@ -19,6 +19,7 @@ struct row {
     char *model;
     struct tally ratio[ESTIMATE_CLASSES];
     struct tally completion;
+    struct tally text;
 };
 
 struct calibrate {
@@ -183,17 +184,29 @@ static struct row *add(struct calibrate *c, const char *model)
     return r;
 }
 
+static struct row *find_or_add(struct calibrate *c, const char *model)
+{
+    struct row *r = find(c, model);
+    return r != NULL ? r : add(c, model);
+}
+
 void calibrate_learn(struct calibrate *c, const char *model, enum estimate_class class,
                      int64_t estimate_tok, int64_t prompt_tok, int64_t completion_tok)
 {
-    struct row *r = find(c, model);
-    if (r == NULL)
-        r = add(c, model);
+    struct row *r = find_or_add(c, model);
     if (r == NULL)
         return;
     if (class >= 0 && class < ESTIMATE_CLASSES && estimate_tok > 0)
         tally_add(&r->ratio[class], estimate_ratio(prompt_tok, estimate_tok));
     tally_add(&r->completion, completion_tok);
+}
+
+void calibrate_learn_text(struct calibrate *c, const char *model, int64_t bytes,
+                          int64_t completion_tok)
+{
+    struct row *r = bytes > 0 ? find_or_add(c, model) : NULL;
+    if (r != NULL)
+        tally_add(&r->text, estimate_ratio(completion_tok, bytes));
 }
 
 void calibrate_look(const struct calibrate *c, const char *model, struct estimate_learned *ret)
@@ -204,5 +217,6 @@ void calibrate_look(const struct calibrate *c, const char *model, struct estimat
         return;
     for (int i = 0; i < ESTIMATE_CLASSES; i++)
         ret->ratio[i] = safe_bound(&r->ratio[i]);
+    ret->text_ratio = safe_bound(&r->text);
     ret->completion_tok = tally_bound(&r->completion, CALIBRATE_LONG_SHARE);
 }

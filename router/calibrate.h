@@ -22,7 +22,9 @@
  *    next 1,024 to 2,048 samples, however rare it is among all (`recent`).
  *
  * The completion bound is the 99.9th percentile by the same counting; it may be exceeded,
- * since it only says with how much a stream begins whose hold grows as it runs.
+ * since it only says with how much a stream begins whose hold grows as it runs.  Tokens per byte
+ * of an answer, which say how far such a stream has come, are bounded like prompts; the bytes are
+ * in no table, so this is learned anew after a start, from one token per byte on.
  *
  * Integers only. Pure: no clock, no I/O; one thread at a time (the server keeps it behind a
  * mutex, touched once per attempt).  After a start it is filled from the newest attempts
@@ -67,6 +69,9 @@ void calibrate_free(struct calibrate *c);
  * counts.  model: the catalog's id. */
 void calibrate_learn(struct calibrate *c, const char *model, enum estimate_class class,
                      int64_t estimate_tok, int64_t prompt_tok, int64_t completion_tok);
+/* Of a streamed answer all of whose text was seen: its bytes and tokens. */
+void calibrate_learn_text(struct calibrate *c, const char *model, int64_t bytes,
+                          int64_t completion_tok);
 void calibrate_look(const struct calibrate *c, const char *model, struct estimate_learned *ret);
 
 #endif

@@ -120,6 +120,7 @@ void estimate_make(const struct chat *chat, const struct endpoint *e, int64_t ca
     ret->completion_bound_tok = completion_bound(chat, e);
     ret->completion_tok = min64(expected, ret->completion_bound_tok);
     ret->completion_hold_tok = ret->completion_bound_tok;
+    ret->text_ratio = ESTIMATE_RATIO_ONE;
 }
 
 enum estimate_class estimate_class(const struct chat *chat)
@@ -140,6 +141,14 @@ int64_t estimate_ratio(int64_t prompt_tok, int64_t estimate_tok)
     return div_up(text * ESTIMATE_RATIO_ONE, estimate_tok);
 }
 
+int64_t estimate_text_tok(const struct estimate *est, int64_t bytes)
+{
+    if (est->text_ratio == ESTIMATE_RATIO_ONE || bytes >= INT64_MAX / ESTIMATE_RATIO_ONE)
+        return bytes;
+    int64_t tok = div_up(bytes * est->text_ratio, ESTIMATE_RATIO_ONE) + ESTIMATE_FRAME_BOUND_TOK;
+    return min64(tok, bytes);
+}
+
 /* A hold may begin small only where all that is produced is seen while it is produced and the
  * provider stops, and stops billing, when it is cut off. */
 static bool hold_can_grow(const struct chat *chat, const struct endpoint *e)
@@ -154,6 +163,8 @@ static void apply_to_completion(const struct chat *chat, const struct endpoint *
     int64_t first = learned->completion_tok > 0
                         ? max64(learned->completion_tok, ESTIMATE_FIRST_MIN_TOK)
                         : ESTIMATE_FIRST_TOK;
+    if (learned->text_ratio > 0)
+        est->text_ratio = min64(learned->text_ratio, ESTIMATE_RATIO_ONE);
     if (hold_can_grow(chat, e))
         est->completion_hold_tok = min64(first, est->completion_bound_tok);
 }

@@ -48,6 +48,7 @@ struct estimate {
     int64_t prompt_bound_tok;     /* upper bound: holds and the worst case */
     int64_t completion_bound_tok; /* max_tokens, or the endpoint's own maximum */
     int64_t completion_hold_tok;  /* held at first; less where the hold can grow with the stream */
+    int64_t text_ratio; /* tokens per byte of an answer's text at most, in 1/ESTIMATE_RATIO_ONE */
 };
 
 /* What the prompts of a model have in common in how they turn into tokens.  Those whose size
@@ -68,12 +69,15 @@ enum {
 struct estimate_learned {
     int64_t ratio[ESTIMATE_CLASSES]; /* upper bound of estimate_ratio */
     int64_t completion_tok;          /* upper bound of the completion, exceeded now and then */
+    int64_t text_ratio;              /* upper bound of estimate_ratio(tokens, bytes) of answers */
 };
 
 enum estimate_class estimate_class(const struct chat *chat);
 /* How many times prompt_estimate_tok (estimate.prompt_tok) a prompt turned out to be, but for
  * ESTIMATE_FRAME_BOUND_TOK, in units of 1/ESTIMATE_RATIO_ONE, rounded up. */
 int64_t estimate_ratio(int64_t prompt_tok, int64_t estimate_tok);
+/* How many tokens this much text of an answer has at most. */
+int64_t estimate_text_tok(const struct estimate *est, int64_t bytes);
 /* Lowers the prompt's bound to the learned one, where there is one, and what the first hold of
  * a request without max_tokens has for the completion. */
 void estimate_apply(const struct chat *chat, const struct endpoint *e,

@@ -291,6 +291,12 @@ static void learn(struct call *c)
                 plain ? estimate_class(&c->chat) : ESTIMATE_CLASS_NONE,
                 route_current(&c->route)->estimate.prompt_tok, usage_prompt_tok(&sum),
                 sum.n[USAGE_output_tok]);
+    bool all_seen = plain && c->stream != NULL && !(c->chat.needs & NEED_SERVER_TOOLS) &&
+                    !(c->chat.params & PARAM_BIT(PARAM_reasoning));
+    if (all_seen) {
+        state_learn_text(c->worker->site->state, c->endpoint->model->slug, c->content_bytes,
+                         sum.n[USAGE_output_tok]);
+    }
 }
 
 void call_settle(struct call *c, enum route_end end, enum verdict verdict)

@@ -101,12 +101,13 @@ void call_add_clamp_headers(struct call *c)
 
 /* ---- growing ---- */
 
-/* Tokens that the provider may have generated: no token is shorter than one byte, and what the
- * provider has counted counts. */
+/* Tokens that the provider may have generated: by the text seen, and what the provider has
+ * counted counts. */
 static int64_t produced_tok(struct call *c)
 {
     c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
-    return max64(c->content_bytes, c->usage.total.n[USAGE_output_tok]);
+    int64_t seen = estimate_text_tok(&route_current(&c->route)->estimate, c->content_bytes);
+    return max64(seen, c->usage.total.n[USAGE_output_tok]);
 }
 
 static bool may_grow(const struct call *c)

@@ -237,6 +237,13 @@ void state_learn(struct state *s, const char *model, enum estimate_class class,
     pthread_mutex_unlock(&s->calibrate_lock);
 }
 
+void state_learn_text(struct state *s, const char *model, int64_t bytes, int64_t completion_tok)
+{
+    pthread_mutex_lock(&s->calibrate_lock);
+    calibrate_learn_text(s->calibrate, model, bytes, completion_tok);
+    pthread_mutex_unlock(&s->calibrate_lock);
+}
+
 void state_learned(struct state *s, const char *model, struct estimate_learned *ret)
 {
     pthread_mutex_lock(&s->calibrate_lock);

@@ -45,6 +45,7 @@ void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms,
 /* What settled attempts teach about sizes (router/calibrate.h). Any thread; short lock. */
 void state_learn(struct state *s, const char *model, enum estimate_class class,
                  int64_t estimate_tok, int64_t prompt_tok, int64_t completion_tok);
+void state_learn_text(struct state *s, const char *model, int64_t bytes, int64_t completion_tok);
 void state_learned(struct state *s, const char *model, struct estimate_learned *ret);
 
 void state_set_draining(struct state *s);

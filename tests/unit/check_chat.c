@@ -466,6 +466,11 @@ static void join(void *ctx, struct span piece)
     buf_add_span(&j->out, piece);
 }
 
+static void gather(void *ctx, struct span piece)
+{
+    buf_add_span(ctx, piece);
+}
+
 static struct joined forward(void)
 {
     struct joined j = {.last = NULL};
@@ -506,6 +511,52 @@ START_TEST(pieces_by_example)
         ck_assert_str_eq(j.out.ptr, cases[i].want);
         buf_done(&j.out);
     }
+}
+END_TEST
+
+START_TEST(another_max_tokens)
+{
+    static const struct {
+        const char *body, *want;
+    } cases[] = {
+        {"{\"model\":\"a\",\"max_tokens\" : 4096 ,\"messages\":[{}]}",
+         "{\"model\":" NEW_MODEL ",\"max_tokens\" : 77 ,\"messages\":[{}]}"},
+        {"{\"max_tokens\":4096,\"provider_sort\":\"price\",\"model\":\"a\",\"messages\":[{}]}",
+         "{\"max_tokens\":77,\"model\":" NEW_MODEL ",\"messages\":[{}]}"},
+        {"{\"model\":\"a\",\"messages\":[{}]}",
+         "{\"model\":" NEW_MODEL ",\"max_tokens\":77,\"messages\":[{}]}"},
+        {"{\"messages\":[{}],\"model\":\"a\",\"provider_sort\":\"price\"}",
+         "{\"messages\":[{}],\"model\":" NEW_MODEL ",\"max_tokens\":77}"},
+        {"{\"provider_sort\":\"price\",\"model\":\"a\",\"messages\":[{}],\"max_tokens\":null}",
+         "{\"model\":" NEW_MODEL ",\"messages\":[{}],\"max_tokens\":77}"},
+        {"{\"x\":{\"max_tokens\":5},\"model\":\"a\",\"messages\":[{}]}",
+         "{\"x\":{\"max_tokens\":5},\"model\":" NEW_MODEL ",\"max_tokens\":77,\"messages\":[{}]}"},
+    };
+    for (size_t i = 0; i < ROWS(cases); i++) {
+        struct buf out;
+        buf_init(&out, 4096);
+        good(cases[i].body);
+        chat_send_max_tokens(&chat, 77);
+        chat_pieces(&chat, SPAN(NEW_MODEL), gather, &out);
+        ck_assert_str_eq(out.ptr, cases[i].want);
+        buf_done(&out);
+        chat_send_max_tokens(&chat, -1);
+        struct joined j = forward();
+        ck_assert_ptr_null(strstr(j.out.ptr, "77"));
+        buf_done(&j.out);
+    }
+}
+END_TEST
+
+START_TEST(thinking_budget)
+{
+    good("{\"model\":\"a\",\"messages\":[{}],"
+         "\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":2048}}");
+    ck_assert_int_eq(chat.thinking_budget_tok, 2048);
+    good("{\"model\":\"a\",\"messages\":[{}],\"thinking\":{\"type\":\"adaptive\"}}");
+    ck_assert_int_eq(chat.thinking_budget_tok, 0);
+    good("{\"model\":\"a\",\"messages\":[{}]}");
+    ck_assert_int_eq(chat.thinking_budget_tok, 0);
 }
 END_TEST
 
@@ -664,6 +715,8 @@ Suite *chat_suite(void)
     tcase_add_test(t, server_tools_have_a_maximum);
     tcase_add_test(t, state_of_one_provider);
     tcase_add_test(t, pieces_by_example);
+    tcase_add_test(t, another_max_tokens);
+    tcase_add_test(t, thinking_budget);
     tcase_add_test(t, pieces_of_random_bodies);
     tcase_add_test(t, a_chat_can_be_used_again);
     suite_add_tcase(s, t);
