@@ -648,6 +648,23 @@ static void check_forwarded(const struct json_doc *out, const int *order, int n)
     ck_assert_uint_eq(m, JSON_NONE);
 }
 
+/* The same with another max_tokens: there once, whether it was there before or not. */
+static void check_limited(struct json_doc *out)
+{
+    struct buf sent;
+    int64_t tok = 0;
+    json_ref v;
+    buf_init(&sent, 1024 * 1024);
+    chat_send_max_tokens(&chat, 77);
+    chat_pieces(&chat, SPAN(NEW_MODEL), gather, &sent);
+    ck_assert_msg(json_parse(out, buf_span(&sent), NULL) == 0, "%s", sent.ptr);
+    v = json_get(out, 0, "max_tokens");
+    ck_assert_msg(v != JSON_NONE && json_int64(out, v, &tok) && tok == 77, "%s", sent.ptr);
+    ck_assert_msg(json_count_key(out, 0, "max_tokens") == 1, "%s", sent.ptr);
+    chat_send_max_tokens(&chat, -1);
+    buf_done(&sent);
+}
+
 START_TEST(pieces_of_random_bodies)
 {
     struct buf body;
@@ -667,6 +684,7 @@ START_TEST(pieces_of_random_bodies)
         ck_assert_uint_eq(j.out.len,
                           body.len - cut - (chat.model_end - chat.model_begin) + strlen(NEW_MODEL));
         buf_done(&j.out);
+        check_limited(&out);
     }
     json_done(&out);
     buf_done(&body);
