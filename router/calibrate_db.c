@@ -9,10 +9,11 @@ int calibrate_db_load(struct calibrate *c, struct db *db, struct fail *reterr)
         db, "SELECT model, prompt_class, prompt_estimate_tok, input_tok + coalesce(cache_read_tok,"
             " 0) + coalesce(cache_write_5m_tok, 0) + coalesce(cache_write_1h_tok, 0), output_tok,"
             " iterations"
-            " FROM (SELECT * FROM attempt ORDER BY id DESC LIMIT ?1)"
-            " WHERE usage_source = 'final' AND input_tok IS NOT NULL AND output_tok IS NOT NULL"
+            " FROM attempt WHERE id >= coalesce((SELECT id FROM attempt ORDER BY id DESC"
+            " LIMIT 1 OFFSET ?1), x'') AND usage_source = 'final' AND input_tok IS NOT NULL AND "
+            "output_tok IS NOT NULL"
             " ORDER BY id");
-    db_bind_int(s, 1, CALIBRATE_LOAD_MAX);
+    db_bind_int(s, 1, CALIBRATE_LOAD_MAX - 1);
     int rc;
     while ((rc = db_step(db, s, reterr)) == 1) {
         bool plain = !db_col_null(s, 1) && db_col_text(s, 5)[0] == '\0';

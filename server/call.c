@@ -195,7 +195,10 @@ void call_cut_at_cap(struct call *c, enum err code, const char *text)
 {
     c->cut_code = code;
     snprintf(c->cut_text, sizeof c->cut_text, "%s", text);
-    cut(c, END_over_cap);
+    c->cut_soon = true;
+    if (c->stream == NULL || c->adapter->stream_at_boundary(c->stream)) {
+        cut(c, END_over_cap);
+    }
 }
 
 static void on_timer(uv_timer_t *t)
@@ -341,12 +344,44 @@ static bool worth_committing(struct call *c)
     return true;
 }
 
+/* Half an event would spoil the error event that follows it: what is missing of it is fed and
+ * given back, the rest is dropped with the connection. */
+static struct span feed_event(struct call *c, struct span bytes)
+{
+    struct span fed = {bytes.ptr, 0};
+    while (fed.len < bytes.len && !c->adapter->stream_at_boundary(c->stream)) {
+        struct span rest = {bytes.ptr + fed.len, bytes.len - fed.len};
+        const char *line = memchr(rest.ptr, '\n', rest.len);
+        rest.len = line != NULL ? (size_t)(line - rest.ptr) + 1 : rest.len;
+        if (!c->adapter->stream_feed(c->stream, rest, on_event, c)) {
+            break;
+        }
+        fed.len += rest.len;
+    }
+    return fed;
+}
+
+static bool on_last_event(struct call *c, struct span bytes)
+{
+    struct span fed = feed_event(c, bytes);
+    if (c->req != NULL && fed.len > 0) {
+        call_answer_stream(c, fed);
+    }
+    if (fed.len < bytes.len || c->adapter->stream_at_boundary(c->stream)) {
+        cut(c, END_over_cap);
+    }
+    return true;
+}
+
 static bool on_stream_body(struct call *c, struct span bytes)
 {
     bool held_up = c->extend_waiting && !call_grow(c);
     if (held_up || (c->req != NULL && c->committed && request_stream_full(c->req))) {
         c->paused = true;
         return false;
+    }
+    if (c->cut_soon) {
+        return on_last_event(c, bytes);
     }
     if (!c->adapter->stream_feed(c->stream, bytes, on_event, c)) {
         cut(c, END_foreign);

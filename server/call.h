@@ -82,6 +82,7 @@ struct call {
     int grow_tries;
     bool extend_waiting; /* the ledger's answer comes, also to a call that is done: */
     bool done;           /* then it is recycled with it */
+    bool cut_soon;       /* END_over_cap as soon as the running event has been relayed */
     enum err cut_code;
     char cut_text[FAIL_TEXT_MAX]; /* END_over_cap: what the client is told */
     bool hold_waiting, hold_open, sent, paused;

@@ -279,6 +279,19 @@ def cut_at_the_cap():
     way.verify()
 
 
+def a_burst():
+    """All at once: what is delivered before the answer of the ledger is read no further."""
+    sim.reset()
+    sim.script("a", model="m-grow", output_tokens=20000, event_tokens=20)
+    key = key_with("0.10")
+    status, headers, data = stream(key)
+    last = sse_events(data)[-1]
+    attempt = way.generation(headers)["attempts"][0]
+    assert last[0] == "error" and attempt["usage_source"] == "partial", (last, attempt)
+    assert usd(attempt["cost_usd"]) <= usd("0.10"), attempt
+    way.verify()
+
+
 def leaves_while_it_grows():
     sim.reset()
     sim.script("a", model="m-grow", output_tokens=20000, tps=20000, event_tokens=20)
@@ -314,6 +327,7 @@ report.case("an absent max_tokens holds little", absent_holds_little)
 report.case("and all where it cannot be cut", absent_holds_all_where_it_must)
 report.case("the hold grows with the stream", grows)
 report.case("cut where it cannot grow", cut_at_the_cap)
+report.case("cut in a burst", a_burst)
 report.case("clients leave while it grows", leaves_while_it_grows)
 way.verify()
 report.end()
