@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "router/alert_db.h"
 #include "schema/money.h"
 
 struct book_zone {
@@ -21,7 +22,8 @@ struct ledger_book {
     struct id boot;
     struct book_zone *zones; /* kept: owners point into it */
     void (*log)(const char *line);
-    uint64_t holds, settles, voids, refused;
+    uint64_t holds, settles, voids, refused, alerts;
+    struct alert_rules alert_at;
 };
 
 static void say(const struct ledger_book *b, const char *fmt, ...)
@@ -406,9 +408,12 @@ enum ledger_write ledger_book_flush(struct ledger_book *b)
 {
     struct fail why = {0};
     for (size_t i = 0; i < b->state.n_dirty; i++) {
-        enum ledger_write w = ledger_db_account_put(b->db, b->state.dirty[i], &why);
+        struct ledger_account *a = b->state.dirty[i];
+        enum ledger_write w = ledger_db_account_put(b->db, a, &why);
+        if (w == LEDGER_WROTE)
+            w = alert_db_note(b->db, &b->alert_at, a, b->state.last_ms, &b->alerts, &why);
         if (w == LEDGER_POISON) { /* the sums contradict themselves */
-            say(b, "ledger: account %lld: %s", (long long)b->state.dirty[i]->row, why.text);
+            say(b, "ledger: account %lld: %s", (long long)a->row, why.text);
             return LEDGER_BROKEN;
         }
         if (w != LEDGER_WROTE)
@@ -416,6 +421,11 @@ enum ledger_write ledger_book_flush(struct ledger_book *b)
     }
     ledger_core_written(&b->state);
     return LEDGER_WROTE;
+}
+
+void ledger_book_alert_at(struct ledger_book *b, const struct alert_rules *rules)
+{
+    b->alert_at = *rules;
 }
 
 enum ledger_write ledger_book_recap(struct ledger_book *b)
@@ -567,6 +577,7 @@ void ledger_book_stats(const struct ledger_book *b, struct ledger_stats *ret)
     ret->settles = b->settles;
     ret->voids = b->voids;
     ret->refused = b->refused;
+    ret->alerts = b->alerts;
     ret->running = (int64_t)b->state.n_attempts;
     ret->held_nusd = b->state.held_nusd;
 }
