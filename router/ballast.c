@@ -61,6 +61,14 @@ int ballast_make(struct ballast *b, struct fail *reterr)
                       : fail_set(reterr, ERR_ledger_down, NULL, "%s: %s", b->path, strerror(error));
 }
 
+bool ballast_drop(const char *db_path)
+{
+    struct ballast b;
+    struct stat st;
+    ballast_init(&b, db_path, 0, NULL);
+    return stat(b.path, &st) == 0 && st.st_blocks > 0 && truncate(b.path, 0) == 0;
+}
+
 /* Truncated rather than removed: to build it again needs no new directory entry. */
 bool ballast_release(struct ballast *b)
 {

@@ -29,6 +29,8 @@ void ballast_init(struct ballast *b, const char *db_path, int64_t bytes,
 /* Takes the file of an earlier run, or builds it where there is room.  0, or -1 with reterr:
  * nothing is left behind. */
 int ballast_make(struct ballast *b, struct fail *reterr);
+/* At the start, before a recovery that finds no room: empties what an earlier run left. */
+bool ballast_drop(const char *db_path);
 /* Gives its blocks back at once. false: there was none. */
 bool ballast_release(struct ballast *b);
 

@@ -17,7 +17,8 @@
 enum {
     FREE_CELLS_MAX = 1024,  /* kept for the next operations; more are given back */
     RETRY_MS = 200,         /* between tries to write when there is no room */
-    ROOM_CHECK_MS = 1000,   /* between looks whether the ballast fits again */
+    ROOM_CHECK_MS = 1000,   /* between looks whether the ballast fits again, */
+    LATE_CHECK_MS = 60000,  /* and when it never fitted: holds are admitted without it */
     CHECKPOINT_BATCHES = 64 /* under load: look at the WAL this often */
 };
 
@@ -480,7 +481,7 @@ static void rebuild_ballast(struct ledger *l)
     int64_t now_ms = monotonic_us() / 1000;
     if (now_ms < l->room_check_ms)
         return;
-    l->room_check_ms = now_ms + ROOM_CHECK_MS;
+    l->room_check_ms = now_ms + (l->low ? ROOM_CHECK_MS : LATE_CHECK_MS);
     if (ballast_make(&l->ballast, &why) != 0)
         return;
     l->low = false;
@@ -617,7 +618,7 @@ static void do_batch(struct ledger *l, struct list *batch)
 {
     if (l->no_room)
         write_kept(l);
-    if (l->low)
+    if (l->ballast.bytes > 0 && !l->ballast.there)
         rebuild_ballast(l);
     if (l->low)
         refuse_holds(l, batch);
@@ -683,8 +684,11 @@ struct ledger *ledger_start(struct db *writer, void (*log)(const char *line), st
     }
     l->db = writer;
     l->log = log;
-    l->book =
-        ledger_book_open(writer, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, log, reterr);
+    int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    l->book = ledger_book_open(writer, now_ms, log, reterr);
+    if (l->book == NULL && ledger_db_trouble(writer) == LEDGER_NO_ROOM &&
+        ballast_drop(db_path(writer)))
+        l->book = ledger_book_open(writer, now_ms, log, reterr);
     if (l->book == NULL) {
         free(l);
         return NULL;

@@ -485,18 +485,21 @@ int ledger_book_reload(struct ledger_book *b, struct fail *reterr)
 
 struct recovered {
     int n[LEDGER_RECOVERIES];
+    int64_t held_nusd, charged_nusd;
 };
 
-static int recover_one(struct ledger_book *b, const struct id *id, int64_t now_ms,
+static int recover_one(struct ledger_book *b, const struct ledger_attempt *t, int64_t now_ms,
                        struct recovered *ret, struct fail *reterr)
 {
     struct ledger_op op;
     enum ledger_recovery how;
-    if (ledger_db_recover(b->db, id, now_ms, &op, &how, reterr) != 0)
+    if (ledger_db_recover(b->db, &t->id, now_ms, &op, &how, reterr) != 0)
         return -1;
     if (ledger_book_op(b, &op, NULL) != LEDGER_WROTE)
         return fail_set(reterr, ERR_ledger_down, NULL, "recovery could not write");
     ret->n[how]++;
+    ret->held_nusd += t->hold_nusd;
+    ret->charged_nusd += op.kind == LEDGER_SETTLE ? money_charge_nusd(op.u.settle.cost_pusd) : 0;
     return 0;
 }
 
@@ -510,14 +513,26 @@ static int recover_attempts(struct ledger_book *b, int64_t now_ms, struct recove
         return -1;
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++)
-        rc = recover_one(b, &rows[i].attempt.id, now_ms, ret, reterr);
+        rc = recover_one(b, &rows[i].attempt, now_ms, ret, reterr);
     free(rows);
     return rc;
 }
 
+static void say_recovered(const struct ledger_book *b, int n_requests, const struct recovered *r)
+{
+    char held[MONEY_TEXT_MAX], charged[MONEY_TEXT_MAX];
+    say(b,
+        "recovered %d requests: %d attempts settled from a checkpoint, %d by the prompt's"
+        " estimate, %d at the whole hold, %d void; $%s charged of $%s held",
+        n_requests, r->n[LEDGER_RECOVER_CHECKPOINT], r->n[LEDGER_RECOVER_PROMPT],
+        r->n[LEDGER_RECOVER_HOLD], r->n[LEDGER_RECOVER_VOID],
+        money_print(r->charged_nusd, MONEY_SCALE_NUSD, charged),
+        money_print(r->held_nusd, MONEY_SCALE_NUSD, held));
+}
+
 static int recover_all(struct ledger_book *b, int64_t now_ms, struct fail *reterr)
 {
-    struct recovered r = {{0}};
+    struct recovered r = {.held_nusd = 0};
     int n_requests = 0;
     if (recover_attempts(b, now_ms, &r, reterr) != 0 ||
         ledger_db_close_requests(b->db, now_ms, &n_requests, reterr) != LEDGER_WROTE)
@@ -527,11 +542,7 @@ static int recover_all(struct ledger_book *b, int64_t now_ms, struct fail *reter
     if (db_commit(b->db, reterr) != 0)
         return -1;
     if (n_requests > 0)
-        say(b,
-            "recovered %d requests: %d attempts settled from a checkpoint, %d by the prompt's"
-            " estimate, %d at the whole hold, %d void",
-            n_requests, r.n[LEDGER_RECOVER_CHECKPOINT], r.n[LEDGER_RECOVER_PROMPT],
-            r.n[LEDGER_RECOVER_HOLD], r.n[LEDGER_RECOVER_VOID]);
+        say_recovered(b, n_requests, &r);
     return 0;
 }
 
