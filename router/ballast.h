@@ -4,19 +4,18 @@
 #ifndef ROUTER_BALLAST_H
 #define ROUTER_BALLAST_H
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "schema/err.h"
 
-enum { BALLAST_DEFAULT_MIB = 64, BALLAST_MAX_MIB = 1024 * 1024, BALLAST_SUFFIX_MAX = 16 };
+enum { BALLAST_DEFAULT_MIB = 64, BALLAST_MAX_MIB = 1024 * 1024, BALLAST_PATH_MAX = 4096 + 16 };
 
 /* Free space that must be left besides the ballast before it is built. */
 #define BALLAST_SPARE_BYTES (INT64_C(16) * 1024 * 1024)
 
 struct ballast {
-    char path[PATH_MAX + BALLAST_SUFFIX_MAX];
+    char path[BALLAST_PATH_MAX];
     int64_t bytes; /* 0 = none is wanted */
     bool there;
     /* Free bytes of the file system of a path, -1 = unknown; a test's own disk, or statvfs. */
