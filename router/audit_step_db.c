@@ -59,114 +59,114 @@ static int out_of_memory(const struct look *l)
     "(SELECT sum(e.amount_nusd) FROM entry e WHERE e.attempt_id = a.id"                            \
     " AND e.kind IN ('hold', 'extend'))"
 /* Invariant and text of what is wrong with attempt a, or NULL. */
-#define WRONG                                                                                                                       \
-    "CASE WHEN " HELD " IS NOT a.hold_nusd THEN 'I2 its hold entries are not its hold'"                                             \
-    " WHEN a.state <> 'VOID' AND a.sent_ms IS NULL THEN 'I9 it was sent at no time'"                                                \
-    " WHEN a.state NOT IN ('SETTLED', 'VOID') AND (" ENTRY("post") " IS NOT NULL OR " ENTRY(                                        \
-        "release") " IS NOT NULL) THEN 'I5 it runs and has an end entry'"                                                           \
-                   " WHEN a.state = 'SETTLED' AND (" ENTRY("post") " IS NOT a.charge_nusd "                                         \
-                                                                   "OR " ENTRY(                                                     \
-                                                                       "release") " IS NOT NULL) "                                  \
-                                                                                  "THEN 'I6 its "                                   \
-                                                                                  "post is not "                                    \
-                                                                                  "its charge'"                                     \
-                                                                                  " WHEN a.state "                                  \
-                                                                                  "= 'VOID' AND "                                   \
-                                                                                  "(" ENTRY("rele"                                  \
-                                                                                            "ase") " IS NOT a.hold_nusd OR " ENTRY( \
-                                                                                      "post") " I"                                  \
-                                                                                              "S "                                  \
-                                                                                              "NO"                                  \
-                                                                                              "T "                                  \
-                                                                                              "NU"                                  \
-                                                                                              "LL"                                  \
-                                                                                              ") "                                  \
-                                                                                              "TH"                                  \
-                                                                                              "EN"                                  \
-                                                                                              " '"                                  \
-                                                                                              "I6"                                  \
-                                                                                              " i"                                  \
-                                                                                              "ts"                                  \
-                                                                                              " r"                                  \
-                                                                                              "el"                                  \
-                                                                                              "ea"                                  \
-                                                                                              "se"                                  \
-                                                                                              " i"                                  \
-                                                                                              "s "                                  \
-                                                                                              "no"                                  \
-                                                                                              "t "                                  \
-                                                                                              "it"                                  \
-                                                                                              "s "                                  \
-                                                                                              "ho"                                  \
-                                                                                              "ld"                                  \
-                                                                                              "'"                                   \
-                                                                                              " W"                                  \
-                                                                                              "HE"                                  \
-                                                                                              "N "                                  \
-                                                                                              "a."                                  \
-                                                                                              "st"                                  \
-                                                                                              "at"                                  \
-                                                                                              "e "                                  \
-                                                                                              "= "                                  \
-                                                                                              "'S"                                  \
-                                                                                              "ET"                                  \
-                                                                                              "TL"                                  \
-                                                                                              "ED"                                  \
-                                                                                              "' "                                  \
-                                                                                              "AN"                                  \
-                                                                                              "D "                                  \
-                                                                                              "a."                                  \
-                                                                                              "ch"                                  \
-                                                                                              "ar"                                  \
-                                                                                              "ge"                                  \
-                                                                                              "_n"                                  \
-                                                                                              "us"                                  \
-                                                                                              "d "                                  \
-                                                                                              "<>"                                  \
-                                                                                              " a"                                  \
-                                                                                              ".c"                                  \
-                                                                                              "os"                                  \
-                                                                                              "t_"                                  \
-                                                                                              "pu"                                  \
-                                                                                              "sd"                                  \
-                                                                                              " /"                                  \
-                                                                                              " 1"                                  \
-                                                                                              "00"                                  \
-                                                                                              "0 "                                  \
-                                                                                              "+ "                                  \
-                                                                                              "(a"                                  \
-                                                                                              ".c"                                  \
-                                                                                              "os"                                  \
-                                                                                              "t_"                                  \
-                                                                                              "pu"                                  \
-                                                                                              "sd"                                  \
-                                                                                              " %"                                  \
-                                                                                              " 1"                                  \
-                                                                                              "00"                                  \
-                                                                                              "0 "                                  \
-                                                                                              "> "                                  \
-                                                                                              "0)"                                  \
-                                                                                              " T"                                  \
-                                                                                              "HE"                                  \
-                                                                                              "N "                                  \
-                                                                                              "'I"                                  \
-                                                                                              "11"                                  \
-                                                                                              " i"                                  \
-                                                                                              "ts"                                  \
-                                                                                              " c"                                  \
-                                                                                              "ha"                                  \
-                                                                                              "rg"                                  \
-                                                                                              "e "                                  \
-                                                                                              "is"                                  \
-                                                                                              " n"                                  \
-                                                                                              "ot"                                  \
-                                                                                              " i"                                  \
-                                                                                              "ts"                                  \
-                                                                                              " c"                                  \
-                                                                                              "os"                                  \
-                                                                                              "t'"                                  \
-                                                                                              " E"                                  \
-                                                                                              "ND"
+#define WRONG                                                                                      \
+    "CASE WHEN " HELD " IS NOT a.hold_nusd THEN 'I2 its hold entries are not its hold'"            \
+    " WHEN a.state <> 'VOID' AND a.sent_ms IS NULL THEN 'I9 it was sent at no time'"               \
+    " WHEN a.state NOT IN ('SETTLED', 'VOID') AND (" ENTRY("post") " IS NOT NULL OR " ENTRY(       \
+        "release") " IS NOT NULL) THEN 'I5 it runs and has an end entry'"                          \
+                   " WHEN a.state = 'SETTLED' AND (" ENTRY(                                        \
+                       "post") " IS NOT a.charge_nusd "                                            \
+                               "OR " ENTRY("release") " IS NOT NULL) "                             \
+                                                      "THEN 'I6 its "                              \
+                                                      "post is not "                               \
+                                                      "its charge'"                                \
+                                                      " WHEN a.state "                             \
+                                                      "= 'VOID' AND "                              \
+                                                      "(" ENTRY("rele"                             \
+                                                                "ase") " IS NOT a.hold_nusd "      \
+                                                                       "OR " ENTRY("post") " I"    \
+                                                                                           "S "    \
+                                                                                           "NO"    \
+                                                                                           "T "    \
+                                                                                           "NU"    \
+                                                                                           "LL"    \
+                                                                                           ") "    \
+                                                                                           "TH"    \
+                                                                                           "EN"    \
+                                                                                           " '"    \
+                                                                                           "I6"    \
+                                                                                           " i"    \
+                                                                                           "ts"    \
+                                                                                           " r"    \
+                                                                                           "el"    \
+                                                                                           "ea"    \
+                                                                                           "se"    \
+                                                                                           " i"    \
+                                                                                           "s "    \
+                                                                                           "no"    \
+                                                                                           "t "    \
+                                                                                           "it"    \
+                                                                                           "s "    \
+                                                                                           "ho"    \
+                                                                                           "ld"    \
+                                                                                           "'"     \
+                                                                                           " W"    \
+                                                                                           "HE"    \
+                                                                                           "N "    \
+                                                                                           "a."    \
+                                                                                           "st"    \
+                                                                                           "at"    \
+                                                                                           "e "    \
+                                                                                           "= "    \
+                                                                                           "'S"    \
+                                                                                           "ET"    \
+                                                                                           "TL"    \
+                                                                                           "ED"    \
+                                                                                           "' "    \
+                                                                                           "AN"    \
+                                                                                           "D "    \
+                                                                                           "a."    \
+                                                                                           "ch"    \
+                                                                                           "ar"    \
+                                                                                           "ge"    \
+                                                                                           "_n"    \
+                                                                                           "us"    \
+                                                                                           "d "    \
+                                                                                           "<>"    \
+                                                                                           " a"    \
+                                                                                           ".c"    \
+                                                                                           "os"    \
+                                                                                           "t_"    \
+                                                                                           "pu"    \
+                                                                                           "sd"    \
+                                                                                           " /"    \
+                                                                                           " 1"    \
+                                                                                           "00"    \
+                                                                                           "0 "    \
+                                                                                           "+ "    \
+                                                                                           "(a"    \
+                                                                                           ".c"    \
+                                                                                           "os"    \
+                                                                                           "t_"    \
+                                                                                           "pu"    \
+                                                                                           "sd"    \
+                                                                                           " %"    \
+                                                                                           " 1"    \
+                                                                                           "00"    \
+                                                                                           "0 "    \
+                                                                                           "> "    \
+                                                                                           "0)"    \
+                                                                                           " T"    \
+                                                                                           "HE"    \
+                                                                                           "N "    \
+                                                                                           "'I"    \
+                                                                                           "11"    \
+                                                                                           " i"    \
+                                                                                           "ts"    \
+                                                                                           " c"    \
+                                                                                           "ha"    \
+                                                                                           "rg"    \
+                                                                                           "e "    \
+                                                                                           "is"    \
+                                                                                           " n"    \
+                                                                                           "ot"    \
+                                                                                           " i"    \
+                                                                                           "ts"    \
+                                                                                           " c"    \
+                                                                                           "os"    \
+                                                                                           "t'"    \
+                                                                                           " E"    \
+                                                                                           "ND"
 
 /* text: "I2 what is wrong", of attempt `id`. */
 static void tell(const struct look *l, const char *id, const char *text)
