@@ -69,6 +69,13 @@ bool ballast_drop(const char *db_path)
     return stat(b.path, &st) == 0 && st.st_blocks > 0 && truncate(b.path, 0) == 0;
 }
 
+void ballast_make_way(const char *db_path)
+{
+    int64_t room = disk_free_bytes(db_path);
+    if (room >= 0 && room < BALLAST_OPEN_BYTES)
+        ballast_drop(db_path);
+}
+
 /* Truncated rather than removed: to build it again needs no new directory entry. */
 bool ballast_release(struct ballast *b)
 {

@@ -13,6 +13,8 @@ enum { BALLAST_DEFAULT_MIB = 64, BALLAST_MAX_MIB = 1024 * 1024, BALLAST_PATH_MAX
 
 /* Free space that must be left besides the ballast before it is built. */
 #define BALLAST_SPARE_BYTES (INT64_C(16) * 1024 * 1024)
+/* Less than this is nearly full. */
+#define BALLAST_OPEN_BYTES (INT64_C(4) * 1024 * 1024)
 
 struct ballast {
     char path[BALLAST_PATH_MAX];
@@ -30,6 +32,9 @@ void ballast_init(struct ballast *b, const char *db_path, int64_t bytes,
 int ballast_make(struct ballast *b, struct fail *reterr);
 /* At the start, before a recovery that finds no room: empties what an earlier run left. */
 bool ballast_drop(const char *db_path);
+/* Before the database is opened, by whoever has its lock: the same when the disk is nearly full,
+ * since even opening needs a little. */
+void ballast_make_way(const char *db_path);
 /* Gives its blocks back at once. false: there was none. */
 bool ballast_release(struct ballast *b);
 

@@ -17,6 +17,7 @@
 #include <sqlite3.h>
 
 #include "migrations/migrations.h"
+#include "router/ballast.h"
 
 enum {
     DB_STMT_MAX = 1024, /* slots of the statement cache, a power of two */
@@ -94,7 +95,9 @@ static int lock_take(struct db *db, struct fail *reterr)
     char text[32];
     db->unclean = lock_holder(db->lock_fd) != 0;
     int n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-    if (ftruncate(db->lock_fd, 0) != 0 || pwrite(db->lock_fd, text, (size_t)n, 0) != n)
+    /* On a full disk nobody learns our pid; the lock holds all the same. */
+    bool written = pwrite(db->lock_fd, text, (size_t)n, 0) == n && ftruncate(db->lock_fd, n) == 0;
+    if (!written && errno != ENOSPC)
         return fail_set(reterr, ERR_ledger_down, NULL, "%s cannot be written: %s", path,
                         strerror(errno));
     return 0;
@@ -244,6 +247,8 @@ static int open_owned(struct db *db, struct fail *reterr)
     bool memory = strcmp(db->path, ":memory:") == 0;
     if (!memory && (lock_take(db, reterr) != 0 || file_create(db->path, reterr) != 0))
         return -1;
+    if (!memory)
+        ballast_make_way(db->path);
     if (open_handle(db, reterr) != 0 || check_identity(db, reterr) != 0)
         return -1;
     if (configure(db, reterr) != 0 || migrate(db, reterr) != 0)
