@@ -4,7 +4,6 @@ across restarts and kill -9; what recovery says; figures of a stream that was ki
 
 import http.server
 import json
-import os
 import re
 import signal
 import socket
@@ -13,7 +12,7 @@ import threading
 import time
 from decimal import Decimal
 
-from harness import Report, Sim, Wayfare, catalog_of, endpoint, price, provider, wait_for
+from harness import Report, Sim, Wayfare, catalog_of, endpoint, price, wait_for
 
 report = Report()
 sim = Sim(["one"])

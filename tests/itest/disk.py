@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -138,12 +137,13 @@ def books_equal_the_witness():
 
 
 def killed_on_a_full_disk():
+    before = sent()
     sim.script("one", output_tokens=200, tps=20)
     done = []
     threads = [threading.Thread(target=lambda: swallow(done)) for _ in range(5)]
     for t in threads:
         t.start()
-    wait_for("the streams to run", lambda: metric("ledger_running") == 5, 10)
+    wait_for("the streams to be sent", lambda: sent() == before + 5, 10)
     way.stop(signal.SIGKILL)
     for t in threads:
         t.join()
