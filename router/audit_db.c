@@ -214,6 +214,24 @@ static int reprice_all(struct audit *a, struct fail *reterr)
     return rc < 0 ? -1 : 0;
 }
 
+/* ---- one account ---- */
+
+int audit_db_account(struct db *db, int64_t row, audit_fn fn, void *ctx, struct fail *reterr)
+{
+    struct sqlite3_stmt *s = db_stmt(
+        db,
+        "SELECT * FROM (SELECT " ACCOUNT " || ': posted ' || c.posted_nusd ||"
+        " ' and pending ' || c.pending_nusd || ' nano-USD, its attempts say ' || " POSTED
+        " || ' and ' || " PENDING " AS detail, c.posted_nusd <> " POSTED
+        " OR c.pending_nusd <> " PENDING " AS wrong FROM account c WHERE c.id = ?1) WHERE wrong");
+    db_bind_int(s, 1, row);
+    int rc = db_step(db, s, reterr);
+    if (rc == 1)
+        fn(ctx, "I2", db_col_text(s, 0));
+    sqlite3_reset(s);
+    return rc < 0 ? -1 : 0;
+}
+
 /* ---- the report ---- */
 
 static int count_rows(struct audit *a, struct json_object *checked, struct fail *reterr)

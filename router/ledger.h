@@ -11,11 +11,12 @@
  *
  * A COMMIT or fsync that fails ends the process (exit 70): the row may or may not be
  * there, only a restart tells.  A full disk does not: holds are answered ERR_ledger_down, what
- * ends attempts is kept in order and written as soon as there is room again.  Amounts are nano-USD,
- * never negative. */
+ * ends attempts is written into the room of the ballast (router/ballast.h), or without one kept
+ * in order until there is room again.  Amounts are nano-USD, never negative. */
 #ifndef ROUTER_LEDGER_H
 #define ROUTER_LEDGER_H
 
+#include "router/alert.h"
 #include "router/db.h"
 #include "router/idempotency.h"
 #include "schema/err.h"
@@ -145,6 +146,18 @@ void ledger_port_close(struct ledger_port *p);
  * thread.  Takes over the writing connection until ledger_stop. NULL with reterr. */
 struct ledger *ledger_start(struct db *writer, void (*log)(const char *line), struct fail *reterr);
 
+/* What a server adds to the ledger; commands that work on the file directly go without. */
+struct ledger_settings {
+    struct alert_rules alert_at;   /* see router/alert.h */
+    void (*alert_wake)(void *ctx); /* on the ledger thread, after the COMMIT of new alerts */
+    void *alert_ctx;
+    int64_t ballast_bytes;                   /* 0 = none */
+    int64_t (*free_bytes)(const char *path); /* NULL = the disk's; tests have disks of their own */
+};
+/* From now on, and writes the alerts that are due already.  Waits; once, before traffic.  A
+ * ballast that there is no room for is only logged.  -1: the alerts could not be written. */
+int ledger_set(struct ledger *l, const struct ledger_settings *s);
+
 /* A zeroed operation to fill; NULL when memory is short or twice LEDGER_QUEUE_MAX operations
  * are about.  From LEDGER_QUEUE_MAX on, ledger_send answers a hold ERR_ledger_down at once
  * while everything that ends an attempt is still taken. */
@@ -165,7 +178,8 @@ void ledger_barrier(struct ledger *l);
 void ledger_stop(struct ledger *l);
 
 struct ledger_stats {
-    uint64_t holds, settles, voids, commits, refused;
+    uint64_t holds, settles, voids, commits, refused, alerts;
+    bool holds_refused; /* for want of room on the disk */
     int64_t running, held_nusd;
     int64_t last_commit_us;
     uint64_t queue_len;

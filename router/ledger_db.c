@@ -13,7 +13,10 @@ static const char *const scope_names[LEDGER_SCOPES] = {"key", "team"};
 
 enum ledger_write ledger_db_trouble(struct db *db)
 {
-    switch (sqlite3_errcode(db_handle(db)) & 0xff) {
+    int code = sqlite3_extended_errcode(db_handle(db));
+    if (code == SQLITE_IOERR_SHMSIZE)
+        return LEDGER_NO_ROOM; /* the WAL's index could not grow: nothing was written */
+    switch (code & 0xff) {
     case SQLITE_CONSTRAINT:
     case SQLITE_TOOBIG:
     case SQLITE_MISMATCH:
@@ -469,7 +472,8 @@ static void fill_recovery(struct sqlite3_stmt *s, struct ledger_op *op, enum led
     col_usage(s, 10, &t->usage);
     t->source = USAGE_ESTIMATED;
     if (how == LEDGER_RECOVER_CHECKPOINT) {
-        t->source = USAGE_PARTIAL;
+        if (!usage_source_parse(db_col_text(s, 17), &t->source))
+            t->source = USAGE_PARTIAL;
         t->cost_pusd = db_col_int(s, 6);
     } else if (how == LEDGER_RECOVER_PROMPT) {
         usage_set(&t->usage, USAGE_input_tok, db_col_int(s, 4));
@@ -492,7 +496,7 @@ int ledger_db_recover(struct db *db, const struct id *attempt_id, int64_t now_ms
         db, "SELECT request_id, state, cancel_stops_billing, hold_nusd, prompt_estimate_tok,"
             " prompt_estimate_nusd, cost_pusd, http_status, first_byte_ms, provider_request_id,"
             " input_tok, output_tok, cache_read_tok, cache_write_5m_tok, cache_write_1h_tok,"
-            " web_searches, iterations FROM attempt WHERE id = ?1");
+            " web_searches, iterations, usage_source FROM attempt WHERE id = ?1");
     bind_id(s, 1, attempt_id);
     int rc = db_step(db, s, reterr);
     assert(rc != 0);

@@ -28,4 +28,9 @@ int generation_db_list(struct db *db, struct json_object *args, int64_t team_id,
  * "checked": {...}}. */
 int audit_db_verify(struct db *db, struct json_object **ret, struct fail *reterr);
 
+/* Told of each violation. */
+typedef void (*audit_fn)(void *ctx, const char *invariant, const char *detail);
+/* Both balances of one account, exactly, for router/audit_step_db.c. */
+int audit_db_account(struct db *db, int64_t row, audit_fn fn, void *ctx, struct fail *reterr);
+
 #endif

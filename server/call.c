@@ -174,12 +174,18 @@ static int64_t ping_deadline(const struct call *c)
     return c->committed && c->req != NULL ? c->out_tick_ms + CALL_PING_MS : INT64_MAX;
 }
 
+static int64_t checkpoint_deadline(const struct call *c)
+{
+    return c->checkpoint_tick_ms >= 0 && !c->stopped ? c->checkpoint_tick_ms + CALL_CHECKPOINT_MS
+                                                     : INT64_MAX;
+}
+
 static void on_timer(uv_timer_t *t);
 
 static void arm(struct call *c)
 {
     int64_t at = least(silent_deadline(c), c->sent_tick_ms + c->limits.total_ms);
-    at = least(at, ping_deadline(c));
+    at = least(least(at, ping_deadline(c)), checkpoint_deadline(c));
     int64_t in = at - worker_tick_ms(c->worker);
     uv_timer_start(&c->timer, on_timer, in > 1 ? (uint64_t)in : 1, 0);
 }
@@ -213,6 +219,9 @@ static void on_timer(uv_timer_t *t)
         cut(c, END_timed_out);
         return;
     }
+    if (now >= checkpoint_deadline(c)) {
+        call_checkpoint(c);
+    }
     if (now >= ping_deadline(c)) {
         if (c->stream != NULL && c->adapter->stream_at_boundary(c->stream) &&
             !request_stream_full(c->req)) {
@@ -233,7 +242,9 @@ static void attempt_reset(struct call *c)
     c->http_status = 0;
     c->cut = END_none;
     c->sent = c->paused = c->hold_open = c->hold_waiting = false;
-    c->started = c->stopped = c->checkpointed = false;
+    c->started = c->stopped = false;
+    c->checkpoint_tick_ms = -1;
+    c->uncounted_bytes = 0;
     c->head_tick_ms = c->content_tick_ms = -1;
     usage_report_clear(&c->usage);
     c->content_bytes = c->cost_pusd = 0;
@@ -388,10 +399,7 @@ static bool on_stream_body(struct call *c, struct span bytes)
         cut(c, END_foreign);
         return true;
     }
-    if (c->started && !c->checkpointed) {
-        c->checkpointed = true;
-        call_checkpoint(c);
-    }
+    call_checkpoint_bytes(c, bytes.len);
     if (c->stopped) {
         arm(c);
     }

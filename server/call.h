@@ -25,6 +25,8 @@ enum {
     CALL_POOL_MAX = 1024,
     CALL_RELAYED_HEADERS_MAX = 8 * 1024, /* of the provider's: they share the connection's pool */
     CALL_PING_MS = 10000,                /* keep-alive to a client of a silent stream */
+    CALL_CHECKPOINT_MS = 5000,           /* a running stream's figures are made durable so often, */
+    CALL_CHECKPOINT_TOK = 2000,          /* and after so many more output tokens */
     CALL_MESSAGE_MAX = 256               /* of a provider's error, for error.attempts */
 };
 
@@ -93,11 +95,12 @@ struct call {
     char cut_text[FAIL_TEXT_MAX]; /* END_over_cap: what the client is told */
     bool hold_waiting, hold_open, sent, paused;
     bool started, stopped; /* the stream's first and last event were seen */
-    bool checkpointed;     /* the ledger has its first figures */
     enum route_end cut;    /* why we cancelled the transfer ourselves */
     int64_t sent_tick_ms, head_tick_ms, byte_tick_ms, out_tick_ms, content_tick_ms;
     struct timeouts limits;
     int64_t content_bytes; /* generated text seen in a stream */
+    int64_t checkpoint_tick_ms, checkpoint_tok, checkpoint_pusd; /* the last one; tick -1 = none */
+    int64_t uncounted_bytes; /* of the stream since its figures were last looked at */
     int64_t cost_pusd;
     char provider_request_id[LEDGER_SLUG_MAX];
 };
@@ -143,8 +146,10 @@ void call_on_extend_answer(struct call *c, const struct ledger_answer *a);
 /* ---- call_money.c ---- */
 int call_hold(struct call *c);
 void call_void(struct call *c, enum route_end end);
-/* The figures so far, durably: what recovery bills if this process dies. */
+/* The figures so far, durably, when they have grown: what recovery bills if this process dies. */
 void call_checkpoint(struct call *c);
+/* After n more bytes of a stream: a checkpoint when it is the first, or many tokens came. */
+void call_checkpoint_bytes(struct call *c, size_t n);
 /* Settles the running attempt by what is known; computes c->cost_pusd. */
 void call_settle(struct call *c, enum route_end end, enum verdict verdict);
 /* Price of c->usage now, in pico-USD. */

@@ -148,24 +148,26 @@ static int64_t guess_output_tok(const struct call *c, int64_t bytes)
 }
 
 /* What the provider counted is billed whatever it is; what we add by guessing stays within the
- * hold, so that a guess cannot pass a cap. */
-static void bill_guess(struct call *c, int64_t stated_pusd)
+ * hold, so that a guess cannot pass a cap.  false: the cost is not that of the tokens. */
+static bool bill_guess(struct call *c, int64_t stated_pusd)
 {
-    c->cost_pusd = call_cost_pusd(c);
+    int64_t guess_pusd = call_cost_pusd(c);
+    c->cost_pusd = guess_pusd;
     if (c->cost_pusd > hold_pusd(c)) {
         c->cost_pusd = stated_pusd > hold_pusd(c) ? stated_pusd : hold_pusd(c);
     }
+    return c->cost_pusd == guess_pusd;
 }
 
 /* The provider counted the prompt; what it generated is at least what was seen. */
-static void complete_partial(struct call *c)
+static enum usage_source complete_partial(struct call *c)
 {
     struct usage *u = &c->usage.total;
     int64_t stated_pusd = call_cost_pusd(c), seen = guess_output_tok(c, c->content_bytes);
     if (u->n[USAGE_output_tok] < seen) {
         usage_set(u, USAGE_output_tok, seen);
     }
-    bill_guess(c, stated_pusd);
+    return bill_guess(c, stated_pusd) ? USAGE_PARTIAL : USAGE_ESTIMATED;
 }
 
 /* A whole answer without figures: the prompt by our estimate, the rest by its size. */
@@ -193,8 +195,7 @@ static enum usage_source judge(struct call *c, enum route_end end, enum verdict 
         return USAGE_FINAL;
     }
     if (counted) {
-        complete_partial(c);
-        return USAGE_PARTIAL;
+        return complete_partial(c);
     }
     if (end == END_complete) {
         estimate_whole(c);
@@ -257,12 +258,47 @@ static void send_closing(struct call *c, enum ledger_op_kind kind, enum route_en
 
 void call_checkpoint(struct call *c)
 {
-    struct ledger_op *op = new_op(c, LEDGER_STREAMING);
+    bool first = c->checkpoint_tick_ms < 0;
+    c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
+    c->checkpoint_tick_ms = worker_tick_ms(c->worker);
+    c->uncounted_bytes = 0;
+    enum usage_source source = USAGE_ESTIMATED;
+    if (c->usage.total.seen != 0) {
+        source = complete_partial(c);
+    } else {
+        estimate_whole(c);
+    }
+    struct ledger_op *op =
+        first || c->cost_pusd > c->checkpoint_pusd ? new_op(c, LEDGER_STREAMING) : NULL;
     if (op != NULL) {
-        c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
-        c->cost_pusd = call_cost_pusd(c);
-        fill_settle(c, END_none, USAGE_PARTIAL, &op->u.settle);
+        c->checkpoint_pusd = c->cost_pusd;
+        c->checkpoint_tok = c->usage.total.n[USAGE_output_tok];
+        fill_settle(c, END_none, source, &op->u.settle);
         ledger_send(c->worker->site->ledger, op);
+    }
+}
+
+/* The state of a stream costs a copy: it is asked for when its raw bytes may hold as many tokens.
+ */
+void call_checkpoint_bytes(struct call *c, size_t n)
+{
+    c->uncounted_bytes += (int64_t)n;
+    if (!c->started || c->stopped) {
+        return; /* the end is about to be settled */
+    }
+    if (c->checkpoint_tick_ms < 0) {
+        call_checkpoint(c);
+        return;
+    }
+    if (c->uncounted_bytes < (int64_t)CALL_CHECKPOINT_TOK * BYTES_PER_TOKEN) {
+        return;
+    }
+    c->uncounted_bytes = 0;
+    c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
+    int64_t stated = c->usage.total.n[USAGE_output_tok];
+    int64_t seen = c->content_bytes / BYTES_PER_TOKEN;
+    if ((stated > seen ? stated : seen) >= c->checkpoint_tok + CALL_CHECKPOINT_TOK) {
+        call_checkpoint(c);
     }
 }
 
