@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "router/rollup_db.h"
 #include "schema/money.h"
 
 struct book_zone {
@@ -537,8 +538,11 @@ struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(
     b->db = db;
     b->log = log;
     ledger_core_init(&b->state);
-    b->state.last_ms = now_ms;
-    if (load(b, reterr) == 0 && db_begin(db, reterr) == 0 && recover_all(b, now_ms, reterr) == 0) {
+    int64_t floor_ms = 0; /* a clock that was set back must not admit into sums that are closed */
+    int floor_known = rollup_db_floor(db, &floor_ms, reterr);
+    b->state.last_ms = now_ms > floor_ms ? now_ms : floor_ms;
+    if (floor_known == 0 && load(b, reterr) == 0 && db_begin(db, reterr) == 0 &&
+        recover_all(b, now_ms, reterr) == 0) {
         b->settles = b->voids = 0; /* they were another process's */
         return b;
     }
