@@ -1,10 +1,11 @@
 /* `wayfare serve`: from arguments to struct serve_options. */
 #include <string.h>
 
+#include "router/rollup_db.h"
 #include "server/cli.h"
 #include "server/serve.h"
 
-enum { DRAIN_MAX_S = 7 * 86400, CONNECTIONS_MAX = 1000000 };
+enum { DRAIN_MAX_S = 7 * 86400, CONNECTIONS_MAX = 1000000, RETAIN_DAYS_MAX = 36500 };
 
 /* The numbers, with the range each must be in. */
 static const struct number {
@@ -17,6 +18,8 @@ static const struct number {
     {"max_connections", offsetof(struct serve_options, max_connections), 1, CONNECTIONS_MAX},
     {"max_connections_per_address", offsetof(struct serve_options, max_connections_per_address), 0,
      CONNECTIONS_MAX},
+    {"retain_days", offsetof(struct serve_options, retain_days), ROLLUP_RETAIN_DAYS_MIN,
+     RETAIN_DAYS_MAX},
 };
 
 static const struct text {

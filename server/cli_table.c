@@ -29,6 +29,7 @@ static const struct cli_option serve_options[] = {
     {"drain-timeout", "SECONDS", CLI_COUNT, 0, NULL, NULL, NULL, "how long running requests may go on after SIGTERM (default 600)"},
     {"max-connections", "N", CLI_COUNT, 0, NULL, NULL, NULL, "connections in all (default 20000)"},
     {"max-connections-per-address", "N", CLI_COUNT, 0, NULL, NULL, NULL, "connections per client address (default: unlimited)"},
+    {"retain-days", "N", CLI_COUNT, 0, NULL, NULL, NULL, "delete the detail of requests older than this many days, at least 33; their sums stay (default: all is kept)"},
     {"allow-base-url", "HOST", CLI_TEXT, CLI_REPEATED, NULL, NULL, NULL, "a host that provider_configs.base_url may name; may be repeated"},
     {"verbose", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "log more"},
     {0}};

@@ -16,6 +16,7 @@
 #include "server/http.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/upkeep.h"
 #include "server/worker.h"
 
 enum { TLS_FILE_MAX = 1024 * 1024, TICK_MS = 50, LOCK_TRIES = 40 };
@@ -24,6 +25,7 @@ struct server {
     struct site site;
     struct db *writer;
     struct admin *admin;
+    struct upkeep *upkeep;
     struct ops_env ops;
     char admin_host[LISTEN_TEXT_MAX];
     int n_workers, n_running;
@@ -268,6 +270,7 @@ static void take_down(struct server *s)
 {
     struct site *site = &s->site;
     admin_stop(s->admin);
+    upkeep_stop(s->upkeep);
     if (site->ledger != NULL) {
         ledger_stop(site->ledger);
     }
@@ -312,6 +315,7 @@ int serve_run(const struct serve_options *o)
         start_workers(s, text, &f) != 0) {
         return fail_start(s, &f);
     }
+    s->upkeep = upkeep_start(s->site.ledger, o->retain_days);
     warn_if_empty(&s->site);
     bool v6 = strchr(s->admin_host, ':') != NULL;
     printf("listening on %s://%s\nadmin on http://%s%s%s:%d\n",
