@@ -184,12 +184,13 @@ static int add_to_days(struct db *db, int64_t from_ms, int64_t to_ms, struct fai
                                                                             "emp"
                                                                             "ts") ", " ADD("request"
                                                                                            "s") ","
-                                                                                                " " ADD("requests_of_model") ", " ADD("requests_of_provider") ", " ADD("errors") ", " ADD("err"
-                                                                                                                                                                                          "ors"
-                                                                                                                                                                                          "_of"
-                                                                                                                                                                                          "_mo"
-                                                                                                                                                                                          "de"
-                                                                                                                                                                                          "l") ", " ADD("errors_of_provider") ", " USAGE_BUCKETS(ADD_BUCKET)
+                                                                                                " " ADD("requests_of_model") ", " ADD("requests_of_provider") ", " ADD(
+                                                                                                    "errors") ", " ADD("err"
+                                                                                                                       "ors"
+                                                                                                                       "_of"
+                                                                                                                       "_mo"
+                                                                                                                       "de"
+                                                                                                                       "l") ", " ADD("errors_of_provider") ", " USAGE_BUCKETS(ADD_BUCKET)
                                                                                                     ADD("charge_nusd"));
     db_bind_int(s, 1, from_ms);
     db_bind_int(s, 2, to_ms);
