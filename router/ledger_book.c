@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "router/alert_db.h"
+#include "router/rollup_db.h"
 #include "schema/money.h"
 
 struct book_zone {
@@ -577,8 +578,11 @@ struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(
     b->log = log;
     b->careful = true;
     ledger_core_init(&b->state);
-    b->state.last_ms = now_ms;
-    if (load(b, reterr) == 0 && db_begin(db, reterr) == 0 && recover_all(b, now_ms, reterr) == 0) {
+    int64_t floor_ms = 0; /* a clock that was set back must not admit into sums that are closed */
+    int floor_known = rollup_db_floor(db, &floor_ms, reterr);
+    b->state.last_ms = now_ms > floor_ms ? now_ms : floor_ms;
+    if (floor_known == 0 && load(b, reterr) == 0 && db_begin(db, reterr) == 0 &&
+        recover_all(b, now_ms, reterr) == 0) {
         b->done = (struct ledger_book_counts){0}; /* it was another process's */
         return b;
     }

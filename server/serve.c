@@ -17,6 +17,7 @@
 #include "server/http.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/upkeep.h"
 #include "server/webhook.h"
 #include "server/worker.h"
 
@@ -28,6 +29,7 @@ struct server {
     struct admin *admin;
     struct webhook *webhook;
     struct auditor *auditor; /* NULL: the books are not checked */
+    struct upkeep *upkeep;
     struct ops_env ops;
     char admin_host[LISTEN_TEXT_MAX];
     int n_workers, n_running;
@@ -344,6 +346,7 @@ static void take_down(struct server *s)
     admin_stop(s->admin);
     auditor_stop(s->auditor);
     webhook_stop(s->webhook);
+    upkeep_stop(s->upkeep);
     if (site->ledger != NULL) {
         ledger_stop(site->ledger);
     }
@@ -391,6 +394,7 @@ int serve_run(const struct serve_options *o)
         watch_books(s, &f) != 0 || start_admin(s, &f) != 0 || start_workers(s, text, &f) != 0) {
         return fail_start(s, &f);
     }
+    s->upkeep = upkeep_start(s->site.ledger, o->retain_days);
     warn_if_empty(&s->site);
     bool v6 = strchr(s->admin_host, ':') != NULL;
     printf("listening on %s://%s\nadmin on http://%s%s%s:%d\n",
