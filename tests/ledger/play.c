@@ -68,6 +68,12 @@ static const char *scope_name(enum ledger_scope scope)
     return scope == LEDGER_SCOPE_KEY ? "key" : "team";
 }
 
+/* All in one hash chain of the core's. */
+static int64_t id_of(int owner)
+{
+    return 7 + (int64_t)owner * LEDGER_OWNER_CHAINS;
+}
+
 /* ---- comparison ---- */
 
 static bool same_sums(const struct ledger_account *a, const struct model_sums *n)
@@ -137,7 +143,7 @@ static int count_needed(const struct model *m, const struct model_owner *o)
 static bool check_owner(struct play *p, enum ledger_scope scope, int owner)
 {
     const struct model_owner *m = &p->model.owners[scope][owner];
-    const struct ledger_owner *o = ledger_core_owner(&p->core, scope, owner);
+    const struct ledger_owner *o = ledger_core_owner(&p->core, scope, id_of(owner));
     if ((o != NULL) != m->loaded)
         return differ(p, "%s %d is known to one of core and model", scope_name(scope), owner);
     if (o == NULL)
@@ -167,7 +173,8 @@ static bool check_attempt(struct play *p, int attempt)
         return true;
     if (t->hold_nusd != f->hold_nusd || t->admitted_ms != f->admitted_ms ||
         (t->state == LEDGER_STREAMED) != (f->state == MODEL_STREAMED) ||
-        t->owners[LEDGER_SCOPE_KEY]->id != f->key || t->owners[LEDGER_SCOPE_TEAM]->id != f->team)
+        t->owners[LEDGER_SCOPE_KEY]->id != id_of(f->key) ||
+        t->owners[LEDGER_SCOPE_TEAM]->id != id_of(f->team))
         return differ(p, "attempt %d has other facts", attempt);
     return true;
 }
@@ -215,13 +222,13 @@ static bool check_all(struct play *p)
 static struct ledger_owner *load_owner(struct play *p, enum ledger_scope scope, int owner,
                                        int64_t since_ms)
 {
-    struct ledger_owner *o = ledger_core_owner(&p->core, scope, owner);
+    struct ledger_owner *o = ledger_core_owner(&p->core, scope, id_of(owner));
     model_load(&p->model, scope, owner);
     if (o != NULL)
         return o;
     const struct script *s = p->script;
     int team = scope == LEDGER_SCOPE_KEY ? s->team_of[owner] : owner;
-    o = ledger_core_add_owner(&p->core, scope, owner, zones[s->zone_of[team]]);
+    o = ledger_core_add_owner(&p->core, scope, id_of(owner), zones[s->zone_of[team]]);
     memcpy(o->cap_nusd, p->table.cap_nusd[scope][owner], sizeof(o->cap_nusd));
     if (since_ms > p->core.last_ms)
         since_ms = p->core.last_ms;
@@ -235,7 +242,7 @@ static struct ledger_owner *load_owner(struct play *p, enum ledger_scope scope, 
     return o;
 }
 
-static bool open_accounts(struct play *p, struct ledger_owner *o, int64_t at_ms)
+static bool open_accounts(struct play *p, struct ledger_owner *o, int owner, int64_t at_ms)
 {
     bool summed = o->n_accounts > 0;
     ledger_core_prune(&p->core, o);
@@ -244,12 +251,12 @@ static bool open_accounts(struct play *p, struct ledger_owner *o, int64_t at_ms)
             .scope = o->scope, .kind = (enum window_kind)k, .cap_nusd = o->cap_nusd[k]};
         if (!ledger_core_lacks(o, a.kind, at_ms, &a.window))
             continue;
-        if (!table_insert(&p->table, (int)o->id, summed, &a))
-            return differ(p, "%s %lld: the core lacks a %s that the table has",
-                          scope_name(o->scope), (long long)o->id, window_name(a.kind));
+        if (!table_insert(&p->table, owner, summed, &a))
+            return differ(p, "%s %d: the core lacks a %s that the table has", scope_name(o->scope),
+                          owner, window_name(a.kind));
         ledger_core_add_account(&p->core, o, &a);
     }
-    model_open(&p->model, o->scope, (int)o->id, at_ms);
+    model_open(&p->model, o->scope, owner, at_ms);
     return true;
 }
 
@@ -324,7 +331,7 @@ static bool play_hold(struct play *p, const struct script_event *e)
         return false;
     for (int scope = 0; scope < LEDGER_SCOPES; scope++) {
         owners[scope] = load_owner(p, (enum ledger_scope)scope, ids[scope], at_ms);
-        if (!open_accounts(p, owners[scope], at_ms))
+        if (!open_accounts(p, owners[scope], ids[scope], at_ms))
             return false;
     }
     struct ledger_outcome out = apply(p, LEDGER_EV_HOLD, e, owners);
@@ -388,7 +395,7 @@ static bool play_cap(struct play *p, const struct script_event *e)
 {
     p->table.cap_nusd[e->scope][e->owner][e->window] = e->amount_nusd;
     model_cap(&p->model, e);
-    struct ledger_owner *o = ledger_core_owner(&p->core, e->scope, e->owner);
+    struct ledger_owner *o = ledger_core_owner(&p->core, e->scope, id_of(e->owner));
     if (o != NULL) {
         o->cap_nusd[e->window] = e->amount_nusd;
         ledger_core_recap(&p->core, o);
@@ -404,10 +411,12 @@ static bool commit(struct play *p)
         if (!table_put(&p->table, p->core.dirty[i]))
             return differ(p, "a dirty account has no row");
     }
+    struct ledger_account *one = p->core.n_dirty > 0 ? p->core.dirty[0] : NULL;
     ledger_core_written(&p->core);
     table_commit(&p->table);
     model_commit(&p->model);
-    return true;
+    return same(p, "dirty accounts after COMMIT", (int64_t)p->core.n_dirty, 0) &&
+           same(p, "dirty after COMMIT", one != NULL && one->dirty, 0);
 }
 
 /* Running attempts of the table, admitted first first; their number. */

@@ -13,7 +13,7 @@ struct shrink_note {
     char why[PLAY_WHY_MAX];
 };
 
-enum { SHRINK_SEED_SECONDS = 10 }; /* a script that takes longer does not end */
+enum { SHRINK_SEED_SECONDS = 5 }; /* a script that takes longer does not end */
 
 /* NULL: no memory. */
 struct shrink_note *shrink_note_new(void);

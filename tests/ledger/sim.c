@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -120,7 +121,6 @@ static void report(const struct options *o, struct shrink_note *note, const char
 
 static int run(const struct options *o, struct shrink_note *note)
 {
-    int64_t start_ms = mono_ms();
     note->seed = o->seed;
     fflush(stdout);
     pid_t pid = fork();
@@ -131,11 +131,15 @@ static int run(const struct options *o, struct shrink_note *note)
         perror("sim");
         return EXIT_USAGE;
     }
-    int64_t ms = mono_ms() - start_ms;
+    struct rusage used;
+    getrusage(RUSAGE_CHILDREN, &used);
+    int64_t ms = (int64_t)used.ru_utime.tv_sec * 1000 + used.ru_utime.tv_usec / 1000 +
+                 (int64_t)used.ru_stime.tv_sec * 1000 + used.ru_stime.tv_usec / 1000;
     char why[PLAY_WHY_MAX];
     shrink_describe(status, note, why);
-    printf("seeds %" PRIu64 " to %" PRIu64 ", %" PRIu64 " events, %" PRIu64 " events/s\n", o->seed,
-           o->seed + note->n_seeds - (note->n_seeds > 0), note->n_events,
+    printf("seeds %" PRIu64 " to %" PRIu64 ", %" PRIu64 " events, %" PRIu64
+           " events per second of CPU time\n",
+           o->seed, o->seed + note->n_seeds - (note->n_seeds > 0), note->n_events,
            note->n_events * 1000 / (uint64_t)(ms > 0 ? ms : 1));
     if (why[0] == '\0')
         return EXIT_SUCCESS;
