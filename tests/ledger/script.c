@@ -6,7 +6,7 @@
 
 #include "tests/ledger/calendar.h"
 
-enum { RECENT = 64, OPEN_MAX = 400 };
+enum { RECENT = 64, OPEN_MAX = 600 };
 #define MINUTE_MS INT64_C(60000)
 #define DAY_MS (1440 * MINUTE_MS)
 
@@ -18,10 +18,11 @@ struct maker {
     struct script *script;
     struct random r;
     int weight[SCRIPT_KINDS], weights;
-    int per_mille_repeat, per_mille_jump, per_mille_refused, per_mille_odd;
+    int per_mille_repeat, per_mille_jump, per_mille_edge, per_mille_refused, per_mille_odd;
     int64_t step_ms, jump_ms, clock_ms;
     int64_t unit_nusd;
     int cap_units;
+    bool flood; /* huge holds without caps that do not end: the limit of their sum */
     int open[OPEN_MAX], n_open, open_max;
     int64_t held_nusd[SCRIPT_ATTEMPTS_MAX];
     int recent[RECENT], n_recent;
@@ -104,6 +105,7 @@ static void choose(struct maker *m)
     static const int jumps_ms_exp[] = {1, 60, 600, 1440, 4320, 20000};
     m->per_mille_repeat = pick(m, 2) ? pick(m, 300) : 0;
     m->per_mille_jump = pick(m, 3) ? pick(m, 20) : 0;
+    m->per_mille_edge = pick(m, 3) == 0 ? pick(m, 20) : 0;
     m->per_mille_refused = pick(m, 3) == 0 ? pick(m, 100) : 0;
     m->per_mille_odd = pick(m, 50);
     m->jump_ms = jumps_ms_exp[pick(m, 6)] * MINUTE_MS;
@@ -111,6 +113,21 @@ static void choose(struct maker *m)
     m->unit_nusd = units_nusd[pick(m, 6)];
     m->cap_units = 1 + (pick(m, 2) ? pick(m, 40) : pick(m, 400));
     m->open_max = 1 + (pick(m, 4) ? pick(m, 40) : pick(m, OPEN_MAX));
+}
+
+static void choose_flood(struct maker *m)
+{
+    m->flood = m->unit_nusd == LEDGER_AMOUNT_MAX_NUSD / 3 && pick(m, 2) == 0;
+    if (!m->flood)
+        return;
+    static const int usual[SCRIPT_KINDS] = {
+        [SCRIPT_HOLD] = 20, [SCRIPT_EXTEND] = 5, [SCRIPT_VOID] = 1, [SCRIPT_COMMIT] = 2};
+    m->weights = 0;
+    for (int k = 0; k < SCRIPT_KINDS; k++) {
+        m->weight[k] = usual[k];
+        m->weights += usual[k];
+    }
+    m->open_max = OPEN_MAX;
 }
 
 /* The core's table of attempts has to cope with ids that all fall into one place. */
@@ -131,9 +148,19 @@ static void make_ids(struct maker *m)
 
 /* ---- events ---- */
 
+/* To where a window of some team ends, or beside. */
+static void go_to_edge(struct maker *m)
+{
+    int zone = m->script->zone_of[pick(m, m->script->n_teams)];
+    struct window w = calendar_window(zone, pick(m, 3) ? WINDOW_DAY : WINDOW_WEEK, m->clock_ms);
+    m->clock_ms = w.end_ms - 1 + below(m, 3);
+}
+
 static void tick(struct maker *m)
 {
     m->clock_ms += below(m, m->step_ms);
+    if (chance(m, m->per_mille_edge))
+        go_to_edge(m);
     if (chance(m, m->per_mille_jump))
         m->clock_ms += below(m, 3 * m->jump_ms) - m->jump_ms;
     if (m->clock_ms < CALENDAR_FIRST_MS)
@@ -144,7 +171,7 @@ static void tick(struct maker *m)
 
 static int64_t some_amount(struct maker *m)
 {
-    int64_t a = below(m, 9) * m->unit_nusd;
+    int64_t a = m->flood ? LEDGER_AMOUNT_MAX_NUSD / (1 + below(m, 2)) : below(m, 9) * m->unit_nusd;
     if (!chance(m, m->per_mille_odd))
         return a;
     static const int64_t odd[] = {-1, 0, LEDGER_AMOUNT_MAX_NUSD, LEDGER_AMOUNT_MAX_NUSD + 1,
@@ -252,7 +279,8 @@ static void make_event(struct maker *m, struct script_event *e)
     e->refused = e->kind <= SCRIPT_VOID && chance(m, m->per_mille_refused);
 }
 
-/* Any event may come again, later and in another order, with its old or the present time. */
+/* Any event may come again, once or several times, later and in another order, with its old or
+ * the present time. */
 static bool repeat(struct maker *m, struct script_event *e)
 {
     if (m->n_recent == 0 || !chance(m, m->per_mille_repeat))
@@ -261,6 +289,8 @@ static bool repeat(struct maker *m, struct script_event *e)
     *e = m->script->events[m->recent[pick(m, known)]];
     if (pick(m, 2))
         e->now_ms = m->clock_ms;
+    if (e->kind == SCRIPT_HOLD && pick(m, 8) == 0) /* its id, but somebody else's */
+        e->owner = pick(m, m->script->n_keys);
     return true;
 }
 
@@ -286,11 +316,12 @@ void script_make(struct script *s, uint64_t seed)
     s->n_attempts = s->n_events = 0;
     make_owners(m);
     choose(m);
+    choose_flood(m);
     make_ids(m);
     s->start_ms = m->clock_ms =
         starts_ms[pick(m, (int)(sizeof(starts_ms) / sizeof(starts_ms[0])))] + below(m, 3 * DAY_MS);
     int n = 50 + pick(m, pick(m, 2) ? 500 : SCRIPT_EVENTS_MAX - 50);
-    for (int i = pick(m, 8); i > 0; i--) {
+    for (int i = m->flood ? 0 : pick(m, 8); i > 0; i--) {
         struct script_event *e = &s->events[s->n_events++];
         *e = (struct script_event){.kind = SCRIPT_CAP, .now_ms = m->clock_ms};
         fill_cap(m, e);
