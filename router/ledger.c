@@ -354,10 +354,34 @@ static void lose_batch(struct ledger *l, const struct fail *why)
     l->retry_at_ms = monotonic_us() / 1000 + RETRY_MS;
 }
 
+/* As if the batch had not been tried, and the book agrees with the tables. */
+static void take_back(struct ledger *l, const struct ledger_book_counts *before)
+{
+    struct fail why;
+    db_rollback(l->db);
+    if (ledger_book_reload(l->book, &why) != 0)
+        die(l, &why);
+    ledger_book_recount(l->book, before);
+}
+
+/* Without savepoints first: poison is rare, and then the batch is written again with them. */
+static enum ledger_write write_twice(struct ledger *l, const struct list *batch,
+                                     struct fail *reterr)
+{
+    struct ledger_book_counts before = ledger_book_counts(l->book);
+    ledger_book_careful(l->book, false);
+    enum ledger_write w = write_batch(l, batch, reterr);
+    ledger_book_careful(l->book, true);
+    if (w != LEDGER_POISON)
+        return w;
+    take_back(l, &before);
+    return write_batch(l, batch, reterr);
+}
+
 static bool try_batch(struct ledger *l, const struct list *batch)
 {
     struct fail why = {0};
-    enum ledger_write w = write_batch(l, batch, &why);
+    enum ledger_write w = write_twice(l, batch, &why);
     if (w == LEDGER_WROTE)
         return true;
     if (w != LEDGER_NO_ROOM)

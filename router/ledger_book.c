@@ -21,7 +21,8 @@ struct ledger_book {
     struct id boot;
     struct book_zone *zones; /* kept: owners point into it */
     void (*log)(const char *line);
-    uint64_t holds, settles, voids, refused;
+    bool careful;
+    struct ledger_book_counts done;
 };
 
 static void say(const struct ledger_book *b, const char *fmt, ...)
@@ -135,7 +136,7 @@ static enum ledger_write open_accounts(struct ledger_book *b, struct ledger_owne
     return w;
 }
 
-/* ---- savepoints: one refused row does not spoil a batch ---- */
+/* ---- savepoints, when careful: one refused row does not spoil a batch ---- */
 
 static enum ledger_write step(struct ledger_book *b, struct sqlite3_stmt *s)
 {
@@ -144,14 +145,14 @@ static enum ledger_write step(struct ledger_book *b, struct sqlite3_stmt *s)
 
 static enum ledger_write mark(struct ledger_book *b)
 {
-    return step(b, db_stmt(b->db, "SAVEPOINT op"));
+    return b->careful ? step(b, db_stmt(b->db, "SAVEPOINT op")) : LEDGER_WROTE;
 }
 
 /* Keeps or undoes what was written since mark(); returns the trouble, if any. */
 static enum ledger_write unmark(struct ledger_book *b, enum ledger_write w)
 {
-    if (w == LEDGER_NO_ROOM || w == LEDGER_BROKEN)
-        return w; /* the transaction is lost anyway */
+    if (w == LEDGER_NO_ROOM || w == LEDGER_BROKEN || !b->careful)
+        return w; /* the transaction is lost anyway, or poison loses it */
     enum ledger_write undone = LEDGER_WROTE;
     if (w == LEDGER_POISON)
         undone = step(b, db_stmt(b->db, "ROLLBACK TO op"));
@@ -208,7 +209,7 @@ static enum ledger_write write_hold(struct ledger_book *b, const struct ledger_o
     if (w == LEDGER_WROTE)
         w = unmark(b, ledger_db_hold(b->db, op, &b->boot, at_ms, reterr));
     if (w == LEDGER_WROTE)
-        b->holds++;
+        b->done.holds++;
     else
         ledger_core_unhold(&b->state, &op->attempt_id);
     return w;
@@ -226,7 +227,7 @@ static enum ledger_write judge_hold(struct ledger_book *b, const struct ledger_o
         return LEDGER_WROTE;
     case LEDGER_OVER_BUDGET:
     case LEDGER_BUSY:
-        b->refused++;
+        b->done.refused++;
         refuse(op->u.hold.amount_nusd, &out, answer);
         return LEDGER_WROTE;
     case LEDGER_NO_MEMORY:
@@ -252,7 +253,7 @@ static enum ledger_write hold(struct ledger_book *b, const struct ledger_op *op,
     enum ledger_write w = find_owners(b, h, &e, &why);
     if (w == LEDGER_WROTE)
         w = judge_hold(b, op, &e, answer, &why);
-    if (w != LEDGER_POISON)
+    if (w != LEDGER_POISON || !b->careful)
         return w;
     char id[ID_TEXT_MAX];
     say(b, "ledger: hold of %s refused: %s", id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id),
@@ -294,7 +295,7 @@ static enum ledger_write extend(struct ledger_book *b, const struct ledger_op *o
         w = write_extension(b, op, out.at_ms, &why);
     else
         fail_set(&why, ERR_ledger_down, NULL, "it does not run");
-    if (w != LEDGER_POISON)
+    if (w != LEDGER_POISON || (out.verdict == LEDGER_DONE && !b->careful))
         return w;
     say(b, "ledger: extension of %s refused: %s", id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id),
         why.text);
@@ -324,7 +325,7 @@ static enum ledger_write write_settle(struct ledger_book *b, struct ledger_op *o
         enum ledger_write w = mark(b);
         if (w == LEDGER_WROTE)
             w = unmark(b, ledger_db_settle(b->db, op, state, &why));
-        if (w != LEDGER_POISON)
+        if (w != LEDGER_POISON || !b->careful)
             return w;
         say(b, "ledger: %s as %s, cost %lld pico-USD, was not written: %s%s", id, state,
             (long long)op->u.settle.cost_pusd, why.text,
@@ -361,10 +362,10 @@ static enum ledger_write settle(struct ledger_book *b, struct ledger_op *op, con
                                  .now_ms = op->u.settle.now_ms,
                                  .amount_nusd = charge};
         ledger_apply(&b->state, &e);
-        b->settles += kind == LEDGER_EV_SETTLE;
-        b->voids += kind == LEDGER_EV_VOID;
+        b->done.settles += kind == LEDGER_EV_SETTLE;
+        b->done.voids += kind == LEDGER_EV_VOID;
     }
-    return w == LEDGER_POISON ? LEDGER_WROTE : w;
+    return w == LEDGER_POISON && b->careful ? LEDGER_WROTE : w;
 }
 
 static enum ledger_write end(struct ledger_book *b, const struct ledger_op *op)
@@ -373,10 +374,25 @@ static enum ledger_write end(struct ledger_book *b, const struct ledger_op *op)
     enum ledger_write w = mark(b);
     if (w == LEDGER_WROTE)
         w = unmark(b, ledger_db_end(b->db, op, &why));
-    if (w != LEDGER_POISON)
+    if (w != LEDGER_POISON || !b->careful)
         return w;
     say(b, "ledger: the end of a request was not written: %s", why.text);
     return LEDGER_WROTE;
+}
+
+void ledger_book_careful(struct ledger_book *b, bool careful)
+{
+    b->careful = careful;
+}
+
+struct ledger_book_counts ledger_book_counts(const struct ledger_book *b)
+{
+    return b->done;
+}
+
+void ledger_book_recount(struct ledger_book *b, const struct ledger_book_counts *counts)
+{
+    b->done = *counts;
 }
 
 enum ledger_write ledger_book_op(struct ledger_book *b, struct ledger_op *op,
@@ -536,10 +552,11 @@ struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(
     }
     b->db = db;
     b->log = log;
+    b->careful = true;
     ledger_core_init(&b->state);
     b->state.last_ms = now_ms;
     if (load(b, reterr) == 0 && db_begin(db, reterr) == 0 && recover_all(b, now_ms, reterr) == 0) {
-        b->settles = b->voids = 0; /* they were another process's */
+        b->done = (struct ledger_book_counts){0}; /* it was another process's */
         return b;
     }
     db_rollback(db);
@@ -563,10 +580,10 @@ void ledger_book_close(struct ledger_book *b)
 
 void ledger_book_stats(const struct ledger_book *b, struct ledger_stats *ret)
 {
-    ret->holds = b->holds;
-    ret->settles = b->settles;
-    ret->voids = b->voids;
-    ret->refused = b->refused;
+    ret->holds = b->done.holds;
+    ret->settles = b->done.settles;
+    ret->voids = b->done.voids;
+    ret->refused = b->done.refused;
     ret->running = (int64_t)b->state.n_attempts;
     ret->held_nusd = b->state.held_nusd;
 }
