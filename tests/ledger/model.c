@@ -17,7 +17,7 @@ static int64_t at_most(int64_t n, int64_t max)
     return n < max ? n : max;
 }
 
-static int owner_of(const struct model_facts *f, int scope)
+static int owner_of(const struct model_facts *f, enum ledger_scope scope)
 {
     return scope == LEDGER_SCOPE_KEY ? f->key : f->team;
 }
@@ -130,13 +130,14 @@ static void raise_overrun(struct model_sums *n)
         n->overrun_nusd = above;
 }
 
-static struct model_sums sum_up(const struct model *m, int scope, int owner, struct window w)
+static struct model_sums sum_up(const struct model *m, enum ledger_scope scope, int owner,
+                                struct window w)
 {
     struct model_sums n = {.exists = true, .cap_nusd = LEDGER_CAP_NONE};
     for (int i = 0; i < m->script->n_attempts; i++) {
         const struct model_facts *f = &m->attempts[i].now;
-        if (f->state == MODEL_NONE || owner_of(f, scope) != owner || f->admitted_ms < w.start_ms ||
-            f->admitted_ms >= w.end_ms)
+        if (f->state == MODEL_NONE || owner_of(f, (enum ledger_scope)scope) != owner ||
+            f->admitted_ms < w.start_ms || f->admitted_ms >= w.end_ms)
             continue;
         n.n_running += running(f);
         n.pending_nusd += running(f) ? f->hold_nusd : 0;
@@ -206,7 +207,7 @@ static void add(struct model *m, const struct model_facts *f, int64_t held_nusd,
                 int64_t charge_nusd)
 {
     for (int scope = 0; scope < LEDGER_SCOPES; scope++) {
-        struct model_owner *o = &m->owners[scope][owner_of(f, scope)];
+        struct model_owner *o = &m->owners[scope][owner_of(f, (enum ledger_scope)scope)];
         for (int i = 0; i < o->n_accounts; i++) {
             struct model_account *a = &o->accounts[i];
             if (!counts(a, f->admitted_ms))
@@ -233,7 +234,7 @@ static struct model_answer judge(const struct model *m, const struct model_facts
         return answer;
     bool over[LEDGER_SCOPES] = {false}, busy[LEDGER_SCOPES] = {false};
     for (int scope = 0; scope < LEDGER_SCOPES; scope++) {
-        const struct model_owner *o = &m->owners[scope][owner_of(f, scope)];
+        const struct model_owner *o = &m->owners[scope][owner_of(f, (enum ledger_scope)scope)];
         for (int i = 0; i < o->n_accounts; i++) {
             const struct model_sums *n = &o->accounts[i].now;
             if (!counts(&o->accounts[i], f->admitted_ms) || n->cap_nusd == LEDGER_CAP_NONE)
@@ -322,7 +323,7 @@ bool model_is_sound(const struct model *m)
             const struct model_owner *o = &m->owners[scope][i];
             for (int k = 0; k < o->n_accounts; k++) {
                 const struct model_sums *n = &o->accounts[k].now;
-                struct model_sums s = sum_up(m, scope, i, o->accounts[k].window);
+                struct model_sums s = sum_up(m, (enum ledger_scope)scope, i, o->accounts[k].window);
                 if (n->exists && (n->pending_nusd != s.pending_nusd ||
                                   n->posted_nusd != s.posted_nusd || n->n_running != s.n_running))
                     return false;
