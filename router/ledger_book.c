@@ -88,7 +88,8 @@ static bool add_account(void *ctx, const struct ledger_account *a)
     return ledger_core_add_account(sink->state, sink->owner, a) != NULL;
 }
 
-/* Accounts that an attempt may still count in end after since_ms. 1, 0 or -1 as above. */
+/* Accounts that an attempt may still count in end after since_ms, and after now: a clock that
+ * was set back before a restart makes that the earlier of the two. 1, 0 or -1 as above. */
 static int load_owner(struct ledger_book *b, enum ledger_scope scope, int64_t id, int64_t since_ms,
                       struct ledger_owner **ret, struct fail *reterr)
 {
@@ -105,6 +106,8 @@ static int load_owner(struct ledger_book *b, enum ledger_scope scope, int64_t id
     memcpy(o->name, probe.name, sizeof(o->name));
     memcpy(o->cap_nusd, probe.cap_nusd, sizeof(o->cap_nusd));
     struct account_sink sink = {&b->state, o};
+    if (since_ms > b->state.last_ms)
+        since_ms = b->state.last_ms;
     if (ledger_db_accounts(b->db, o, since_ms, add_account, &sink, reterr) != 0)
         return -1;
     ledger_core_recap(&b->state, o);
