@@ -16,7 +16,7 @@
 #include "tests/fault/history.h"
 #include "tests/unit/ledger_world.h"
 
-enum { CUTS = 400, STRIDE = 3 };
+enum { CUTS = 400, STRIDE = 2 };
 
 static uint64_t seed;
 static int n_passed, n_failed;
