@@ -129,8 +129,9 @@ bool crash_everywhere(uint64_t seed)
         fault_place_go(p, k);
         ok = every_way(&h, p, k, seed, &n);
     }
-    printf("# %d events in %d batches, %d operations, %d crashes\n", SCRIPT_EVENTS, s->n_batches,
-           fault_log_count(h.log), n);
+    printf("# %d events in %d batches, %d operations, %d crashes, %d batches with a refused row\n",
+           SCRIPT_EVENTS, s->n_batches, fault_log_count(h.log), n, history_poisoned);
+    ok = ok && history_poisoned > 0;
     fault_place_free(p);
     history_free(&h);
     fault_disk_free(&fresh);

@@ -10,8 +10,8 @@
 
 /* Where the database seems to be (its lock is there); made and removed by main. */
 extern char history_path[];
-/* Lines that the ledger logged since the start. */
-extern int history_log_lines;
+/* Lines that the ledger logged, and batches with a row that it refused, since the start. */
+extern int history_log_lines, history_poisoned;
 
 /* A database with its teams, keys and caps, closed; for the caller to free. */
 void history_fresh(struct fault_disk *ret);
