@@ -38,9 +38,9 @@ static const struct check {
     {"I2", "SELECT * FROM (SELECT " ACCOUNT " || ': pending ' || c.pending_nusd ||"
            " ' nano-USD, its running attempts hold ' || " PENDING
            " AS detail, c.pending_nusd <> " PENDING " AS wrong FROM account c) WHERE wrong"},
-    {"I2", "SELECT " ATT " || ' has no hold entry of its amount' FROM attempt a"
-           " LEFT JOIN entry e ON e.attempt_id = a.id AND e.kind = 'hold'"
-           " WHERE e.amount_nusd IS NOT a.hold_nusd"},
+    {"I2", "SELECT " ATT " || ' has no hold entries of its amount' FROM attempt a"
+           " WHERE a.hold_nusd IS NOT (SELECT sum(e.amount_nusd) FROM entry e"
+           " WHERE e.attempt_id = a.id AND e.kind IN ('hold', 'extend'))"},
     {"I3", "SELECT " ACCOUNT " || ': ' || (c.posted_nusd + c.pending_nusd) || ' nano-USD is above"
            " the cap of ' || c.cap_nusd || ' and the overrun of ' || c.overrun_nusd"
            " FROM account c WHERE c.cap_nusd IS NOT NULL"
@@ -60,8 +60,8 @@ static const struct check {
            " (e.kind = 'release' AND (a.state <> 'VOID' OR e.amount_nusd <> a.hold_nusd))"},
     {"I7", "SELECT 'a trigger that protects the journal is missing' FROM"
            " (SELECT count(*) AS n FROM sqlite_schema WHERE type = 'trigger' AND name IN"
-           " ('attempt_ends_once', 'attempt_facts', 'attempt_stays', 'entry_keeps',"
-           " 'entry_stays', 'account_grows')) WHERE n <> 6"},
+           " ('attempt_ends_once', 'attempt_facts', 'attempt_hold_grows', 'attempt_stays',"
+           " 'entry_keeps', 'entry_stays', 'account_grows')) WHERE n <> 7"},
     {"I8", "SELECT " ATT " || ' runs, but its process is gone' FROM attempt a WHERE " OPEN
            " AND a.boot_id <> (SELECT b.boot_id FROM attempt b WHERE b.state NOT IN"
            " ('SETTLED', 'VOID') ORDER BY b.admitted_ms DESC, b.id DESC LIMIT 1)"},

@@ -223,11 +223,16 @@ void ledger_port_close(struct ledger_port *p)
 
 /* ---- sending ---- */
 
+static bool is_asked(const struct cell *c)
+{
+    return c->op.kind == LEDGER_HOLD || c->op.kind == LEDGER_EXTEND;
+}
+
 /* True: the queue is so long that a hold must not join it. */
 static bool enqueue(struct ledger *l, struct cell *c)
 {
     pthread_mutex_lock(&l->mutex);
-    bool full = c->waiter == NULL && c->op.kind == LEDGER_HOLD && l->queue.n >= LEDGER_QUEUE_MAX;
+    bool full = c->waiter == NULL && is_asked(c) && l->queue.n >= LEDGER_QUEUE_MAX;
     if (!full)
         push(&l->queue, c);
     bool idle = l->idle;
@@ -242,13 +247,14 @@ static void answer_down(struct cell *c)
 {
     memset(&c->answer, 0, sizeof(c->answer));
     c->answer.cookie = c->op.cookie;
+    c->answer.kind = c->op.kind;
     c->answer.code = ERR_ledger_down;
 }
 
 void ledger_send(struct ledger *l, struct ledger_op *op)
 {
     struct cell *c = (struct cell *)(void *)op;
-    if (op->kind == LEDGER_HOLD) {
+    if (is_asked(c)) {
         assert(op->port != NULL);
         pthread_mutex_lock(&op->port->mutex);
         op->port->outstanding++;
@@ -348,10 +354,34 @@ static void lose_batch(struct ledger *l, const struct fail *why)
     l->retry_at_ms = monotonic_us() / 1000 + RETRY_MS;
 }
 
+/* As if the batch had not been tried, and the book agrees with the tables. */
+static void take_back(struct ledger *l, const struct ledger_book_counts *before)
+{
+    struct fail why;
+    db_rollback(l->db);
+    if (ledger_book_reload(l->book, &why) != 0)
+        die(l, &why);
+    ledger_book_recount(l->book, before);
+}
+
+/* Without savepoints first: poison is rare, and then the batch is written again with them. */
+static enum ledger_write write_twice(struct ledger *l, const struct list *batch,
+                                     struct fail *reterr)
+{
+    struct ledger_book_counts before = ledger_book_counts(l->book);
+    ledger_book_careful(l->book, false);
+    enum ledger_write w = write_batch(l, batch, reterr);
+    ledger_book_careful(l->book, true);
+    if (w != LEDGER_POISON)
+        return w;
+    take_back(l, &before);
+    return write_batch(l, batch, reterr);
+}
+
 static bool try_batch(struct ledger *l, const struct list *batch)
 {
     struct fail why = {0};
-    enum ledger_write w = write_batch(l, batch, &why);
+    enum ledger_write w = write_twice(l, batch, &why);
     if (w == LEDGER_WROTE)
         return true;
     if (w != LEDGER_NO_ROOM)
@@ -362,14 +392,14 @@ static bool try_batch(struct ledger *l, const struct list *batch)
 
 /* ---- the ledger thread: answering ---- */
 
-/* Holds go to their ports with their answers, the rest is given back. */
+/* What was asked goes to its port with its answer, the rest is given back. */
 static void deliver(struct ledger *l, struct list *batch)
 {
     struct ledger_port *ports = NULL;
     struct list done = {0};
     struct cell *c;
     while ((c = pop(batch)) != NULL) {
-        if (c->op.kind != LEDGER_HOLD) {
+        if (!is_asked(c)) {
             push(&done, c);
             continue;
         }
@@ -390,13 +420,13 @@ static void deliver(struct ledger *l, struct list *batch)
     give_back(l, &done);
 }
 
-/* No room: holds are refused, everything else waits in order. */
+/* No room: what asks for more is refused, everything else waits in order. */
 static void put_aside(struct ledger *l, struct list *batch)
 {
     struct list holds = {0};
     struct cell *c;
     while ((c = pop(batch)) != NULL) {
-        if (c->op.kind == LEDGER_HOLD) {
+        if (is_asked(c)) {
             answer_down(c);
             push(&holds, c);
         } else {

@@ -29,7 +29,14 @@ enum {
     LEDGER_QUEUE_MAX = 100000 /* operations waiting; beyond it holds are refused ERR_ledger_down */
 };
 
-enum ledger_op_kind { LEDGER_HOLD, LEDGER_STREAMING, LEDGER_SETTLE, LEDGER_VOID, LEDGER_END };
+enum ledger_op_kind {
+    LEDGER_HOLD,
+    LEDGER_EXTEND,
+    LEDGER_STREAMING,
+    LEDGER_SETTLE,
+    LEDGER_VOID,
+    LEDGER_END
+};
 
 /* Facts of the request; written with its first hold. */
 struct ledger_request {
@@ -57,6 +64,13 @@ struct ledger_hold {
     struct ledger_request request;
 };
 
+/* The hold of a running attempt grows: answered like a hold.  Of an attempt that does not run
+ * any more it is answered ERR_ledger_down. */
+struct ledger_extend {
+    int64_t now_ms;
+    int64_t amount_nusd; /* added to what is held */
+};
+
 struct ledger_settle {
     int64_t now_ms;
     enum usage_source source;
@@ -80,11 +94,12 @@ struct ledger_end {
 struct ledger_op {
     struct ledger_op *next; /* owned by the queue */
     enum ledger_op_kind kind;
-    struct ledger_port *port; /* HOLD: where the answer goes */
-    void *cookie;             /* HOLD: handed back with the answer */
+    struct ledger_port *port; /* HOLD, EXTEND: where the answer goes */
+    void *cookie;             /* HOLD, EXTEND: handed back with the answer */
     struct id request_id, attempt_id;
     union {
         struct ledger_hold hold;
+        struct ledger_extend extend;
         struct ledger_settle
             settle; /* SETTLE, VOID (usage ignored) and STREAMING (partial usage) */
         struct ledger_end end;
@@ -102,7 +117,8 @@ struct ledger_refusal {
 
 struct ledger_answer {
     void *cookie;
-    enum err code; /* ERR_OK, ERR_over_budget, ERR_budget_busy, ERR_ledger_down */
+    enum ledger_op_kind kind; /* HOLD or EXTEND */
+    enum err code;            /* ERR_OK, ERR_over_budget, ERR_budget_busy, ERR_ledger_down */
     struct ledger_refusal refusal;
     int64_t retry_after_ms;
 };

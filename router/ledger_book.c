@@ -21,7 +21,8 @@ struct ledger_book {
     struct id boot;
     struct book_zone *zones; /* kept: owners point into it */
     void (*log)(const char *line);
-    uint64_t holds, settles, voids, refused;
+    bool careful;
+    struct ledger_book_counts done;
 };
 
 static void say(const struct ledger_book *b, const char *fmt, ...)
@@ -135,7 +136,7 @@ static enum ledger_write open_accounts(struct ledger_book *b, struct ledger_owne
     return w;
 }
 
-/* ---- savepoints: one refused row does not spoil a batch ---- */
+/* ---- savepoints, when careful: one refused row does not spoil a batch ---- */
 
 static enum ledger_write step(struct ledger_book *b, struct sqlite3_stmt *s)
 {
@@ -144,14 +145,14 @@ static enum ledger_write step(struct ledger_book *b, struct sqlite3_stmt *s)
 
 static enum ledger_write mark(struct ledger_book *b)
 {
-    return step(b, db_stmt(b->db, "SAVEPOINT op"));
+    return b->careful ? step(b, db_stmt(b->db, "SAVEPOINT op")) : LEDGER_WROTE;
 }
 
 /* Keeps or undoes what was written since mark(); returns the trouble, if any. */
 static enum ledger_write unmark(struct ledger_book *b, enum ledger_write w)
 {
-    if (w == LEDGER_NO_ROOM || w == LEDGER_BROKEN)
-        return w; /* the transaction is lost anyway */
+    if (w == LEDGER_NO_ROOM || w == LEDGER_BROKEN || !b->careful)
+        return w; /* the transaction is lost anyway, or poison loses it */
     enum ledger_write undone = LEDGER_WROTE;
     if (w == LEDGER_POISON)
         undone = step(b, db_stmt(b->db, "ROLLBACK TO op"));
@@ -162,14 +163,14 @@ static enum ledger_write unmark(struct ledger_book *b, enum ledger_write w)
 
 /* ---- hold ---- */
 
-static void refuse(const struct ledger_op *op, const struct ledger_outcome *out,
+static void refuse(int64_t needs_nusd, const struct ledger_outcome *out,
                    struct ledger_answer *answer)
 {
     struct ledger_refusal *r = &answer->refusal;
     const struct ledger_account *a = out->refused_by;
     answer->code = out->verdict == LEDGER_BUSY ? ERR_budget_busy : ERR_over_budget;
     answer->retry_after_ms = out->retry_after_ms;
-    r->needs_nusd = op->u.hold.amount_nusd;
+    r->needs_nusd = needs_nusd;
     if (a == NULL)
         return; /* larger than any cap can be */
     snprintf(r->scope, sizeof(r->scope), "%s", a->scope == LEDGER_SCOPE_KEY ? "key" : "team");
@@ -208,7 +209,7 @@ static enum ledger_write write_hold(struct ledger_book *b, const struct ledger_o
     if (w == LEDGER_WROTE)
         w = unmark(b, ledger_db_hold(b->db, op, &b->boot, at_ms, reterr));
     if (w == LEDGER_WROTE)
-        b->holds++;
+        b->done.holds++;
     else
         ledger_core_unhold(&b->state, &op->attempt_id);
     return w;
@@ -226,8 +227,8 @@ static enum ledger_write judge_hold(struct ledger_book *b, const struct ledger_o
         return LEDGER_WROTE;
     case LEDGER_OVER_BUDGET:
     case LEDGER_BUSY:
-        b->refused++;
-        refuse(op, &out, answer);
+        b->done.refused++;
+        refuse(op->u.hold.amount_nusd, &out, answer);
         return LEDGER_WROTE;
     case LEDGER_NO_MEMORY:
         fail_set(reterr, ERR_ledger_down, NULL, "out of memory");
@@ -252,10 +253,51 @@ static enum ledger_write hold(struct ledger_book *b, const struct ledger_op *op,
     enum ledger_write w = find_owners(b, h, &e, &why);
     if (w == LEDGER_WROTE)
         w = judge_hold(b, op, &e, answer, &why);
-    if (w != LEDGER_POISON)
+    if (w != LEDGER_POISON || !b->careful)
         return w;
     char id[ID_TEXT_MAX];
     say(b, "ledger: hold of %s refused: %s", id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id),
+        why.text);
+    answer->code = ERR_ledger_down;
+    return LEDGER_WROTE;
+}
+
+/* ---- extend ---- */
+
+static enum ledger_write write_extension(struct ledger_book *b, const struct ledger_op *op,
+                                         int64_t at_ms, struct fail *reterr)
+{
+    int64_t hold_nusd = ledger_core_attempt(&b->state, &op->attempt_id)->hold_nusd;
+    enum ledger_write w = mark(b);
+    if (w == LEDGER_WROTE)
+        w = unmark(b, ledger_db_extend(b->db, op, hold_nusd, at_ms, reterr));
+    if (w != LEDGER_WROTE)
+        ledger_core_unextend(&b->state, &op->attempt_id, op->u.extend.amount_nusd);
+    return w;
+}
+
+static enum ledger_write extend(struct ledger_book *b, const struct ledger_op *op,
+                                struct ledger_answer *answer)
+{
+    char id[ID_TEXT_MAX];
+    struct fail why = {0};
+    struct ledger_event e = {.kind = LEDGER_EV_EXTEND,
+                             .attempt_id = op->attempt_id,
+                             .now_ms = op->u.extend.now_ms,
+                             .amount_nusd = op->u.extend.amount_nusd};
+    struct ledger_outcome out = ledger_apply(&b->state, &e);
+    if (out.verdict == LEDGER_OVER_BUDGET || out.verdict == LEDGER_BUSY) {
+        refuse(op->u.extend.amount_nusd, &out, answer);
+        return LEDGER_WROTE;
+    }
+    enum ledger_write w = LEDGER_POISON;
+    if (out.verdict == LEDGER_DONE)
+        w = write_extension(b, op, out.at_ms, &why);
+    else
+        fail_set(&why, ERR_ledger_down, NULL, "it does not run");
+    if (w != LEDGER_POISON || (out.verdict == LEDGER_DONE && !b->careful))
+        return w;
+    say(b, "ledger: extension of %s refused: %s", id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id),
         why.text);
     answer->code = ERR_ledger_down;
     return LEDGER_WROTE;
@@ -283,7 +325,7 @@ static enum ledger_write write_settle(struct ledger_book *b, struct ledger_op *o
         enum ledger_write w = mark(b);
         if (w == LEDGER_WROTE)
             w = unmark(b, ledger_db_settle(b->db, op, state, &why));
-        if (w != LEDGER_POISON)
+        if (w != LEDGER_POISON || !b->careful)
             return w;
         say(b, "ledger: %s as %s, cost %lld pico-USD, was not written: %s%s", id, state,
             (long long)op->u.settle.cost_pusd, why.text,
@@ -320,10 +362,10 @@ static enum ledger_write settle(struct ledger_book *b, struct ledger_op *op, con
                                  .now_ms = op->u.settle.now_ms,
                                  .amount_nusd = charge};
         ledger_apply(&b->state, &e);
-        b->settles += kind == LEDGER_EV_SETTLE;
-        b->voids += kind == LEDGER_EV_VOID;
+        b->done.settles += kind == LEDGER_EV_SETTLE;
+        b->done.voids += kind == LEDGER_EV_VOID;
     }
-    return w == LEDGER_POISON ? LEDGER_WROTE : w;
+    return w == LEDGER_POISON && b->careful ? LEDGER_WROTE : w;
 }
 
 static enum ledger_write end(struct ledger_book *b, const struct ledger_op *op)
@@ -332,10 +374,25 @@ static enum ledger_write end(struct ledger_book *b, const struct ledger_op *op)
     enum ledger_write w = mark(b);
     if (w == LEDGER_WROTE)
         w = unmark(b, ledger_db_end(b->db, op, &why));
-    if (w != LEDGER_POISON)
+    if (w != LEDGER_POISON || !b->careful)
         return w;
     say(b, "ledger: the end of a request was not written: %s", why.text);
     return LEDGER_WROTE;
+}
+
+void ledger_book_careful(struct ledger_book *b, bool careful)
+{
+    b->careful = careful;
+}
+
+struct ledger_book_counts ledger_book_counts(const struct ledger_book *b)
+{
+    return b->done;
+}
+
+void ledger_book_recount(struct ledger_book *b, const struct ledger_book_counts *counts)
+{
+    b->done = *counts;
 }
 
 enum ledger_write ledger_book_op(struct ledger_book *b, struct ledger_op *op,
@@ -343,9 +400,11 @@ enum ledger_write ledger_book_op(struct ledger_book *b, struct ledger_op *op,
 {
     switch (op->kind) {
     case LEDGER_HOLD:
+    case LEDGER_EXTEND:
         memset(answer, 0, sizeof(*answer));
+        answer->kind = op->kind;
         answer->cookie = op->cookie;
-        return hold(b, op, answer);
+        return op->kind == LEDGER_HOLD ? hold(b, op, answer) : extend(b, op, answer);
     case LEDGER_STREAMING:
         return settle(b, op, "STREAMING", LEDGER_EV_STREAM);
     case LEDGER_SETTLE:
@@ -493,10 +552,11 @@ struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(
     }
     b->db = db;
     b->log = log;
+    b->careful = true;
     ledger_core_init(&b->state);
     b->state.last_ms = now_ms;
     if (load(b, reterr) == 0 && db_begin(db, reterr) == 0 && recover_all(b, now_ms, reterr) == 0) {
-        b->settles = b->voids = 0; /* they were another process's */
+        b->done = (struct ledger_book_counts){0}; /* it was another process's */
         return b;
     }
     db_rollback(db);
@@ -520,10 +580,10 @@ void ledger_book_close(struct ledger_book *b)
 
 void ledger_book_stats(const struct ledger_book *b, struct ledger_stats *ret)
 {
-    ret->holds = b->holds;
-    ret->settles = b->settles;
-    ret->voids = b->voids;
-    ret->refused = b->refused;
+    ret->holds = b->done.holds;
+    ret->settles = b->done.settles;
+    ret->voids = b->done.voids;
+    ret->refused = b->done.refused;
     ret->running = (int64_t)b->state.n_attempts;
     ret->held_nusd = b->state.held_nusd;
 }

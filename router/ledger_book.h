@@ -1,7 +1,11 @@
 /* The ledger's core and its tables, kept in step: every operation is judged by ledger_core and
  * written by ledger_db, or neither.  Owned by the ledger thread (ledger.c), which brackets
- * calls with a transaction.  What one call wrote is undone by itself when its row is refused;
- * when the whole transaction is lost, ledger_book_reload reads the tables again. */
+ * calls with a transaction.
+ *
+ * A row that the tables refuse is poison.  A careful book (as it is opened) undoes what that
+ * one operation wrote, by a savepoint for each, which costs as much as the rows themselves.
+ * One that is not careful leaves the transaction to be rolled back.  When a transaction is
+ * lost, ledger_book_reload reads the tables again. */
 #ifndef ROUTER_LEDGER_BOOK_H
 #define ROUTER_LEDGER_BOOK_H
 
@@ -17,9 +21,18 @@ struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(
                                      struct fail *reterr);
 void ledger_book_close(struct ledger_book *b);
 
-/* One operation. LEDGER_WROTE also when it was refused, or poison: then `answer` (of a hold;
- * else NULL allowed) or the log says so.  LEDGER_NO_ROOM, LEDGER_BROKEN: the transaction is
- * lost. */
+void ledger_book_careful(struct ledger_book *b, bool careful);
+
+/* What was done, for taking it back with a lost transaction. */
+struct ledger_book_counts {
+    uint64_t holds, settles, voids, refused;
+};
+struct ledger_book_counts ledger_book_counts(const struct ledger_book *b);
+void ledger_book_recount(struct ledger_book *b, const struct ledger_book_counts *counts);
+
+/* One operation.  LEDGER_WROTE also when it was refused, or (careful) poison: then `answer` (of
+ * a hold or extension; else NULL allowed) or the log says so.  LEDGER_POISON (not careful),
+ * LEDGER_NO_ROOM, LEDGER_BROKEN: the transaction is lost. */
 enum ledger_write ledger_book_op(struct ledger_book *b, struct ledger_op *op,
                                  struct ledger_answer *answer);
 /* Writes the accounts that changed: last before COMMIT. */

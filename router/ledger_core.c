@@ -312,26 +312,29 @@ int64_t ledger_core_time(const struct ledger_state *s, int64_t now_ms)
 
 /* ---- hold ---- */
 
-static enum ledger_verdict judge_account(const struct ledger_account *a, int64_t hold_nusd)
+/* own_nusd: what the attempt holds already. */
+static enum ledger_verdict judge_account(const struct ledger_account *a, int64_t own_nusd,
+                                         int64_t more_nusd)
 {
-    int64_t spent;
     if (a->cap_nusd == LEDGER_CAP_NONE)
         return LEDGER_DONE;
-    if (__builtin_add_overflow(a->posted_nusd, hold_nusd, &spent) || spent > a->cap_nusd)
+    int64_t room = a->cap_nusd - a->posted_nusd; /* negative after an overrun */
+    if (own_nusd + more_nusd > room)
         return LEDGER_OVER_BUDGET;
-    return a->pending_nusd <= a->cap_nusd - spent ? LEDGER_DONE : LEDGER_BUSY;
+    return a->pending_nusd + more_nusd <= room ? LEDGER_DONE : LEDGER_BUSY;
 }
 
 /* All scopes are looked at: a refusal that waiting does not mend outweighs one it does. */
-static void judge(const struct ledger_event *e, struct ledger_outcome *out)
+static void judge(const struct ledger_state *s, const struct ledger_attempt *t, int64_t own_nusd,
+                  int64_t more_nusd, struct ledger_outcome *out)
 {
     for (int scope = 0; scope < LEDGER_SCOPES; scope++) {
-        const struct ledger_owner *o = e->owners[scope];
+        const struct ledger_owner *o = t->owners[scope];
         for (int i = 0; i < o->n_accounts; i++) {
             const struct ledger_account *a = o->accounts[i];
-            if (!holds_instant(a, out->at_ms))
+            if (!holds_instant(a, t->admitted_ms))
                 continue;
-            enum ledger_verdict v = judge_account(a, e->amount_nusd);
+            enum ledger_verdict v = judge_account(a, own_nusd, more_nusd);
             if (v == LEDGER_DONE || out->verdict == LEDGER_OVER_BUDGET || v == out->verdict)
                 continue;
             out->verdict = v;
@@ -339,10 +342,21 @@ static void judge(const struct ledger_event *e, struct ledger_outcome *out)
             out->refused_owner = o;
         }
     }
+    if (out->verdict == LEDGER_BUSY)
+        out->retry_after_ms = s->typical_ms < RETRY_MIN_MS   ? RETRY_MIN_MS
+                              : s->typical_ms > RETRY_MAX_MS ? RETRY_MAX_MS
+                                                             : s->typical_ms;
 }
 
-/* Adds (sign 1) or takes away (-1) the hold in every account it counts in. */
-static void move_hold(struct ledger_state *s, const struct ledger_attempt *t, int64_t sign)
+/* The sum of all holds has a limit, so every account's has. */
+static bool is_absurd(const struct ledger_state *s, int64_t own_nusd, int64_t more_nusd)
+{
+    return more_nusd < 0 || more_nusd > LEDGER_AMOUNT_MAX_NUSD - own_nusd ||
+           s->held_nusd > LEDGER_SUM_MAX_NUSD - more_nusd;
+}
+
+/* What is held grows (or shrinks) by this in every account the attempt counts in. */
+static void move_hold(struct ledger_state *s, const struct ledger_attempt *t, int64_t delta_nusd)
 {
     for (int scope = 0; scope < LEDGER_SCOPES; scope++) {
         const struct ledger_owner *o = t->owners[scope];
@@ -350,7 +364,7 @@ static void move_hold(struct ledger_state *s, const struct ledger_attempt *t, in
             struct ledger_account *a = o->accounts[i];
             if (!holds_instant(a, t->admitted_ms))
                 continue;
-            a->pending_nusd += sign * t->hold_nusd;
+            a->pending_nusd += delta_nusd;
             assert(a->pending_nusd >= 0);
             mark_dirty(s, a);
         }
@@ -372,37 +386,64 @@ static void apply_hold(struct ledger_state *s, const struct ledger_event *e,
         out->verdict = same_facts(running, e) ? LEDGER_SAME : LEDGER_CONFLICT;
         return;
     }
-    /* The sum of all holds has a limit, so every account's has. */
-    if (e->amount_nusd < 0 || e->amount_nusd > LEDGER_AMOUNT_MAX_NUSD ||
-        s->held_nusd > LEDGER_SUM_MAX_NUSD - e->amount_nusd) {
+    if (is_absurd(s, 0, e->amount_nusd)) {
         out->verdict = LEDGER_OVER_BUDGET;
         return;
     }
-    judge(e, out);
-    if (out->verdict == LEDGER_BUSY)
-        out->retry_after_ms = s->typical_ms < RETRY_MIN_MS   ? RETRY_MIN_MS
-                              : s->typical_ms > RETRY_MAX_MS ? RETRY_MAX_MS
-                                                             : s->typical_ms;
-    if (out->verdict != LEDGER_DONE)
-        return;
     struct ledger_attempt t = {.id = e->attempt_id,
                                .state = LEDGER_SENT,
                                .owners = {e->owners[0], e->owners[1]},
                                .admitted_ms = out->at_ms,
                                .hold_nusd = e->amount_nusd};
+    judge(s, &t, 0, t.hold_nusd, out);
+    if (out->verdict != LEDGER_DONE)
+        return;
     if (!ledger_core_add_attempt(s, &t)) {
         out->verdict = LEDGER_NO_MEMORY;
         return;
     }
-    move_hold(s, &t, 1);
+    move_hold(s, &t, t.hold_nusd);
 }
 
 void ledger_core_unhold(struct ledger_state *s, const struct id *attempt_id)
 {
     struct ledger_attempt *t = find_attempt(s, attempt_id);
     assert(t != NULL);
-    move_hold(s, t, -1);
+    move_hold(s, t, -t->hold_nusd);
     remove_attempt(s, t);
+}
+
+/* ---- extend ---- */
+
+static void grow(struct ledger_state *s, struct ledger_attempt *t, int64_t delta_nusd)
+{
+    t->hold_nusd += delta_nusd;
+    s->held_nusd += delta_nusd;
+    move_hold(s, t, delta_nusd);
+}
+
+static void apply_extend(struct ledger_state *s, const struct ledger_event *e,
+                         struct ledger_outcome *out)
+{
+    struct ledger_attempt *t = find_attempt(s, &e->attempt_id);
+    if (t == NULL) {
+        out->verdict = LEDGER_UNKNOWN;
+        return;
+    }
+    if (is_absurd(s, t->hold_nusd, e->amount_nusd)) {
+        out->verdict = LEDGER_OVER_BUDGET;
+        return;
+    }
+    judge(s, t, t->hold_nusd, e->amount_nusd, out);
+    if (out->verdict == LEDGER_DONE)
+        grow(s, t, e->amount_nusd);
+}
+
+void ledger_core_unextend(struct ledger_state *s, const struct id *attempt_id, int64_t amount_nusd)
+{
+    struct ledger_attempt *t = find_attempt(s, attempt_id);
+    assert(t != NULL && t->hold_nusd >= amount_nusd);
+    grow(s, t, -amount_nusd);
 }
 
 /* ---- settle ---- */
@@ -445,7 +486,7 @@ static void apply_end(struct ledger_state *s, const struct ledger_event *e,
         t->state = LEDGER_STREAMED;
         return;
     }
-    move_hold(s, t, -1);
+    move_hold(s, t, -t->hold_nusd);
     if (e->kind == LEDGER_EV_SETTLE) {
         assert(e->amount_nusd >= 0);
         post(s, t, e->amount_nusd);
@@ -460,6 +501,8 @@ struct ledger_outcome ledger_apply(struct ledger_state *s, const struct ledger_e
     s->last_ms = out.at_ms;
     if (e->kind == LEDGER_EV_HOLD)
         apply_hold(s, e, &out);
+    else if (e->kind == LEDGER_EV_EXTEND)
+        apply_extend(s, e, &out);
     else
         apply_end(s, e, &out);
     return out;

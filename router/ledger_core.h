@@ -8,6 +8,7 @@
  * so does what becomes of it, whenever that is: the window is chosen once.
  *
  *   admission  pending + posted + hold <= cap in every capped account, or nowhere
+ *   extension  the hold of a running attempt grows, under the same condition
  *   settle     pending -= hold, posted += charge; the truth is recorded also above the cap,
  *              as overrun, which admission never takes for room
  *   void       pending -= hold
@@ -113,22 +114,28 @@ bool ledger_core_lacks(const struct ledger_owner *o, enum window_kind kind, int6
 
 /* ---- events ---- */
 
-enum ledger_event_kind { LEDGER_EV_HOLD, LEDGER_EV_STREAM, LEDGER_EV_SETTLE, LEDGER_EV_VOID };
+enum ledger_event_kind {
+    LEDGER_EV_HOLD,
+    LEDGER_EV_EXTEND,
+    LEDGER_EV_STREAM,
+    LEDGER_EV_SETTLE,
+    LEDGER_EV_VOID
+};
 
 struct ledger_event {
     enum ledger_event_kind kind;
     struct id attempt_id;
     int64_t now_ms;
     struct ledger_owner *owners[LEDGER_SCOPES]; /* HOLD */
-    int64_t amount_nusd;                        /* HOLD: worst case; SETTLE: charge */
+    int64_t amount_nusd; /* HOLD: worst case; EXTEND: what is added to it; SETTLE: charge */
 };
 
 enum ledger_verdict {
     LEDGER_DONE,
     LEDGER_SAME,        /* HOLD: was admitted before, with the same facts; nothing changed */
     LEDGER_CONFLICT,    /* HOLD: the id runs with other facts */
-    LEDGER_OVER_BUDGET, /* HOLD: would not fit even with nothing held */
-    LEDGER_BUSY,        /* HOLD: fits again when running attempts settle */
+    LEDGER_OVER_BUDGET, /* HOLD, EXTEND: would not fit even with nothing else held */
+    LEDGER_BUSY,        /* HOLD, EXTEND: fits again when running attempts settle */
     LEDGER_UNKNOWN,     /* no running attempt of this id */
     LEDGER_NO_MEMORY
 };
@@ -143,8 +150,10 @@ struct ledger_outcome {
 
 /* Only LEDGER_DONE changes anything but the time. */
 struct ledger_outcome ledger_apply(struct ledger_state *s, const struct ledger_event *e);
-/* Takes back a hold that could not be written down: as if it had not been. */
+/* Takes back a hold, or the extension of one, that could not be written down: as if it had
+ * not been. */
 void ledger_core_unhold(struct ledger_state *s, const struct id *attempt_id);
+void ledger_core_unextend(struct ledger_state *s, const struct id *attempt_id, int64_t amount_nusd);
 
 const struct ledger_attempt *ledger_core_attempt(const struct ledger_state *s,
                                                  const struct id *attempt_id);

@@ -281,6 +281,26 @@ enum ledger_write ledger_db_hold(struct db *db, const struct ledger_op *op, cons
     return w;
 }
 
+/* ---- extend ---- */
+
+enum ledger_write ledger_db_extend(struct db *db, const struct ledger_op *op, int64_t hold_nusd,
+                                   int64_t at_ms, struct fail *reterr)
+{
+    struct sqlite3_stmt *s = db_stmt(db, "UPDATE attempt SET hold_nusd = ?2 WHERE id = ?1");
+    bind_id(s, 1, &op->attempt_id);
+    db_bind_int(s, 2, hold_nusd);
+    enum ledger_write w = run(db, s, reterr);
+    if (w != LEDGER_WROTE)
+        return w;
+    s = db_stmt(db, "INSERT INTO entry(attempt_id, kind, n, amount_nusd, at_ms)"
+                    " SELECT ?1, 'extend', count(*) + 1, ?2, ?3 FROM entry"
+                    " WHERE attempt_id = ?1 AND kind = 'extend'");
+    bind_id(s, 1, &op->attempt_id);
+    db_bind_int(s, 2, op->u.extend.amount_nusd);
+    db_bind_int(s, 3, at_ms);
+    return run(db, s, reterr);
+}
+
 /* ---- settle ---- */
 
 /* Parameters 3 to 8, in the order of enum usage_bucket; a bucket that was not stated is NULL. */

@@ -40,6 +40,9 @@ enum ledger_write ledger_db_account_put(struct db *db, const struct ledger_accou
  * the request, is taken. */
 enum ledger_write ledger_db_hold(struct db *db, const struct ledger_op *op, const struct id *boot,
                                  int64_t admitted_ms, struct fail *reterr);
+/* The attempt's hold becomes hold_nusd, by an entry of what was added. */
+enum ledger_write ledger_db_extend(struct db *db, const struct ledger_op *op, int64_t hold_nusd,
+                                   int64_t at_ms, struct fail *reterr);
 /* state: "STREAMING", "SETTLED" or "VOID". */
 enum ledger_write ledger_db_settle(struct db *db, const struct ledger_op *op, const char *state,
                                    struct fail *reterr);

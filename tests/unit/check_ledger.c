@@ -258,6 +258,48 @@ START_TEST(a_total_never_resets)
 }
 END_TEST
 
+static enum err extend(int request, int64_t amount, struct ledger_answer *ret)
+{
+    struct box b;
+    struct ledger_op *op = ledger_op_new(ledger);
+    box_open(&b);
+    op->kind = LEDGER_EXTEND;
+    op->attempt_id = world_attempt(request, 1);
+    op->u.extend.now_ms = WORLD_NOW_MS;
+    op->u.extend.amount_nusd = amount;
+    op->port = b.port;
+    op->cookie = &b;
+    ledger_send(ledger, op);
+    box_wait(&b, 1);
+    ck_assert_int_eq(b.last.kind, LEDGER_EXTEND);
+    *ret = b.last;
+    box_close(&b);
+    return ret->code;
+}
+
+START_TEST(a_hold_that_grows)
+{
+    struct ledger_answer a;
+    world_cap(db, "key", 1, "day", 1000);
+    start();
+    ck_assert_int_eq(extend(1, 1, &a), ERR_ledger_down); /* nothing to extend */
+    ck_assert_int_eq(hold(1, 1, 400, NULL), ERR_OK);
+    ck_assert_int_eq(extend(1, 300, &a), ERR_OK);
+    ck_assert_int_eq(extend(1, 300, &a), ERR_OK);
+    ck_assert_int_eq(extend(1, 1, &a), ERR_over_budget);
+    ck_assert_int_eq(a.refusal.needs_nusd, 1);
+    ck_assert_int_eq(a.refusal.held_nusd, 1000);
+    ck_assert_int_eq(world_int(eyes, "SELECT hold_nusd FROM attempt"), 1000);
+    ck_assert_int_eq(world_int(eyes, "SELECT sum(amount_nusd) FROM entry WHERE kind = 'extend'"),
+                     600);
+    ck_assert(world_is_sound(eyes));
+    restart();
+    ck_assert_int_eq(world_int(eyes, "SELECT charge_nusd FROM attempt"), 40); /* the prompt */
+    ck_assert_int_eq(extend(1, 1, &a), ERR_ledger_down);                      /* it has ended */
+    ck_assert(world_is_sound(eyes));
+}
+END_TEST
+
 enum { THREADS = 4, PER_THREAD = 250 };
 
 static void *storm(void *arg)
@@ -926,6 +968,7 @@ Suite *ledger_suite(void)
     tcase_add_test(t, two_attempts_of_one_request);
     tcase_add_test(t, a_refusal_says_why);
     tcase_add_test(t, a_total_never_resets);
+    tcase_add_test(t, a_hold_that_grows);
     tcase_add_test(t, fifty_of_a_thousand_from_four_threads);
     tcase_add_test(t, a_job_changes_caps_at_once);
     tcase_add_test(t, a_failed_job_changes_nothing);

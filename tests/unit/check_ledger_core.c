@@ -223,6 +223,54 @@ START_TEST(a_hold_taken_back)
 }
 END_TEST
 
+static enum ledger_verdict extend(int n, int64_t more)
+{
+    return apply(LEDGER_EV_EXTEND, n, more, WORLD_NOW_MS).verdict;
+}
+
+START_TEST(a_hold_that_grows)
+{
+    struct ledger_account *a[2];
+    struct id one = world_attempt(1, 1);
+    totals(USD(10), USD(5), a);
+    ck_assert_int_eq(extend(1, 1), LEDGER_UNKNOWN);
+    ck_assert_int_eq(hold(1, USD(1)), LEDGER_DONE);
+    ck_assert_int_eq(hold(2, USD(2)), LEDGER_DONE);
+    ck_assert_int_eq(extend(1, USD(2)), LEDGER_DONE); /* to the team's last dollar */
+    ck_sums(a[0], USD(5), 0, 0);
+    ck_sums(a[1], USD(5), 0, 0);
+    struct ledger_outcome out = apply(LEDGER_EV_EXTEND, 1, 1, WORLD_NOW_MS);
+    ck_assert_int_eq(out.verdict, LEDGER_BUSY); /* the other one may settle for less */
+    ck_assert_ptr_eq(out.refused_by, a[1]);
+    ck_assert_int_ge(out.retry_after_ms, 1000);
+    ck_assert_int_eq(extend(1, USD(2) + 1), LEDGER_OVER_BUDGET); /* with its own 3: above 5 */
+    ck_sums(a[1], USD(5), 0, 0);
+    ck_assert_int_eq(settle(2, USD(1)), LEDGER_DONE);
+    ck_assert_int_eq(extend(1, USD(1)), LEDGER_DONE);
+    ck_assert_int_eq(extend(1, 1), LEDGER_OVER_BUDGET);
+    ledger_core_unextend(&state, &one, USD(1));
+    ck_sums(a[1], USD(3), USD(1), 0);
+    ck_assert_int_eq(settle(1, USD(3)), LEDGER_DONE);
+    ck_sums(a[0], 0, USD(4), 0);
+    ck_sums(a[1], 0, USD(4), 0);
+    ck_assert_int_eq(state.held_nusd, 0);
+    ck_assert_int_eq(extend(1, 1), LEDGER_UNKNOWN);
+}
+END_TEST
+
+START_TEST(a_hold_grows_in_the_window_it_was_admitted_in)
+{
+    struct ledger_account *today = add_account(team, WINDOW_DAY, WORLD_NOW_MS, 100);
+    struct ledger_account *tomorrow = add_account(team, WINDOW_DAY, today->window.end_ms, 1000);
+    ck_assert_int_eq(hold(1, 60), LEDGER_DONE);
+    int64_t late = today->window.end_ms + 1;
+    ck_assert_int_eq(apply(LEDGER_EV_EXTEND, 1, 41, late).verdict, LEDGER_OVER_BUDGET);
+    ck_assert_int_eq(apply(LEDGER_EV_EXTEND, 1, 40, late).verdict, LEDGER_DONE);
+    ck_sums(today, 100, 0, 0);
+    ck_sums(tomorrow, 0, 0, 0);
+}
+END_TEST
+
 START_TEST(absurd_amounts)
 {
     struct ledger_account *a[2];
@@ -503,6 +551,8 @@ Suite *ledger_core_suite(void)
     tcase_add_test(t, a_lowered_cap);
     tcase_add_test(t, a_hold_that_comes_twice);
     tcase_add_test(t, a_hold_taken_back);
+    tcase_add_test(t, a_hold_that_grows);
+    tcase_add_test(t, a_hold_grows_in_the_window_it_was_admitted_in);
     tcase_add_test(t, absurd_amounts);
     tcase_add_test(t, absurd_charges);
     tcase_add_test(t, windows_are_chosen_once);
