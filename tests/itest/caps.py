@@ -256,6 +256,22 @@ def sizes_of_all_kinds(seed):
     check_refusal(over, caps)
 
 
+def to_the_nano_dollar():
+    """One nano-dollar short is short; exact is enough; for every window, key and team."""
+    way = way_of(3)
+    for scope in ("team", "key"):
+        for window in WINDOWS:
+            short, exact = [(window, 7 * CENTS_10 - 1)], [(window, 7 * CENTS_10)]
+            for caps, fit in ((short, 6), (exact, 7)):
+                team, keys = owners(way, *((caps, []) if scope == "team" else ([], caps)))
+                shots = storm(way, [Shot(keys[0], message("fee")) for _ in range(12)])
+                assert sum(s.status == 200 for s in shots) == fit, (scope, window, [s.status for s in shots])
+                check_all(shots, {(scope, window): caps[0][1]})
+    wait_for("the books to be closed", lambda: nothing_held(way, keys))
+    way.verify()
+    witness.lines()
+
+
 def room_is_freed():
     """Who is told 429 and comes back when told to gets in: nobody is refused for ever."""
     way = way_of(2)
@@ -334,6 +350,7 @@ for s in range(count(3, 40, least=2)):
     report.case("two keys of a team, seed %d" % s, two_keys_of_a_team, s)
 for s in range(count(5, 60, least=3)):
     report.case("sizes of all kinds, seed %d" % s, sizes_of_all_kinds, s)
+report.case("to the nano-dollar", to_the_nano_dollar)
 report.case("room that is freed", room_is_freed)
 report.case("caps that change", cap_changes)
 for w in ways.values():
