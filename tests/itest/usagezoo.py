@@ -238,7 +238,7 @@ for n, one in enumerate(ALL):
                 "zoo", "replay:%d-%s.json?chunk=%s" % (n, form_of, chunk), one.prices, context_length=0, max_completion_tokens=0)]})
 for p in ("zoo", "bills"):
     MODELS.append({"id": "zoo/left-" + p, "endpoints": [endpoint(
-        p, "replay:left.json?chunk=recorded&gap_ms=60", FULL, context_length=0, max_completion_tokens=0)]})
+        p, "replay:left.json?chunk=recorded&gap_ms=120", FULL, context_length=0, max_completion_tokens=0)]})
 way = Wayfare({"providers": [provider("zoo", sim.url["zoo"]), provider("bills", sim.url["bills"], cancel_stops_billing=False)],
                "models": MODELS}, threads=2)
 
@@ -306,6 +306,9 @@ def left_behind(model, after_text):
     row = rows[(set(rows) - before).pop()]
     if model.endswith("bills"):  # read to its end: exact
         assert row["usage_source"] == "final" and row["cost_pusd"] == oracle_pusd(tokens(1000, 4000, 500), FULL), dict(row)
+        return
+    if row["output_tok"] == 4000:  # a busy machine: the last figures came before the close was seen
+        assert after_text == 5 and row["cost_pusd"] == oracle_pusd(tokens(1000, 4000, 500), FULL), dict(row)
         return
     assert row["usage_source"] == "partial" and (row["input_tok"], row["cache_read_tok"]) == (1000, 500), dict(row)
     # Not the placeholder, not less than was received, not more than there was.
