@@ -332,7 +332,7 @@ static _Noreturn void die(const struct ledger *l, const struct fail *why)
     char line[FAIL_TEXT_MAX + 64];
     snprintf(line, sizeof(line), "ledger: %s; the process ends, a restart recovers", why->text);
     say(l, line);
-    _exit(70);
+    quick_exit(70); /* no clean-up but what was registered for it: the line is written */
 }
 
 static enum ledger_write commit(struct ledger *l, struct fail *reterr)
@@ -640,8 +640,6 @@ static void tend_wal(struct ledger *l, bool idle)
 
 static void do_batch(struct ledger *l, struct list *batch)
 {
-    if (l->no_room)
-        write_kept(l);
     if (l->ballast.bytes > 0 && !l->ballast.there)
         rebuild_ballast(l);
     if (l->low)
@@ -659,6 +657,8 @@ static void *ledger_main(void *arg)
     struct list batch = {0};
     while (take_batch(l, &batch)) {
         bool idle = batch.n < LEDGER_BATCH_MAX / 4;
+        if (l->no_room)
+            write_kept(l); /* first: jobs may come faster than it is due */
         if (batch.n > 0 && batch.head->waiter != NULL) {
             serve_waiter(l, pop(&batch)->waiter);
             continue;

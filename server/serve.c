@@ -390,6 +390,7 @@ int serve_run(const struct serve_options *o)
     raise_descriptor_limit();
     curl_global_init(CURL_GLOBAL_DEFAULT);
     log_start(o->verbose ? LOG_DEBUG : LOG_INFO);
+    at_quick_exit(log_last_words); /* the ledger ends the process when it cannot go on */
     if (s->site.rate == NULL || load_tls(&s->site, &f) != 0 || open_books(s, &f) != 0 ||
         watch_books(s, &f) != 0 || start_admin(s, &f) != 0 || start_workers(s, text, &f) != 0) {
         return fail_start(s, &f);
