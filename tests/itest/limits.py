@@ -418,21 +418,43 @@ report.case("a client that left and repeats", canceled_is_remembered)
 
 
 def gone_before_sending_runs_again():
-    """Also on a free model, whose holds are of nothing: no record may stay running for ever."""
+    """Clients that leave while the ledger is busy (a long import) and their hold waits: void, and
+    free again for the same key.  On a free model, whose holds are of nothing."""
     sim.reset()
-    for model in ("stops", "free"):
-        key = Key(model=model)
-        for i in range(30):
-            body = json.dumps(key.body()).encode()
-            sock = socket.create_connection((way.host, way.port), timeout=20)
-            sock.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: " + key.text.encode() +
-                         b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            sock.close()
-        rows = wait_for("no record to be running", lambda: [
-            r for r in [way.cli_json("generation", "list", "--key", key.id, "--limit", "100")["data"]]
-            if all(x["status"] != "running" for x in r)], 10)
-        assert rows is not None
+    key = Key(model="free")
+    path = os.path.join(way.dir, "long.json")
+    with open(path, "w") as f:
+        json.dump({"models": [{"id": "test/long-%d" % i, "endpoints": [
+            endpoint("stops", "long-%d" % i, price("1", "1"))]} for i in range(6000)]}, f)
+    busy = threading.Thread(target=lambda: way.cli("catalog", "import", path))
+    busy.start()
+    body = json.dumps(key.body()).encode()
+    values = []
+    while busy.is_alive() and len(values) < 300:
+        values.append("early %d" % len(values))
+        sock = socket.create_connection((way.host, way.port), timeout=20)
+        sock.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: " + key.text.encode() +
+                     b"\r\nIdempotency-Key: " + values[-1].encode() +
+                     b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        time.sleep(0.02)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        sock.close()
+    busy.join()
+
+    def ended():
+        rows = way.cli_json("generation", "list", "--key", key.id, "--limit", "400")["data"]
+        return all(r["status"] != "running" for r in rows) and rows
+
+    rows = wait_for("no record to be running", ended, 10)
+    wait_for("the slots", lambda: key.used()["concurrency"] == 0, 5)
+    void = [r["id"] for r in rows if r["status"] == "canceled" and all(a["state"] == "VOID" for a in r["attempts"])]
+    print("    %d of %d clients left before their hold was answered" % (len(void), len(values)))
+    for value in values[:40]:
+        answer = key.ask({"idempotency-key": value}, raw=body)
+        if answer[0] == 200:
+            continue
+        gid = json.loads(answer[2])["error"]["idempotency"]["generation_id"]
+        assert gid not in void, answer
 
 
 report.case("no record stays running", gone_before_sending_runs_again)
