@@ -252,7 +252,9 @@ static enum ledger_write hold(struct ledger_book *b, const struct ledger_op *op,
                              .amount_nusd = h->amount_nusd};
     struct fail why = {0};
     enum ledger_write w = find_owners(b, h, &e, &why);
-    if (w == LEDGER_WROTE)
+    if (w == LEDGER_WROTE && h->request.idempotency.given)
+        w = idempotency_db_check(b->db, op, answer, &why);
+    if (w == LEDGER_WROTE && answer->code == ERR_OK)
         w = judge_hold(b, op, &e, answer, &why);
     if (w != LEDGER_POISON || !b->careful)
         return w;

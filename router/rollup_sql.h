@@ -22,9 +22,10 @@
         "),"                                                                                       \
         " (" ROLLUP_FIRST(" AND b.provider = a.provider") error ")"
 
+/* What runs has no charge yet, and what it has used so far does not count. */
 #define ROLLUP_BUCKET_NAME(member, json) ", " #member
 #define ROLLUP_BUCKET_SETTLED(member, json)                                                        \
-    ", CASE a.state WHEN 'SETTLED' THEN coalesce(a." #member ", 0) ELSE 0 END AS " #member
+    ", CASE WHEN a.charge_nusd IS NULL THEN 0 ELSE coalesce(a." #member ", 0) END AS " #member
 
 /* day, cell, counts, buckets, charge_nusd of single attempts.  The caller appends a condition
  * on a.admitted_ms.  The subquery is what makes the index on (key_id, admitted_ms) serve. */

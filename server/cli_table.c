@@ -2,6 +2,8 @@
 #include "server/cli.h"
 
 static const char *const windows[] = {"day", "week", "month", "total", NULL};
+static const char *const bounds[] = {"strict", "calibrated", NULL};
+static const char *const on_limits[] = {"refuse", "clamp", NULL};
 static const char *const formats[] = {"table", "json", "csv", NULL};
 static const char *const catalog_formats[] = {"wayfare", "litellm", "models.dev", "openrouter",
                                               NULL};
@@ -69,11 +71,13 @@ static const struct cli_option team_options[] = {
     {"budget", "USD", CLI_USD, CLI_REPEATED | CLI_CLEARABLE, NULL, "window", NULL, "spend cap of the window that follows; `none` takes it away; may be repeated"},
     {"window", "W", CLI_TEXT, CLI_REPEATED, NULL, "budget", windows, "day, week, month or total"},
     {"timezone", "TZ", CLI_TEXT, CLI_CLEARABLE, NULL, NULL, NULL, "where the team's days begin, such as Europe/Berlin (default UTC)"},
+    {"bound", "MODE", CLI_TEXT, 0, NULL, NULL, bounds, "how holds are sized: calibrated (default) or strict"},
     {0}};
 static const struct cli_column team_columns[] = {
     {"name", "TEAM", CELL_TEXT},
     {"budgets", "BUDGETS $", CELL_BUDGETS},
     {"timezone", "TIMEZONE", CELL_TEXT},
+    {"bound", "BOUND", CELL_TEXT},
     {"keys", "KEYS", CELL_COUNT},
     {"created_at", "CREATED", CELL_TIME},
     {0}};
@@ -93,6 +97,7 @@ static const struct cli_column team_columns[] = {
     {"concurrency", "N", CLI_COUNT, CLI_CLEARABLE, NULL, NULL, NULL, "requests at a time"}, \
     {"expires", "DATE", CLI_TEXT, CLI_CLEARABLE, NULL, NULL, NULL, "the key ends with the start of this day (UTC), or at this RFC 3339 time"}, \
     {"preset", "FILE", CLI_FILE, CLI_CLEARABLE, NULL, NULL, NULL, "JSON of routing preferences for requests that state none"}, \
+    {"on-limit", "WHAT", CLI_TEXT, 0, NULL, NULL, on_limits, "a request that does not fit under a cap: refuse (default), or clamp its max_tokens to what fits"}, \
     {"allow-provider-configs", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "requests may bring provider_configs"}
 
 static const struct cli_option key_id[] = {

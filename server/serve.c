@@ -275,6 +275,7 @@ static void take_down(struct server *s)
         ledger_stop(site->ledger);
     }
     state_free(site->state);
+    rate_free(site->rate);
     db_close(site->reader);
     db_close(s->writer);
     free(site->tls_cert);
@@ -306,13 +307,14 @@ int serve_run(const struct serve_options *o)
     }
     s->site.options = *o;
     s->site.started_ms = worker_now_ms();
+    s->site.rate = rate_new();
     pthread_mutex_init(&s->site.reader_lock, NULL);
     block_signals(&signals);
     raise_descriptor_limit();
     curl_global_init(CURL_GLOBAL_DEFAULT);
     log_start(o->verbose ? LOG_DEBUG : LOG_INFO);
-    if (load_tls(&s->site, &f) != 0 || open_books(s, &f) != 0 || start_admin(s, &f) != 0 ||
-        start_workers(s, text, &f) != 0) {
+    if (s->site.rate == NULL || load_tls(&s->site, &f) != 0 || open_books(s, &f) != 0 ||
+        start_admin(s, &f) != 0 || start_workers(s, text, &f) != 0) {
         return fail_start(s, &f);
     }
     s->upkeep = upkeep_start(s->site.ledger, o->retain_days);
