@@ -17,10 +17,10 @@
     "(a.n = 1 OR NOT EXISTS (SELECT 1 FROM attempt b WHERE b.request_id = a.request_id"            \
     " AND b.n < a.n AND b.state <> 'VOID' AND b.sent_ms IS NOT NULL" and                           \
         "))"
-#define ROLLUP_FIRSTS(error)                                                                       \
-    "(" ROLLUP_FIRST("") error "), (" ROLLUP_FIRST(" AND b.model = a.model") error                 \
-        "),"                                                                                       \
-        " (" ROLLUP_FIRST(" AND b.provider = a.provider") error ")"
+#define ROLLUP_FIRSTS(only)                                                                        \
+    "(" only ROLLUP_FIRST("") "), (" only ROLLUP_FIRST(                                            \
+        " AND b.model = a.model") "),"                                                             \
+                                  " (" only ROLLUP_FIRST(" AND b.provider = a.provider") ")"
 
 /* What runs has no charge yet, and what it has used so far does not count. */
 #define ROLLUP_BUCKET_NAME(member, json) ", " #member
@@ -35,7 +35,7 @@
     " coalesce(a.usage_source, 'none') AS usage_source,"                                           \
     " coalesce(r.experiment, '') AS experiment, coalesce(r.arm, '') AS arm,"                       \
     " a.team_id AS team_id, 1 AS attempts, " ROLLUP_FIRSTS("") ", " ROLLUP_FIRSTS(                 \
-        " AND r.status = 'error'")                                                                 \
+        "r.status = 'error' AND ")                                                                 \
         USAGE_BUCKETS(                                                                             \
             ROLLUP_BUCKET_SETTLED) ", coalesce(a.charge_nusd, 0) AS charge_nusd"                   \
                                    " FROM attempt a CROSS JOIN request r ON r.id = a.request_id"   \
