@@ -17,14 +17,15 @@
     "(a.n = 1 OR NOT EXISTS (SELECT 1 FROM attempt b WHERE b.request_id = a.request_id"            \
     " AND b.n < a.n AND b.state <> 'VOID' AND b.sent_ms IS NOT NULL" and                           \
         "))"
-#define ROLLUP_FIRSTS(error)                                                                       \
-    "(" ROLLUP_FIRST("") error "), (" ROLLUP_FIRST(" AND b.model = a.model") error                 \
-        "),"                                                                                       \
-        " (" ROLLUP_FIRST(" AND b.provider = a.provider") error ")"
+#define ROLLUP_FIRSTS(only)                                                                        \
+    "(" only ROLLUP_FIRST("") "), (" only ROLLUP_FIRST(                                            \
+        " AND b.model = a.model") "),"                                                             \
+                                  " (" only ROLLUP_FIRST(" AND b.provider = a.provider") ")"
 
+/* What runs has no charge yet, and what it has used so far does not count. */
 #define ROLLUP_BUCKET_NAME(member, json) ", " #member
 #define ROLLUP_BUCKET_SETTLED(member, json)                                                        \
-    ", CASE a.state WHEN 'SETTLED' THEN coalesce(a." #member ", 0) ELSE 0 END AS " #member
+    ", CASE WHEN a.charge_nusd IS NULL THEN 0 ELSE coalesce(a." #member ", 0) END AS " #member
 
 /* day, cell, counts, buckets, charge_nusd of single attempts.  The caller appends a condition
  * on a.admitted_ms.  The subquery is what makes the index on (key_id, admitted_ms) serve. */
@@ -34,7 +35,7 @@
     " coalesce(a.usage_source, 'none') AS usage_source,"                                           \
     " coalesce(r.experiment, '') AS experiment, coalesce(r.arm, '') AS arm,"                       \
     " a.team_id AS team_id, 1 AS attempts, " ROLLUP_FIRSTS("") ", " ROLLUP_FIRSTS(                 \
-        " AND r.status = 'error'")                                                                 \
+        "r.status = 'error' AND ")                                                                 \
         USAGE_BUCKETS(                                                                             \
             ROLLUP_BUCKET_SETTLED) ", coalesce(a.charge_nusd, 0) AS charge_nusd"                   \
                                    " FROM attempt a CROSS JOIN request r ON r.id = a.request_id"   \
