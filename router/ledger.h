@@ -18,6 +18,7 @@
 
 #include "router/alert.h"
 #include "router/db.h"
+#include "router/idempotency.h"
 #include "schema/err.h"
 #include "schema/id.h"
 #include "schema/usage.h"
@@ -47,6 +48,7 @@ struct ledger_request {
     char door[16];       /* "messages" | "chat" */
     char experiment[64]; /* "" = none */
     char arm[64];
+    struct idempotency idempotency;
 };
 
 struct ledger_hold {
@@ -58,7 +60,8 @@ struct ledger_hold {
     bool cancel_stops_billing;
     int64_t prompt_estimate_tok; /* charged by recovery when the provider stops billing on cancel */
     int64_t prompt_estimate_nusd;
-    int n_images;                   /* in the request: needed to recompute the cost */
+    int prompt_class; /* enum estimate_class + 1: the prompt's size teaches; 0 = it does not */
+    int n_images;     /* in the request: needed to recompute the cost */
     char model[LEDGER_NAME_MAX];    /* catalog id */
     char provider[LEDGER_SLUG_MAX]; /* full slug */
     char upstream_model[LEDGER_NAME_MAX];
@@ -119,8 +122,10 @@ struct ledger_refusal {
 struct ledger_answer {
     void *cookie;
     enum ledger_op_kind kind; /* HOLD or EXTEND */
-    enum err code;            /* ERR_OK, ERR_over_budget, ERR_budget_busy, ERR_ledger_down */
+    enum err code;            /* ERR_OK, ERR_over_budget, ERR_budget_busy, ERR_ledger_down,
+                                 ERR_idempotency_* */
     struct ledger_refusal refusal;
+    struct idempotency_earlier earlier; /* with ERR_idempotency_* */
     int64_t retry_after_ms;
 };
 

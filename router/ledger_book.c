@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "router/alert_db.h"
+#include "router/rollup_db.h"
 #include "schema/money.h"
 
 struct book_zone {
@@ -87,7 +88,8 @@ static bool add_account(void *ctx, const struct ledger_account *a)
     return ledger_core_add_account(sink->state, sink->owner, a) != NULL;
 }
 
-/* Accounts that an attempt may still count in end after since_ms. 1, 0 or -1 as above. */
+/* Accounts that an attempt may still count in end after since_ms, and after now: a clock that
+ * was set back before a restart makes that the earlier of the two. 1, 0 or -1 as above. */
 static int load_owner(struct ledger_book *b, enum ledger_scope scope, int64_t id, int64_t since_ms,
                       struct ledger_owner **ret, struct fail *reterr)
 {
@@ -104,6 +106,8 @@ static int load_owner(struct ledger_book *b, enum ledger_scope scope, int64_t id
     memcpy(o->name, probe.name, sizeof(o->name));
     memcpy(o->cap_nusd, probe.cap_nusd, sizeof(o->cap_nusd));
     struct account_sink sink = {&b->state, o};
+    if (since_ms > b->state.last_ms)
+        since_ms = b->state.last_ms;
     if (ledger_db_accounts(b->db, o, since_ms, add_account, &sink, reterr) != 0)
         return -1;
     ledger_core_recap(&b->state, o);
@@ -253,7 +257,9 @@ static enum ledger_write hold(struct ledger_book *b, const struct ledger_op *op,
                              .amount_nusd = h->amount_nusd};
     struct fail why = {0};
     enum ledger_write w = find_owners(b, h, &e, &why);
-    if (w == LEDGER_WROTE)
+    if (w == LEDGER_WROTE && h->request.idempotency.given)
+        w = idempotency_db_check(b->db, op, answer, &why);
+    if (w == LEDGER_WROTE && answer->code == ERR_OK)
         w = judge_hold(b, op, &e, answer, &why);
     if (w != LEDGER_POISON || !b->careful)
         return w;
@@ -575,8 +581,11 @@ struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(
     b->log = log;
     b->careful = true;
     ledger_core_init(&b->state);
-    b->state.last_ms = now_ms;
-    if (load(b, reterr) == 0 && db_begin(db, reterr) == 0 && recover_all(b, now_ms, reterr) == 0) {
+    int64_t floor_ms = 0; /* a clock that was set back must not admit into sums that are closed */
+    int floor_known = rollup_db_floor(db, &floor_ms, reterr);
+    b->state.last_ms = now_ms > floor_ms ? now_ms : floor_ms;
+    if (floor_known == 0 && load(b, reterr) == 0 && db_begin(db, reterr) == 0 &&
+        recover_all(b, now_ms, reterr) == 0) {
         b->done = (struct ledger_book_counts){0}; /* it was another process's */
         return b;
     }

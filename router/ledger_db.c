@@ -253,9 +253,10 @@ static enum ledger_write insert_attempt(struct db *db, const struct ledger_op *o
     struct sqlite3_stmt *s = db_stmt(
         db, "INSERT INTO attempt(id, request_id, n, team_id, key_id, boot_id, state, admitted_ms,"
             " endpoint_id, price_version, model, provider, upstream_model, cancel_stops_billing,"
-            " prompt_estimate_tok, prompt_estimate_nusd, n_images, hold_nusd, sent_ms)"
+            " prompt_estimate_tok, prompt_estimate_nusd, n_images, hold_nusd, sent_ms,"
+            " prompt_class)"
             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'SENT', ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
-            " ?16, ?17, ?18)");
+            " ?16, ?17, ?18, ?19)");
     bind_id(s, 1, &op->attempt_id);
     bind_id(s, 2, &op->request_id);
     db_bind_int(s, 3, h->n);
@@ -276,6 +277,7 @@ static enum ledger_write insert_attempt(struct db *db, const struct ledger_op *o
     db_bind_int(s, 16, h->n_images);
     db_bind_int(s, 17, h->amount_nusd);
     db_bind_int(s, 18, h->now_ms);
+    bind_known(s, 19, h->prompt_class - 1, h->prompt_class > 0);
     return run(db, s, reterr);
 }
 
@@ -287,6 +289,8 @@ enum ledger_write ledger_db_hold(struct db *db, const struct ledger_op *op, cons
         w = insert_attempt(db, op, boot, admitted_ms, reterr);
     if (w == LEDGER_WROTE)
         w = insert_entry(db, &op->attempt_id, "hold", op->u.hold.amount_nusd, admitted_ms, reterr);
+    if (w == LEDGER_WROTE && op->u.hold.request.idempotency.given)
+        w = idempotency_db_claim(db, op, reterr);
     return w;
 }
 

@@ -10,6 +10,7 @@
 #ifndef SERVER_CALL_H
 #define SERVER_CALL_H
 
+#include "router/rate.h"
 #include "router/route.h"
 #include "schema/sse.h"
 #include "server/planning.h"
@@ -66,6 +67,11 @@ struct call {
     int64_t begun_ms; /* wall clock */
     bool committed;   /* the client has the head of a streamed answer */
     bool draining;    /* client gone, reading on for the usage */
+    bool recorded;    /* the ledger knows the request: a hold was made */
+    bool tried;       /* an attempt was begun */
+    int64_t used_tok; /* by all attempts, as billed */
+    struct rate_ticket ticket;
+    struct idempotency repeat;
     int n_attempts;
     struct call_attempt attempts[ROUTE_ATTEMPTS_MAX];
 
@@ -77,6 +83,16 @@ struct call {
     void *stream; /* the adapter's parser, NULL when not streaming */
     int http_status;
     int64_t hold_nusd;
+    int64_t hold_tok;  /* completion tokens that fit into hold_nusd */
+    int64_t clamp_tok; /* max_tokens lowered to this for the cap; 0 = as received */
+    int clamp_tries;
+    int64_t grow_nusd; /* asked for */
+    int grow_tries;
+    bool extend_waiting; /* the ledger's answer comes, also to a call that is done: */
+    bool done;           /* then it is recycled with it */
+    bool cut_soon;       /* END_over_cap as soon as the running event has been relayed */
+    enum err cut_code;
+    char cut_text[FAIL_TEXT_MAX]; /* END_over_cap: what the client is told */
     bool hold_waiting, hold_open, sent, paused;
     bool started, stopped; /* the stream's first and last event were seen */
     enum route_end cut;    /* why we cancelled the transfer ourselves */
@@ -106,6 +122,27 @@ struct call *call_new(struct worker *w); /* from the pool; NULL when memory is s
 void call_run(struct call *c);           /* the plan is made: tries its candidates */
 void call_done(struct call *c);
 
+/* END_over_cap: the hold of a running stream cannot grow. */
+void call_cut_at_cap(struct call *c, enum err code, const char *text);
+/* The answer has come that a call which is done has waited for. */
+void call_after_extend(struct call *c);
+
+/* ---- call_build.c ---- */
+/* Fills c->upreq and c->limits for c->endpoint. 0, or -1 with f. */
+int call_build(struct call *c, struct fail *f);
+
+/* ---- call_size.c ---- */
+/* Sizes the hold of the attempt that begins: hold_tok, hold_nusd. */
+void call_size_begin(struct call *c);
+/* The hold was refused. true: hold_nusd and clamp_tok are what the cap has room for, the call is
+ * to be built and held again. */
+bool call_clamp(struct call *c, const struct ledger_answer *a);
+void call_add_clamp_headers(struct call *c);
+/* After bytes of a stream were relayed: asks the ledger for more when the hold is nearly used
+ * up. false: nothing may be read on until the answer is there. */
+bool call_grow(struct call *c);
+void call_on_extend_answer(struct call *c, const struct ledger_answer *a);
+
 /* ---- call_money.c ---- */
 int call_hold(struct call *c);
 void call_void(struct call *c, enum route_end end);
@@ -121,6 +158,21 @@ int64_t call_cost_pusd(struct call *c);
 void call_record_end(struct call *c, const char *status, int http_status);
 void call_refused(struct call *c, const struct ledger_answer *a, struct fail *ret,
                   struct buf *members);
+
+/* ---- call_limits.c: rate limits of the key, Idempotency-Key ---- */
+/* Before the work of reading the request: false when it would be refused anyway, replied to. */
+bool call_limits_allow(struct call *c);
+/* Takes the request's share of all limits at once; false: refused and replied to. */
+bool call_limits_take(struct call *c);
+/* The call is over: its share ends, or is given back when nothing was tried. */
+void call_limits_end(struct call *c);
+/* What counts against the key now. */
+void call_limits_used(const struct request *r, struct rate_numbers *ret);
+/* The header, if there is one. -1: it is not valid. */
+int call_repeat_read(struct call *c, struct fail *f);
+/* Words and headers for ERR_idempotency_*. */
+void call_repeat_refused(struct call *c, const struct ledger_answer *a, struct fail *ret,
+                         struct buf *members);
 
 /* ---- call_answer.c ---- */
 /* The provider's headers that may go back, and Wayfare's own. */

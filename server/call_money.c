@@ -27,6 +27,7 @@ static void fill_request(const struct call *c, struct ledger_request *r)
     r->stream = c->chat.stream;
     copy_text(r->requested_model, sizeof r->requested_model, c->chat.models[0].name);
     copy_text(r->door, sizeof r->door, c->chat.door == DOOR_OPENAI ? "chat" : "messages");
+    r->idempotency = c->repeat;
 }
 
 static int64_t prompt_cost_nusd(const struct call *c, const struct candidate *cand)
@@ -35,10 +36,10 @@ static int64_t prompt_cost_nusd(const struct call *c, const struct candidate *ca
     int64_t pusd = 0;
     usage_set(&u, USAGE_input_tok, cand->estimate.prompt_tok);
     if (!price_usage(&cand->endpoint->price, &u, c->chat.n_images, true, &pusd)) {
-        return cand->worst_nusd;
+        return c->hold_nusd;
     }
     int64_t nusd = money_charge_nusd(pusd);
-    return nusd < cand->worst_nusd ? nusd : cand->worst_nusd;
+    return nusd < c->hold_nusd ? nusd : c->hold_nusd;
 }
 
 static void fill_hold(const struct call *c, const struct candidate *cand, struct ledger_hold *h)
@@ -48,12 +49,13 @@ static void fill_hold(const struct call *c, const struct candidate *cand, struct
     h->team_id = c->key->team_id;
     h->key_id = c->key->id;
     h->now_ms = worker_now_ms();
-    h->amount_nusd = cand->worst_nusd;
+    h->amount_nusd = c->hold_nusd;
     h->endpoint_id = e->id;
     h->price_version = e->price_version;
     h->cancel_stops_billing = e->provider->cancel_stops_billing;
     h->prompt_estimate_tok = cand->estimate.prompt_tok;
     h->prompt_estimate_nusd = prompt_cost_nusd(c, cand);
+    h->prompt_class = (int)estimate_class(&c->chat) + 1;
     h->n_images = c->chat.n_images;
     copy_text(h->model, sizeof h->model, e->model->slug);
     copy_text(h->provider, sizeof h->provider, e->slug);
@@ -81,7 +83,6 @@ int call_hold(struct call *c)
     const struct candidate *cand = route_current(&c->route);
     op->port = c->worker->port;
     op->cookie = c;
-    c->hold_nusd = cand->worst_nusd;
     fill_hold(c, cand, &op->u.hold);
     c->hold_waiting = true;
     ledger_send(c->worker->site->ledger, op);
@@ -139,11 +140,11 @@ static int64_t hold_pusd(const struct call *c)
     return c->hold_nusd < INT64_MAX / 1000 ? c->hold_nusd * 1000 : INT64_MAX;
 }
 
-/* Tokens in this much generated text, by our own guess: never more than was asked for. */
+/* Tokens in this much generated text, by our own guess: never more than is held for. */
 static int64_t guess_output_tok(const struct call *c, int64_t bytes)
 {
     int64_t tok = bytes / BYTES_PER_TOKEN;
-    return c->chat.max_tokens >= 0 && tok > c->chat.max_tokens ? c->chat.max_tokens : tok;
+    return tok > c->hold_tok ? c->hold_tok : tok;
 }
 
 /* What the provider counted is billed whatever it is; what we add by guessing stays within the
@@ -311,10 +312,29 @@ static void count_billed(struct call *c)
 {
     struct usage sum;
     usage_report_sum(&c->usage, &sum);
+    c->used_tok += usage_prompt_tok(&sum) + sum.n[USAGE_output_tok];
     struct metrics *m = &c->worker->metrics;
     metrics_add(m, METRIC_input_tokens_total, usage_prompt_tok(&sum));
     metrics_add(m, METRIC_output_tokens_total, sum.n[USAGE_output_tok]);
     metrics_add(m, METRIC_cost_nusd_total, money_charge_nusd(c->cost_pusd));
+}
+
+/* The provider's own figures of a whole answer say how good the estimate was. */
+static void learn(struct call *c)
+{
+    struct usage sum;
+    usage_report_sum(&c->usage, &sum);
+    bool plain = c->usage.n_iterations <= 1;
+    state_learn(c->worker->site->state, c->endpoint->model->slug,
+                plain ? estimate_class(&c->chat) : ESTIMATE_CLASS_NONE,
+                route_current(&c->route)->estimate.prompt_tok, usage_prompt_tok(&sum),
+                sum.n[USAGE_output_tok]);
+    bool all_seen = plain && c->stream != NULL && !(c->chat.needs & NEED_SERVER_TOOLS) &&
+                    !(c->chat.params & PARAM_BIT(PARAM_reasoning));
+    if (all_seen) {
+        state_learn_text(c->worker->site->state, c->endpoint->model->slug, c->content_bytes,
+                         sum.n[USAGE_output_tok]);
+    }
 }
 
 void call_settle(struct call *c, enum route_end end, enum verdict verdict)
@@ -327,13 +347,16 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict)
     enum usage_source source = judge(c, end, verdict);
     send_closing(c, LEDGER_SETTLE, end, source);
     count_billed(c);
+    if (source == USAGE_FINAL) {
+        learn(c);
+    }
     warm_learn(state_warm(c->worker->site->state), &c->chat, c->endpoint->id, &c->usage.total,
                worker_now_ms());
 }
 
 void call_record_end(struct call *c, const char *status, int http_status)
 {
-    if (c->kind != CALL_MESSAGES || (c->n_attempts == 0 && c->hold_nusd == 0)) {
+    if (!c->recorded) {
         return; /* no hold was ever made: the ledger does not know the request */
     }
     struct ledger_op *op = new_op(c, LEDGER_END);
@@ -350,10 +373,14 @@ void call_record_end(struct call *c, const char *status, int http_status)
 void call_refused(struct call *c, const struct ledger_answer *a, struct fail *ret,
                   struct buf *members)
 {
-    (void)c;
     const struct ledger_refusal *r = &a->refusal;
     char needs[MONEY_TEXT_MAX], cap[MONEY_TEXT_MAX], spent[MONEY_TEXT_MAX], held[MONEY_TEXT_MAX];
     char has[MONEY_TEXT_MAX], resets[WHEN_TEXT_MAX] = "never";
+    if (a->code == ERR_idempotency_mismatch || a->code == ERR_idempotency_running ||
+        a->code == ERR_idempotency_done) {
+        call_repeat_refused(c, a, ret, members);
+        return;
+    }
     if (a->code != ERR_over_budget && a->code != ERR_budget_busy) {
         fail_set(ret, a->code, NULL, "%s", err_info(a->code)->text);
         return;

@@ -3,11 +3,12 @@
 #include <string.h>
 
 #include "router/ballast.h"
+#include "router/rollup_db.h"
 #include "server/auditor.h"
 #include "server/cli.h"
 #include "server/serve.h"
 
-enum { DRAIN_MAX_S = 7 * 86400, CONNECTIONS_MAX = 1000000 };
+enum { DRAIN_MAX_S = 7 * 86400, CONNECTIONS_MAX = 1000000, RETAIN_DAYS_MAX = 36500 };
 
 /* The numbers, with the range each must be in. */
 static const struct number {
@@ -22,6 +23,8 @@ static const struct number {
      CONNECTIONS_MAX},
     {"ballast_mib", offsetof(struct serve_options, ballast_mib), 0, BALLAST_MAX_MIB},
     {"verify_every", offsetof(struct serve_options, verify_every_s), 0, AUDITOR_EVERY_MAX_S},
+    {"retain_days", offsetof(struct serve_options, retain_days), ROLLUP_RETAIN_DAYS_MIN,
+     RETAIN_DAYS_MAX},
 };
 
 static const struct text {

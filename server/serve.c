@@ -17,6 +17,7 @@
 #include "server/http.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/upkeep.h"
 #include "server/webhook.h"
 #include "server/worker.h"
 
@@ -28,6 +29,7 @@ struct server {
     struct admin *admin;
     struct webhook *webhook;
     struct auditor *auditor; /* NULL: the books are not checked */
+    struct upkeep *upkeep;
     struct ops_env ops;
     char admin_host[LISTEN_TEXT_MAX];
     int n_workers, n_running;
@@ -344,11 +346,13 @@ static void take_down(struct server *s)
     admin_stop(s->admin);
     auditor_stop(s->auditor);
     webhook_stop(s->webhook);
+    upkeep_stop(s->upkeep);
     if (site->ledger != NULL) {
         ledger_stop(site->ledger);
     }
     webhook_free(s->webhook);
     state_free(site->state);
+    rate_free(site->rate);
     db_close(site->reader);
     db_close(s->writer);
     free(site->tls_cert);
@@ -380,15 +384,17 @@ int serve_run(const struct serve_options *o)
     }
     s->site.options = *o;
     s->site.started_ms = worker_now_ms();
+    s->site.rate = rate_new();
     pthread_mutex_init(&s->site.reader_lock, NULL);
     block_signals(&signals);
     raise_descriptor_limit();
     curl_global_init(CURL_GLOBAL_DEFAULT);
     log_start(o->verbose ? LOG_DEBUG : LOG_INFO);
-    if (load_tls(&s->site, &f) != 0 || open_books(s, &f) != 0 || watch_books(s, &f) != 0 ||
-        start_admin(s, &f) != 0 || start_workers(s, text, &f) != 0) {
+    if (s->site.rate == NULL || load_tls(&s->site, &f) != 0 || open_books(s, &f) != 0 ||
+        watch_books(s, &f) != 0 || start_admin(s, &f) != 0 || start_workers(s, text, &f) != 0) {
         return fail_start(s, &f);
     }
+    s->upkeep = upkeep_start(s->site.ledger, o->retain_days);
     warn_if_empty(&s->site);
     bool v6 = strchr(s->admin_host, ':') != NULL;
     printf("listening on %s://%s\nadmin on http://%s%s%s:%d\n",

@@ -19,6 +19,7 @@ struct serve_options {
     int drain_timeout_s;             /* default 600 */
     int max_connections;             /* default 20000 */
     int max_connections_per_address; /* 0 = unlimited */
+    int retain_days;                 /* of single requests; 0 = for ever */
     int n_allow_base_url;
     const char *allow_base_url[SERVE_BASE_URL_HOSTS_MAX];
     struct alert_rules alert_at; /* default 80 and 95 per cent */

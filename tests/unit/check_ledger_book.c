@@ -1,0 +1,74 @@
+/* The book alone, with a clock of the test's own: what the ledger's thread cannot be made to
+ * live through. */
+#include <check.h>
+#include <stdlib.h>
+
+#include "router/ledger_book.h"
+#include "tests/unit/ledger_world.h"
+
+#define DAY_MS INT64_C(86400000)
+
+static struct db *db;
+static struct ledger_book *book;
+
+static void setup(void)
+{
+    db = world_open(NULL);
+    world_cap(db, "key", 1, "day", USD(5));
+}
+
+static void open_at(int64_t now_ms)
+{
+    struct fail why;
+    book = ledger_book_open(db, now_ms, NULL, &why);
+    ck_assert_ptr_nonnull(book);
+}
+
+static void teardown(void)
+{
+    ledger_book_close(book);
+    db_close(db);
+}
+
+static enum err hold_at(int n, int64_t now_ms, int64_t amount_nusd)
+{
+    struct ledger_op op;
+    struct ledger_answer answer;
+    world_hold(&op, n, 1, 1, amount_nusd);
+    op.u.hold.now_ms = now_ms;
+    ck_assert_int_eq(db_begin(db, NULL), 0);
+    ck_assert_int_eq(ledger_book_op(book, &op, &answer), LEDGER_WROTE);
+    ck_assert_int_eq(ledger_book_flush(book), LEDGER_WROTE);
+    ck_assert_int_eq(db_commit(db, NULL), 0);
+    return answer.code;
+}
+
+/* Yesterday's account is in the table; what was left running was admitted today. */
+START_TEST(a_clock_set_back_before_a_restart)
+{
+    open_at(WORLD_NOW_MS);
+    ck_assert_int_eq(hold_at(1, WORLD_NOW_MS, USD(3)), ERR_OK);
+    ck_assert_int_eq(hold_at(2, WORLD_NOW_MS + DAY_MS, USD(1)), ERR_OK);
+    ledger_book_close(book);
+    open_at(WORLD_NOW_MS); /* the first attempt's day; both are resolved there */
+    ck_assert_int_eq(hold_at(3, WORLD_NOW_MS, USD(1)), ERR_OK);
+    ledger_book_close(book);
+    open_at(WORLD_NOW_MS + DAY_MS);
+    ck_assert_int_eq(hold_at(4, WORLD_NOW_MS + DAY_MS, USD(1)), ERR_OK);
+    ledger_book_close(book);
+    open_at(WORLD_NOW_MS);
+    ck_assert_int_eq(hold_at(5, WORLD_NOW_MS, USD(1)), ERR_OK);
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
+Suite *ledger_book_suite(void);
+Suite *ledger_book_suite(void)
+{
+    Suite *s = suite_create("ledger_book");
+    TCase *t = tcase_create("book");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, a_clock_set_back_before_a_restart);
+    suite_add_tcase(s, t);
+    return s;
+}
