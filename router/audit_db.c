@@ -240,8 +240,8 @@ int audit_db_account(struct db *db, int64_t row, audit_fn fn, void *ctx, struct 
     struct sqlite3_stmt *s = db_stmt(
         db,
         "SELECT * FROM (SELECT " ACCOUNT " || ': posted ' || c.posted_nusd ||"
-        " ' and pending ' || c.pending_nusd || ' nano-USD, its attempts say ' || " POSTED
-        " || ' and ' || " PENDING " AS detail, c.posted_nusd <> " POSTED
+        " ' and pending ' || c.pending_nusd || ' nano-USD, its attempts say ' || (" POSTED
+        ") || ' and ' || " PENDING " AS detail, c.posted_nusd <> " POSTED
         " OR c.pending_nusd <> " PENDING " AS wrong FROM account c WHERE c.id = ?1) WHERE wrong");
     db_bind_int(s, 1, row);
     int rc = db_step(db, s, reterr);

@@ -379,10 +379,10 @@ static void note_refusing(struct ledger *l)
 static void lose_batch(struct ledger *l, const struct fail *why)
 {
     struct fail reload;
+    bool released = ledger_db_disk_full(l->db) && ballast_release(&l->ballast);
     db_rollback(l->db);
     if (ledger_book_reload(l->book, &reload) != 0)
         die(l, &reload);
-    bool released = ballast_release(&l->ballast);
     if (!l->no_room) {
         char line[FAIL_TEXT_MAX + 128];
         snprintf(line, sizeof(line), "ledger: %s; holds are refused until there is room%s",
@@ -710,8 +710,8 @@ struct ledger *ledger_start(struct db *writer, void (*log)(const char *line), st
     l->log = log;
     int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     l->book = ledger_book_open(writer, now_ms, log, reterr);
-    if (l->book == NULL && ledger_db_trouble(writer) == LEDGER_NO_ROOM &&
-        ballast_drop(db_path(writer)))
+    /* Whatever it was, a rollback has hidden it: if it was the disk, there is room now. */
+    if (l->book == NULL && ballast_drop(db_path(writer)))
         l->book = ledger_book_open(writer, now_ms, log, reterr);
     if (l->book == NULL) {
         free(l);

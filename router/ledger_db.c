@@ -11,6 +11,12 @@
 
 static const char *const scope_names[LEDGER_SCOPES] = {"key", "team"};
 
+bool ledger_db_disk_full(struct db *db)
+{
+    int code = sqlite3_extended_errcode(db_handle(db));
+    return (code & 0xff) == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE;
+}
+
 enum ledger_write ledger_db_trouble(struct db *db)
 {
     int code = sqlite3_extended_errcode(db_handle(db));

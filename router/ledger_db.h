@@ -18,6 +18,8 @@ enum ledger_write {
 
 /* Of the connection's last error. */
 enum ledger_write ledger_db_trouble(struct db *db);
+/* Was it the disk? */
+bool ledger_db_disk_full(struct db *db);
 
 /* ---- owners and accounts ---- */
 

@@ -281,7 +281,7 @@ Suite *ballast_suite(void)
     Suite *s = suite_create("ballast");
     TCase *t = tcase_create("ballast");
     tcase_add_checked_fixture(t, setup, teardown);
-    tcase_set_timeout(t, 60);
+    tcase_set_timeout(t, 300);
     tcase_add_loop_test(t, a_full_disk, 0, 2);
     tcase_add_test(t, a_start_on_a_full_disk);
     tcase_add_test(t, the_file);
