@@ -136,7 +136,8 @@ static enum ledger_write open_accounts(struct ledger_book *b, struct ledger_owne
     enum ledger_write w = LEDGER_WROTE;
     for (int k = 0; k < WINDOW_KINDS && w == LEDGER_WROTE; k++) {
         struct window window;
-        if (ledger_core_lacks(o, (enum window_kind)k, at_ms, &window))
+        if (ledger_core_lacks(o, (enum window_kind)k, at_ms, &window) &&
+            window.end_ms > b->state.last_ms)
             w = open_account(b, o, (enum window_kind)k, window, summed, reterr);
     }
     return w;
@@ -284,6 +285,18 @@ static enum ledger_write write_extension(struct ledger_book *b, const struct led
     return w;
 }
 
+/* A cap that came after the admission is one that the growth must fit: its account is opened
+ * before it is asked, unless the window is over. */
+static enum ledger_write open_for_extension(struct ledger_book *b, const struct ledger_op *op,
+                                            struct fail *reterr)
+{
+    const struct ledger_attempt *t = ledger_core_attempt(&b->state, &op->attempt_id);
+    enum ledger_write w = LEDGER_WROTE;
+    for (int scope = 0; t != NULL && scope < LEDGER_SCOPES && w == LEDGER_WROTE; scope++)
+        w = open_accounts(b, t->owners[scope], t->admitted_ms, reterr);
+    return w;
+}
+
 static enum ledger_write extend(struct ledger_book *b, const struct ledger_op *op,
                                 struct ledger_answer *answer)
 {
@@ -293,12 +306,15 @@ static enum ledger_write extend(struct ledger_book *b, const struct ledger_op *o
                              .attempt_id = op->attempt_id,
                              .now_ms = op->u.extend.now_ms,
                              .amount_nusd = op->u.extend.amount_nusd};
+    enum ledger_write w = open_for_extension(b, op, &why);
+    if (w != LEDGER_WROTE)
+        return w;
     struct ledger_outcome out = ledger_apply(&b->state, &e);
     if (out.verdict == LEDGER_OVER_BUDGET || out.verdict == LEDGER_BUSY) {
         refuse(op->u.extend.amount_nusd, &out, answer);
         return LEDGER_WROTE;
     }
-    enum ledger_write w = LEDGER_POISON;
+    w = LEDGER_POISON;
     if (out.verdict == LEDGER_DONE)
         w = write_extension(b, op, out.at_ms, &why);
     else

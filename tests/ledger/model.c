@@ -153,7 +153,8 @@ void model_open(struct model *m, enum ledger_scope scope, int owner, int64_t at_
         if (k != WINDOW_TOTAL && o->cap_nusd[k] == LEDGER_CAP_NONE)
             continue;
         struct window w = calendar_window(o->zone, (enum window_kind)k, at_ms);
-        if (model_account(m, scope, owner, (enum window_kind)k, w.start_ms) != NULL)
+        if (w.end_ms <= m->last_ms ||
+            model_account(m, scope, owner, (enum window_kind)k, w.start_ms) != NULL)
             continue;
         assert(o->n_accounts < MODEL_ACCOUNTS_MAX);
         struct model_account *a = &o->accounts[o->n_accounts++];

@@ -66,7 +66,7 @@ void model_start(struct model *m, const struct script *s);
 /* The owner becomes known to the core, which brings its accounts' caps up to date. */
 void model_load(struct model *m, enum ledger_scope scope, int owner);
 void model_cap(struct model *m, const struct script_event *e);
-/* Opens what a hold at this instant needs. */
+/* Opens what a hold at this instant, or the growth of one admitted then, needs. */
 void model_open(struct model *m, enum ledger_scope scope, int owner, int64_t at_ms);
 
 int64_t model_time(const struct model *m, int64_t now_ms);

@@ -249,7 +249,7 @@ static bool open_accounts(struct play *p, struct ledger_owner *o, int owner, int
     for (int k = 0; k < WINDOW_KINDS; k++) {
         struct ledger_account a = {
             .scope = o->scope, .kind = (enum window_kind)k, .cap_nusd = o->cap_nusd[k]};
-        if (!ledger_core_lacks(o, a.kind, at_ms, &a.window))
+        if (!ledger_core_lacks(o, a.kind, at_ms, &a.window) || a.window.end_ms <= p->core.last_ms)
             continue;
         if (!table_insert(&p->table, owner, summed, &a))
             return differ(p, "%s %d: the core lacks a %s that the table has", scope_name(o->scope),
@@ -356,7 +356,12 @@ static bool play_hold(struct play *p, const struct script_event *e)
 
 static bool play_extend(struct play *p, const struct script_event *e)
 {
-    int64_t own_nusd = p->model.attempts[e->attempt].now.hold_nusd;
+    const struct model_facts *f = &p->model.attempts[e->attempt].now;
+    const struct ledger_attempt *t = ledger_core_attempt(&p->core, &p->script->ids[e->attempt]);
+    int64_t own_nusd = f->hold_nusd;
+    if (t != NULL && (!open_accounts(p, t->owners[LEDGER_SCOPE_KEY], f->key, t->admitted_ms) ||
+                      !open_accounts(p, t->owners[LEDGER_SCOPE_TEAM], f->team, t->admitted_ms)))
+        return false;
     struct ledger_outcome out = apply(p, LEDGER_EV_EXTEND, e, NULL);
     struct model_answer want = model_extend(&p->model, e);
     if (!check_answer(p, &out, own_nusd, e, &want))

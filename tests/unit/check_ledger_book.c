@@ -30,17 +30,30 @@ static void teardown(void)
     db_close(db);
 }
 
-static enum err hold_at(int n, int64_t now_ms, int64_t amount_nusd)
+static enum err apply(struct ledger_op *op)
 {
-    struct ledger_op op;
     struct ledger_answer answer;
-    world_hold(&op, n, 1, 1, amount_nusd);
-    op.u.hold.now_ms = now_ms;
     ck_assert_int_eq(db_begin(db, NULL), 0);
-    ck_assert_int_eq(ledger_book_op(book, &op, &answer), LEDGER_WROTE);
+    ck_assert_int_eq(ledger_book_op(book, op, &answer), LEDGER_WROTE);
     ck_assert_int_eq(ledger_book_flush(book), LEDGER_WROTE);
     ck_assert_int_eq(db_commit(db, NULL), 0);
     return answer.code;
+}
+
+static enum err hold_at(int n, int64_t now_ms, int64_t amount_nusd)
+{
+    struct ledger_op op;
+    world_hold(&op, n, 1, 1, amount_nusd);
+    op.u.hold.now_ms = now_ms;
+    return apply(&op);
+}
+
+static enum err extend_at(int n, int64_t now_ms, int64_t amount_nusd)
+{
+    struct ledger_op op = {.kind = LEDGER_EXTEND, .attempt_id = world_attempt(n, 1)};
+    op.u.extend.now_ms = now_ms;
+    op.u.extend.amount_nusd = amount_nusd;
+    return apply(&op);
 }
 
 /* Yesterday's account is in the table; what was left running was admitted today. */
@@ -62,6 +75,22 @@ START_TEST(a_clock_set_back_before_a_restart)
 }
 END_TEST
 
+/* No account of the new cap's window is there yet. */
+START_TEST(growth_must_fit_a_cap_that_came_later)
+{
+    open_at(WORLD_NOW_MS);
+    ck_assert_int_eq(hold_at(1, WORLD_NOW_MS, USD(3)), ERR_OK);
+    world_cap(db, "team", 1, "day", USD(4));
+    ck_assert_int_eq(ledger_book_recap(book), LEDGER_WROTE);
+    ck_assert_int_eq(extend_at(1, WORLD_NOW_MS, USD(2)), ERR_over_budget);
+    ck_assert_int_eq(extend_at(1, WORLD_NOW_MS, USD(1)), ERR_OK);
+    world_cap(db, "team", 1, "week", USD(1));
+    ck_assert_int_eq(ledger_book_recap(book), LEDGER_WROTE);
+    ck_assert_int_eq(extend_at(1, WORLD_NOW_MS + 8 * DAY_MS, 0), ERR_OK); /* weeks are over */
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
 Suite *ledger_book_suite(void);
 Suite *ledger_book_suite(void)
 {
@@ -69,6 +98,7 @@ Suite *ledger_book_suite(void)
     TCase *t = tcase_create("book");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_clock_set_back_before_a_restart);
+    tcase_add_test(t, growth_must_fit_a_cap_that_came_later);
     suite_add_tcase(s, t);
     return s;
 }
