@@ -170,7 +170,8 @@ static void follow_caps(struct model *m, struct model_owner *o)
 {
     for (int i = 0; i < o->n_accounts; i++) {
         struct model_account *a = &o->accounts[i];
-        if (!a->now.exists || a->window.end_ms <= now_ms || a->now.cap_nusd == o->cap_nusd[a->kind])
+        if (!a->now.exists || a->window.end_ms <= m->last_ms ||
+            a->now.cap_nusd == o->cap_nusd[a->kind])
             continue;
         touch_account(m, a);
         a->now.cap_nusd = o->cap_nusd[a->kind];
