@@ -119,3 +119,7 @@ CREATE TRIGGER entry_keeps BEFORE UPDATE ON entry
 BEGIN SELECT RAISE(ABORT, 'the journal is immutable'); END;
 CREATE TRIGGER entry_stays BEFORE DELETE ON entry
 BEGIN SELECT RAISE(ABORT, 'the journal is immutable'); END;
+
+-- The kind of prompt (enum estimate_class, router/estimate.h) where its size teaches something
+-- about the next one; NULL = it does not.  Read at start by router/calibrate_db.c.
+ALTER TABLE attempt ADD COLUMN prompt_class INTEGER;

@@ -118,16 +118,41 @@ static void read_iteration(struct usage_iteration *it, const struct json_doc *do
         it->model[0] = '\0';
 }
 
+static bool is_typed(const struct json_doc *doc, json_ref entry, const char *type)
+{
+    json_ref t = is_object(doc, entry) ? json_get(doc, entry, "type") : JSON_NONE;
+    return t != JSON_NONE && json_text_is(doc, t, type);
+}
+
+/* Has the provider gone over to another model, because the one before declined? */
+static bool has_fallback(const struct json_doc *doc, json_ref list)
+{
+    for (json_ref i = json_first(doc, list); i != JSON_NONE; i = json_next(doc, i)) {
+        if (is_typed(doc, i, "fallback_message"))
+            return true;
+    }
+    return false;
+}
+
+/* An attempt that was declined before it had any output is not billed
+ * (platform.claude.com "Refusals and fallback"). */
+static bool is_declined(const struct json_doc *doc, json_ref entry, const struct usage *u)
+{
+    return usage_has(u, USAGE_output_tok) && u->n[USAGE_output_tok] == 0 &&
+           (is_typed(doc, entry, "message") || is_typed(doc, entry, "fallback_message"));
+}
+
 void anthropic_read_iterations(struct usage_report *r, const struct json_doc *doc, json_ref usage)
 {
     json_ref list = iterations_of(doc, usage);
     if (list == JSON_NONE)
         return;
+    bool fallback = has_fallback(doc, list);
     int n = 0;
     for (json_ref i = json_first(doc, list); i != JSON_NONE; i = json_next(doc, i)) {
         struct usage_iteration it;
         read_iteration(&it, doc, i);
-        if (it.usage.seen == 0)
+        if (it.usage.seen == 0 || (fallback && is_declined(doc, i, &it.usage)))
             continue;
         add_iteration(r, n, &it);
         n += n < USAGE_ITERATIONS_MAX;

@@ -19,11 +19,18 @@ enum { DETAILS_MAX = 20, PRICES_CACHED = 256 };
     " a.admitted_ms >= c.start_ms AND a.admitted_ms < c.end_ms AND a.key_id IN"                    \
     " (SELECT k.id FROM api_key k WHERE CASE c.scope WHEN 'key' THEN k.id ELSE k.team_id END"      \
     " = c.owner_id)"
+/* Detail of days before this may be gone: their sums are in usage_day (rollup_db.h). */
+#define PRUNED_DAY "(SELECT pruned_day FROM rollup)"
+#define PRUNED_MS "(SELECT pruned_day * 86400000 FROM rollup)"
 #define POSTED                                                                                     \
     "(SELECT coalesce(sum(e.amount_nusd), 0) FROM attempt a JOIN entry e ON e.attempt_id = a.id"   \
-    " AND e.kind IN ('post', 'correction') WHERE" IN_ACCOUNT ")"
+    " AND e.kind IN ('post', 'correction') WHERE a.admitted_ms >= " PRUNED_MS " AND" IN_ACCOUNT    \
+    ") + (SELECT coalesce(sum(a.charge_nusd), 0) FROM (SELECT key_id, charge_nusd,"                \
+    " day * 86400000 AS admitted_ms FROM usage_day WHERE day < " PRUNED_DAY                        \
+    ") a WHERE c.window = 'total' AND" IN_ACCOUNT ")"
 #define PENDING                                                                                    \
-    "(SELECT coalesce(sum(a.hold_nusd), 0) FROM attempt a WHERE " OPEN " AND" IN_ACCOUNT ")"
+    "(SELECT coalesce(sum(a.hold_nusd), 0) FROM attempt a INDEXED BY attempt_open WHERE " OPEN     \
+    " AND" IN_ACCOUNT ")"
 
 /* Each row of an answer is one violation: its text. */
 static const struct check {
@@ -32,12 +39,13 @@ static const struct check {
     {"I1", "SELECT 'number ' || n || ' of request gen_' || lower(hex(request_id)) ||"
            " ' is there ' || count(*) || ' times' FROM attempt"
            " GROUP BY request_id, n HAVING count(*) > 1"},
-    {"I2", "SELECT * FROM (SELECT " ACCOUNT " || ': posted ' || c.posted_nusd ||"
-           " ' nano-USD, its entries say ' || " POSTED " AS detail, c.posted_nusd <> " POSTED
-           " AS wrong FROM account c) WHERE wrong"},
-    {"I2", "SELECT * FROM (SELECT " ACCOUNT " || ': pending ' || c.pending_nusd ||"
-           " ' nano-USD, its running attempts hold ' || " PENDING
-           " AS detail, c.pending_nusd <> " PENDING " AS wrong FROM account c) WHERE wrong"},
+    {"I2", "WITH x AS MATERIALIZED (SELECT " ACCOUNT " || ': posted ' || c.posted_nusd ||"
+           " ' nano-USD, its entries say ' AS text, c.posted_nusd AS posted, " POSTED
+           " AS said FROM account c WHERE c.window = 'total' OR c.start_ms >= " PRUNED_MS
+           ") SELECT text || said FROM x WHERE posted <> said"},
+    {"I2", "WITH x AS MATERIALIZED (SELECT " ACCOUNT " || ': pending ' || c.pending_nusd ||"
+           " ' nano-USD, its running attempts hold ' AS text, c.pending_nusd AS pending, " PENDING
+           " AS said FROM account c) SELECT text || said FROM x WHERE pending <> said"},
     {"I2", "SELECT " ATT " || ' has no hold entries of its amount' FROM attempt a"
            " WHERE a.hold_nusd IS NOT (SELECT sum(e.amount_nusd) FROM entry e"
            " WHERE e.attempt_id = a.id AND e.kind IN ('hold', 'extend'))"},
@@ -61,7 +69,8 @@ static const struct check {
     {"I7", "SELECT 'a trigger that protects the journal is missing' FROM"
            " (SELECT count(*) AS n FROM sqlite_schema WHERE type = 'trigger' AND name IN"
            " ('attempt_ends_once', 'attempt_facts', 'attempt_hold_grows', 'attempt_stays',"
-           " 'entry_keeps', 'entry_stays', 'account_grows')) WHERE n <> 7"},
+           " 'entry_keeps', 'entry_stays', 'account_grows', 'rollup_advances', 'rollup_stays',"
+           " 'usage_day_grows', 'usage_day_is_over', 'usage_day_stays')) WHERE n <> 12"},
     {"I8", "SELECT " ATT " || ' runs, but its process is gone' FROM attempt a WHERE " OPEN
            " AND a.boot_id <> (SELECT b.boot_id FROM attempt b WHERE b.state NOT IN"
            " ('SETTLED', 'VOID') ORDER BY b.admitted_ms DESC, b.id DESC LIMIT 1)"},
@@ -94,6 +103,16 @@ static const struct check {
      " JOIN api_key k ON k.id = x.owner_id WHERE x.scope = 'key' AND x.window = 'total') c"
      " JOIN account t ON t.scope = 'team' AND t.owner_id = c.owner_id"
      " AND t.window = 'total' GROUP BY c.owner_id HAVING sum(c.posted_nusd) <> t.posted_nusd"},
+    {"I19",
+     "SELECT 'key ' || key_id || ': the sums by day differ from its attempts by ' || n ||"
+     " ' attempts, ' || nusd || ' nano-USD' FROM (SELECT key_id, sum(n) AS n, sum(nusd) AS nusd"
+     " FROM (SELECT key_id, attempts AS n, charge_nusd AS nusd FROM usage_day WHERE day "
+     ">= " PRUNED_DAY " UNION ALL SELECT key_id, -1, -coalesce(charge_nusd, 0) FROM attempt WHERE"
+     " key_id IN (SELECT id FROM api_key) AND admitted_ms >= " PRUNED_MS
+     " AND admitted_ms < (SELECT summed_ms FROM rollup) AND state <> 'VOID'"
+     " AND sent_ms IS NOT NULL) GROUP BY key_id) WHERE n <> 0 OR nusd <> 0"},
+    {"I19", "SELECT " ATT " || ' runs, and is said to be summed up' FROM attempt a WHERE " OPEN
+            " AND a.admitted_ms < (SELECT summed_ms FROM rollup)"},
     {"database", "SELECT * FROM pragma_quick_check WHERE quick_check <> 'ok'"},
     {"database", "SELECT \"table\" || ' refers to a missing row of ' || parent"
                  " FROM pragma_foreign_key_check"},
@@ -210,6 +229,24 @@ static int reprice_all(struct audit *a, struct fail *reterr)
             break;
         }
     }
+    sqlite3_reset(s);
+    return rc < 0 ? -1 : 0;
+}
+
+/* ---- one account ---- */
+
+int audit_db_account(struct db *db, int64_t row, audit_fn fn, void *ctx, struct fail *reterr)
+{
+    struct sqlite3_stmt *s = db_stmt(
+        db,
+        "SELECT * FROM (SELECT " ACCOUNT " || ': posted ' || c.posted_nusd ||"
+        " ' and pending ' || c.pending_nusd || ' nano-USD, its attempts say ' || (" POSTED
+        ") || ' and ' || " PENDING " AS detail, c.posted_nusd <> " POSTED
+        " OR c.pending_nusd <> " PENDING " AS wrong FROM account c WHERE c.id = ?1) WHERE wrong");
+    db_bind_int(s, 1, row);
+    int rc = db_step(db, s, reterr);
+    if (rc == 1)
+        fn(ctx, "I2", db_col_text(s, 0));
     sqlite3_reset(s);
     return rc < 0 ? -1 : 0;
 }

@@ -17,6 +17,7 @@
 #include <sqlite3.h>
 
 #include "migrations/migrations.h"
+#include "router/ballast.h"
 
 enum {
     DB_STMT_MAX = 1024, /* slots of the statement cache, a power of two */
@@ -29,7 +30,8 @@ enum {
 struct db {
     sqlite3 *handle;
     enum db_mode mode;
-    int lock_fd; /* -1: none (reader, ":memory:") */
+    int lock_fd;  /* -1: none (reader, ":memory:") */
+    bool unclean; /* __atomic */
     int wal_pages;
     int n_stmts;
     char path[PATH_MAX];
@@ -69,7 +71,8 @@ static long lock_holder(int fd)
     return strtol(text, NULL, 10);
 }
 
-/* The lock file stays when we leave: removing it would let two processes lock two files. */
+/* The lock file stays when we leave: removing it would let two processes lock two files.  A clean
+ * leave empties it: a pid that is found in a free one is that of a process that died. */
 static int lock_take(struct db *db, struct fail *reterr)
 {
     char path[PATH_MAX + 8];
@@ -90,8 +93,11 @@ static int lock_take(struct db *db, struct fail *reterr)
                         lock_holder(db->lock_fd));
     }
     char text[32];
+    db->unclean = lock_holder(db->lock_fd) != 0;
     int n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-    if (ftruncate(db->lock_fd, 0) != 0 || pwrite(db->lock_fd, text, (size_t)n, 0) != n)
+    /* On a full disk nobody learns our pid; the lock holds all the same. */
+    bool written = pwrite(db->lock_fd, text, (size_t)n, 0) == n && ftruncate(db->lock_fd, n) == 0;
+    if (!written && errno != ENOSPC)
         return fail_set(reterr, ERR_ledger_down, NULL, "%s cannot be written: %s", path,
                         strerror(errno));
     return 0;
@@ -241,6 +247,8 @@ static int open_owned(struct db *db, struct fail *reterr)
     bool memory = strcmp(db->path, ":memory:") == 0;
     if (!memory && (lock_take(db, reterr) != 0 || file_create(db->path, reterr) != 0))
         return -1;
+    if (!memory)
+        ballast_make_way(db->path);
     if (open_handle(db, reterr) != 0 || check_identity(db, reterr) != 0)
         return -1;
     if (configure(db, reterr) != 0 || migrate(db, reterr) != 0)
@@ -293,14 +301,32 @@ void db_close(struct db *db)
         sqlite3_finalize(db->cache[i].stmt);
     int rc = sqlite3_close(db->handle);
     assert(rc == SQLITE_OK); /* else a statement outside the cache was left open */
-    if (db->lock_fd >= 0)
+    if (db->lock_fd >= 0) {
+        if (!db_was_unclean(db) && ftruncate(db->lock_fd, 0) != 0)
+            db->unclean = true; /* the next start takes a look for nothing */
         close(db->lock_fd);
+    }
     free(db);
 }
 
 struct sqlite3 *db_handle(struct db *db)
 {
     return db->handle;
+}
+
+bool db_was_unclean(const struct db *db)
+{
+    return __atomic_load_n(&db->unclean, __ATOMIC_RELAXED);
+}
+
+void db_set_checked(struct db *db)
+{
+    __atomic_store_n(&db->unclean, false, __ATOMIC_RELAXED);
+}
+
+void db_interrupt(struct db *db)
+{
+    sqlite3_interrupt(db->handle);
 }
 
 const char *db_path(const struct db *db)

@@ -30,6 +30,13 @@ void db_close(struct db *db);
 struct sqlite3 *db_handle(struct db *db);
 const char *db_path(const struct db *db);
 
+/* The last owner of the file was killed, or ended itself in trouble: the pages deserve a look
+ * (PRAGMA quick_check).  Stays true over restarts until db_set_checked. Any thread. */
+bool db_was_unclean(const struct db *db);
+void db_set_checked(struct db *db);
+/* Any thread: what the connection runs now fails. */
+void db_interrupt(struct db *db);
+
 /* A prepared statement, kept for the life of the connection and reset here.  sql must be a
  * string literal (the cache is keyed by its address). Asserts that it compiles. */
 struct sqlite3_stmt *db_stmt(struct db *db, const char *sql);

@@ -2,6 +2,7 @@
 #include "router/estimate.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "schema/money.h"
 
@@ -52,18 +53,47 @@ static int64_t prompt_expected(const struct chat *chat)
     return tok;
 }
 
+/* A tool that the provider runs makes it call the model again with all that was read before,
+ * and every one of these calls counts its input: so often the text may be read. */
+static int64_t rounds_bound(const struct chat *chat)
+{
+    return 1 + min64(search_bound(chat), ESTIMATE_ROUNDS_MAX);
+}
+
+static int n_other_server_tools(const struct chat *chat)
+{
+    int n = 0;
+    for (int i = 0; i < chat->n_server_tools; i++) {
+        if (strncmp(chat->server_tools[i], "web_search_", strlen("web_search_")) != 0)
+            n++;
+    }
+    return n;
+}
+
+static bool continues_thread(const struct chat *chat)
+{
+    return chat->pinned_field != NULL && strstr(chat->pinned_field, "previous_message") != NULL;
+}
+
 /* What is read besides the text has no provable size but the endpoint's own: a prompt
  * over its context is refused by it.  The text itself is not cut to that: catalogs state
  * contexts that a beta header enlarges. */
-static int64_t prompt_bound(const struct chat *chat, int64_t context_length)
+static int64_t other_bound(const struct chat *chat, int64_t context_length)
 {
-    int64_t text = chat->prompt_bytes + ESTIMATE_FRAME_BOUND_TOK;
     int64_t other = chat->needs & NEED_TOOLS ? ESTIMATE_TOOLS_BOUND_TOK : 0;
     other += (int64_t)chat->n_images * ESTIMATE_IMAGE_BOUND_TOK;
     other += (int64_t)chat->n_documents * ESTIMATE_DOCUMENT_BOUND_TOK + chat->document_bytes;
+    other += (int64_t)n_other_server_tools(chat) * ESTIMATE_SERVER_TOOL_BOUND_TOK;
+    other += continues_thread(chat) ? ESTIMATE_THREAD_BOUND_TOK : 0;
     int64_t searches = min64(search_bound(chat), INT32_MAX);
     other += searches * ESTIMATE_SEARCH_BOUND_TOK;
-    return text + (context_length > 0 ? min64(other, context_length) : other);
+    return context_length > 0 ? min64(other, context_length) : other;
+}
+
+static int64_t prompt_bound(const struct chat *chat, int64_t context_length)
+{
+    int64_t text = chat->prompt_bytes + ESTIMATE_FRAME_BOUND_TOK;
+    return text * rounds_bound(chat) + other_bound(chat, context_length);
 }
 
 static int64_t completion_bound(const struct chat *chat, const struct endpoint *e)
@@ -89,6 +119,74 @@ void estimate_make(const struct chat *chat, const struct endpoint *e, int64_t ca
     ret->prompt_bound_tok = max64(prompt_bound(chat, e->context_length), ret->prompt_tok);
     ret->completion_bound_tok = completion_bound(chat, e);
     ret->completion_tok = min64(expected, ret->completion_bound_tok);
+    ret->completion_hold_tok = ret->completion_bound_tok;
+    ret->text_ratio = ESTIMATE_RATIO_ONE;
+}
+
+enum estimate_class estimate_class(const struct chat *chat)
+{
+    if (chat->n_images > 0 || chat->n_documents > 0 || chat->needs & NEED_SERVER_TOOLS ||
+        chat->pinned_state[0] != '\0')
+        return ESTIMATE_CLASS_NONE;
+    int64_t surplus = chat->prompt_bytes - min64(chat->prompt_chars, chat->prompt_bytes);
+    return surplus > chat->prompt_bytes / ESTIMATE_WIDE_SHARE ? ESTIMATE_CLASS_WIDE
+                                                              : ESTIMATE_CLASS_NARROW;
+}
+
+int64_t estimate_ratio(int64_t prompt_tok, int64_t estimate_tok)
+{
+    int64_t text = max64(prompt_tok - ESTIMATE_FRAME_BOUND_TOK, 0);
+    if (estimate_tok <= 0 || text >= INT64_MAX / ESTIMATE_RATIO_ONE)
+        return INT64_MAX;
+    return div_up(text * ESTIMATE_RATIO_ONE, estimate_tok);
+}
+
+int64_t estimate_text_tok(const struct estimate *est, int64_t bytes)
+{
+    if (est->text_ratio == ESTIMATE_RATIO_ONE || bytes >= INT64_MAX / ESTIMATE_RATIO_ONE)
+        return bytes;
+    int64_t tok = div_up(bytes * est->text_ratio, ESTIMATE_RATIO_ONE) + ESTIMATE_FRAME_BOUND_TOK;
+    return min64(tok, bytes);
+}
+
+/* A hold may begin small only where all that is produced is seen while it is produced and the
+ * provider stops, and stops billing, when it is cut off. */
+static bool hold_can_grow(const struct chat *chat, const struct endpoint *e)
+{
+    return chat->max_tokens < 0 && chat->stream && e->provider->cancel_stops_billing &&
+           !(chat->params & PARAM_BIT(PARAM_reasoning)) && !(chat->needs & NEED_SERVER_TOOLS);
+}
+
+static void apply_to_completion(const struct chat *chat, const struct endpoint *e,
+                                const struct estimate_learned *learned, struct estimate *est)
+{
+    int64_t first = learned->completion_tok > 0
+                        ? max64(learned->completion_tok, ESTIMATE_FIRST_MIN_TOK)
+                        : ESTIMATE_FIRST_TOK;
+    if (learned->text_ratio > 0)
+        est->text_ratio = min64(learned->text_ratio, ESTIMATE_RATIO_ONE);
+    if (hold_can_grow(chat, e))
+        est->completion_hold_tok = min64(first, est->completion_bound_tok);
+}
+
+static void apply_to_prompt(const struct chat *chat, const struct estimate_learned *learned,
+                            struct estimate *est)
+{
+    enum estimate_class class = estimate_class(chat);
+    if (class == ESTIMATE_CLASS_NONE || learned->ratio[class] <= 0)
+        return;
+    int64_t ratio = learned->ratio[class];
+    if (est->prompt_tok >= INT64_MAX / ratio)
+        return;
+    int64_t bound = div_up(est->prompt_tok * ratio, ESTIMATE_RATIO_ONE) + ESTIMATE_FRAME_BOUND_TOK;
+    est->prompt_bound_tok = min64(est->prompt_bound_tok, max64(bound, est->prompt_tok));
+}
+
+void estimate_apply(const struct chat *chat, const struct endpoint *e,
+                    const struct estimate_learned *learned, struct estimate *est)
+{
+    apply_to_prompt(chat, learned, est);
+    apply_to_completion(chat, e, learned, est);
 }
 
 int64_t estimate_expected_pusd(const struct chat *chat, const struct endpoint *e,
@@ -115,16 +213,40 @@ static int64_t dearest_prompt_rate(const struct chat *chat, const struct rates *
     return rate;
 }
 
+/* Everything but the completion; false on overflow. */
+static bool worst_without_completion(const struct chat *chat, const struct rates *r,
+                                     const struct estimate *est, int64_t *ret_pusd)
+{
+    int64_t pusd = 0;
+    if (!money_add_product(&pusd, dearest_prompt_rate(chat, r), est->prompt_bound_tok) ||
+        !money_add_product(&pusd, r->pusd[PRICE_web_search], search_bound(chat)) ||
+        !money_add_product(&pusd, r->pusd[PRICE_image], chat->n_images) ||
+        !money_add(&pusd, r->pusd[PRICE_request]))
+        return false;
+    *ret_pusd = pusd;
+    return true;
+}
+
 int64_t estimate_worst_nusd(const struct chat *chat, const struct endpoint *e,
                             const struct estimate *est)
 {
     struct rates r = price_dearest(&e->price, est->prompt_bound_tok);
     int64_t pusd = 0;
-    if (!money_add_product(&pusd, dearest_prompt_rate(chat, &r), est->prompt_bound_tok) ||
-        !money_add_product(&pusd, r.pusd[PRICE_completion], est->completion_bound_tok) ||
-        !money_add_product(&pusd, r.pusd[PRICE_web_search], search_bound(chat)) ||
-        !money_add_product(&pusd, r.pusd[PRICE_image], chat->n_images) ||
-        !money_add(&pusd, r.pusd[PRICE_request]))
+    if (!worst_without_completion(chat, &r, est, &pusd) ||
+        !money_add_product(&pusd, r.pusd[PRICE_completion], est->completion_bound_tok))
         return INT64_MAX;
     return money_charge_nusd(pusd);
+}
+
+int64_t estimate_fit_tok(const struct chat *chat, const struct endpoint *e,
+                         const struct estimate *est, int64_t room_nusd)
+{
+    struct rates r = price_dearest(&e->price, est->prompt_bound_tok);
+    int64_t fixed_pusd, rate = r.pusd[PRICE_completion];
+    if (room_nusd < 0 || !worst_without_completion(chat, &r, est, &fixed_pusd))
+        return -1;
+    int64_t room_pusd = room_nusd > INT64_MAX / 1000 ? INT64_MAX : room_nusd * 1000;
+    if (fixed_pusd > room_pusd)
+        return -1;
+    return rate > 0 ? (room_pusd - fixed_pusd) / rate : INT64_MAX;
 }

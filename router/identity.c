@@ -169,6 +169,7 @@ static int load_key(struct identity_private *p, struct sqlite3_stmt *s, struct k
     k->preset = db_col_null(s, 15) ? NULL : arena_text(p, db_col_text(s, 15));
     k->allow_provider_configs = db_col_int(s, 16) != 0;
     k->on_limit = strcmp(db_col_text(s, 17), "clamp") == 0 ? ON_LIMIT_CLAMP : ON_LIMIT_REFUSE;
+    k->bound_strict = strcmp(db_col_text(s, 18), "strict") == 0;
     if (k->name == NULL || k->team == NULL || (k->preset == NULL && !db_col_null(s, 15)))
         return no_memory(reterr);
     return load_policy(p, s, &k->policy, reterr);
@@ -198,7 +199,7 @@ static int load_keys(struct identity *i, struct db *db, struct fail *reterr)
     struct sqlite3_stmt *s = db_stmt(
         db, "SELECT k.id, k.public_id, k.hash, k.name, t.name, k.team_id, k.expires_ms,"
             " k.revoked_ms, k.models, k.providers_only, k.providers_ignore, k.zdr, k.rpm, k.tpm,"
-            " k.concurrency, k.preset, k.allow_provider_configs, k.on_limit"
+            " k.concurrency, k.preset, k.allow_provider_configs, k.on_limit, t.bound"
             " FROM api_key k JOIN team t ON t.id = k.team_id ORDER BY k.public_id");
     int rc;
     while ((rc = db_step(db, s, reterr)) == 1) {

@@ -24,6 +24,7 @@ struct key_row {
     bool allow_provider_configs;
     int64_t rpm, tpm, concurrency; /* 0 = unlimited */
     enum on_limit on_limit;
+    bool bound_strict;  /* the team's: holds are sized by what cannot be exceeded */
     const char *preset; /* canonical prefs JSON, NULL = none */
 };
 

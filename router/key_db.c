@@ -9,7 +9,7 @@
 enum { PRESET_MAX = 64 * 1024, GRACE_DAYS_MAX = 365 };
 
 struct key_args {
-    struct arg_text id, team, name, grace;
+    struct arg_text id, team, name, grace, on_limit;
     struct arg_json budget, window, models, providers_only, providers_ignore, preset;
     struct arg_flag zdr, allow_provider_configs;
     struct arg_count rpm, tpm, concurrency, expires;
@@ -26,6 +26,7 @@ struct key_args {
         {"zdr", ARG_FLAG, AT(zdr), false}, {"rpm", ARG_COUNT, AT(rpm), false},                     \
         {"tpm", ARG_COUNT, AT(tpm), false}, {"concurrency", ARG_COUNT, AT(concurrency), false},    \
         {"expires", ARG_TIME, AT(expires), false}, {"preset", ARG_JSON, AT(preset), false},        \
+        {"on_limit", ARG_TEXT, AT(on_limit), false},                                               \
     {                                                                                              \
         "allow_provider_configs", ARG_FLAG, AT(allow_provider_configs), false                      \
     }
@@ -40,7 +41,7 @@ static const struct arg_spec rotate_specs[] = {
 
 /* ---- settings: one row per column that an argument sets ---- */
 
-enum setting_form { SET_TEXT, SET_COUNT, SET_FLAG, SET_TIME, SET_LIST, SET_PRESET };
+enum setting_form { SET_TEXT, SET_COUNT, SET_FLAG, SET_TIME, SET_LIST, SET_PRESET, SET_LIMIT };
 
 static const struct setting {
     const char *name;
@@ -63,6 +64,7 @@ static const struct setting {
     {"preset", SET_PRESET, AT(preset), "UPDATE api_key SET preset = ?2 WHERE id = ?1"},
     {"allow_provider_configs", SET_FLAG, AT(allow_provider_configs),
      "UPDATE api_key SET allow_provider_configs = ?2 WHERE id = ?1"},
+    {"on_limit", SET_LIMIT, AT(on_limit), "UPDATE api_key SET on_limit = ?2 WHERE id = ?1"},
 };
 
 /* A preset may hold routing preferences and nothing else: a misspelt one must not sit there
@@ -136,6 +138,16 @@ static int bind_time(struct sqlite3_stmt *s, int64_t unix_ms, struct fail *reter
     return 0;
 }
 
+static int bind_limit(struct sqlite3_stmt *s, const char *value, struct fail *reterr)
+{
+    value = value != NULL ? value : "refuse";
+    if (strcmp(value, "refuse") != 0 && strcmp(value, "clamp") != 0)
+        return fail_set(reterr, ERR_bad_request, "on_limit",
+                        "on_limit must be \"refuse\" or \"clamp\"");
+    db_bind_text(s, 2, value);
+    return 0;
+}
+
 /* 1 = bound, 0 = not given, -1 = wrong. */
 static int bind_setting(struct sqlite3_stmt *s, const struct setting *row,
                         const struct key_args *args, struct fail *reterr)
@@ -164,6 +176,8 @@ static int bind_setting(struct sqlite3_stmt *s, const struct setting *row,
         return bind_time(s, count->value, reterr) == 0 ? 1 : -1;
     case SET_LIST:
         return bind_list(s, row->name, json->value, reterr) == 0 ? 1 : -1;
+    case SET_LIMIT:
+        return bind_limit(s, text->value, reterr) == 0 ? 1 : -1;
     case SET_PRESET:
         return bind_preset(s, json->value, reterr) == 0 ? 1 : -1;
     }

@@ -10,11 +10,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "router/alert_db.h"
+#include "router/ballast.h"
 #include "router/ledger_book.h"
 
 enum {
     FREE_CELLS_MAX = 1024,  /* kept for the next operations; more are given back */
     RETRY_MS = 200,         /* between tries to write when there is no room */
+    ROOM_CHECK_MS = 1000,   /* between looks whether the ballast fits again, */
+    LATE_CHECK_MS = 60000,  /* and when it never fitted: holds are admitted without it */
     CHECKPOINT_BATCHES = 64 /* under load: look at the WAL this often */
 };
 
@@ -22,6 +26,7 @@ enum {
 struct waiter {
     int (*fn)(struct db *db, void *arg); /* NULL: a barrier */
     void *arg;
+    const struct ledger_settings *settings; /* of ledger_set, else NULL */
     int rc;
     bool done;
 };
@@ -66,8 +71,12 @@ struct ledger {
 
     /* of the ledger thread */
     struct list kept; /* operations that wait for room, oldest first */
-    bool no_room;
-    int64_t retry_at_ms;
+    bool no_room;     /* the last transaction found none */
+    bool low;         /* the ballast is given up: holds are refused until it is back */
+    int64_t retry_at_ms, room_check_ms;
+    struct ballast ballast;
+    void (*alert_wake)(void *ctx);
+    void *alert_ctx;
     int batches_since_checkpoint;
 };
 
@@ -285,6 +294,24 @@ int ledger_job(struct ledger *l, int (*fn)(struct db *db, void *arg), void *arg)
     return wait_for(l, &w);
 }
 
+static int sweep_alerts(struct db *db, void *arg)
+{
+    struct timespec now;
+    uint64_t n = 0;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return alert_db_sweep(db, arg, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, &n, NULL) ==
+                   LEDGER_WROTE
+               ? 0
+               : -1;
+}
+
+int ledger_set(struct ledger *l, const struct ledger_settings *s)
+{
+    struct alert_rules rules = s->alert_at;
+    struct waiter w = {.fn = sweep_alerts, .arg = &rules, .settings = s};
+    return wait_for(l, &w);
+}
+
 void ledger_barrier(struct ledger *l)
 {
     struct waiter w = {0};
@@ -305,7 +332,7 @@ static _Noreturn void die(const struct ledger *l, const struct fail *why)
     char line[FAIL_TEXT_MAX + 64];
     snprintf(line, sizeof(line), "ledger: %s; the process ends, a restart recovers", why->text);
     say(l, line);
-    _exit(70);
+    quick_exit(70); /* no clean-up but what was registered for it: the line is written */
 }
 
 static enum ledger_write commit(struct ledger *l, struct fail *reterr)
@@ -314,10 +341,14 @@ static enum ledger_write commit(struct ledger *l, struct fail *reterr)
     if (db_commit(l->db, reterr) != 0)
         return ledger_db_trouble(l->db) == LEDGER_NO_ROOM ? LEDGER_NO_ROOM : LEDGER_BROKEN;
     pthread_mutex_lock(&l->mutex);
+    uint64_t alerts = l->stats.alerts;
     l->stats.commits++;
     l->stats.last_commit_us = monotonic_us() - begin_us;
     ledger_book_stats(l->book, &l->stats);
+    bool alerted = l->stats.alerts != alerts;
     pthread_mutex_unlock(&l->mutex);
+    if (alerted && l->alert_wake != NULL)
+        l->alert_wake(l->alert_ctx);
     return LEDGER_WROTE;
 }
 
@@ -337,21 +368,32 @@ static enum ledger_write write_batch(struct ledger *l, const struct list *batch,
     return w;
 }
 
+static void note_refusing(struct ledger *l)
+{
+    pthread_mutex_lock(&l->mutex);
+    l->stats.holds_refused = l->no_room || l->low;
+    pthread_mutex_unlock(&l->mutex);
+}
+
 /* The transaction is gone for want of room: forget what it did to the accounts. */
 static void lose_batch(struct ledger *l, const struct fail *why)
 {
     struct fail reload;
+    bool released = ledger_db_disk_full(l->db) && ballast_release(&l->ballast);
     db_rollback(l->db);
     if (ledger_book_reload(l->book, &reload) != 0)
         die(l, &reload);
     if (!l->no_room) {
-        char line[FAIL_TEXT_MAX + 64];
-        snprintf(line, sizeof(line), "ledger: %s; holds are refused until there is room",
-                 why->text);
+        char line[FAIL_TEXT_MAX + 128];
+        snprintf(line, sizeof(line), "ledger: %s; holds are refused until there is room%s",
+                 why->text, released ? ", the ballast makes room for what has been spent" : "");
         say(l, line);
     }
     l->no_room = true;
-    l->retry_at_ms = monotonic_us() / 1000 + RETRY_MS;
+    l->low |= released;
+    l->retry_at_ms = monotonic_us() / 1000 + (released ? 0 : RETRY_MS);
+    l->room_check_ms = monotonic_us() / 1000 + ROOM_CHECK_MS;
+    note_refusing(l);
 }
 
 /* As if the batch had not been tried, and the book agrees with the tables. */
@@ -452,7 +494,37 @@ static void write_kept(struct ledger *l)
         }
         give_back(l, &batch);
     }
-    l->no_room = false; /* the next hold tells whether that is true */
+    l->no_room = false; /* unless the ballast is gone, the next hold tells whether that is true */
+    note_refusing(l);
+}
+
+/* The ballast again, as soon as it fits: there is room for holds then. */
+static void rebuild_ballast(struct ledger *l)
+{
+    struct fail why;
+    int64_t now_ms = monotonic_us() / 1000;
+    if (now_ms < l->room_check_ms)
+        return;
+    l->room_check_ms = now_ms + (l->low ? ROOM_CHECK_MS : LATE_CHECK_MS);
+    if (ballast_make(&l->ballast, &why) != 0)
+        return;
+    l->low = false;
+    note_refusing(l);
+    say(l, "ledger: there is room again, and the ballast is back; holds are admitted");
+}
+
+/* Takes what asks for more out of the batch and refuses it. */
+static void refuse_holds(struct ledger *l, struct list *batch)
+{
+    struct list all = *batch, holds = {0};
+    struct cell *c;
+    *batch = (struct list){0};
+    while ((c = pop(&all)) != NULL) {
+        if (is_asked(c))
+            answer_down(c);
+        push(is_asked(c) ? &holds : batch, c);
+    }
+    deliver(l, &holds);
 }
 
 /* ---- the ledger thread: jobs ---- */
@@ -490,8 +562,24 @@ static int run_job(struct ledger *l, const struct waiter *w)
     return -1;
 }
 
+static void apply_settings(struct ledger *l, const struct ledger_settings *s)
+{
+    struct fail why;
+    ledger_book_alert_at(l->book, &s->alert_at);
+    l->alert_wake = s->alert_wake;
+    l->alert_ctx = s->alert_ctx;
+    ballast_init(&l->ballast, db_path(l->db), s->ballast_bytes, s->free_bytes);
+    if (s->ballast_bytes > 0 && ballast_make(&l->ballast, &why) != 0) {
+        char line[FAIL_TEXT_MAX + 128];
+        snprintf(line, sizeof(line), "ledger: there is no ballast for a full disk: %s", why.text);
+        say(l, line);
+    }
+}
+
 static void serve_waiter(struct ledger *l, struct waiter *w)
 {
+    if (w->settings != NULL)
+        apply_settings(l, w->settings);
     int rc = w->fn != NULL ? run_job(l, w) : 0;
     pthread_mutex_lock(&l->mutex);
     w->rc = rc;
@@ -504,7 +592,7 @@ static void serve_waiter(struct ledger *l, struct waiter *w)
 
 static void wait_for_work(struct ledger *l)
 {
-    if (!l->no_room) {
+    if (!l->no_room && !l->low) {
         l->idle = true;
         pthread_cond_wait(&l->work, &l->mutex);
         l->idle = false;
@@ -512,7 +600,7 @@ static void wait_for_work(struct ledger *l)
     }
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += RETRY_MS * 1000000L;
+    until.tv_nsec += (l->no_room ? RETRY_MS : ROOM_CHECK_MS / 2) * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
     l->idle = true;
@@ -550,21 +638,32 @@ static void tend_wal(struct ledger *l, bool idle)
     }
 }
 
+static void do_batch(struct ledger *l, struct list *batch)
+{
+    if (l->ballast.bytes > 0 && !l->ballast.there)
+        rebuild_ballast(l);
+    if (l->low)
+        refuse_holds(l, batch);
+    if (!l->no_room && batch->n > 0 && try_batch(l, batch))
+        deliver(l, batch);
+    put_aside(l, batch);
+    if (l->no_room && l->low)
+        write_kept(l); /* at once, if the ballast has just made room */
+}
+
 static void *ledger_main(void *arg)
 {
     struct ledger *l = arg;
     struct list batch = {0};
     while (take_batch(l, &batch)) {
         bool idle = batch.n < LEDGER_BATCH_MAX / 4;
+        if (l->no_room)
+            write_kept(l); /* first: jobs may come faster than it is due */
         if (batch.n > 0 && batch.head->waiter != NULL) {
             serve_waiter(l, pop(&batch)->waiter);
             continue;
         }
-        if (l->no_room)
-            write_kept(l);
-        if (!l->no_room && batch.n > 0 && try_batch(l, &batch))
-            deliver(l, &batch);
-        put_aside(l, &batch);
+        do_batch(l, &batch);
         if (!l->no_room)
             tend_wal(l, idle);
     }
@@ -609,8 +708,11 @@ struct ledger *ledger_start(struct db *writer, void (*log)(const char *line), st
     }
     l->db = writer;
     l->log = log;
-    l->book =
-        ledger_book_open(writer, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, log, reterr);
+    int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    l->book = ledger_book_open(writer, now_ms, log, reterr);
+    /* Whatever it was, a rollback has hidden it: if it was the disk, there is room now. */
+    if (l->book == NULL && ballast_drop(db_path(writer)))
+        l->book = ledger_book_open(writer, now_ms, log, reterr);
     if (l->book == NULL) {
         free(l);
         return NULL;

@@ -11,12 +11,14 @@
  *
  * A COMMIT or fsync that fails ends the process (exit 70): the row may or may not be
  * there, only a restart tells.  A full disk does not: holds are answered ERR_ledger_down, what
- * ends attempts is kept in order and written as soon as there is room again.  Amounts are nano-USD,
- * never negative. */
+ * ends attempts is written into the room of the ballast (router/ballast.h), or without one kept
+ * in order until there is room again.  Amounts are nano-USD, never negative. */
 #ifndef ROUTER_LEDGER_H
 #define ROUTER_LEDGER_H
 
+#include "router/alert.h"
 #include "router/db.h"
+#include "router/idempotency.h"
 #include "schema/err.h"
 #include "schema/id.h"
 #include "schema/usage.h"
@@ -46,6 +48,7 @@ struct ledger_request {
     char door[16];       /* "messages" | "chat" */
     char experiment[64]; /* "" = none */
     char arm[64];
+    struct idempotency idempotency;
 };
 
 struct ledger_hold {
@@ -57,7 +60,8 @@ struct ledger_hold {
     bool cancel_stops_billing;
     int64_t prompt_estimate_tok; /* charged by recovery when the provider stops billing on cancel */
     int64_t prompt_estimate_nusd;
-    int n_images;                   /* in the request: needed to recompute the cost */
+    int prompt_class; /* enum estimate_class + 1: the prompt's size teaches; 0 = it does not */
+    int n_images;     /* in the request: needed to recompute the cost */
     char model[LEDGER_NAME_MAX];    /* catalog id */
     char provider[LEDGER_SLUG_MAX]; /* full slug */
     char upstream_model[LEDGER_NAME_MAX];
@@ -118,8 +122,10 @@ struct ledger_refusal {
 struct ledger_answer {
     void *cookie;
     enum ledger_op_kind kind; /* HOLD or EXTEND */
-    enum err code;            /* ERR_OK, ERR_over_budget, ERR_budget_busy, ERR_ledger_down */
+    enum err code;            /* ERR_OK, ERR_over_budget, ERR_budget_busy, ERR_ledger_down,
+                                 ERR_idempotency_* */
     struct ledger_refusal refusal;
+    struct idempotency_earlier earlier; /* with ERR_idempotency_* */
     int64_t retry_after_ms;
 };
 
@@ -139,6 +145,18 @@ void ledger_port_close(struct ledger_port *p);
 /* Loads accounts, resolves what a dead process left behind (says so through log), starts the
  * thread.  Takes over the writing connection until ledger_stop. NULL with reterr. */
 struct ledger *ledger_start(struct db *writer, void (*log)(const char *line), struct fail *reterr);
+
+/* What a server adds to the ledger; commands that work on the file directly go without. */
+struct ledger_settings {
+    struct alert_rules alert_at;   /* see router/alert.h */
+    void (*alert_wake)(void *ctx); /* on the ledger thread, after the COMMIT of new alerts */
+    void *alert_ctx;
+    int64_t ballast_bytes;                   /* 0 = none */
+    int64_t (*free_bytes)(const char *path); /* NULL = the disk's; tests have disks of their own */
+};
+/* From now on, and writes the alerts that are due already.  Waits; once, before traffic.  A
+ * ballast that there is no room for is only logged.  -1: the alerts could not be written. */
+int ledger_set(struct ledger *l, const struct ledger_settings *s);
 
 /* A zeroed operation to fill; NULL when memory is short or twice LEDGER_QUEUE_MAX operations
  * are about.  From LEDGER_QUEUE_MAX on, ledger_send answers a hold ERR_ledger_down at once
@@ -160,7 +178,8 @@ void ledger_barrier(struct ledger *l);
 void ledger_stop(struct ledger *l);
 
 struct ledger_stats {
-    uint64_t holds, settles, voids, commits, refused;
+    uint64_t holds, settles, voids, commits, refused, alerts;
+    bool holds_refused; /* for want of room on the disk */
     int64_t running, held_nusd;
     int64_t last_commit_us;
     uint64_t queue_len;

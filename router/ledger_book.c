@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "router/alert_db.h"
+#include "router/rollup_db.h"
 #include "schema/money.h"
 
 struct book_zone {
@@ -23,6 +25,7 @@ struct ledger_book {
     void (*log)(const char *line);
     bool careful;
     struct ledger_book_counts done;
+    struct alert_rules alert_at;
 };
 
 static void say(const struct ledger_book *b, const char *fmt, ...)
@@ -255,7 +258,9 @@ static enum ledger_write hold(struct ledger_book *b, const struct ledger_op *op,
                              .amount_nusd = h->amount_nusd};
     struct fail why = {0};
     enum ledger_write w = find_owners(b, h, &e, &why);
-    if (w == LEDGER_WROTE)
+    if (w == LEDGER_WROTE && h->request.idempotency.given)
+        w = idempotency_db_check(b->db, op, answer, &why);
+    if (w == LEDGER_WROTE && answer->code == ERR_OK)
         w = judge_hold(b, op, &e, answer, &why);
     if (w != LEDGER_POISON || !b->careful)
         return w;
@@ -442,9 +447,12 @@ enum ledger_write ledger_book_flush(struct ledger_book *b)
 {
     struct fail why = {0};
     for (size_t i = 0; i < b->state.n_dirty; i++) {
-        enum ledger_write w = ledger_db_account_put(b->db, b->state.dirty[i], &why);
+        struct ledger_account *a = b->state.dirty[i];
+        enum ledger_write w = ledger_db_account_put(b->db, a, &why);
+        if (w == LEDGER_WROTE)
+            w = alert_db_note(b->db, &b->alert_at, a, b->state.last_ms, &b->done.alerts, &why);
         if (w == LEDGER_POISON) { /* the sums contradict themselves */
-            say(b, "ledger: account %lld: %s", (long long)b->state.dirty[i]->row, why.text);
+            say(b, "ledger: account %lld: %s", (long long)a->row, why.text);
             return LEDGER_BROKEN;
         }
         if (w != LEDGER_WROTE)
@@ -452,6 +460,11 @@ enum ledger_write ledger_book_flush(struct ledger_book *b)
     }
     ledger_core_written(&b->state);
     return LEDGER_WROTE;
+}
+
+void ledger_book_alert_at(struct ledger_book *b, const struct alert_rules *rules)
+{
+    b->alert_at = *rules;
 }
 
 enum ledger_write ledger_book_recap(struct ledger_book *b)
@@ -511,18 +524,21 @@ int ledger_book_reload(struct ledger_book *b, struct fail *reterr)
 
 struct recovered {
     int n[LEDGER_RECOVERIES];
+    int64_t held_nusd, charged_nusd;
 };
 
-static int recover_one(struct ledger_book *b, const struct id *id, int64_t now_ms,
+static int recover_one(struct ledger_book *b, const struct ledger_attempt *t, int64_t now_ms,
                        struct recovered *ret, struct fail *reterr)
 {
     struct ledger_op op;
     enum ledger_recovery how;
-    if (ledger_db_recover(b->db, id, now_ms, &op, &how, reterr) != 0)
+    if (ledger_db_recover(b->db, &t->id, now_ms, &op, &how, reterr) != 0)
         return -1;
     if (ledger_book_op(b, &op, NULL) != LEDGER_WROTE)
         return fail_set(reterr, ERR_ledger_down, NULL, "recovery could not write");
     ret->n[how]++;
+    ret->held_nusd += t->hold_nusd;
+    ret->charged_nusd += op.kind == LEDGER_SETTLE ? money_charge_nusd(op.u.settle.cost_pusd) : 0;
     return 0;
 }
 
@@ -536,14 +552,26 @@ static int recover_attempts(struct ledger_book *b, int64_t now_ms, struct recove
         return -1;
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++)
-        rc = recover_one(b, &rows[i].attempt.id, now_ms, ret, reterr);
+        rc = recover_one(b, &rows[i].attempt, now_ms, ret, reterr);
     free(rows);
     return rc;
 }
 
+static void say_recovered(const struct ledger_book *b, int n_requests, const struct recovered *r)
+{
+    char held[MONEY_TEXT_MAX], charged[MONEY_TEXT_MAX];
+    say(b,
+        "recovered %d requests: %d attempts settled from a checkpoint, %d by the prompt's"
+        " estimate, %d at the whole hold, %d void; $%s charged of $%s held",
+        n_requests, r->n[LEDGER_RECOVER_CHECKPOINT], r->n[LEDGER_RECOVER_PROMPT],
+        r->n[LEDGER_RECOVER_HOLD], r->n[LEDGER_RECOVER_VOID],
+        money_print(r->charged_nusd, MONEY_SCALE_NUSD, charged),
+        money_print(r->held_nusd, MONEY_SCALE_NUSD, held));
+}
+
 static int recover_all(struct ledger_book *b, int64_t now_ms, struct fail *reterr)
 {
-    struct recovered r = {{0}};
+    struct recovered r = {.held_nusd = 0};
     int n_requests = 0;
     if (recover_attempts(b, now_ms, &r, reterr) != 0 ||
         ledger_db_close_requests(b->db, now_ms, &n_requests, reterr) != LEDGER_WROTE)
@@ -553,11 +581,7 @@ static int recover_all(struct ledger_book *b, int64_t now_ms, struct fail *reter
     if (db_commit(b->db, reterr) != 0)
         return -1;
     if (n_requests > 0)
-        say(b,
-            "recovered %d requests: %d attempts settled from a checkpoint, %d by the prompt's"
-            " estimate, %d at the whole hold, %d void",
-            n_requests, r.n[LEDGER_RECOVER_CHECKPOINT], r.n[LEDGER_RECOVER_PROMPT],
-            r.n[LEDGER_RECOVER_HOLD], r.n[LEDGER_RECOVER_VOID]);
+        say_recovered(b, n_requests, &r);
     return 0;
 }
 
@@ -574,8 +598,11 @@ struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(
     b->log = log;
     b->careful = true;
     ledger_core_init(&b->state);
-    b->state.last_ms = now_ms;
-    if (load(b, reterr) == 0 && db_begin(db, reterr) == 0 && recover_all(b, now_ms, reterr) == 0) {
+    int64_t floor_ms = 0; /* a clock that was set back must not admit into sums that are closed */
+    int floor_known = rollup_db_floor(db, &floor_ms, reterr);
+    b->state.last_ms = now_ms > floor_ms ? now_ms : floor_ms;
+    if (floor_known == 0 && load(b, reterr) == 0 && db_begin(db, reterr) == 0 &&
+        recover_all(b, now_ms, reterr) == 0) {
         b->done = (struct ledger_book_counts){0}; /* it was another process's */
         return b;
     }
@@ -604,6 +631,7 @@ void ledger_book_stats(const struct ledger_book *b, struct ledger_stats *ret)
     ret->settles = b->done.settles;
     ret->voids = b->done.voids;
     ret->refused = b->done.refused;
+    ret->alerts = b->done.alerts;
     ret->running = (int64_t)b->state.n_attempts;
     ret->held_nusd = b->state.held_nusd;
 }

@@ -9,6 +9,7 @@
 #ifndef ROUTER_LEDGER_BOOK_H
 #define ROUTER_LEDGER_BOOK_H
 
+#include "router/alert.h"
 #include "router/ledger.h"
 #include "router/ledger_core.h"
 #include "router/ledger_db.h"
@@ -25,7 +26,7 @@ void ledger_book_careful(struct ledger_book *b, bool careful);
 
 /* What was done, for taking it back with a lost transaction. */
 struct ledger_book_counts {
-    uint64_t holds, settles, voids, refused;
+    uint64_t holds, settles, voids, refused, alerts;
 };
 struct ledger_book_counts ledger_book_counts(const struct ledger_book *b);
 void ledger_book_recount(struct ledger_book *b, const struct ledger_book_counts *counts);
@@ -39,10 +40,12 @@ enum ledger_write ledger_book_op(struct ledger_book *b, struct ledger_op *op,
 enum ledger_write ledger_book_flush(struct ledger_book *b);
 /* Names, zones and caps again, after an admin's change, in the same transaction. */
 enum ledger_write ledger_book_recap(struct ledger_book *b);
+/* Thresholds of spend alerts from now on (none before). */
+void ledger_book_alert_at(struct ledger_book *b, const struct alert_rules *rules);
 /* Everything again, after a rollback. */
 int ledger_book_reload(struct ledger_book *b, struct fail *reterr);
 
-/* holds, settles, voids, refused, running, held_nusd; the caller knows the rest. */
+/* holds, settles, voids, refused, alerts, running, held_nusd; the caller knows the rest. */
 void ledger_book_stats(const struct ledger_book *b, struct ledger_stats *ret);
 
 #endif

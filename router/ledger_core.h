@@ -44,8 +44,10 @@ struct ledger_account {
     struct window window;
     int64_t cap_nusd; /* LEDGER_CAP_NONE = none */
     int64_t pending_nusd, posted_nusd, overrun_nusd;
-    int64_t n_running; /* attempts that still count in it, kept by the core */
-    bool dirty;        /* changed since ledger_core_written */
+    int64_t n_running;        /* attempts that still count in it, kept by the core */
+    int64_t alerted_cap_nusd; /* alert_db.c's: for this cap, alerts up to alerted_percent exist */
+    int alerted_percent;
+    bool dirty; /* changed since ledger_core_written */
 };
 
 /* A key or a team. */

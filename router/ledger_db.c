@@ -11,9 +11,18 @@
 
 static const char *const scope_names[LEDGER_SCOPES] = {"key", "team"};
 
+bool ledger_db_disk_full(struct db *db)
+{
+    int code = sqlite3_extended_errcode(db_handle(db));
+    return (code & 0xff) == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE;
+}
+
 enum ledger_write ledger_db_trouble(struct db *db)
 {
-    switch (sqlite3_errcode(db_handle(db)) & 0xff) {
+    int code = sqlite3_extended_errcode(db_handle(db));
+    if (code == SQLITE_IOERR_SHMSIZE)
+        return LEDGER_NO_ROOM; /* the WAL's index could not grow: nothing was written */
+    switch (code & 0xff) {
     case SQLITE_CONSTRAINT:
     case SQLITE_TOOBIG:
     case SQLITE_MISMATCH:
@@ -244,9 +253,10 @@ static enum ledger_write insert_attempt(struct db *db, const struct ledger_op *o
     struct sqlite3_stmt *s = db_stmt(
         db, "INSERT INTO attempt(id, request_id, n, team_id, key_id, boot_id, state, admitted_ms,"
             " endpoint_id, price_version, model, provider, upstream_model, cancel_stops_billing,"
-            " prompt_estimate_tok, prompt_estimate_nusd, n_images, hold_nusd, sent_ms)"
+            " prompt_estimate_tok, prompt_estimate_nusd, n_images, hold_nusd, sent_ms,"
+            " prompt_class)"
             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'SENT', ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
-            " ?16, ?17, ?18)");
+            " ?16, ?17, ?18, ?19)");
     bind_id(s, 1, &op->attempt_id);
     bind_id(s, 2, &op->request_id);
     db_bind_int(s, 3, h->n);
@@ -267,6 +277,7 @@ static enum ledger_write insert_attempt(struct db *db, const struct ledger_op *o
     db_bind_int(s, 16, h->n_images);
     db_bind_int(s, 17, h->amount_nusd);
     db_bind_int(s, 18, h->now_ms);
+    bind_known(s, 19, h->prompt_class - 1, h->prompt_class > 0);
     return run(db, s, reterr);
 }
 
@@ -278,6 +289,8 @@ enum ledger_write ledger_db_hold(struct db *db, const struct ledger_op *op, cons
         w = insert_attempt(db, op, boot, admitted_ms, reterr);
     if (w == LEDGER_WROTE)
         w = insert_entry(db, &op->attempt_id, "hold", op->u.hold.amount_nusd, admitted_ms, reterr);
+    if (w == LEDGER_WROTE && op->u.hold.request.idempotency.given)
+        w = idempotency_db_claim(db, op, reterr);
     return w;
 }
 
@@ -465,7 +478,8 @@ static void fill_recovery(struct sqlite3_stmt *s, struct ledger_op *op, enum led
     col_usage(s, 10, &t->usage);
     t->source = USAGE_ESTIMATED;
     if (how == LEDGER_RECOVER_CHECKPOINT) {
-        t->source = USAGE_PARTIAL;
+        if (!usage_source_parse(db_col_text(s, 17), &t->source))
+            t->source = USAGE_PARTIAL;
         t->cost_pusd = db_col_int(s, 6);
     } else if (how == LEDGER_RECOVER_PROMPT) {
         usage_set(&t->usage, USAGE_input_tok, db_col_int(s, 4));
@@ -488,7 +502,7 @@ int ledger_db_recover(struct db *db, const struct id *attempt_id, int64_t now_ms
         db, "SELECT request_id, state, cancel_stops_billing, hold_nusd, prompt_estimate_tok,"
             " prompt_estimate_nusd, cost_pusd, http_status, first_byte_ms, provider_request_id,"
             " input_tok, output_tok, cache_read_tok, cache_write_5m_tok, cache_write_1h_tok,"
-            " web_searches, iterations FROM attempt WHERE id = ?1");
+            " web_searches, iterations, usage_source FROM attempt WHERE id = ?1");
     bind_id(s, 1, attempt_id);
     int rc = db_step(db, s, reterr);
     assert(rc != 0);

@@ -18,6 +18,8 @@ enum ledger_write {
 
 /* Of the connection's last error. */
 enum ledger_write ledger_db_trouble(struct db *db);
+/* Was it the disk? */
+bool ledger_db_disk_full(struct db *db);
 
 /* ---- owners and accounts ---- */
 
@@ -49,6 +51,16 @@ enum ledger_write ledger_db_settle(struct db *db, const struct ledger_op *op, co
 enum ledger_write ledger_db_end(struct db *db, const struct ledger_op *op, struct fail *reterr);
 /* Has this attempt ended? 1 = yes, 0 = it runs, -1 = there is none. */
 int ledger_db_has_ended(struct db *db, const struct id *attempt_id);
+
+/* ---- idempotency_db.c ---- */
+
+/* A hold whose request has an Idempotency-Key: is another request in its way?  Sets
+ * answer->code and answer->earlier. */
+enum ledger_write idempotency_db_check(struct db *db, const struct ledger_op *op,
+                                       struct ledger_answer *answer, struct fail *reterr);
+/* Makes or takes over the row; called by ledger_db_hold with the other rows of the hold. */
+enum ledger_write idempotency_db_claim(struct db *db, const struct ledger_op *op,
+                                       struct fail *reterr);
 
 /* ---- running attempts, and what a dead process left ---- */
 

@@ -139,6 +139,8 @@ static void look_at_model(struct plan *p, const struct plan_inputs *in, const st
         .model_allowed = policy_allows_model(in->policy, in->catalog, m),
         .learned_completion_tok = in->completion_tok != NULL ? in->completion_tok(in->ctx, m) : 0,
     };
+    if (in->learned != NULL)
+        in->learned(in->ctx, m, &k.learned);
     if (rank == 0 && !k.model_allowed)
         p->model_forbidden = true;
     for (int i = 0; i < m->n_endpoints; i++) {

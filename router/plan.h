@@ -95,6 +95,8 @@ struct plan_inputs {
     int64_t (*cached_tok)(void *ctx, const struct endpoint *e);
     /* Learned completion length for this model; <= 0 = unknown. */
     int64_t (*completion_tok)(void *ctx, const struct model *m);
+    /* Bounds learned for this model; NULL: by what is provable. */
+    void (*learned)(void *ctx, const struct model *m, struct estimate_learned *ret);
     void *ctx;
 };
 

@@ -21,6 +21,11 @@ static struct estimate estimate_of(const struct plan_inputs *in, const struct en
 {
     struct estimate est;
     estimate_make(in->chat, e, 0, 0, &est);
+    if (in->learned != NULL) {
+        struct estimate_learned learned;
+        in->learned(in->ctx, e->model, &learned);
+        estimate_apply(in->chat, e, &learned, &est);
+    }
     return est;
 }
 

@@ -83,6 +83,8 @@ static void look_estimate(struct look *k)
     const struct plan_inputs *in = k->in;
     int64_t cached = in->cached_tok != NULL ? in->cached_tok(in->ctx, k->endpoint) : 0;
     estimate_make(in->chat, k->endpoint, cached, k->learned_completion_tok, &k->estimate);
+    if (in->learned != NULL)
+        estimate_apply(in->chat, k->endpoint, &k->learned, &k->estimate);
     k->worst_nusd = estimate_worst_nusd(in->chat, k->endpoint, &k->estimate);
     k->estimated = true;
 }

@@ -12,8 +12,9 @@ struct look {
     int model_rank;
     bool model_allowed; /* by the key */
     int64_t learned_completion_tok;
-    int order_at;   /* entry of provider_order that names it, or -1 */
-    bool estimated; /* the members below are filled */
+    struct estimate_learned learned; /* of the model; used when in->learned is set */
+    int order_at;                    /* entry of provider_order that names it, or -1 */
+    bool estimated;                  /* the members below are filled */
     struct estimate estimate;
     int64_t worst_nusd;
 };

@@ -21,7 +21,8 @@ enum { ROUTE_ATTEMPTS_MAX = 3 };
     E(truncated, "stream ended early")                                                             \
     E(stream_error, "error event inside the stream")                                               \
     E(client_gone, "client left")                                                                  \
-    E(drained, "server shut down")
+    E(drained, "server shut down")                                                                 \
+    E(over_cap, "cut: its hold could not grow")
 
 enum route_end {
 #define E(name, text) END_##name,

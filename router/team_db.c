@@ -6,7 +6,7 @@
 #include "router/window.h"
 
 struct team_args {
-    struct arg_text name, timezone;
+    struct arg_text name, timezone, bound;
     struct arg_json budget, window;
 };
 
@@ -15,6 +15,7 @@ static const struct arg_spec team_specs[] = {
     {"budget", ARG_JSON, offsetof(struct team_args, budget), false},
     {"window", ARG_JSON, offsetof(struct team_args, window), false},
     {"timezone", ARG_TEXT, offsetof(struct team_args, timezone), false},
+    {"bound", ARG_TEXT, offsetof(struct team_args, bound), false},
     {0}};
 
 /* The C library would read an unknown TZ as UTC without a word, and the caps' windows would
@@ -36,6 +37,11 @@ static int read_args(struct json_object *json, struct team_args *args, struct bu
         return -1;
     if (args->timezone.given && args->timezone.value == NULL)
         args->timezone.value = "UTC";
+    if (args->bound.value == NULL)
+        args->bound.value = "calibrated";
+    if (strcmp(args->bound.value, "strict") != 0 && strcmp(args->bound.value, "calibrated") != 0)
+        return fail_set(reterr, ERR_bad_request, "bound",
+                        "bound must be \"strict\" or \"calibrated\"");
     return args->timezone.given ? check_timezone(args->timezone.value, reterr) : 0;
 }
 
@@ -51,6 +57,7 @@ static int add_team(struct db *db, struct sqlite3_stmt *s, struct json_object *l
     json_object_object_add(team, "name", json_object_new_string(db_col_text(s, 1)));
     json_object_object_add(team, "timezone", json_object_new_string(db_col_text(s, 2)));
     json_object_object_add(team, "created_at", shape_time(db_col_int(s, 3)));
+    json_object_object_add(team, "bound", json_object_new_string(db_col_text(s, 5)));
     json_object_object_add(team, "keys", json_object_new_int64(db_col_int(s, 4)));
     json_object_object_add(team, "budgets", budgets);
     json_object_array_add(list, team);
@@ -63,8 +70,8 @@ static int list_teams(struct db *db, const char *name, struct json_object **ret,
 {
     struct sqlite3_stmt *s = db_stmt(
         db, "SELECT t.id, t.name, t.timezone, t.created_ms,"
-            " (SELECT count(*) FROM api_key k WHERE k.team_id = t.id AND k.revoked_ms IS NULL)"
-            " FROM team t WHERE ?1 IS NULL OR t.name = ?1 ORDER BY t.name");
+            " (SELECT count(*) FROM api_key k WHERE k.team_id = t.id AND k.revoked_ms IS NULL),"
+            " t.bound FROM team t WHERE ?1 IS NULL OR t.name = ?1 ORDER BY t.name");
     db_bind_text(s, 1, name);
     struct json_object *list = json_object_new_array();
     int rc;
@@ -109,10 +116,11 @@ static int insert_team(struct db *db, const struct team_args *args, struct fail 
         return fail_set(reterr, ERR_bad_request, "name", "team %.64s exists already",
                         args->name.value);
     struct sqlite3_stmt *s =
-        db_stmt(db, "INSERT INTO team(name, timezone, created_ms) VALUES (?1, ?2, ?3)");
+        db_stmt(db, "INSERT INTO team(name, timezone, created_ms, bound) VALUES (?1, ?2, ?3, ?4)");
     db_bind_text(s, 1, args->name.value);
     db_bind_text(s, 2, args->timezone.given ? args->timezone.value : "UTC");
     db_bind_int(s, 3, identity_now_ms());
+    db_bind_text(s, 4, args->bound.value);
     return identity_db_run(db, s, reterr);
 }
 
@@ -136,6 +144,14 @@ static int update_timezone(struct db *db, int64_t id, const char *zone, struct f
     return identity_db_run(db, s, reterr);
 }
 
+static int update_bound(struct db *db, int64_t id, const char *bound, struct fail *reterr)
+{
+    struct sqlite3_stmt *s = db_stmt(db, "UPDATE team SET bound = ?2 WHERE id = ?1");
+    db_bind_int(s, 1, id);
+    db_bind_text(s, 2, bound);
+    return identity_db_run(db, s, reterr);
+}
+
 int team_db_set(struct db *db, struct json_object *args, struct json_object **ret,
                 struct fail *reterr)
 {
@@ -147,6 +163,8 @@ int team_db_set(struct db *db, struct json_object *args, struct json_object **re
         budget_db_put(db, "team", id, &budgets, reterr) != 0)
         return -1;
     if (a.timezone.given && update_timezone(db, id, a.timezone.value, reterr) != 0)
+        return -1;
+    if (a.bound.given && update_bound(db, id, a.bound.value, reterr) != 0)
         return -1;
     if (identity_db_touch(db, reterr) != 0)
         return -1;

@@ -7,43 +7,56 @@
 
 #include "router/args.h"
 #include "router/budget_db.h"
+#include "router/rollup_db.h"
+#include "router/rollup_sql.h"
 #include "router/window.h"
+#include "schema/money.h"
 #include "schema/usage.h"
 
 /* Columns 0 and 1: the row's name and, for keys, what people call it.  Then the figures, in
- * the order of `figures`.  An attempt counts when it was sent and not void; its tokens and
- * its cost when it is settled. */
-#define SETTLED(column) " coalesce(sum(CASE a.state WHEN 'SETTLED' THEN a." column " END), 0)"
-#define USAGE(member, json) SETTLED(#member) ","
-#define FIGURES_SQL                                                                                \
-    "count(DISTINCT a.request_id), count(*),"                                                      \
-    " count(DISTINCT CASE WHEN r.status = 'error' THEN r.id END)," USAGE_BUCKETS(USAGE)            \
-        SETTLED("charge_nusd") " AS cost "
-/* The subquery is what makes the index on (key_id, admitted_ms) serve. */
-#define FROM_SQL                                                                                   \
-    "FROM attempt a JOIN request r ON r.id = a.request_id JOIN team t ON t.id = a.team_id"         \
-    " JOIN api_key k ON k.id = a.key_id WHERE a.key_id IN (SELECT id FROM api_key)"                \
-    " AND a.admitted_ms >= ?1 AND a.admitted_ms < ?2"                                              \
-    " AND a.state <> 'VOID' AND a.sent_ms IS NOT NULL "
-#define REPORT(name, label, order) "SELECT " name ", " label ", " FIGURES_SQL FROM_SQL order
-#define BY_COST "GROUP BY 1 ORDER BY cost DESC, 1"
+ * the order of `figures`, and the cost; last the requests and errors that count in the total,
+ * which are those of the row but for models and providers: a request that two providers worked
+ * on is in both rows and once in the total. */
+#define SUM(column) ", sum(" column ") AS " column
+#define SUM_BUCKET(member, json) SUM(#member)
+#define COL_BUCKET(member, json) ", p." #member
+#define REPORT(of, name, label, join, key, order)                                                  \
+    "SELECT " name ", " label ", p.requests" of ", p.attempts, p.errors" of USAGE_BUCKETS(         \
+        COL_BUCKET) ", p.charge_nusd, p.requests, p.errors FROM (SELECT " key                      \
+                    " AS item" SUM("attempts") SUM("requests") SUM("requests_of_model")            \
+                        SUM("requests_of_provider") SUM("errors") SUM("errors_of_model")           \
+                            SUM("errors_of_provider") USAGE_BUCKETS(SUM_BUCKET)                    \
+                                SUM("charge_nusd") " FROM (" ROLLUP_PART ") GROUP BY 1) p" join    \
+                                                   " ORDER BY " order
+#define BY_COST "p.charge_nusd DESC, 1"
 
 static const struct grouping {
     const char *by;
     const char *sql;
 } groupings[] = {
-    {"team", REPORT("t.name", "NULL", BY_COST)},
-    {"key", REPORT("k.public_id", "k.name", BY_COST)},
-    {"model", REPORT("a.model", "NULL", BY_COST)},
-    {"provider", REPORT("a.provider", "NULL", BY_COST)},
-    {"day", REPORT("strftime('%Y-%m-%d', a.admitted_ms / 1000, 'unixepoch')", "NULL",
-                   "GROUP BY 1 ORDER BY 1")},
-    {"experiment", REPORT("r.experiment", "NULL", BY_COST)},
+    {"team", REPORT("", "t.name", "NULL", " JOIN team t ON t.id = p.item", "team_id", BY_COST)},
+    {"key",
+     REPORT("", "k.public_id", "k.name", " JOIN api_key k ON k.id = p.item", "key_id", BY_COST)},
+    {"model", REPORT("_of_model", "p.item", "NULL", "", "model", BY_COST)},
+    {"provider", REPORT("_of_provider", "p.item", "NULL", "", "provider", BY_COST)},
+    {"day",
+     REPORT("", "strftime('%Y-%m-%d', p.item * 86400, 'unixepoch')", "NULL", "", "day", "1")},
+    {"experiment", REPORT("", "nullif(p.item, '')", "NULL", "", "experiment", BY_COST)},
 };
 
 #define NAME(member, json) json,
 static const char *const figures[] = {"requests", "attempts", "errors", USAGE_BUCKETS(NAME)};
-enum { FIGURES = sizeof(figures) / sizeof(figures[0]), FIRST_FIGURE = 2 };
+enum {
+    FIGURES = sizeof(figures) / sizeof(figures[0]),
+    COL_FIGURES = 2,
+    COL_COST = COL_FIGURES + FIGURES,
+    FIGURE_REQUESTS = 0,
+    FIGURE_ERRORS = 2
+};
+
+struct row {
+    int64_t n[FIGURES], cost_nusd;
+};
 
 struct usage_args {
     struct arg_text by;
@@ -65,60 +78,76 @@ static const struct grouping *find_grouping(const char *by)
     return NULL;
 }
 
-static void add_figures(struct json_object *row, struct sqlite3_stmt *s)
+static void add_figures(struct json_object *object, const struct row *row)
 {
     for (int i = 0; i < FIGURES; i++)
-        json_object_object_add(row, figures[i],
-                               json_object_new_int64(db_col_int(s, FIRST_FIGURE + i)));
-    json_object_object_add(row, "cost_usd", shape_usd(db_col_int(s, FIRST_FIGURE + FIGURES)));
+        json_object_object_add(object, figures[i], json_object_new_int64(row->n[i]));
+    json_object_object_add(object, "cost_usd", shape_usd(row->cost_nusd));
 }
 
-static int add_rows(struct db *db, const struct grouping *g, struct window span,
-                    struct json_object *rows, struct fail *reterr)
+static void read_row(struct sqlite3_stmt *s, struct row *ret)
+{
+    for (int i = 0; i < FIGURES; i++)
+        ret->n[i] = db_col_int(s, COL_FIGURES + i);
+    ret->cost_nusd = db_col_int(s, COL_COST);
+}
+
+static int add_to_total(struct sqlite3_stmt *s, const struct row *row, struct row *total,
+                        struct fail *reterr)
+{
+    struct row counts = *row;
+    counts.n[FIGURE_REQUESTS] = db_col_int(s, COL_COST + 1);
+    counts.n[FIGURE_ERRORS] = db_col_int(s, COL_COST + 2);
+    bool fits = money_add(&total->cost_nusd, counts.cost_nusd);
+    for (int i = 0; i < FIGURES; i++)
+        fits = money_add(&total->n[i], counts.n[i]) && fits;
+    return fits ? 0 : fail_set(reterr, ERR_internal, NULL, "the total is too large a number");
+}
+
+static int add_rows(struct db *db, const struct grouping *g, const struct rollup_span *span,
+                    struct json_object *rows, struct row *total, struct fail *reterr)
 {
     struct sqlite3_stmt *s = db_stmt(db, g->sql);
-    db_bind_int(s, 1, span.start_ms);
-    db_bind_int(s, 2, span.end_ms);
+    rollup_db_bind(s, span);
     int rc;
     while ((rc = db_step(db, s, reterr)) == 1) {
+        struct row figures_of;
         struct json_object *row = json_object_new_object();
+        json_object_array_add(rows, row);
         json_object_object_add(
             row, g->by, db_col_null(s, 0) ? NULL : json_object_new_string(db_col_text(s, 0)));
         if (!db_col_null(s, 1))
             json_object_object_add(row, "name", json_object_new_string(db_col_text(s, 1)));
-        add_figures(row, s);
-        json_object_array_add(rows, row);
+        read_row(s, &figures_of);
+        add_figures(row, &figures_of);
+        if (add_to_total(s, &figures_of, total, reterr) != 0) {
+            rc = -1;
+            break;
+        }
     }
+    sqlite3_reset(s);
     return rc;
 }
 
-/* Not the sum of the rows: a request that two providers worked on is one request. */
-static int add_total(struct db *db, struct window span, struct json_object *total,
-                     struct fail *reterr)
-{
-    struct sqlite3_stmt *s = db_stmt(db, REPORT("NULL", "NULL", ""));
-    db_bind_int(s, 1, span.start_ms);
-    db_bind_int(s, 2, span.end_ms);
-    int rc = db_step(db, s, reterr);
-    if (rc == 1)
-        add_figures(total, s);
-    sqlite3_reset(s);
-    return rc == 1 ? 0 : -1;
-}
-
-/* Rows and total are read from one snapshot, in a transaction of the caller's or our own. */
-static int read_report(struct db *db, const struct grouping *g, struct window span,
+/* Where the figures are, and the figures, from one snapshot: in a transaction of the caller's
+ * or our own. */
+static int read_report(struct db *db, const struct grouping *g, struct window *span,
                        struct json_object *report, struct fail *reterr)
 {
+    struct rollup_span parts;
+    struct row sum = {{0}, 0};
     struct json_object *rows = json_object_new_array(), *total = json_object_new_object();
-    json_object_object_add(report, "rows", rows);
-    json_object_object_add(report, "total", total);
     if (db_step(db, db_stmt(db, "SAVEPOINT report"), reterr) != 0)
         return -1;
-    int rc = add_rows(db, g, span, rows, reterr);
+    int rc = rollup_db_span(db, span, &parts, reterr);
     if (rc == 0)
-        rc = add_total(db, span, total, reterr);
+        rc = add_rows(db, g, &parts, rows, &sum, reterr);
     db_step(db, db_stmt(db, "RELEASE report"), NULL);
+    add_figures(total, &sum);
+    json_object_object_add(report, "since", shape_time(span->start_ms));
+    json_object_object_add(report, "until", shape_time(span->end_ms));
+    json_object_object_add(report, "rows", rows);
+    json_object_object_add(report, "total", total);
     return rc;
 }
 
@@ -143,9 +172,7 @@ int usage_db_report(struct db *db, struct json_object *args, int64_t now_ms,
         span.end_ms = a.until.value;
     struct json_object *report = json_object_new_object();
     json_object_object_add(report, "by", json_object_new_string(g->by));
-    json_object_object_add(report, "since", shape_time(span.start_ms));
-    json_object_object_add(report, "until", shape_time(span.end_ms));
-    if (read_report(db, g, span, report, reterr) != 0) {
+    if (read_report(db, g, &span, report, reterr) != 0) {
         json_object_put(report);
         return -1;
     }

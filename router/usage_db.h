@@ -11,9 +11,12 @@
  * Counted are attempts that were sent in [since, until) and are not void, by the instant of
  * their admission, which is also what picks a cap's window.  Tokens and cost are those of
  * settled ones: the cost equals what the ledger posted, to the nano-dollar.
- * "requests" are the distinct requests of a row and "errors" those of them that ended with
- * status error (a client that left is none); a request that two providers worked on is in both
- * rows and once in "total".  Rows come dearest first, days ascending. Days are UTC's. */
+ * "requests" are requests, counted where the first of their attempts that counts was admitted
+ * (in rows by model or provider: the first one there), so that the figures of neighbouring times
+ * add up; "errors" are those of them that ended with status error (a client that left is none).
+ * A request that two providers worked on is in both rows and once in "total".  Rows come dearest
+ * first, days ascending.  Days are UTC's.  Where only the sums of days are left (retention),
+ * since and until are moved outwards to whole days, and the report says so. */
 int usage_db_report(struct db *db, struct json_object *args, int64_t now_ms,
                     struct json_object **ret, struct fail *reterr);
 /* One generation; team_id 0 = any team.  ERR_not_found when there is none of that team.
@@ -27,5 +30,10 @@ int generation_db_list(struct db *db, struct json_object *args, int64_t team_id,
 /* Every accounting invariant as SQL: {"ok": bool, "violations": [{"invariant", "detail"}],
  * "checked": {...}}. */
 int audit_db_verify(struct db *db, struct json_object **ret, struct fail *reterr);
+
+/* Told of each violation. */
+typedef void (*audit_fn)(void *ctx, const char *invariant, const char *detail);
+/* Both balances of one account, exactly, for router/audit_step_db.c. */
+int audit_db_account(struct db *db, int64_t row, audit_fn fn, void *ctx, struct fail *reterr);
 
 #endif

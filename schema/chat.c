@@ -3,6 +3,7 @@
 #include "schema/chat.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "schema/chat_reader.h"
 #include "schema/json_path.h"
@@ -163,25 +164,52 @@ static void emit_around(struct emitter *e, size_t begin, size_t end)
     e->at = end;
 }
 
-static void emit_model(struct emitter *e, struct span model_json)
+/* What replaces [begin, end) of the body. */
+struct edit {
+    uint32_t begin, end;
+    struct span text;
+};
+
+/* In order of place: the model, and max_tokens when another one is sent. */
+static int replacements(const struct chat *c, struct span model_json, struct edit ret[2])
 {
-    emit_around(e, e->chat->model_begin, e->chat->model_end);
-    emit(e, model_json);
+    struct edit model = {c->model_begin, c->model_end, model_json};
+    struct edit limit = {c->max_tokens_begin, c->max_tokens_end, span_of(c->sent_max_tokens)};
+    if (limit.text.len == 0) {
+        ret[0] = model;
+        return 1;
+    }
+    if (limit.end == 0)
+        limit.begin = limit.end = c->model_end; /* a new member */
+    bool limit_first = limit.begin < model.begin;
+    ret[0] = limit_first ? limit : model;
+    ret[1] = limit_first ? model : limit;
+    return 2;
+}
+
+void chat_send_max_tokens(struct chat *c, int64_t tok)
+{
+    const char *name = c->max_tokens_end == 0 ? ",\"max_tokens\":" : "";
+    c->sent_max_tokens[0] = '\0';
+    if (tok >= 0)
+        snprintf(c->sent_max_tokens, sizeof(c->sent_max_tokens), "%s%lld", name, (long long)tok);
 }
 
 void chat_pieces(const struct chat *c, struct span model_json,
                  void (*piece)(void *ctx, struct span bytes), void *ctx)
 {
     struct emitter e = {c, 0, piece, ctx};
-    bool model_done = false;
-    for (int i = 0; i < c->n_cuts; i++) {
-        if (!model_done && c->model_begin < c->cuts[i].begin) {
-            emit_model(&e, model_json);
-            model_done = true;
+    struct edit edits[2];
+    int n_edits = replacements(c, model_json, edits), next = 0;
+    for (int i = 0; i <= c->n_cuts; i++) {
+        uint32_t limit = i < c->n_cuts ? c->cuts[i].begin : UINT32_MAX;
+        /* A member put in where a cut begins comes before it. */
+        for (; next < n_edits && edits[next].begin <= limit; next++) {
+            emit_around(&e, edits[next].begin, edits[next].end);
+            emit(&e, edits[next].text);
         }
-        emit_around(&e, c->cuts[i].begin, c->cuts[i].end);
+        if (i < c->n_cuts)
+            emit_around(&e, c->cuts[i].begin, c->cuts[i].end);
     }
-    if (!model_done)
-        emit_model(&e, model_json);
     emit_around(&e, c->body.len, c->body.len);
 }

@@ -19,6 +19,7 @@ enum {
     CHAT_CUTS_MAX = 64,
     CHAT_SERVER_TOOLS_MAX = 32,
     CHAT_TOOL_TYPE_MAX = 64,
+    CHAT_NUMBER_MAX = 48,  /* an inserted member with its number */
     CHAT_PREFIXES_MAX = 4, /* cache breakpoints, as Anthropic allows */
     CHAT_LOOKBACK_MAX = 20 /* blocks before a breakpoint where a cached prefix may end */
 };
@@ -54,8 +55,10 @@ struct chat {
     struct chat_model models[CHAT_MODELS_MAX]; /* [0] = model, then models, duplicates removed */
     bool stream;
     int64_t max_tokens; /* -1 = absent */
-    uint32_t params;    /* PARAM_BIT of every parameter the request uses */
-    uint32_t needs;     /* enum chat_need bits */
+    int64_t
+        thinking_budget_tok; /* thinking.budget_tokens, which max_tokens must be above; 0 = none */
+    uint32_t params;         /* PARAM_BIT of every parameter the request uses */
+    uint32_t needs;          /* enum chat_need bits */
     int n_server_tools;
     char server_tools[CHAT_SERVER_TOOLS_MAX]
                      [CHAT_TOOL_TYPE_MAX]; /* tool types, e.g. web_search_20250305 */
@@ -87,8 +90,11 @@ struct chat {
 
     /* How to forward: body minus cuts, with the model's value replaced. Offsets into body. */
     uint32_t model_begin, model_end; /* the value of `model`, quotes included */
+    uint32_t max_tokens_begin,
+        max_tokens_end; /* the value of `max_tokens`; 0, 0 = no such member */
     int n_cuts;
     struct json_cut cuts[CHAT_CUTS_MAX];
+    char sent_max_tokens[CHAT_NUMBER_MAX]; /* forwarded instead of what was received; "" = that */
 
     struct prefs prefs;
 };
@@ -103,8 +109,13 @@ void chat_done(struct chat *c);
 int chat_read_anthropic(struct chat *c, const struct json_doc *doc, bool for_count,
                         struct fail *reterr);
 
+/* Forwards this max_tokens instead of what the body says (or behind `model`, when it says
+ * nothing); < 0: as received.  What chat->max_tokens says stays. */
+void chat_send_max_tokens(struct chat *c, int64_t tok);
+
 /* Appends the forwarded body to out as pieces of the original and replacements:
- * calls piece(ctx, span) in order.  model_json is the replacement value, quoted. */
+ * calls piece(ctx, span) in order.  model_json is the replacement value, quoted.  All other
+ * pieces live as long as the body and the chat. */
 void chat_pieces(const struct chat *c, struct span model_json,
                  void (*piece)(void *ctx, struct span bytes), void *ctx);
 

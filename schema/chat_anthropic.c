@@ -80,6 +80,10 @@ static int split_members(struct chat_reader *r, bool for_count, struct members *
         if (seen[i])
             return json_refuse_twice(d, m, r->reterr);
         seen[i] = true;
+        if (i == MEMBER_max_tokens) { /* also a null is replaced, never doubled */
+            r->chat->max_tokens_begin = json_at(d, m)->begin;
+            r->chat->max_tokens_end = json_at(d, m)->end;
+        }
         if (json_kind(d, m) == JSON_NULL)
             continue;
         if (!(rows[i].kinds & 1u << json_kind(d, m)))
@@ -133,10 +137,11 @@ static int read_nested_params(struct chat_reader *r, const struct members *ms)
 {
     const struct json_doc *d = r->doc;
     json_ref thinking = ms->at[MEMBER_thinking], output = ms->at[MEMBER_output_config];
-    json_ref one_tool, type, format, effort;
+    json_ref one_tool, type, format, effort, budget;
     if (json_get_once(d, ms->at[MEMBER_tool_choice], "disable_parallel_tool_use", &one_tool,
                       r->reterr) != 0 ||
         json_get_once(d, thinking, "type", &type, r->reterr) != 0 ||
+        json_get_once(d, thinking, "budget_tokens", &budget, r->reterr) != 0 ||
         json_get_once(d, output, "format", &format, r->reterr) != 0 ||
         json_get_once(d, output, "effort", &effort, r->reterr) != 0)
         return -1;
@@ -144,6 +149,9 @@ static int read_nested_params(struct chat_reader *r, const struct members *ms)
     bool truth;
     if (json_truth(d, one_tool, &truth) && truth)
         *params |= PARAM_BIT(PARAM_parallel_tool_calls);
+    int64_t tok;
+    if (json_int64(d, budget, &tok) && tok > 0)
+        r->chat->thinking_budget_tok = tok;
     if (thinking != JSON_NONE && !json_text_is(d, type, "disabled"))
         *params |= PARAM_BIT(PARAM_reasoning);
     if (format != JSON_NONE)

@@ -17,6 +17,8 @@ static const struct admin_query list_query[] = {
     {"model", QUERY_TEXT}, {"provider", QUERY_TEXT}, {0}};
 static const struct admin_query import_query[] = {
     {"format", QUERY_TEXT}, {"dry_run", QUERY_FLAG}, {0}};
+static const struct admin_query reconcile_query[] = {
+    {"format", QUERY_TEXT}, {"provider", QUERY_TEXT}, {0}};
 static const struct admin_query route_query[] = {{"key", QUERY_TEXT}, {0}};
 
 /* clang-format off */
@@ -38,6 +40,8 @@ const struct admin_route admin_routes[] = {
     {"GET", "/admin/v1/endpoints", ADMIN_OP, "catalog list", NULL, NULL, list_query, 0},
     {"POST", "/admin/v1/route", ADMIN_OP, "route", NULL, "body", route_query, 32 * ADMIN_BODY_MAX},
     {"GET", "/admin/v1/ledger/verify", ADMIN_OP, "ledger verify", NULL, NULL, NULL, 0},
+    {"POST", "/admin/v1/ledger/prune", ADMIN_OP, "ledger prune", NULL, NULL, NULL, ADMIN_BODY_MAX},
+    {"POST", "/admin/v1/ledger/reconcile", ADMIN_OP, "ledger reconcile", NULL, "text", reconcile_query, CATALOG_FILE_MAX},
     {"POST", "/admin/v1/backup", ADMIN_OP, "backup", NULL, NULL, NULL, ADMIN_BODY_MAX},
     {"GET", "/metrics", ADMIN_METRICS, NULL, NULL, NULL, NULL, 0},
     {"GET", "/", ADMIN_PAGE, NULL, NULL, NULL, NULL, 0},

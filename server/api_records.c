@@ -6,6 +6,7 @@
 #include "router/identity_db.h"
 #include "router/usage_db.h"
 #include "server/api.h"
+#include "server/call.h"
 #include "server/reader.h"
 
 static struct reader_question question_of(const struct request *r)
@@ -72,11 +73,23 @@ void api_generations(struct request *r)
 static int read_key(struct db *db, const struct reader_question *q, struct json_object **ret,
                     struct fail *reterr)
 {
-    return key_db_show(db, q->key_id, q->now_ms, ret, reterr);
+    struct json_object *rate = NULL, *used = json_object_new_object();
+    int rc = key_db_show(db, q->key_id, q->now_ms, ret, reterr);
+    for (int i = 0; i < RATE_LIMITS; i++) {
+        json_object_object_add(used, rate_limit_name((enum rate_limit)i),
+                               json_object_new_int64(q->used.n[i]));
+    }
+    if (rc == 0 && json_object_object_get_ex(*ret, "rate", &rate)) {
+        json_object_object_add(rate, "used", used);
+    } else {
+        json_object_put(used);
+    }
+    return rc;
 }
 
 void api_key(struct request *r)
 {
     struct reader_question q = question_of(r);
+    call_limits_used(r, &q.used);
     reader_ask(r, read_key, &q);
 }

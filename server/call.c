@@ -131,11 +131,22 @@ void call_done(struct call *c)
 {
     assert(c->transfer == NULL && !c->hold_open && !c->hold_waiting && c->stream == NULL);
     uv_timer_stop(&c->timer);
+    call_limits_end(c);
     if (c->draining) {
         __atomic_sub_fetch(&c->worker->site->drains, 1, __ATOMIC_RELAXED);
     }
     detach(c);
-    call_recycle(c);
+    c->done = true;
+    if (!c->extend_waiting) {
+        call_recycle(c);
+    }
+}
+
+void call_after_extend(struct call *c)
+{
+    if (c->done) {
+        call_recycle(c);
+    }
 }
 
 /* ---- limits of the running attempt ---- */
@@ -163,12 +174,18 @@ static int64_t ping_deadline(const struct call *c)
     return c->committed && c->req != NULL ? c->out_tick_ms + CALL_PING_MS : INT64_MAX;
 }
 
+static int64_t checkpoint_deadline(const struct call *c)
+{
+    return c->checkpoint_tick_ms >= 0 && !c->stopped ? c->checkpoint_tick_ms + CALL_CHECKPOINT_MS
+                                                     : INT64_MAX;
+}
+
 static void on_timer(uv_timer_t *t);
 
 static void arm(struct call *c)
 {
     int64_t at = least(silent_deadline(c), c->sent_tick_ms + c->limits.total_ms);
-    at = least(at, ping_deadline(c));
+    at = least(least(at, ping_deadline(c)), checkpoint_deadline(c));
     int64_t in = at - worker_tick_ms(c->worker);
     uv_timer_start(&c->timer, on_timer, in > 1 ? (uint64_t)in : 1, 0);
 }
@@ -178,6 +195,16 @@ static void cut(struct call *c, enum route_end why)
     if (c->transfer != NULL && c->cut == END_none) {
         c->cut = why;
         transfer_cancel(c->transfer);
+    }
+}
+
+void call_cut_at_cap(struct call *c, enum err code, const char *text)
+{
+    c->cut_code = code;
+    snprintf(c->cut_text, sizeof c->cut_text, "%s", text);
+    c->cut_soon = true;
+    if (c->stream == NULL || c->adapter->stream_at_boundary(c->stream)) {
+        cut(c, END_over_cap);
     }
 }
 
@@ -191,6 +218,9 @@ static void on_timer(uv_timer_t *t)
     if (now >= silent_deadline(c) || now >= c->sent_tick_ms + c->limits.total_ms) {
         cut(c, END_timed_out);
         return;
+    }
+    if (now >= checkpoint_deadline(c)) {
+        call_checkpoint(c);
     }
     if (now >= ping_deadline(c)) {
         if (c->stream != NULL && c->adapter->stream_at_boundary(c->stream) &&
@@ -212,7 +242,9 @@ static void attempt_reset(struct call *c)
     c->http_status = 0;
     c->cut = END_none;
     c->sent = c->paused = c->hold_open = c->hold_waiting = false;
-    c->started = c->stopped = c->checkpointed = false;
+    c->started = c->stopped = false;
+    c->checkpoint_tick_ms = -1;
+    c->uncounted_bytes = 0;
     c->head_tick_ms = c->content_tick_ms = -1;
     usage_report_clear(&c->usage);
     c->content_bytes = c->cost_pusd = 0;
@@ -237,7 +269,7 @@ static void record_health(struct call *c, enum route_end end, int64_t retry_afte
         outcome = k == UP_RATE_LIMITED ? HEALTH_LIMITED
                   : k == UP_DOWN       ? HEALTH_FAILED
                                        : HEALTH_NEUTRAL;
-    } else if (end != END_client_gone && end != END_drained) {
+    } else if (end != END_client_gone && end != END_drained && end != END_over_cap) {
         outcome = HEALTH_FAILED;
     }
     if (c->kind != CALL_MESSAGES) {
@@ -324,20 +356,50 @@ static bool worth_committing(struct call *c)
     return true;
 }
 
+/* Half an event would spoil the error event that follows it: what is missing of it is fed and
+ * given back, the rest is dropped with the connection. */
+static struct span feed_event(struct call *c, struct span bytes)
+{
+    struct span fed = {bytes.ptr, 0};
+    while (fed.len < bytes.len && !c->adapter->stream_at_boundary(c->stream)) {
+        struct span rest = {bytes.ptr + fed.len, bytes.len - fed.len};
+        const char *line = memchr(rest.ptr, '\n', rest.len);
+        rest.len = line != NULL ? (size_t)(line - rest.ptr) + 1 : rest.len;
+        if (!c->adapter->stream_feed(c->stream, rest, on_event, c)) {
+            break;
+        }
+        fed.len += rest.len;
+    }
+    return fed;
+}
+
+static bool on_last_event(struct call *c, struct span bytes)
+{
+    struct span fed = feed_event(c, bytes);
+    if (c->req != NULL && fed.len > 0) {
+        call_answer_stream(c, fed);
+    }
+    if (fed.len < bytes.len || c->adapter->stream_at_boundary(c->stream)) {
+        cut(c, END_over_cap);
+    }
+    return true;
+}
+
 static bool on_stream_body(struct call *c, struct span bytes)
 {
-    if (c->req != NULL && c->committed && request_stream_full(c->req)) {
+    bool held_up = c->extend_waiting && !call_grow(c);
+    if (held_up || (c->req != NULL && c->committed && request_stream_full(c->req))) {
         c->paused = true;
         return false;
+    }
+    if (c->cut_soon) {
+        return on_last_event(c, bytes);
     }
     if (!c->adapter->stream_feed(c->stream, bytes, on_event, c)) {
         cut(c, END_foreign);
         return true;
     }
-    if (c->started && !c->checkpointed) {
-        c->checkpointed = true;
-        call_checkpoint(c);
-    }
+    call_checkpoint_bytes(c, bytes.len);
     if (c->stopped) {
         arm(c);
     }
@@ -352,6 +414,9 @@ static bool on_stream_body(struct call *c, struct span bytes)
     }
     call_answer_stream(c, bytes);
     c->out_tick_ms = c->byte_tick_ms;
+    if (!c->extend_waiting) {
+        call_grow(c);
+    }
     return true;
 }
 
@@ -414,6 +479,14 @@ static void answer_drained(struct call *c)
     call_done(c);
 }
 
+/* The stream has no end of its own: only the error event says why. */
+static void answer_over_cap(struct call *c)
+{
+    call_answer_stream_error(c, c->cut_code, c->cut_text);
+    call_record_end(c, "error", c->http_status);
+    call_done(c);
+}
+
 static void after_stream(struct call *c, enum route_end end, struct span headers)
 {
     enum verdict verdict = c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
@@ -429,6 +502,8 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
     } else if (end == END_drained) {
         answer_drained(c);
+    } else if (end == END_over_cap) {
+        answer_over_cap(c);
     } else if (c->committed && (end == END_complete || end == END_stream_error)) {
         call_answer_stream_finish(c);
         request_stream_end(c->req, false); /* the provider's own error event has been relayed */
@@ -500,6 +575,7 @@ static void send_attempt(struct call *c)
     static const struct transfer_ops ops = {on_head, on_body, on_done};
     struct worker *w = c->worker;
     c->sent_tick_ms = worker_tick_ms(w);
+    c->tried = true;
     metrics_add(&w->metrics, METRIC_attempts_total, 1);
     if (c->n_attempts > 0) {
         metrics_add(&w->metrics, METRIC_failovers_total, 1);
@@ -513,82 +589,15 @@ static void send_attempt(struct call *c)
     arm(c);
 }
 
-/* ---- building the provider's request ---- */
+/* ---- the next candidate ---- */
 
-static const struct provider_config *config_for(const struct chat *chat, const struct endpoint *e)
-{
-    for (int i = 0; i < chat->prefs.n_configs; i++) {
-        const struct provider_config *pc = &chat->prefs.configs[i];
-        const char *slug = prefs_str(&chat->prefs, pc->slug);
-        if (strcmp(slug, e->slug) == 0 || strcmp(slug, e->provider->slug) == 0) {
-            return pc;
-        }
-    }
-    return NULL;
-}
-
-static void apply_config(struct call *c, const struct provider_config *pc,
-                         struct provider_target *t, const char **headers)
-{
-    const struct prefs *p = &c->chat.prefs;
-    t->secret = pc->api_key != 0 ? prefs_str(p, pc->api_key) : t->secret;
-    t->base_url = pc->base_url != 0 ? prefs_str(p, pc->base_url) : t->base_url;
-    t->auth_type = pc->has_auth_type ? pc->auth_type : t->auth_type;
-    t->auth_header_name =
-        pc->auth_header_name != 0 ? prefs_str(p, pc->auth_header_name) : t->auth_header_name;
-    if (pc->timeout_ms > 0) {
-        c->limits.first_byte_ms = c->limits.total_ms = pc->timeout_ms;
-    }
-    int n = 0;
-    for (int i = 0; i < pc->n_headers; i++) {
-        headers[n++] = prefs_str(p, pc->header_name[i]);
-        headers[n++] = prefs_str(p, pc->header_value[i]);
-    }
-    headers[n] = NULL;
-    if (n > 0) {
-        t->extra_headers = headers;
-    }
-}
-
-static int build(struct call *c, struct fail *f)
-{
-    const struct endpoint *e = c->endpoint;
-    const struct provider_row *p = e->provider;
-    const struct credential *cred = provider_credential(p, (unsigned)worker_draw(c->worker));
-    char id[ID_TEXT_MAX];
-    const char *config_headers[2 * PREFS_HEADERS_MAX + 1];
-    struct provider_target target = {
-        .base_url = p->base_url,
-        .upstream_model = e->upstream_model,
-        .secret = cred != NULL ? cred->secret : NULL,
-        .auth_type = cred != NULL && cred->kind == CREDENTIAL_NONE ? AUTH_NONE : p->auth_type,
-        .auth_header_name = p->auth_header_name,
-        .extra_headers = (const char *const *)p->headers,
-        .request_id = id_print(&c->attempt_id, ID_PREFIX_ATTEMPT, id),
-    };
-    c->limits = p->timeouts;
-    const struct provider_config *pc = config_for(&c->chat, e);
-    if (pc != NULL) {
-        apply_config(c, pc, &target, config_headers);
-    }
-    struct client_headers headers;
-    struct buf beta;
-    buf_init(&beta, REQUEST_REPLY_HEADERS_MAX);
-    request_client_headers(c->req, &headers, &beta);
-    enum provider_op op = c->kind == CALL_MESSAGES ? OP_MESSAGES : OP_COUNT_TOKENS;
-    int ok = c->adapter->build(&c->chat, op, &target, &headers, &c->upreq, f);
-    buf_done(&beta);
-    return ok;
-}
-
-static void try_next(struct call *c)
+static void try_hold(struct call *c)
 {
     struct fail f = {.code = ERR_OK};
-    c->endpoint = route_current(&c->route)->endpoint;
-    c->adapter = c->endpoint->provider->adapter;
     attempt_reset(c);
     c->attempt_id = worker_new_id(c->worker);
-    if (build(c, &f) != 0 && f.code != ERR_bad_request) {
+    chat_send_max_tokens(&c->chat, c->clamp_tok > 0 ? c->clamp_tok : -1);
+    if (call_build(c, &f) != 0 && f.code != ERR_bad_request) {
         /* The operator's settings for this provider cannot be sent: the next may do. */
         log_line(LOG_ERROR, "msg=\"cannot call a provider\" endpoint=%s error=\"%s\"",
                  c->endpoint->slug, f.text);
@@ -605,6 +614,14 @@ static void try_next(struct call *c)
         call_answer_fail(c, ERR_ledger_down, -1);
         call_done(c);
     }
+}
+
+static void try_next(struct call *c)
+{
+    c->endpoint = route_current(&c->route)->endpoint;
+    c->adapter = c->endpoint->provider->adapter;
+    call_size_begin(c);
+    try_hold(c);
 }
 
 /* ---- what comes next ---- */
@@ -676,8 +693,13 @@ static void act(struct call *c, struct route_action a, struct span headers)
 
 void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
 {
+    if (a->kind == LEDGER_EXTEND) {
+        call_on_extend_answer(c, a);
+        return;
+    }
     c->hold_waiting = false;
     c->hold_open = a->code == ERR_OK;
+    c->recorded |= c->hold_open;
     if (c->req == NULL) {
         if (c->hold_open) {
             call_void(c, END_client_gone);
@@ -688,6 +710,10 @@ void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
     }
     if (c->hold_open) {
         send_attempt(c);
+        return;
+    }
+    if (call_clamp(c, a)) {
+        try_hold(c);
         return;
     }
     struct route_action next = route_hold_refused(&c->route, a->code, a->retry_after_ms);

@@ -10,6 +10,7 @@
 #ifndef SERVER_CALL_H
 #define SERVER_CALL_H
 
+#include "router/rate.h"
 #include "router/route.h"
 #include "schema/sse.h"
 #include "server/planning.h"
@@ -24,6 +25,8 @@ enum {
     CALL_POOL_MAX = 1024,
     CALL_RELAYED_HEADERS_MAX = 8 * 1024, /* of the provider's: they share the connection's pool */
     CALL_PING_MS = 10000,                /* keep-alive to a client of a silent stream */
+    CALL_CHECKPOINT_MS = 5000,           /* a running stream's figures are made durable so often, */
+    CALL_CHECKPOINT_TOK = 2000,          /* and after so many more output tokens */
     CALL_MESSAGE_MAX = 256               /* of a provider's error, for error.attempts */
 };
 
@@ -64,6 +67,11 @@ struct call {
     int64_t begun_ms; /* wall clock */
     bool committed;   /* the client has the head of a streamed answer */
     bool draining;    /* client gone, reading on for the usage */
+    bool recorded;    /* the ledger knows the request: a hold was made */
+    bool tried;       /* an attempt was begun */
+    int64_t used_tok; /* by all attempts, as billed */
+    struct rate_ticket ticket;
+    struct idempotency repeat;
     int n_attempts;
     struct call_attempt attempts[ROUTE_ATTEMPTS_MAX];
 
@@ -75,13 +83,24 @@ struct call {
     void *stream; /* the adapter's parser, NULL when not streaming */
     int http_status;
     int64_t hold_nusd;
+    int64_t hold_tok;  /* completion tokens that fit into hold_nusd */
+    int64_t clamp_tok; /* max_tokens lowered to this for the cap; 0 = as received */
+    int clamp_tries;
+    int64_t grow_nusd; /* asked for */
+    int grow_tries;
+    bool extend_waiting; /* the ledger's answer comes, also to a call that is done: */
+    bool done;           /* then it is recycled with it */
+    bool cut_soon;       /* END_over_cap as soon as the running event has been relayed */
+    enum err cut_code;
+    char cut_text[FAIL_TEXT_MAX]; /* END_over_cap: what the client is told */
     bool hold_waiting, hold_open, sent, paused;
     bool started, stopped; /* the stream's first and last event were seen */
-    bool checkpointed;     /* the ledger has its first figures */
     enum route_end cut;    /* why we cancelled the transfer ourselves */
     int64_t sent_tick_ms, head_tick_ms, byte_tick_ms, out_tick_ms, content_tick_ms;
     struct timeouts limits;
     int64_t content_bytes; /* generated text seen in a stream */
+    int64_t checkpoint_tick_ms, checkpoint_tok, checkpoint_pusd; /* the last one; tick -1 = none */
+    int64_t uncounted_bytes; /* of the stream since its figures were last looked at */
     int64_t cost_pusd;
     char provider_request_id[LEDGER_SLUG_MAX];
 };
@@ -103,11 +122,34 @@ struct call *call_new(struct worker *w); /* from the pool; NULL when memory is s
 void call_run(struct call *c);           /* the plan is made: tries its candidates */
 void call_done(struct call *c);
 
+/* END_over_cap: the hold of a running stream cannot grow. */
+void call_cut_at_cap(struct call *c, enum err code, const char *text);
+/* The answer has come that a call which is done has waited for. */
+void call_after_extend(struct call *c);
+
+/* ---- call_build.c ---- */
+/* Fills c->upreq and c->limits for c->endpoint. 0, or -1 with f. */
+int call_build(struct call *c, struct fail *f);
+
+/* ---- call_size.c ---- */
+/* Sizes the hold of the attempt that begins: hold_tok, hold_nusd. */
+void call_size_begin(struct call *c);
+/* The hold was refused. true: hold_nusd and clamp_tok are what the cap has room for, the call is
+ * to be built and held again. */
+bool call_clamp(struct call *c, const struct ledger_answer *a);
+void call_add_clamp_headers(struct call *c);
+/* After bytes of a stream were relayed: asks the ledger for more when the hold is nearly used
+ * up. false: nothing may be read on until the answer is there. */
+bool call_grow(struct call *c);
+void call_on_extend_answer(struct call *c, const struct ledger_answer *a);
+
 /* ---- call_money.c ---- */
 int call_hold(struct call *c);
 void call_void(struct call *c, enum route_end end);
-/* The figures so far, durably: what recovery bills if this process dies. */
+/* The figures so far, durably, when they have grown: what recovery bills if this process dies. */
 void call_checkpoint(struct call *c);
+/* After n more bytes of a stream: a checkpoint when it is the first, or many tokens came. */
+void call_checkpoint_bytes(struct call *c, size_t n);
 /* Settles the running attempt by what is known; computes c->cost_pusd. */
 void call_settle(struct call *c, enum route_end end, enum verdict verdict);
 /* Price of c->usage now, in pico-USD. */
@@ -116,6 +158,21 @@ int64_t call_cost_pusd(struct call *c);
 void call_record_end(struct call *c, const char *status, int http_status);
 void call_refused(struct call *c, const struct ledger_answer *a, struct fail *ret,
                   struct buf *members);
+
+/* ---- call_limits.c: rate limits of the key, Idempotency-Key ---- */
+/* Before the work of reading the request: false when it would be refused anyway, replied to. */
+bool call_limits_allow(struct call *c);
+/* Takes the request's share of all limits at once; false: refused and replied to. */
+bool call_limits_take(struct call *c);
+/* The call is over: its share ends, or is given back when nothing was tried. */
+void call_limits_end(struct call *c);
+/* What counts against the key now. */
+void call_limits_used(const struct request *r, struct rate_numbers *ret);
+/* The header, if there is one. -1: it is not valid. */
+int call_repeat_read(struct call *c, struct fail *f);
+/* Words and headers for ERR_idempotency_*. */
+void call_repeat_refused(struct call *c, const struct ledger_answer *a, struct fail *ret,
+                         struct buf *members);
 
 /* ---- call_answer.c ---- */
 /* The provider's headers that may go back, and Wayfare's own. */

@@ -68,6 +68,7 @@ static void add_own_headers(struct call *c)
     snprintf(text, sizeof text, "%d", c->n_attempts + (c->transfer != NULL ? 1 : 0));
     request_add_header(r, "x-wayfare-attempts", span_of(text));
     add_cap_warning(c);
+    call_add_clamp_headers(c);
 }
 
 /* Named by the provider's own Connection header: hop-by-hop too (RFC 9110 7.6.1). */

@@ -45,7 +45,7 @@ static int read_chat(struct call *c, struct fail *f)
         preset_apply(c->key, &c->chat.prefs, f) != 0) {
         return -1;
     }
-    return check_configs(c, f);
+    return check_configs(c, f) == 0 ? call_repeat_read(c, f) : -1;
 }
 
 /* State that one provider keeps (a thread, a container, a file) is known to it alone.  Where
@@ -106,6 +106,10 @@ static void start_plan(struct call *c)
         call_done(c);
         return;
     }
+    if (!call_limits_take(c)) {
+        call_done(c);
+        return;
+    }
     call_run(c);
 }
 
@@ -130,6 +134,10 @@ void call_begin(struct request *r, enum call_kind kind)
     struct buf taken = r->body;
     r->body = c->body;
     c->body = taken;
+    if (!call_limits_allow(c)) {
+        call_done(c);
+        return;
+    }
     if (read_chat(c, &f) != 0) {
         request_reply_fail(r, &f);
         call_done(c);

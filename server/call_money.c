@@ -27,6 +27,7 @@ static void fill_request(const struct call *c, struct ledger_request *r)
     r->stream = c->chat.stream;
     copy_text(r->requested_model, sizeof r->requested_model, c->chat.models[0].name);
     copy_text(r->door, sizeof r->door, c->chat.door == DOOR_OPENAI ? "chat" : "messages");
+    r->idempotency = c->repeat;
 }
 
 static int64_t prompt_cost_nusd(const struct call *c, const struct candidate *cand)
@@ -35,10 +36,10 @@ static int64_t prompt_cost_nusd(const struct call *c, const struct candidate *ca
     int64_t pusd = 0;
     usage_set(&u, USAGE_input_tok, cand->estimate.prompt_tok);
     if (!price_usage(&cand->endpoint->price, &u, c->chat.n_images, true, &pusd)) {
-        return cand->worst_nusd;
+        return c->hold_nusd;
     }
     int64_t nusd = money_charge_nusd(pusd);
-    return nusd < cand->worst_nusd ? nusd : cand->worst_nusd;
+    return nusd < c->hold_nusd ? nusd : c->hold_nusd;
 }
 
 static void fill_hold(const struct call *c, const struct candidate *cand, struct ledger_hold *h)
@@ -48,12 +49,13 @@ static void fill_hold(const struct call *c, const struct candidate *cand, struct
     h->team_id = c->key->team_id;
     h->key_id = c->key->id;
     h->now_ms = worker_now_ms();
-    h->amount_nusd = cand->worst_nusd;
+    h->amount_nusd = c->hold_nusd;
     h->endpoint_id = e->id;
     h->price_version = e->price_version;
     h->cancel_stops_billing = e->provider->cancel_stops_billing;
     h->prompt_estimate_tok = cand->estimate.prompt_tok;
     h->prompt_estimate_nusd = prompt_cost_nusd(c, cand);
+    h->prompt_class = (int)estimate_class(&c->chat) + 1;
     h->n_images = c->chat.n_images;
     copy_text(h->model, sizeof h->model, e->model->slug);
     copy_text(h->provider, sizeof h->provider, e->slug);
@@ -81,7 +83,6 @@ int call_hold(struct call *c)
     const struct candidate *cand = route_current(&c->route);
     op->port = c->worker->port;
     op->cookie = c;
-    c->hold_nusd = cand->worst_nusd;
     fill_hold(c, cand, &op->u.hold);
     c->hold_waiting = true;
     ledger_send(c->worker->site->ledger, op);
@@ -139,32 +140,34 @@ static int64_t hold_pusd(const struct call *c)
     return c->hold_nusd < INT64_MAX / 1000 ? c->hold_nusd * 1000 : INT64_MAX;
 }
 
-/* Tokens in this much generated text, by our own guess: never more than was asked for. */
+/* Tokens in this much generated text, by our own guess: never more than is held for. */
 static int64_t guess_output_tok(const struct call *c, int64_t bytes)
 {
     int64_t tok = bytes / BYTES_PER_TOKEN;
-    return c->chat.max_tokens >= 0 && tok > c->chat.max_tokens ? c->chat.max_tokens : tok;
+    return tok > c->hold_tok ? c->hold_tok : tok;
 }
 
 /* What the provider counted is billed whatever it is; what we add by guessing stays within the
- * hold, so that a guess cannot pass a cap. */
-static void bill_guess(struct call *c, int64_t stated_pusd)
+ * hold, so that a guess cannot pass a cap.  false: the cost is not that of the tokens. */
+static bool bill_guess(struct call *c, int64_t stated_pusd)
 {
-    c->cost_pusd = call_cost_pusd(c);
+    int64_t guess_pusd = call_cost_pusd(c);
+    c->cost_pusd = guess_pusd;
     if (c->cost_pusd > hold_pusd(c)) {
         c->cost_pusd = stated_pusd > hold_pusd(c) ? stated_pusd : hold_pusd(c);
     }
+    return c->cost_pusd == guess_pusd;
 }
 
 /* The provider counted the prompt; what it generated is at least what was seen. */
-static void complete_partial(struct call *c)
+static enum usage_source complete_partial(struct call *c)
 {
     struct usage *u = &c->usage.total;
     int64_t stated_pusd = call_cost_pusd(c), seen = guess_output_tok(c, c->content_bytes);
     if (u->n[USAGE_output_tok] < seen) {
         usage_set(u, USAGE_output_tok, seen);
     }
-    bill_guess(c, stated_pusd);
+    return bill_guess(c, stated_pusd) ? USAGE_PARTIAL : USAGE_ESTIMATED;
 }
 
 /* A whole answer without figures: the prompt by our estimate, the rest by its size. */
@@ -192,8 +195,7 @@ static enum usage_source judge(struct call *c, enum route_end end, enum verdict 
         return USAGE_FINAL;
     }
     if (counted) {
-        complete_partial(c);
-        return USAGE_PARTIAL;
+        return complete_partial(c);
     }
     if (end == END_complete) {
         estimate_whole(c);
@@ -256,12 +258,47 @@ static void send_closing(struct call *c, enum ledger_op_kind kind, enum route_en
 
 void call_checkpoint(struct call *c)
 {
-    struct ledger_op *op = new_op(c, LEDGER_STREAMING);
+    bool first = c->checkpoint_tick_ms < 0;
+    c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
+    c->checkpoint_tick_ms = worker_tick_ms(c->worker);
+    c->uncounted_bytes = 0;
+    enum usage_source source = USAGE_ESTIMATED;
+    if (c->usage.total.seen != 0) {
+        source = complete_partial(c);
+    } else {
+        estimate_whole(c);
+    }
+    struct ledger_op *op =
+        first || c->cost_pusd > c->checkpoint_pusd ? new_op(c, LEDGER_STREAMING) : NULL;
     if (op != NULL) {
-        c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
-        c->cost_pusd = call_cost_pusd(c);
-        fill_settle(c, END_none, USAGE_PARTIAL, &op->u.settle);
+        c->checkpoint_pusd = c->cost_pusd;
+        c->checkpoint_tok = c->usage.total.n[USAGE_output_tok];
+        fill_settle(c, END_none, source, &op->u.settle);
         ledger_send(c->worker->site->ledger, op);
+    }
+}
+
+/* The state of a stream costs a copy: it is asked for when its raw bytes may hold as many tokens.
+ */
+void call_checkpoint_bytes(struct call *c, size_t n)
+{
+    c->uncounted_bytes += (int64_t)n;
+    if (!c->started || c->stopped) {
+        return; /* the end is about to be settled */
+    }
+    if (c->checkpoint_tick_ms < 0) {
+        call_checkpoint(c);
+        return;
+    }
+    if (c->uncounted_bytes < (int64_t)CALL_CHECKPOINT_TOK * BYTES_PER_TOKEN) {
+        return;
+    }
+    c->uncounted_bytes = 0;
+    c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
+    int64_t stated = c->usage.total.n[USAGE_output_tok];
+    int64_t seen = c->content_bytes / BYTES_PER_TOKEN;
+    if ((stated > seen ? stated : seen) >= c->checkpoint_tok + CALL_CHECKPOINT_TOK) {
+        call_checkpoint(c);
     }
 }
 
@@ -275,10 +312,29 @@ static void count_billed(struct call *c)
 {
     struct usage sum;
     usage_report_sum(&c->usage, &sum);
+    c->used_tok += usage_prompt_tok(&sum) + sum.n[USAGE_output_tok];
     struct metrics *m = &c->worker->metrics;
     metrics_add(m, METRIC_input_tokens_total, usage_prompt_tok(&sum));
     metrics_add(m, METRIC_output_tokens_total, sum.n[USAGE_output_tok]);
     metrics_add(m, METRIC_cost_nusd_total, money_charge_nusd(c->cost_pusd));
+}
+
+/* The provider's own figures of a whole answer say how good the estimate was. */
+static void learn(struct call *c)
+{
+    struct usage sum;
+    usage_report_sum(&c->usage, &sum);
+    bool plain = c->usage.n_iterations <= 1;
+    state_learn(c->worker->site->state, c->endpoint->model->slug,
+                plain ? estimate_class(&c->chat) : ESTIMATE_CLASS_NONE,
+                route_current(&c->route)->estimate.prompt_tok, usage_prompt_tok(&sum),
+                sum.n[USAGE_output_tok]);
+    bool all_seen = plain && c->stream != NULL && !(c->chat.needs & NEED_SERVER_TOOLS) &&
+                    !(c->chat.params & PARAM_BIT(PARAM_reasoning));
+    if (all_seen) {
+        state_learn_text(c->worker->site->state, c->endpoint->model->slug, c->content_bytes,
+                         sum.n[USAGE_output_tok]);
+    }
 }
 
 void call_settle(struct call *c, enum route_end end, enum verdict verdict)
@@ -291,13 +347,16 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict)
     enum usage_source source = judge(c, end, verdict);
     send_closing(c, LEDGER_SETTLE, end, source);
     count_billed(c);
+    if (source == USAGE_FINAL) {
+        learn(c);
+    }
     warm_learn(state_warm(c->worker->site->state), &c->chat, c->endpoint->id, &c->usage.total,
                worker_now_ms());
 }
 
 void call_record_end(struct call *c, const char *status, int http_status)
 {
-    if (c->kind != CALL_MESSAGES || (c->n_attempts == 0 && c->hold_nusd == 0)) {
+    if (!c->recorded) {
         return; /* no hold was ever made: the ledger does not know the request */
     }
     struct ledger_op *op = new_op(c, LEDGER_END);
@@ -314,10 +373,14 @@ void call_record_end(struct call *c, const char *status, int http_status)
 void call_refused(struct call *c, const struct ledger_answer *a, struct fail *ret,
                   struct buf *members)
 {
-    (void)c;
     const struct ledger_refusal *r = &a->refusal;
     char needs[MONEY_TEXT_MAX], cap[MONEY_TEXT_MAX], spent[MONEY_TEXT_MAX], held[MONEY_TEXT_MAX];
     char has[MONEY_TEXT_MAX], resets[WHEN_TEXT_MAX] = "never";
+    if (a->code == ERR_idempotency_mismatch || a->code == ERR_idempotency_running ||
+        a->code == ERR_idempotency_done) {
+        call_repeat_refused(c, a, ret, members);
+        return;
+    }
     if (a->code != ERR_over_budget && a->code != ERR_budget_busy) {
         fail_set(ret, a->code, NULL, "%s", err_info(a->code)->text);
         return;

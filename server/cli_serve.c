@@ -1,10 +1,14 @@
 /* `wayfare serve`: from arguments to struct serve_options. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "router/ballast.h"
+#include "router/rollup_db.h"
+#include "server/auditor.h"
 #include "server/cli.h"
 #include "server/serve.h"
 
-enum { DRAIN_MAX_S = 7 * 86400, CONNECTIONS_MAX = 1000000 };
+enum { DRAIN_MAX_S = 7 * 86400, CONNECTIONS_MAX = 1000000, RETAIN_DAYS_MAX = 36500 };
 
 /* The numbers, with the range each must be in. */
 static const struct number {
@@ -17,6 +21,10 @@ static const struct number {
     {"max_connections", offsetof(struct serve_options, max_connections), 1, CONNECTIONS_MAX},
     {"max_connections_per_address", offsetof(struct serve_options, max_connections_per_address), 0,
      CONNECTIONS_MAX},
+    {"ballast_mib", offsetof(struct serve_options, ballast_mib), 0, BALLAST_MAX_MIB},
+    {"verify_every", offsetof(struct serve_options, verify_every_s), 0, AUDITOR_EVERY_MAX_S},
+    {"retain_days", offsetof(struct serve_options, retain_days), ROLLUP_RETAIN_DAYS_MIN,
+     RETAIN_DAYS_MAX},
 };
 
 static const struct text {
@@ -27,6 +35,7 @@ static const struct text {
     {"admin_listen", offsetof(struct serve_options, admin_listen)},
     {"tls_cert", offsetof(struct serve_options, tls_cert)},
     {"tls_key", offsetof(struct serve_options, tls_key)},
+    {"alert_webhook", offsetof(struct serve_options, alert_webhook)},
 };
 
 static int read_numbers(struct json_object *args, struct serve_options *o)
@@ -67,6 +76,29 @@ static void read_hosts(struct json_object *v, struct serve_options *o)
             json_object_get_string(json_object_array_get_idx(v, i));
 }
 
+/* ["80", "95"]; null (the word none): no alerts. */
+static int read_thresholds(struct json_object *args, struct serve_options *o)
+{
+    struct json_object *list = NULL;
+    if (!json_object_object_get_ex(args, "alert_at", &list))
+        return 0;
+    o->alert_at = (struct alert_rules){.n = 0};
+    size_t n = list != NULL ? json_object_array_length(list) : 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *text = json_object_get_string(json_object_array_get_idx(list, i));
+        char *end = NULL;
+        long percent = strtol(text, &end, 10);
+        if (end == text || *end != '\0' || percent < 1 || percent > 100 ||
+            !alert_rules_add(&o->alert_at, (int)percent)) {
+            fprintf(stderr,
+                    "wayfare: serve: alert_at must be at most %d whole numbers from 1 to 100\n",
+                    ALERT_RULES_MAX);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 _Static_assert((int)SERVE_BASE_URL_HOSTS_MAX >= (int)CLI_REPEAT_MAX,
                "as many hosts as the command line lets through");
 
@@ -74,7 +106,10 @@ int cli_serve(const struct cli_call *call)
 {
     struct serve_options o = SERVE_OPTIONS_DEFAULT;
     o.db = call->db;
-    if (read_numbers(call->args, &o) != 0)
+    o.alert_webhook = getenv("WAYFARE_ALERT_WEBHOOK");
+    if (o.alert_webhook != NULL && o.alert_webhook[0] == '\0')
+        o.alert_webhook = NULL;
+    if (read_numbers(call->args, &o) != 0 || read_thresholds(call->args, &o) != 0)
         return CLI_EXIT_USAGE;
     read_texts(call->args, &o);
     read_hosts(cli_member(call->args, "allow_base_url"), &o);

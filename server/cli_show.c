@@ -272,3 +272,31 @@ int cli_show_verify(const struct cli_call *call, struct json_object *result, str
     }
     return CLI_EXIT_FAILED;
 }
+
+/* ---- ledger prune, ledger reconcile ---- */
+
+int cli_show_prune(const struct cli_call *call, struct json_object *result, struct buf *out)
+{
+    (void)call;
+    buf_addf(out, "%s attempts deleted; days before %.10s have sums only\n",
+             cli_member_text(result, "attempts"), cli_member_text(result, "before"));
+    return CLI_EXIT_OK;
+}
+
+int cli_show_reconcile(const struct cli_call *call, struct json_object *result, struct buf *out)
+{
+    struct json_object *rows = cli_member(result, "data");
+    bool equal = json_object_get_boolean(cli_member(result, "ok"));
+    if (!json_object_is_type(rows, json_type_array))
+        return CLI_EXIT_FAILED;
+    buf_addf(out, "%s, %s to %s: ", cli_member_text(result, "provider"),
+             cli_member_text(result, "since"), cli_member_text(result, "until"));
+    if (equal) {
+        buf_addf(out, "equal (%s figures)\n", cli_member_text(result, "compared"));
+        return CLI_EXIT_OK;
+    }
+    buf_addf(out, "%zu of %s figures differ\n", length_of(rows),
+             cli_member_text(result, "compared"));
+    cli_print_table(call->command->columns, rows, NULL, out);
+    return CLI_EXIT_FAILED;
+}

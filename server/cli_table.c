@@ -2,9 +2,12 @@
 #include "server/cli.h"
 
 static const char *const windows[] = {"day", "week", "month", "total", NULL};
+static const char *const bounds[] = {"strict", "calibrated", NULL};
+static const char *const on_limits[] = {"refuse", "clamp", NULL};
 static const char *const formats[] = {"table", "json", "csv", NULL};
 static const char *const catalog_formats[] = {"wayfare", "litellm", "models.dev", "openrouter",
                                               NULL};
+static const char *const reconcile_formats[] = {"anthropic", "openai", "openrouter", NULL};
 static const char *const usage_by[] = {"team", "key",        "model", "provider",
                                        "day",  "experiment", NULL};
 
@@ -28,7 +31,12 @@ static const struct cli_option serve_options[] = {
     {"drain-timeout", "SECONDS", CLI_COUNT, 0, NULL, NULL, NULL, "how long running requests may go on after SIGTERM (default 600)"},
     {"max-connections", "N", CLI_COUNT, 0, NULL, NULL, NULL, "connections in all (default 20000)"},
     {"max-connections-per-address", "N", CLI_COUNT, 0, NULL, NULL, NULL, "connections per client address (default: unlimited)"},
+    {"retain-days", "N", CLI_COUNT, 0, NULL, NULL, NULL, "delete the detail of requests older than this many days, at least 33; their sums stay (default: all is kept)"},
     {"allow-base-url", "HOST", CLI_TEXT, CLI_REPEATED, NULL, NULL, NULL, "a host that provider_configs.base_url may name; may be repeated"},
+    {"alert-at", "A,B", CLI_LIST, CLI_CLEARABLE, NULL, NULL, NULL, "per cent of a cap at which spending is alerted (default 80,95; `none`: no alerts)"},
+    {"alert-webhook", "URL", CLI_TEXT, 0, NULL, NULL, NULL, "where alerts are posted (default: $WAYFARE_ALERT_WEBHOOK, else only the log)"},
+    {"ballast-mib", "N", CLI_COUNT, 0, NULL, NULL, NULL, "MiB kept beside the database for a full disk (default 64, 0: none)"},
+    {"verify-every", "SECONDS", CLI_COUNT, 0, NULL, NULL, NULL, "how often the books are checked while running (default 60, 0: never)"},
     {"verbose", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "log more"},
     {0}};
 
@@ -67,11 +75,13 @@ static const struct cli_option team_options[] = {
     {"budget", "USD", CLI_USD, CLI_REPEATED | CLI_CLEARABLE, NULL, "window", NULL, "spend cap of the window that follows; `none` takes it away; may be repeated"},
     {"window", "W", CLI_TEXT, CLI_REPEATED, NULL, "budget", windows, "day, week, month or total"},
     {"timezone", "TZ", CLI_TEXT, CLI_CLEARABLE, NULL, NULL, NULL, "where the team's days begin, such as Europe/Berlin (default UTC)"},
+    {"bound", "MODE", CLI_TEXT, 0, NULL, NULL, bounds, "how holds are sized: calibrated (default) or strict"},
     {0}};
 static const struct cli_column team_columns[] = {
     {"name", "TEAM", CELL_TEXT},
     {"budgets", "BUDGETS $", CELL_BUDGETS},
     {"timezone", "TIMEZONE", CELL_TEXT},
+    {"bound", "BOUND", CELL_TEXT},
     {"keys", "KEYS", CELL_COUNT},
     {"created_at", "CREATED", CELL_TIME},
     {0}};
@@ -91,6 +101,7 @@ static const struct cli_column team_columns[] = {
     {"concurrency", "N", CLI_COUNT, CLI_CLEARABLE, NULL, NULL, NULL, "requests at a time"}, \
     {"expires", "DATE", CLI_TEXT, CLI_CLEARABLE, NULL, NULL, NULL, "the key ends with the start of this day (UTC), or at this RFC 3339 time"}, \
     {"preset", "FILE", CLI_FILE, CLI_CLEARABLE, NULL, NULL, NULL, "JSON of routing preferences for requests that state none"}, \
+    {"on-limit", "WHAT", CLI_TEXT, 0, NULL, NULL, on_limits, "a request that does not fit under a cap: refuse (default), or clamp its max_tokens to what fits"}, \
     {"allow-provider-configs", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "requests may bring provider_configs"}
 
 static const struct cli_option key_id[] = {
@@ -164,6 +175,27 @@ static const struct cli_option route_options[] = {
     {"key", "ID", CLI_TEXT, 0, NULL, NULL, NULL, "as this key would be served"},
     {"explain", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "list each endpoint that was left out, and why"},
     {0}};
+static const struct cli_option prune_options[] = {
+    {"older-than", "DAYS", CLI_TEXT, CLI_REQUIRED, NULL, NULL, NULL, "how many days of single requests are kept, such as 90d (at least 33d)"},
+    {0}};
+static const struct cli_option reconcile_file[] = {
+    {"FILE", NULL, CLI_FILE, CLI_REQUIRED, "text", NULL, NULL, "the provider's export, - for standard input"},
+    {0}};
+static const struct cli_option reconcile_options[] = {
+    {"format", "F", CLI_TEXT, 0, NULL, NULL, reconcile_formats, "anthropic, openai or openrouter (default: recognised from the content)"},
+    {"provider", "SLUG", CLI_TEXT, 0, NULL, NULL, NULL, "whose attempts to compare (default: the provider named like the format)"},
+    {0}};
+static const struct cli_column reconcile_columns[] = {
+    {"day", "DAY", CELL_TEXT},
+    {"model", "MODEL", CELL_TEXT},
+    {"figure", "FIGURE", CELL_TEXT},
+    {"ours", "LEDGER", CELL_COUNT},
+    {"theirs", "PROVIDER", CELL_COUNT},
+    {"difference", "DIFFERENCE", CELL_COUNT},
+    {"final", "FINAL", CELL_COUNT},
+    {"partial", "PARTIAL", CELL_COUNT},
+    {"estimated", "ESTIMATED", CELL_COUNT},
+    {0}};
 static const struct cli_option backup_dest[] = {
     {"DEST", NULL, CLI_PATH, CLI_REQUIRED, "dest", NULL, NULL, "a file that does not exist yet"},
     {0}};
@@ -188,5 +220,7 @@ const struct cli_command cli_commands[] = {
     {"generation", "one request: every attempt and its cost", "generation get", generation_id, NULL, NULL, cli_show_generation, NULL},
     {"route", "dry run: what would be chosen for a request", "route", route_file, route_options, NULL, cli_show_route, "Nothing is sent to a provider."},
     {"ledger verify", "check every invariant of the books", "ledger verify", NULL, NULL, NULL, cli_show_verify, NULL},
+    {"ledger prune", "delete the detail of old days; their sums stay", "ledger prune", NULL, prune_options, NULL, cli_show_prune, "Usage reports stay the same to the nano-dollar; generations of those days cannot be shown any more."},
+    {"ledger reconcile", "compare the ledger with a provider's usage export", "ledger reconcile", reconcile_file, reconcile_options, reconcile_columns, cli_show_reconcile, "Exit code 0: equal; 1: there are differences."},
     {"backup", "a consistent copy of the database, also while running", "backup", backup_dest, NULL, NULL, cli_show_backup, NULL},
     {0}};

@@ -86,6 +86,8 @@ void gate_header(struct gate *g, struct span name, struct span value)
         g->n_x_api_key++;
     } else if (same(name, "authorization")) {
         g->n_authorization++;
+    } else if (same(name, "idempotency-key")) {
+        g->n_idempotency_key++;
     } else if (same(name, "content-encoding")) {
         g->content_encoding |= !same(value, "identity");
     }
@@ -112,6 +114,7 @@ enum err gate_verdict(const struct gate *g, struct fail *reterr)
          "exactly one Host header is needed"},
         {g->n_x_api_key > 1 || g->n_authorization > 1, ERR_bad_request,
          "a credential header is repeated"},
+        {g->n_idempotency_key > 1, ERR_bad_request, "Idempotency-Key is repeated"},
         {!g->has_body_method && (te || (cl && !g->zero_length)), ERR_bad_request,
          "this method takes no body"},
         {g->has_body_method && !te && !cl, ERR_length_required, NULL},

@@ -17,6 +17,7 @@ struct gate {
     int n_headers;
     size_t header_bytes;
     int n_content_length, n_transfer_encoding, n_host, n_x_api_key, n_authorization;
+    int n_idempotency_key;
     bool chunked; /* the one Transfer-Encoding is exactly "chunked" */
     bool content_encoding;
     bool zero_length; /* Content-Length: 0 */

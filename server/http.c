@@ -60,6 +60,12 @@ struct span request_header(const struct request *r, const char *name)
     return v != NULL ? span_of(v) : (struct span){"", 0};
 }
 
+bool request_has_header(const struct request *r, const char *name)
+{
+    return MHD_lookup_connection_value_n(r->conn, MHD_HEADER_KIND, name, strlen(name), NULL,
+                                         NULL) == MHD_YES;
+}
+
 const char *request_query(const struct request *r, const char *name)
 {
     return MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, name);

@@ -10,7 +10,7 @@
 
 #include "schema/when.h"
 
-enum { GATHER_MS = 10 };
+enum { GATHER_MS = 10, LAST_WORDS_S = 1 };
 
 static struct {
     pthread_mutex_t lock;
@@ -103,6 +103,22 @@ void log_stop(void)
     if (was_running) {
         pthread_join(the_log.thread, NULL);
         buf_done(&the_log.queue);
+    }
+}
+
+void log_last_words(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LAST_WORDS_S;
+    pthread_mutex_lock(&the_log.lock);
+    bool was_running = the_log.running;
+    the_log.running = false;
+    the_log.stopping = true;
+    pthread_cond_signal(&the_log.filled);
+    pthread_mutex_unlock(&the_log.lock);
+    if (was_running) {
+        pthread_timedjoin_np(the_log.thread, NULL, &until);
     }
 }
 

@@ -14,6 +14,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 /* Starts the writer.  Before it, and after log_stop, lines are written at once. */
 void log_start(enum log_level least);
 void log_stop(void);
+/* For at_quick_exit: what is queued is written, unless that takes longer than a moment. */
+void log_last_words(void);
 bool log_enabled(enum log_level level);
 /* fmt makes the part after "time level ". */
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -12,6 +12,10 @@
     METRIC(requests_total, "Requests that reached a route")                                        \
     METRIC(requests_refused_total, "Requests Wayfare answered with an error of its own")           \
     METRIC(requests_gate_total, "Requests refused by the HTTP gate")                               \
+    METRIC(requests_over_rpm_total, "Requests refused by their key's requests per minute")         \
+    METRIC(requests_over_tpm_total, "Requests refused by their key's tokens per minute")           \
+    METRIC(requests_over_concurrency_total, "Requests refused by their key's concurrency")         \
+    METRIC(requests_repeated_total, "Requests refused because of their Idempotency-Key")           \
     METRIC(attempts_total, "Calls sent to providers")                                              \
     METRIC(attempts_failed_total, "Calls to providers that failed")                                \
     METRIC(failovers_total, "Attempts after the first of a request")                               \

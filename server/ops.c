@@ -35,6 +35,8 @@ const struct op ops_all[] = {{"team create", OP_ACCESS_WRITE, run_team_db_create
                              {"generation list", OP_ACCESS_READ, op_generation_list},
                              {"route", OP_ACCESS_READ, op_route},
                              {"ledger verify", OP_ACCESS_READ, op_ledger_verify},
+                             {"ledger prune", OP_ACCESS_READ, op_ledger_prune},
+                             {"ledger reconcile", OP_ACCESS_READ, op_ledger_reconcile},
                              {"backup", OP_ACCESS_READ, op_backup},
                              {0}};
 

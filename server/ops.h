@@ -66,6 +66,12 @@ int op_ledger_verify(struct ops_env *env, struct json_object *args, struct json_
                      struct fail *reterr);
 int op_backup(struct ops_env *env, struct json_object *args, struct json_object **ret,
               struct fail *reterr);
+/* op_ledger.c */
+/* READ: it makes transactions of its own, many small ones. */
+int op_ledger_prune(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                    struct fail *reterr);
+int op_ledger_reconcile(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                        struct fail *reterr);
 /* op_route.c */
 int op_route(struct ops_env *env, struct json_object *args, struct json_object **ret,
              struct fail *reterr);

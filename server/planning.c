@@ -13,6 +13,12 @@ static int64_t look_warm(void *ctx, const struct endpoint *e)
     return warm_tok(&s->warm, e->id);
 }
 
+static void look_learned(void *ctx, const struct model *m, struct estimate_learned *ret)
+{
+    const struct plan_source *s = ctx;
+    state_learned(s->state, m->slug, ret);
+}
+
 void plan_inputs_fill(struct plan_inputs *ret_in, struct plan_source *source,
                       const struct chat *chat, const struct key_row *key, uint64_t seed)
 {
@@ -28,6 +34,7 @@ void plan_inputs_fill(struct plan_inputs *ret_in, struct plan_source *source,
         .seed = seed,
         .health = source->state != NULL ? look_health : NULL,
         .cached_tok = source->warm.n > 0 ? look_warm : NULL,
+        .learned = source->state != NULL && key != NULL && !key->bound_strict ? look_learned : NULL,
         .ctx = source,
     };
 }

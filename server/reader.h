@@ -6,6 +6,7 @@
 
 #include <json-c/json.h>
 
+#include "router/rate.h"
 #include "server/request.h"
 
 struct reader_question {
@@ -13,6 +14,7 @@ struct reader_question {
     int64_t team_id, key_id;
     int64_t now_ms;
     int64_t limit;
+    struct rate_numbers used;
     char since[64];
 };
 

@@ -91,6 +91,8 @@ struct request {
 /* ---- for the api_*.c files ---- */
 /* A header of the client's request; empty when absent. Valid while the request lives. */
 struct span request_header(const struct request *r, const char *name);
+/* Is it there, be it empty? */
+bool request_has_header(const struct request *r, const char *name);
 /* A query argument, NULL when absent. */
 const char *request_query(const struct request *r, const char *name);
 /* Takes the headers a provider may see. Spans live as long as the request; the joined beta

@@ -13,9 +13,12 @@
 
 #include "schema/buf.h"
 #include "server/admin.h"
+#include "server/auditor.h"
 #include "server/http.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/upkeep.h"
+#include "server/webhook.h"
 #include "server/worker.h"
 
 enum { TLS_FILE_MAX = 1024 * 1024, TICK_MS = 50, LOCK_TRIES = 40 };
@@ -24,6 +27,9 @@ struct server {
     struct site site;
     struct db *writer;
     struct admin *admin;
+    struct webhook *webhook;
+    struct auditor *auditor; /* NULL: the books are not checked */
+    struct upkeep *upkeep;
     struct ops_env ops;
     char admin_host[LISTEN_TEXT_MAX];
     int n_workers, n_running;
@@ -55,10 +61,36 @@ static void write_ledger_metrics(struct ledger *l, struct buf *out)
         {"ledger_last_commit_us", "Duration of the last commit in microseconds", "gauge",
          s.last_commit_us},
         {"ledger_queue", "Operations waiting for the ledger", "gauge", (int64_t)s.queue_len},
+        {"ledger_holds_refused", "1 while holds are refused because the disk is full", "gauge",
+         s.holds_refused},
+        {"alerts_total", "Spend alerts written", "counter", (int64_t)s.alerts},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         metrics_sample(out, rows[i].name, rows[i].help, rows[i].type, rows[i].value);
     }
+}
+
+static void write_webhook_metrics(struct webhook *w, struct buf *out)
+{
+    struct webhook_stats s;
+    webhook_stats(w, &s);
+    metrics_sample(out, "webhook_delivered_total", "Alerts that the webhook took", "counter",
+                   s.delivered);
+    metrics_sample(out, "webhook_failed_total", "Tries that the webhook did not take", "counter",
+                   s.failed);
+    metrics_sample(out, "webhook_given_up_total", "Alerts that were given up", "counter",
+                   s.given_up);
+}
+
+static void write_audit_metrics(struct auditor *a, struct buf *out)
+{
+    struct auditor_stats s;
+    auditor_stats(a, &s);
+    metrics_sample(out, "ledger_checks_total", "Checks of the books", "counter", s.checks);
+    metrics_sample(out, "ledger_violations_total", "Violations that checks of the books found",
+                   "counter", s.violations);
+    metrics_sample(out, "ledger_last_check_us", "Duration of the last check in microseconds",
+                   "gauge", s.last_us);
 }
 
 static void write_metrics(void *ctx, struct buf *out)
@@ -72,6 +104,13 @@ static void write_metrics(void *ctx, struct buf *out)
     metrics_sample(out, "connections", "Open client connections", "gauge",
                    __atomic_load_n(&s->site.connections, __ATOMIC_RELAXED));
     write_ledger_metrics(s->site.ledger, out);
+    if (s->webhook != NULL) {
+        write_webhook_metrics(s->webhook, out);
+    }
+    struct auditor *auditor = __atomic_load_n(&s->auditor, __ATOMIC_ACQUIRE);
+    if (auditor != NULL) {
+        write_audit_metrics(auditor, out);
+    }
 }
 
 /* ---- building ---- */
@@ -146,6 +185,43 @@ static int open_books(struct server *s, struct fail *f)
     site->reader = site->ledger != NULL ? db_open(site->options.db, DB_READ, f) : NULL;
     site->state = site->reader != NULL ? state_new(site->reader, site->ledger, f) : NULL;
     return site->state != NULL ? 0 : -1;
+}
+
+/* Before anything is admitted. */
+static int watch_books(struct server *s, struct fail *f)
+{
+    const struct serve_options *o = &s->site.options;
+    if (o->alert_webhook != NULL && webhook_check(o->alert_webhook, f) != 0) {
+        return -1;
+    }
+    s->webhook = webhook_start(o->alert_webhook, o->db, s->site.ledger, f);
+    if (s->webhook == NULL) {
+        return -1;
+    }
+    struct ledger_settings settings = {.alert_at = o->alert_at,
+                                       .alert_wake = webhook_wake,
+                                       .alert_ctx = s->webhook,
+                                       .ballast_bytes = (int64_t)o->ballast_mib * 1024 * 1024};
+    if (ledger_set(s->site.ledger, &settings) != 0) {
+        log_line(LOG_ERROR, "msg=\"alerts that are due could not be written\"");
+    }
+    webhook_wake(s->webhook);
+    return 0;
+}
+
+/* Once clients can connect: it takes its time. */
+static void start_auditor(struct server *s)
+{
+    struct fail f;
+    const struct serve_options *o = &s->site.options;
+    if (o->verify_every_s == 0) {
+        return;
+    }
+    struct auditor *a = auditor_start(o->db, s->writer, o->verify_every_s, &f);
+    if (a == NULL) {
+        log_line(LOG_ERROR, "msg=\"the books are not checked\" error=\"%s\"", f.text);
+    }
+    __atomic_store_n(&s->auditor, a, __ATOMIC_RELEASE);
 }
 
 static void warn_if_empty(const struct site *site)
@@ -268,10 +344,15 @@ static void take_down(struct server *s)
 {
     struct site *site = &s->site;
     admin_stop(s->admin);
+    auditor_stop(s->auditor);
+    webhook_stop(s->webhook);
+    upkeep_stop(s->upkeep);
     if (site->ledger != NULL) {
         ledger_stop(site->ledger);
     }
+    webhook_free(s->webhook);
     state_free(site->state);
+    rate_free(site->rate);
     db_close(site->reader);
     db_close(s->writer);
     free(site->tls_cert);
@@ -303,21 +384,25 @@ int serve_run(const struct serve_options *o)
     }
     s->site.options = *o;
     s->site.started_ms = worker_now_ms();
+    s->site.rate = rate_new();
     pthread_mutex_init(&s->site.reader_lock, NULL);
     block_signals(&signals);
     raise_descriptor_limit();
     curl_global_init(CURL_GLOBAL_DEFAULT);
     log_start(o->verbose ? LOG_DEBUG : LOG_INFO);
-    if (load_tls(&s->site, &f) != 0 || open_books(s, &f) != 0 || start_admin(s, &f) != 0 ||
-        start_workers(s, text, &f) != 0) {
+    at_quick_exit(log_last_words); /* the ledger ends the process when it cannot go on */
+    if (s->site.rate == NULL || load_tls(&s->site, &f) != 0 || open_books(s, &f) != 0 ||
+        watch_books(s, &f) != 0 || start_admin(s, &f) != 0 || start_workers(s, text, &f) != 0) {
         return fail_start(s, &f);
     }
+    s->upkeep = upkeep_start(s->site.ledger, o->retain_days);
     warn_if_empty(&s->site);
     bool v6 = strchr(s->admin_host, ':') != NULL;
     printf("listening on %s://%s\nadmin on http://%s%s%s:%d\n",
            s->site.tls_cert != NULL ? "https" : "http", text, v6 ? "[" : "", s->admin_host,
            v6 ? "]" : "", admin_port(s->admin));
     fflush(stdout);
+    start_auditor(s);
     wait_for_end(s, &signals);
     drain(s, &signals);
     take_down(s);

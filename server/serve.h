@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "router/alert.h"
+
 enum { SERVE_BASE_URL_HOSTS_MAX = 64, SERVE_THREADS_MAX = 64 };
 
 struct serve_options {
@@ -17,9 +19,14 @@ struct serve_options {
     int drain_timeout_s;             /* default 600 */
     int max_connections;             /* default 20000 */
     int max_connections_per_address; /* 0 = unlimited */
+    int retain_days;                 /* of single requests; 0 = for ever */
     int n_allow_base_url;
     const char *allow_base_url[SERVE_BASE_URL_HOSTS_MAX];
-    bool verbose; /* debug log */
+    struct alert_rules alert_at; /* default 80 and 95 per cent */
+    const char *alert_webhook;   /* NULL: alerts only go to the log */
+    int ballast_mib;             /* default 64, 0 = none */
+    int verify_every_s;          /* default 60, 0 = the books are not checked */
+    bool verbose;                /* debug log */
 };
 
 #define SERVE_OPTIONS_DEFAULT                                                                      \
@@ -27,7 +34,10 @@ struct serve_options {
                             .listen = "127.0.0.1:8080",                                            \
                             .admin_listen = "127.0.0.1:8081",                                      \
                             .drain_timeout_s = 600,                                                \
-                            .max_connections = 20000})
+                            .max_connections = 20000,                                              \
+                            .alert_at = ALERT_RULES_DEFAULT,                                       \
+                            .ballast_mib = 64,                                                     \
+                            .verify_every_s = 60})
 
 /* The process exit code: 0 after a clean drain, 1 when it could not start (the reason on
  * stderr). */

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "router/calibrate_db.h"
 #include "router/catalog_db.h"
 #include "server/warm.h"
 
@@ -34,6 +35,9 @@ struct state {
 
     pthread_mutex_t health_lock;
     struct health_row *rows[HEALTH_BUCKETS];
+
+    pthread_mutex_t calibrate_lock;
+    struct calibrate *calibrate;
 };
 
 static struct catalog *load_catalog(struct db *reader, struct fail *reterr)
@@ -50,12 +54,20 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
     }
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->health_lock, NULL);
+    pthread_mutex_init(&s->calibrate_lock, NULL);
     s->ledger = ledger;
     s->warm = warm_new();
+    s->calibrate = calibrate_new();
+    if (s->warm == NULL || s->calibrate == NULL) {
+        fail_set(reterr, ERR_internal, NULL, "out of memory");
+        state_free(s);
+        return NULL;
+    }
     s->catalog = load_catalog(reader, reterr);
     s->identity = s->catalog != NULL ? identity_load(reader, reterr) : NULL;
+    bool loaded = s->identity != NULL && calibrate_db_load(s->calibrate, reader, reterr) == 0;
     db_rest(reader);
-    if (s->identity == NULL || s->warm == NULL) {
+    if (!loaded) {
         state_free(s);
         return NULL;
     }
@@ -80,6 +92,8 @@ void state_free(struct state *s)
     }
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->health_lock);
+    pthread_mutex_destroy(&s->calibrate_lock);
+    calibrate_free(s->calibrate);
     free(s);
 }
 
@@ -211,6 +225,30 @@ void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms,
         health_look(&row->health, now_ms, ret);
     }
     pthread_mutex_unlock(&s->health_lock);
+}
+
+/* ---- learned sizes ---- */
+
+void state_learn(struct state *s, const char *model, enum estimate_class class,
+                 int64_t estimate_tok, int64_t prompt_tok, int64_t completion_tok)
+{
+    pthread_mutex_lock(&s->calibrate_lock);
+    calibrate_learn(s->calibrate, model, class, estimate_tok, prompt_tok, completion_tok);
+    pthread_mutex_unlock(&s->calibrate_lock);
+}
+
+void state_learn_text(struct state *s, const char *model, int64_t bytes, int64_t completion_tok)
+{
+    pthread_mutex_lock(&s->calibrate_lock);
+    calibrate_learn_text(s->calibrate, model, bytes, completion_tok);
+    pthread_mutex_unlock(&s->calibrate_lock);
+}
+
+void state_learned(struct state *s, const char *model, struct estimate_learned *ret)
+{
+    pthread_mutex_lock(&s->calibrate_lock);
+    calibrate_look(s->calibrate, model, ret);
+    pthread_mutex_unlock(&s->calibrate_lock);
 }
 
 void state_set_draining(struct state *s)

@@ -4,6 +4,7 @@
 #ifndef SERVER_STATE_H
 #define SERVER_STATE_H
 
+#include "router/calibrate.h"
 #include "router/catalog.h"
 #include "router/health.h"
 #include "router/identity.h"
@@ -40,6 +41,12 @@ void state_health_sample(struct state *s, int64_t endpoint_id, int64_t now_ms,
                          int64_t first_token_ms, int64_t milli_tps);
 void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms,
                        struct health_view *ret);
+
+/* What settled attempts teach about sizes (router/calibrate.h). Any thread; short lock. */
+void state_learn(struct state *s, const char *model, enum estimate_class class,
+                 int64_t estimate_tok, int64_t prompt_tok, int64_t completion_tok);
+void state_learn_text(struct state *s, const char *model, int64_t bytes, int64_t completion_tok);
+void state_learned(struct state *s, const char *model, struct estimate_learned *ret);
 
 void state_set_draining(struct state *s);
 bool state_draining(const struct state *s);

@@ -12,6 +12,7 @@
 
 #include "router/ledger.h"
 #include "router/plan.h"
+#include "router/rate.h"
 #include "server/conn.h"
 #include "server/metrics.h"
 #include "server/serve.h"
@@ -44,6 +45,7 @@ struct site {
     struct serve_options options;
     struct state *state;
     struct ledger *ledger;
+    struct rate *rate;
     struct db *reader; /* queries run on libuv's thread pool, one at a time */
     pthread_mutex_t reader_lock;
     char *tls_cert, *tls_key; /* PEM text, NULL = plain HTTP */

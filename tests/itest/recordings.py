@@ -11,6 +11,7 @@ import json
 import random
 from decimal import ROUND_CEILING, Decimal
 
+from crowd import ledger
 from harness import SHARED, Report, Sim, Wayfare, endpoint, provider
 
 ROOT = SHARED / "recordings"
@@ -195,10 +196,22 @@ def check_cost(recording, headers):
     nano = (cost * 10 ** 9).to_integral_value(ROUND_CEILING)
     assert Decimal(attempt["cost_usd"]) * 10 ** 9 == nano, (attempt["cost_usd"], nano)
     assert attempt["usage_source"] == "final", attempt
+    pico[attempt["id"]] = cost * 10 ** 12
+
+
+pico = {}  # attempt id -> what it must cost
+
+
+def to_the_pico_dollar():
+    rows = ledger(way)
+    assert pico
+    for attempt, want in pico.items():
+        assert rows[attempt]["cost_pusd"] == want, (dict(rows[attempt]), want)
 
 
 for index, (name, rec) in enumerate(RECORDINGS):
     for chunk in ("whole", "recorded", "random"):
         report.case("%s %s" % (name, chunk), check, index, rec, chunk)
+report.case("every cost to the pico-dollar", to_the_pico_dollar)
 report.case("ledger", way.verify)
 report.end()

@@ -466,6 +466,11 @@ static void join(void *ctx, struct span piece)
     buf_add_span(&j->out, piece);
 }
 
+static void gather(void *ctx, struct span piece)
+{
+    buf_add_span(ctx, piece);
+}
+
 static struct joined forward(void)
 {
     struct joined j = {.last = NULL};
@@ -506,6 +511,52 @@ START_TEST(pieces_by_example)
         ck_assert_str_eq(j.out.ptr, cases[i].want);
         buf_done(&j.out);
     }
+}
+END_TEST
+
+START_TEST(another_max_tokens)
+{
+    static const struct {
+        const char *body, *want;
+    } cases[] = {
+        {"{\"model\":\"a\",\"max_tokens\" : 4096 ,\"messages\":[{}]}",
+         "{\"model\":" NEW_MODEL ",\"max_tokens\" : 77 ,\"messages\":[{}]}"},
+        {"{\"max_tokens\":4096,\"provider_sort\":\"price\",\"model\":\"a\",\"messages\":[{}]}",
+         "{\"max_tokens\":77,\"model\":" NEW_MODEL ",\"messages\":[{}]}"},
+        {"{\"model\":\"a\",\"messages\":[{}]}",
+         "{\"model\":" NEW_MODEL ",\"max_tokens\":77,\"messages\":[{}]}"},
+        {"{\"messages\":[{}],\"model\":\"a\",\"provider_sort\":\"price\"}",
+         "{\"messages\":[{}],\"model\":" NEW_MODEL ",\"max_tokens\":77}"},
+        {"{\"provider_sort\":\"price\",\"model\":\"a\",\"messages\":[{}],\"max_tokens\":null}",
+         "{\"model\":" NEW_MODEL ",\"messages\":[{}],\"max_tokens\":77}"},
+        {"{\"x\":{\"max_tokens\":5},\"model\":\"a\",\"messages\":[{}]}",
+         "{\"x\":{\"max_tokens\":5},\"model\":" NEW_MODEL ",\"max_tokens\":77,\"messages\":[{}]}"},
+    };
+    for (size_t i = 0; i < ROWS(cases); i++) {
+        struct buf out;
+        buf_init(&out, 4096);
+        good(cases[i].body);
+        chat_send_max_tokens(&chat, 77);
+        chat_pieces(&chat, SPAN(NEW_MODEL), gather, &out);
+        ck_assert_str_eq(out.ptr, cases[i].want);
+        buf_done(&out);
+        chat_send_max_tokens(&chat, -1);
+        struct joined j = forward();
+        ck_assert_ptr_null(strstr(j.out.ptr, "77"));
+        buf_done(&j.out);
+    }
+}
+END_TEST
+
+START_TEST(thinking_budget)
+{
+    good("{\"model\":\"a\",\"messages\":[{}],"
+         "\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":2048}}");
+    ck_assert_int_eq(chat.thinking_budget_tok, 2048);
+    good("{\"model\":\"a\",\"messages\":[{}],\"thinking\":{\"type\":\"adaptive\"}}");
+    ck_assert_int_eq(chat.thinking_budget_tok, 0);
+    good("{\"model\":\"a\",\"messages\":[{}]}");
+    ck_assert_int_eq(chat.thinking_budget_tok, 0);
 }
 END_TEST
 
@@ -597,6 +648,23 @@ static void check_forwarded(const struct json_doc *out, const int *order, int n)
     ck_assert_uint_eq(m, JSON_NONE);
 }
 
+/* The same with another max_tokens: there once, whether it was there before or not. */
+static void check_limited(struct json_doc *out)
+{
+    struct buf sent;
+    int64_t tok = 0;
+    json_ref v;
+    buf_init(&sent, 1024 * 1024);
+    chat_send_max_tokens(&chat, 77);
+    chat_pieces(&chat, SPAN(NEW_MODEL), gather, &sent);
+    ck_assert_msg(json_parse(out, buf_span(&sent), NULL) == 0, "%s", sent.ptr);
+    v = json_get(out, 0, "max_tokens");
+    ck_assert_msg(v != JSON_NONE && json_int64(out, v, &tok) && tok == 77, "%s", sent.ptr);
+    ck_assert_msg(json_count_key(out, 0, "max_tokens") == 1, "%s", sent.ptr);
+    chat_send_max_tokens(&chat, -1);
+    buf_done(&sent);
+}
+
 START_TEST(pieces_of_random_bodies)
 {
     struct buf body;
@@ -616,6 +684,7 @@ START_TEST(pieces_of_random_bodies)
         ck_assert_uint_eq(j.out.len,
                           body.len - cut - (chat.model_end - chat.model_begin) + strlen(NEW_MODEL));
         buf_done(&j.out);
+        check_limited(&out);
     }
     json_done(&out);
     buf_done(&body);
@@ -664,6 +733,8 @@ Suite *chat_suite(void)
     tcase_add_test(t, server_tools_have_a_maximum);
     tcase_add_test(t, state_of_one_provider);
     tcase_add_test(t, pieces_by_example);
+    tcase_add_test(t, another_max_tokens);
+    tcase_add_test(t, thinking_budget);
     tcase_add_test(t, pieces_of_random_bodies);
     tcase_add_test(t, a_chat_can_be_used_again);
     suite_add_tcase(s, t);

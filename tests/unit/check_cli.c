@@ -55,6 +55,9 @@ static const struct {
      "{\"name\":\"search\",\"budget\":\"100\",\"window\":\"month\"}"},
     {"team create --budget=0.5 --window=day search", "team create",
      "{\"budget\":\"0.5\",\"window\":\"day\",\"name\":\"search\"}"},
+    {"team set t --bound strict", "team set", "{\"name\":\"t\",\"bound\":\"strict\"}"},
+    {"key create --team t --on-limit clamp", "key create",
+     "{\"team\":\"t\",\"on_limit\":\"clamp\"}"},
     {"team create t --budget 1 --window day --budget 2 --window week --timezone Europe/Berlin",
      "team create",
      "{\"name\":\"t\",\"budget\":[\"1\",\"2\"],\"window\":[\"day\",\"week\"],"
@@ -153,6 +156,10 @@ static const struct {
      "team create: --timezone is given more than once"},
     {"key create --name x", 2, "key create: --team is required"},
     {"key create --team t --rpm ten", 2, "key create: --rpm must be a whole number, not ten"},
+    {"key create --team t --on-limit cut", 2,
+     "key create: --on-limit must be one of refuse, clamp, not cut"},
+    {"team set t --bound loose", 2,
+     "team set: --bound must be one of strict, calibrated, not loose"},
     {"key create --team t --rpm -1", 2, "key create: --rpm must be a whole number, not -1"},
     {"key create --team t --zdr=yes", 2, "key create: --zdr takes no value"},
     {"key create --team t --no-zdr", 2, "key create: unknown option --no-zdr"},
@@ -312,8 +319,8 @@ START_TEST(prints_csv)
           " \"cap_usd\": \"5\"}, {\"window\": \"month\", \"cap_usd\": \"7.5\"}],"
           " \"timezone\": \"=1+1\", \"keys\": 2, \"created_at\": \"2026-11-25T06:34:35.123Z\"}]}",
           0,
-          "name,budgets,timezone,keys,created_at\r\n"
-          "\"a,\"\"b\",\"5/day, 7.5/month\",\"'=1+1\",2,2026-11-25T06:34:35.123Z\r\n");
+          "name,budgets,timezone,bound,keys,created_at\r\n"
+          "\"a,\"\"b\",\"5/day, 7.5/month\",\"'=1+1\",,2,2026-11-25T06:34:35.123Z\r\n");
 }
 END_TEST
 

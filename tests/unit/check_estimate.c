@@ -1,5 +1,6 @@
 /* Sizes and costs before sending: the expected figures, and bounds that hold. */
 #include <check.h>
+#include <stdio.h>
 
 #include "router/estimate.h"
 #include "schema/money.h"
@@ -22,6 +23,11 @@ static struct chat text_chat(int64_t bytes, int64_t chars, int64_t max_tokens)
     c.prompt_bytes = bytes;
     c.prompt_chars = chars;
     return c;
+}
+
+static void name_tool(struct chat *c, int i, const char *type)
+{
+    snprintf(c->server_tools[i], CHAT_TOOL_TYPE_MAX, "%s", type);
 }
 
 static struct estimate make(const struct chat *c, const struct endpoint *e)
@@ -187,11 +193,12 @@ START_TEST(worst_case_of_searches_images_documents)
     e.price.base.pusd[PRICE_image] = 1000000000;
     c.web_search_uses = 3;
     struct estimate est = make(&c, &e);
-    ck_assert_int_eq(est.prompt_bound_tok, 1000 + 3 * 40000);
-    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 121000 * 1000ll + 3 * 10000000ll);
+    /* the text is read again after each search */
+    ck_assert_int_eq(est.prompt_bound_tok, 4 * 1000 + 3 * 40000);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 124000 * 1000ll + 3 * 10000000ll);
     c.web_search_uses = -1;
     est = make(&c, &e);
-    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 401000 * 1000ll + 10 * 10000000ll);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 411000 * 1000ll + 10 * 10000000ll);
     c.web_search_uses = 0;
     c.n_images = 2;
     est = make(&c, &e);
@@ -218,6 +225,120 @@ START_TEST(overflow_is_the_largest_amount)
     e.price.base.pusd[PRICE_web_search] = 10;
     est = make(&c, &e);
     ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), INT64_MAX);
+}
+END_TEST
+
+/* What the provider's own tools and its kept conversations add to the text. */
+START_TEST(worst_case_of_server_tools_and_threads)
+{
+    struct endpoint e = endpoint_of(1, 0);
+    struct chat c = text_chat(936, 936, 0);
+    c.needs = NEED_SERVER_TOOLS;
+    c.n_server_tools = 3;
+    name_tool(&c, 0, "web_search_20250305");
+    name_tool(&c, 1, "web_fetch_20250910");
+    name_tool(&c, 2, "code_execution_20250825");
+    c.web_search_uses = 1;
+    ck_assert_int_eq(make(&c, &e).prompt_bound_tok, 2 * 1000 + 40000 + 2 * 100000);
+    c.n_server_tools = 0;
+    c.web_search_uses = 0;
+    c.needs = 0;
+    c.pinned_field = "thread.previous_message_id";
+    ck_assert_int_eq(make(&c, &e).prompt_bound_tok, 1000 + 1000000);
+    e.context_length = 200000;
+    ck_assert_int_eq(make(&c, &e).prompt_bound_tok, 1000 + 200000);
+    c.pinned_field = "container";
+    ck_assert_int_eq(make(&c, &e).prompt_bound_tok, 1000);
+}
+END_TEST
+
+/* A long cache write is a different thing at the tier that the prompt may reach. */
+START_TEST(worst_case_of_cache_writes_at_the_dear_tier)
+{
+    struct endpoint e = endpoint_of(3, 15);
+    struct chat c = text_chat(300000, 300000, 10);
+    c.cache_write_1h = true;
+    e.price.base.pusd[PRICE_cache_write_1h] = 6000000;
+    e.price.n_tiers = 1;
+    e.price.tiers[0].above_prompt_tok = 200000;
+    for (int i = 0; i < PRICE_ITEM_COUNT; i++)
+        e.price.tiers[0].rates.pusd[i] = -1;
+    e.price.tiers[0].rates.pusd[PRICE_cache_write_1h] = 12000000;
+    e.price.tiers[0].rates.pusd[PRICE_completion] = 22500000;
+    struct estimate est = make(&c, &e);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 300064 * 12000ll + 10 * 22500ll);
+    /* known to be a third of that, it stays below the tier */
+    struct estimate_learned learned = {.ratio = {1024 + 256, 0}};
+    struct provider_row p = {.cancel_stops_billing = true};
+    e.provider = &p;
+    estimate_apply(&c, &e, &learned, &est);
+    ck_assert_int_eq(est.prompt_bound_tok, (75008 * 5 + 3) / 4 + 64);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 93824 * 6000ll + 10 * 15000ll);
+}
+END_TEST
+
+START_TEST(learned_bounds)
+{
+    struct provider_row stops = {.cancel_stops_billing = true}, bills = {0};
+    struct endpoint e = endpoint_of(3, 15);
+    struct chat c = text_chat(4000, 4000, 100), cjk = text_chat(9000, 3000, 100);
+    struct estimate_learned none = {0}, some = {.ratio = {2048, 4096}, .completion_tok = 300};
+    struct estimate est = make(&c, &e);
+    e.provider = &stops;
+    estimate_apply(&c, &e, &none, &est);
+    ck_assert_int_eq(est.prompt_bound_tok, 4064);
+    estimate_apply(&c, &e, &some, &est);
+    ck_assert_int_eq(est.prompt_bound_tok, 2 * 1008 + 64);
+    est = make(&cjk, &e);
+    ck_assert_int_eq(estimate_class(&cjk), ESTIMATE_CLASS_WIDE);
+    estimate_apply(&cjk, &e, &some, &est);
+    ck_assert_int_eq(est.prompt_bound_tok, 4 * 2008 + 64);
+    /* never above what is provable */
+    some.ratio[0] = some.ratio[1] = INT64_MAX;
+    est = make(&c, &e);
+    estimate_apply(&c, &e, &some, &est);
+    ck_assert_int_eq(est.prompt_bound_tok, 4064);
+    some.ratio[0] = 100 * 1024;
+    estimate_apply(&c, &e, &some, &est);
+    ck_assert_int_eq(est.prompt_bound_tok, 4064);
+    /* pictures are not text */
+    some.ratio[0] = 1024;
+    c.n_images = 1;
+    est = make(&c, &e);
+    estimate_apply(&c, &e, &some, &est);
+    ck_assert_int_eq(est.prompt_bound_tok, 4064 + 5000);
+    c.n_images = 0;
+
+    /* the first hold for the completion */
+    est = make(&c, &e);
+    estimate_apply(&c, &e, &some, &est);
+    ck_assert_int_eq(est.completion_hold_tok, 100);
+    c.max_tokens = -1;
+    const struct {
+        bool stream, thinks;
+        const struct provider_row *provider;
+        int64_t learned, want;
+    } cases[] = {
+        {true, false, &stops, 0, ESTIMATE_FIRST_TOK},
+        {true, false, &stops, 300, ESTIMATE_FIRST_MIN_TOK},
+        {true, false, &stops, 5000, 5000},
+        {true, false, &stops, 500000, 64000},
+        {false, false, &stops, 300, 64000},
+        {true, true, &stops, 300, 64000},
+        {true, false, &bills, 300, 64000},
+    };
+    e.max_completion_tokens = 64000;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        c.stream = cases[i].stream;
+        c.params = cases[i].thinks ? PARAM_BIT(PARAM_reasoning) : 0;
+        e.provider = cases[i].provider;
+        some.completion_tok = cases[i].learned;
+        est = make(&c, &e);
+        estimate_apply(&c, &e, &some, &est);
+        ck_assert_msg(est.completion_hold_tok == cases[i].want, "case %zu: %lld", i,
+                      (long long)est.completion_hold_tok);
+        ck_assert_int_eq(est.completion_bound_tok, 64000);
+    }
 }
 END_TEST
 
@@ -260,6 +381,57 @@ START_TEST(worst_case_covers_the_expected)
 }
 END_TEST
 
+/* Whatever the request, the price and the room: what fits fits, and one token more does not. */
+START_TEST(what_fits_is_the_most)
+{
+    uint64_t state = 7;
+    int fitted = 0;
+    for (int i = 0; i < 50000; i++) {
+        struct endpoint e = endpoint_of((int64_t)(next_random(&state) % 20), 0);
+        int64_t bytes = (int64_t)(next_random(&state) % 300000);
+        struct chat c = text_chat(bytes, bytes, -1);
+        e.price.base.pusd[PRICE_completion] = (int64_t)(next_random(&state) % 80000000);
+        e.price.base.pusd[PRICE_request] = (int64_t)(next_random(&state) % 20000000);
+        e.price.n_tiers = (int)(next_random(&state) % 2);
+        e.price.tiers[0].above_prompt_tok = (int64_t)(next_random(&state) % 300000);
+        for (int item = 0; item < PRICE_ITEM_COUNT; item++)
+            e.price.tiers[0].rates.pusd[item] = (int64_t)(next_random(&state) % 90000000) - 1;
+        c.cache_write_1h = next_random(&state) % 2;
+        struct estimate est;
+        estimate_make(&c, &e, 0, 0, &est);
+        int64_t room = (int64_t)(next_random(&state) % 9000000000) - 1000;
+        int64_t tok = estimate_fit_tok(&c, &e, &est, room);
+        if (tok == INT64_MAX)
+            continue;
+        est.completion_bound_tok = tok < 0 ? 0 : tok;
+        int64_t worst = estimate_worst_nusd(&c, &e, &est);
+        est.completion_bound_tok = tok + 1;
+        int64_t more = estimate_worst_nusd(&c, &e, &est);
+        if (tok < 0 ? worst <= room : worst > room || more <= room)
+            ck_abort_msg("round %d: %lld tokens in %lld, worst %lld, one more %lld", i,
+                         (long long)tok, (long long)room, (long long)worst, (long long)more);
+        fitted += tok > 0;
+    }
+    ck_assert_int_gt(fitted, 15000);
+}
+END_TEST
+
+START_TEST(fits_at_the_edges)
+{
+    struct endpoint e = endpoint_of(1, 1);
+    struct chat c = text_chat(936, 936, 50);
+    struct estimate est = make(&c, &e);
+    ck_assert_int_eq(estimate_fit_tok(&c, &e, &est, -1), -1);
+    ck_assert_int_eq(estimate_fit_tok(&c, &e, &est, 999999), -1);
+    ck_assert_int_eq(estimate_fit_tok(&c, &e, &est, 1000000), 0);
+    ck_assert_int_eq(estimate_fit_tok(&c, &e, &est, 1000999), 0);
+    ck_assert_int_eq(estimate_fit_tok(&c, &e, &est, 1001000), 1);
+    ck_assert_int_gt(estimate_fit_tok(&c, &e, &est, INT64_MAX), INT64_C(1) << 40);
+    e.price.base.pusd[PRICE_completion] = 0;
+    ck_assert_int_eq(estimate_fit_tok(&c, &e, &est, 1000000), INT64_MAX);
+}
+END_TEST
+
 Suite *estimate_suite(void)
 {
     Suite *s = suite_create("estimate");
@@ -273,6 +445,11 @@ Suite *estimate_suite(void)
     tcase_add_test(t, worst_case_takes_the_dearest_cache_rate_in_question);
     tcase_add_test(t, worst_case_reaches_the_dear_tier);
     tcase_add_test(t, worst_case_of_searches_images_documents);
+    tcase_add_test(t, worst_case_of_server_tools_and_threads);
+    tcase_add_test(t, worst_case_of_cache_writes_at_the_dear_tier);
+    tcase_add_test(t, learned_bounds);
+    tcase_add_test(t, what_fits_is_the_most);
+    tcase_add_test(t, fits_at_the_edges);
     tcase_add_test(t, overflow_is_the_largest_amount);
     tcase_add_test(t, worst_case_covers_the_expected);
     suite_add_tcase(s, t);

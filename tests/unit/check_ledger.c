@@ -793,7 +793,8 @@ START_TEST(recovery)
     ledger_barrier(ledger);
     die_with("UPDATE attempt SET state = 'HELD' WHERE hold_nusd = 4000000000"); /* 4: not sent */
     ck_assert_str_eq(log_text, "recovered 4 requests: 1 attempts settled from a checkpoint, 1 by"
-                               " the prompt's estimate, 1 at the whole hold, 1 void\n");
+                               " the prompt's estimate, 1 at the whole hold, 1 void;"
+                               " $3.100000008 charged of $10 held\n");
     ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt WHERE hold_nusd = 1000000000"
                                      " AND state = 'SETTLED' AND usage_source = 'estimated'"
                                      " AND charge_nusd = 100000000 AND input_tok = 100"

@@ -21,7 +21,7 @@ void world_path(char path[WORLD_PATH_MAX])
 
 void world_remove(const char *path)
 {
-    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock", ".copy"};
+    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock", ".copy", ".ballast"};
     char name[WORLD_PATH_MAX + 16];
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);

@@ -1,0 +1,67 @@
+/* `ledger reconcile`: a provider's own usage export against the ledger, by UTC day and model
+ * (invariant I20, docs/retention.md "Reconciliation").
+ *
+ * Formats: Anthropic's usage report (/v1/organizations/usage_report/messages) and cost report
+ * (/v1/organizations/cost_report), OpenAI's usage (/v1/organization/usage/completions),
+ * OpenRouter's activity (/api/v1/activity, or the same columns as CSV).  One answer of the API, or
+ * an array of several pages. */
+#ifndef ROUTER_RECONCILE_H
+#define ROUTER_RECONCILE_H
+
+#include <json-c/json.h>
+
+#include "router/db.h"
+#include "router/window.h"
+#include "schema/usage.h"
+
+enum {
+    RECONCILE_MODEL_MAX = 256,
+    RECONCILE_ROWS_MAX = 500000,
+    /* The buckets of schema/usage.h, then: */
+    RECONCILE_PROMPT = USAGE_BUCKET_COUNT, /* whole prompt, where only that is told */
+    RECONCILE_COST,                        /* nano-USD */
+    RECONCILE_FIGURES
+};
+
+/* What was told of a day and model; figures[i] counts when bit i of told is set. */
+struct reconcile_row {
+    int64_t day;                     /* UTC days since 1970 */
+    char model[RECONCILE_MODEL_MAX]; /* "" = all models together */
+    int64_t figures[RECONCILE_FIGURES];
+    uint32_t told;
+};
+
+struct reconcile_export {
+    const char *format; /* static: "anthropic", "openai", "openrouter" */
+    struct window span; /* what the export covers */
+    uint32_t told;      /* by any row */
+    struct reconcile_row *rows;
+    size_t n, cap;
+};
+
+/* format: one of the words above, or NULL = recognise.  0, or -1 with reterr, whose text names
+ * the path or line.  On success the rows are sorted by day and model, one row each.  Free with
+ * reconcile_done, also after a failure. */
+int reconcile_read(struct span text, const char *format, struct reconcile_export *ret,
+                   struct fail *reterr);
+void reconcile_done(struct reconcile_export *e);
+
+/* ---- for the readers (reconcile_json.c, reconcile_csv.c) ---- */
+
+/* A new row, zeroed; NULL with reterr. */
+struct reconcile_row *reconcile_add(struct reconcile_export *e, int64_t day, struct fail *reterr);
+void reconcile_tell(struct reconcile_row *row, int figure, int64_t n);
+void reconcile_cover(struct reconcile_export *e, int64_t start_ms, int64_t end_ms);
+int reconcile_json(struct span text, const char *format, struct reconcile_export *e,
+                   struct fail *reterr);
+int reconcile_csv(struct span text, struct reconcile_export *e, struct fail *reterr);
+
+/* ---- reconcile_db.c ---- */
+
+/* provider: a slug; all its variants count.  *ret: {"ok", "provider", "format", "since", "until",
+ * "compared", "data": [{"day", "model", "figure", "ours", "theirs", "difference" (theirs - ours),
+ * "final", "partial", "estimated" (the parts of ours)}]}, only figures that differ. */
+int reconcile_db_compare(struct db *db, const struct reconcile_export *e, const char *provider,
+                         struct json_object **ret, struct fail *reterr);
+
+#endif

@@ -1,0 +1,53 @@
+/* Usage summed up by day, and retention (migrations/0006_rollup.sql, docs/retention.md).
+ *
+ * Attempts admitted before rollup.summed_ms are in usage_day; later ones are read one by one.
+ * rollup_db_step moves that instant forward, a few attempts at a time, up to the first attempt
+ * that has not ended; server/upkeep.c calls it.  A report is usage_day for whole days plus the
+ * attempts of what is left at both ends: struct rollup_span.
+ * Functions that write run inside the caller's transaction on the writing connection. */
+#ifndef ROUTER_ROLLUP_DB_H
+#define ROUTER_ROLLUP_DB_H
+
+#include "router/db.h"
+#include "router/window.h"
+
+enum {
+    ROLLUP_DAY_MS = 86400000,
+    ROLLUP_STEP_ATTEMPTS = 500,  /* of one step beside running traffic: about 3 ms */
+    ROLLUP_PRUNE_ATTEMPTS = 250, /* each is 3 or more rows */
+    /* No window of a calendar month, in any zone, reaches back further: what an account that
+     * is still counting sums up is never deleted. */
+    ROLLUP_RETAIN_DAYS_MIN = 33
+};
+
+/* Where the figures of [since, until) are: usage_day for days [day_first, day_end), attempts
+ * admitted in head and in tail (either may be empty: end_ms <= start_ms). */
+struct rollup_span {
+    int64_t day_first, day_end;
+    struct window head, tail;
+};
+
+/* span->start_ms and end_ms are moved outwards to the day's ends where they cut a day whose
+ * detail is gone. */
+int rollup_db_span(struct db *db, struct window *span, struct rollup_span *ret,
+                   struct fail *reterr);
+/* Parameters 1 to 6 of the statements made with the macros of router/rollup_sql.h. */
+void rollup_db_bind(struct sqlite3_stmt *s, const struct rollup_span *span);
+
+/* Sums up at most about max_attempts more (at least one millisecond's); *ret_more: there is
+ * more to do at once. */
+int rollup_db_step(struct db *db, int max_attempts, bool *ret_more, struct fail *reterr);
+
+/* Lets the detail of days before `day` (UTC days since 1970) go: no further than what is summed
+ * up.  *ret_day is how far it went (never back).  The day must leave ROLLUP_RETAIN_DAYS_MIN:
+ * the caller checks. */
+int rollup_db_allow(struct db *db, int64_t day, int64_t *ret_day, struct fail *reterr);
+/* Deletes up to max_attempts attempts of these days, with their entries, and requests that are
+ * then without attempts. *ret_n: how many; fewer than max_attempts: no more are left. */
+int rollup_db_prune(struct db *db, int max_attempts, int *ret_n, struct fail *reterr);
+
+/* No attempt may be admitted before this instant, whatever the clock says: the days before it
+ * are summed up.  By ledger_book_open.  -1: reterr. */
+int rollup_db_floor(struct db *db, int64_t *ret_ms, struct fail *reterr);
+
+#endif

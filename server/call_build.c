@@ -1,0 +1,70 @@
+/* The provider's request of an attempt: credentials, addresses and limits of its endpoint, as
+ * the operator set them and the request may override them. */
+#define _GNU_SOURCE
+#include "server/call.h"
+
+static const struct provider_config *config_for(const struct chat *chat, const struct endpoint *e)
+{
+    for (int i = 0; i < chat->prefs.n_configs; i++) {
+        const struct provider_config *pc = &chat->prefs.configs[i];
+        const char *slug = prefs_str(&chat->prefs, pc->slug);
+        if (strcmp(slug, e->slug) == 0 || strcmp(slug, e->provider->slug) == 0) {
+            return pc;
+        }
+    }
+    return NULL;
+}
+
+static void apply_config(struct call *c, const struct provider_config *pc,
+                         struct provider_target *t, const char **headers)
+{
+    const struct prefs *p = &c->chat.prefs;
+    t->secret = pc->api_key != 0 ? prefs_str(p, pc->api_key) : t->secret;
+    t->base_url = pc->base_url != 0 ? prefs_str(p, pc->base_url) : t->base_url;
+    t->auth_type = pc->has_auth_type ? pc->auth_type : t->auth_type;
+    t->auth_header_name =
+        pc->auth_header_name != 0 ? prefs_str(p, pc->auth_header_name) : t->auth_header_name;
+    if (pc->timeout_ms > 0) {
+        c->limits.first_byte_ms = c->limits.total_ms = pc->timeout_ms;
+    }
+    int n = 0;
+    for (int i = 0; i < pc->n_headers; i++) {
+        headers[n++] = prefs_str(p, pc->header_name[i]);
+        headers[n++] = prefs_str(p, pc->header_value[i]);
+    }
+    headers[n] = NULL;
+    if (n > 0) {
+        t->extra_headers = headers;
+    }
+}
+
+int call_build(struct call *c, struct fail *f)
+{
+    const struct endpoint *e = c->endpoint;
+    const struct provider_row *p = e->provider;
+    const struct credential *cred = provider_credential(p, (unsigned)worker_draw(c->worker));
+    char id[ID_TEXT_MAX];
+    const char *config_headers[2 * PREFS_HEADERS_MAX + 1];
+    struct provider_target target = {
+        .base_url = p->base_url,
+        .upstream_model = e->upstream_model,
+        .secret = cred != NULL ? cred->secret : NULL,
+        .auth_type = cred != NULL && cred->kind == CREDENTIAL_NONE ? AUTH_NONE : p->auth_type,
+        .auth_header_name = p->auth_header_name,
+        .extra_headers = (const char *const *)p->headers,
+        .request_id = id_print(&c->attempt_id, ID_PREFIX_ATTEMPT, id),
+    };
+    c->limits = p->timeouts;
+    const struct provider_config *pc = config_for(&c->chat, e);
+    if (pc != NULL) {
+        apply_config(c, pc, &target, config_headers);
+    }
+    struct client_headers headers;
+    struct buf beta;
+    buf_init(&beta, REQUEST_REPLY_HEADERS_MAX);
+    request_client_headers(c->req, &headers, &beta);
+    enum provider_op op = c->kind == CALL_MESSAGES ? OP_MESSAGES : OP_COUNT_TOKENS;
+    int ok = c->adapter->build(&c->chat, op, &target, &headers, &c->upreq, f);
+    buf_done(&beta);
+    return ok;
+}

@@ -1,0 +1,168 @@
+/* Operations that work through the ledger in small transactions: letting old detail go. */
+#include "server/op_ledger.h"
+
+#include <string.h>
+
+#include "router/args.h"
+#include "router/budget_db.h"
+#include "router/reconcile.h"
+#include "server/ops.h"
+
+enum { DIRECT_STEP_ATTEMPTS = 20000 };
+
+/* ---- one transaction, on the ledger thread or here ---- */
+
+struct step {
+    enum { STEP_SUM, STEP_ALLOW, STEP_PRUNE } kind;
+    int max_attempts;
+    int64_t day; /* ALLOW: wanted, then reached */
+    int n;       /* PRUNE */
+    bool more;   /* SUM */
+    int rc;
+    struct fail fail;
+};
+
+static int run_step(struct db *db, void *arg)
+{
+    struct step *s = arg;
+    s->rc = s->kind == STEP_SUM     ? rollup_db_step(db, s->max_attempts, &s->more, &s->fail)
+            : s->kind == STEP_ALLOW ? rollup_db_allow(db, s->day, &s->day, &s->fail)
+                                    : rollup_db_prune(db, s->max_attempts, &s->n, &s->fail);
+    return s->rc;
+}
+
+static int run_direct(struct db *db, struct step *s, struct fail *reterr)
+{
+    if (db_begin(db, reterr) != 0)
+        return -1;
+    if (run_step(db, s) == 0 && db_commit(db, reterr) == 0)
+        return 0;
+    db_rollback(db);
+    if (s->rc != 0 && reterr != NULL)
+        *reterr = s->fail;
+    return -1;
+}
+
+static int transact(const struct ops_env *env, struct step *s, struct fail *reterr)
+{
+    if (env->ledger == NULL)
+        return run_direct(env->db, s, reterr);
+    if (ledger_job(env->ledger, run_step, s) == 0)
+        return 0;
+    if (s->rc == 0)
+        return fail_set(reterr, ERR_ledger_down, NULL, "the change could not be committed");
+    if (reterr != NULL)
+        *reterr = s->fail;
+    return -1;
+}
+
+/* ---- for server/upkeep.c too ---- */
+
+int op_ledger_sum_up(const struct ops_env *env, const bool *stop, struct fail *reterr)
+{
+    struct step s = {.kind = STEP_SUM, .more = true};
+    s.max_attempts = env->ledger != NULL ? ROLLUP_STEP_ATTEMPTS : DIRECT_STEP_ATTEMPTS;
+    while (s.more && !(stop != NULL && __atomic_load_n(stop, __ATOMIC_RELAXED))) {
+        if (transact(env, &s, reterr) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int op_ledger_retain(const struct ops_env *env, int64_t days, const bool *stop,
+                     struct op_ledger_pruned *ret, struct fail *reterr)
+{
+    struct step allow = {.kind = STEP_ALLOW};
+    struct step prune = {.kind = STEP_PRUNE, .max_attempts = ROLLUP_PRUNE_ATTEMPTS};
+    allow.day = identity_now_ms() / ROLLUP_DAY_MS - days;
+    if (transact(env, &allow, reterr) != 0)
+        return -1;
+    *ret = (struct op_ledger_pruned){allow.day, 0};
+    do {
+        if (transact(env, &prune, reterr) != 0)
+            return -1;
+        ret->attempts += prune.n;
+    } while (prune.n == ROLLUP_PRUNE_ATTEMPTS &&
+             !(stop != NULL && __atomic_load_n(stop, __ATOMIC_RELAXED)));
+    return 0;
+}
+
+/* ---- ledger prune ---- */
+
+struct prune_args {
+    struct arg_text older_than;
+};
+
+/* "90d" or "90": days. */
+static int read_days(const char *text, int64_t *ret, struct fail *reterr)
+{
+    int64_t days = 0;
+    size_t n = strspn(text, "0123456789");
+    for (size_t i = 0; i < n && i < 6; i++)
+        days = days * 10 + (text[i] - '0');
+    bool ends = text[n] == '\0' || (text[n] == 'd' && text[n + 1] == '\0');
+    if (n == 0 || n > 6 || !ends)
+        return fail_set(reterr, ERR_bad_request, "older_than",
+                        "older_than must be a number of days such as 90d");
+    if (days < ROLLUP_RETAIN_DAYS_MIN)
+        return fail_set(reterr, ERR_bad_request, "older_than",
+                        "older_than must be at least %dd: accounts of this month count the detail",
+                        ROLLUP_RETAIN_DAYS_MIN);
+    *ret = days;
+    return 0;
+}
+
+int op_ledger_prune(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                    struct fail *reterr)
+{
+    static const struct arg_spec specs[] = {
+        {"older_than", ARG_TEXT, offsetof(struct prune_args, older_than), true}, {0}};
+    struct prune_args a = {0};
+    struct op_ledger_pruned pruned;
+    int64_t days = 0;
+    if (args_read(args, specs, &a, reterr) != 0)
+        return -1;
+    if (a.older_than.value == NULL)
+        return fail_set(reterr, ERR_bad_request, "older_than", "older_than must be given");
+    if (read_days(a.older_than.value, &days, reterr) != 0 ||
+        op_ledger_sum_up(env, NULL, reterr) != 0 ||
+        op_ledger_retain(env, days, NULL, &pruned, reterr) != 0)
+        return -1;
+    *ret = json_object_new_object();
+    json_object_object_add(*ret, "before", shape_time(pruned.before_day * ROLLUP_DAY_MS));
+    json_object_object_add(*ret, "attempts", json_object_new_int64(pruned.attempts));
+    return 0;
+}
+
+/* ---- ledger reconcile ---- */
+
+struct reconcile_args {
+    struct arg_text text, format, provider;
+};
+
+int op_ledger_reconcile(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                        struct fail *reterr)
+{
+    static const struct arg_spec specs[] = {
+        {"text", ARG_TEXT, offsetof(struct reconcile_args, text), true},
+        {"format", ARG_TEXT, offsetof(struct reconcile_args, format), false},
+        {"provider", ARG_TEXT, offsetof(struct reconcile_args, provider), false},
+        {0}};
+    struct reconcile_args a = {0};
+    struct reconcile_export e;
+    if (args_read(args, specs, &a, reterr) != 0)
+        return -1;
+    const char *f = a.format.value;
+    if (f != NULL && strcmp(f, "anthropic") != 0 && strcmp(f, "openai") != 0 &&
+        strcmp(f, "openrouter") != 0)
+        return fail_set(reterr, ERR_bad_request, "format",
+                        "format must be anthropic, openai or openrouter");
+    if (a.text.value == NULL)
+        return fail_set(reterr, ERR_bad_request, "text", "text must be given");
+    int rc = reconcile_read(span_of(a.text.value), f, &e, reterr);
+    if (rc == 0)
+        rc = reconcile_db_compare(
+            env->db, &e, a.provider.value != NULL ? a.provider.value : e.format, ret, reterr);
+    reconcile_done(&e);
+    return rc;
+}
