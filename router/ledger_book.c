@@ -128,16 +128,16 @@ static enum ledger_write open_account(struct ledger_book *b, struct ledger_owner
     return w;
 }
 
+/* What a hold admitted at at_ms counts in; windows that are over by now stay as they are. */
 static enum ledger_write open_accounts(struct ledger_book *b, struct ledger_owner *o, int64_t at_ms,
-                                       struct fail *reterr)
+                                       int64_t now_ms, struct fail *reterr)
 {
     bool summed = o->n_accounts > 0;
     ledger_core_prune(&b->state, o);
     enum ledger_write w = LEDGER_WROTE;
     for (int k = 0; k < WINDOW_KINDS && w == LEDGER_WROTE; k++) {
         struct window window;
-        if (ledger_core_lacks(o, (enum window_kind)k, at_ms, &window) &&
-            window.end_ms > b->state.last_ms)
+        if (ledger_core_lacks(o, (enum window_kind)k, at_ms, &window) && window.end_ms > now_ms)
             w = open_account(b, o, (enum window_kind)k, window, summed, reterr);
     }
     return w;
@@ -202,7 +202,7 @@ static enum ledger_write find_owners(struct ledger_book *b, const struct ledger_
                      scope == LEDGER_SCOPE_KEY ? "key" : "team", (long long)ids[scope]);
         if (rc != 1)
             return rc == 0 ? LEDGER_POISON : ledger_db_trouble(b->db);
-        enum ledger_write w = open_accounts(b, e->owners[scope], at_ms, reterr);
+        enum ledger_write w = open_accounts(b, e->owners[scope], at_ms, at_ms, reterr);
         if (w != LEDGER_WROTE)
             return w;
     }
@@ -291,9 +291,10 @@ static enum ledger_write open_for_extension(struct ledger_book *b, const struct 
                                             struct fail *reterr)
 {
     const struct ledger_attempt *t = ledger_core_attempt(&b->state, &op->attempt_id);
+    int64_t now_ms = ledger_core_time(&b->state, op->u.extend.now_ms);
     enum ledger_write w = LEDGER_WROTE;
     for (int scope = 0; t != NULL && scope < LEDGER_SCOPES && w == LEDGER_WROTE; scope++)
-        w = open_accounts(b, t->owners[scope], t->admitted_ms, reterr);
+        w = open_accounts(b, t->owners[scope], t->admitted_ms, now_ms, reterr);
     return w;
 }
 

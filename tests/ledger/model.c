@@ -146,14 +146,14 @@ static struct model_sums sum_up(const struct model *m, enum ledger_scope scope, 
     return n;
 }
 
-void model_open(struct model *m, enum ledger_scope scope, int owner, int64_t at_ms)
+void model_open(struct model *m, enum ledger_scope scope, int owner, int64_t at_ms, int64_t now_ms)
 {
     struct model_owner *o = &m->owners[scope][owner];
     for (int k = 0; k < WINDOW_KINDS; k++) {
         if (k != WINDOW_TOTAL && o->cap_nusd[k] == LEDGER_CAP_NONE)
             continue;
         struct window w = calendar_window(o->zone, (enum window_kind)k, at_ms);
-        if (w.end_ms <= m->last_ms ||
+        if (w.end_ms <= now_ms ||
             model_account(m, scope, owner, (enum window_kind)k, w.start_ms) != NULL)
             continue;
         assert(o->n_accounts < MODEL_ACCOUNTS_MAX);

@@ -67,7 +67,7 @@ void model_start(struct model *m, const struct script *s);
 void model_load(struct model *m, enum ledger_scope scope, int owner);
 void model_cap(struct model *m, const struct script_event *e);
 /* Opens what a hold at this instant, or the growth of one admitted then, needs. */
-void model_open(struct model *m, enum ledger_scope scope, int owner, int64_t at_ms);
+void model_open(struct model *m, enum ledger_scope scope, int owner, int64_t at_ms, int64_t now_ms);
 
 int64_t model_time(const struct model *m, int64_t now_ms);
 struct model_answer model_hold(struct model *m, const struct script_event *e);

@@ -242,21 +242,22 @@ static struct ledger_owner *load_owner(struct play *p, enum ledger_scope scope, 
     return o;
 }
 
-static bool open_accounts(struct play *p, struct ledger_owner *o, int owner, int64_t at_ms)
+static bool open_accounts(struct play *p, struct ledger_owner *o, int owner, int64_t at_ms,
+                          int64_t now_ms)
 {
     bool summed = o->n_accounts > 0;
     ledger_core_prune(&p->core, o);
     for (int k = 0; k < WINDOW_KINDS; k++) {
         struct ledger_account a = {
             .scope = o->scope, .kind = (enum window_kind)k, .cap_nusd = o->cap_nusd[k]};
-        if (!ledger_core_lacks(o, a.kind, at_ms, &a.window) || a.window.end_ms <= p->core.last_ms)
+        if (!ledger_core_lacks(o, a.kind, at_ms, &a.window) || a.window.end_ms <= now_ms)
             continue;
         if (!table_insert(&p->table, owner, summed, &a))
             return differ(p, "%s %d: the core lacks a %s that the table has", scope_name(o->scope),
                           owner, window_name(a.kind));
         ledger_core_add_account(&p->core, o, &a);
     }
-    model_open(&p->model, o->scope, owner, at_ms);
+    model_open(&p->model, o->scope, owner, at_ms, now_ms);
     return true;
 }
 
@@ -331,7 +332,7 @@ static bool play_hold(struct play *p, const struct script_event *e)
         return false;
     for (int scope = 0; scope < LEDGER_SCOPES; scope++) {
         owners[scope] = load_owner(p, (enum ledger_scope)scope, ids[scope], at_ms);
-        if (!open_accounts(p, owners[scope], ids[scope], at_ms))
+        if (!open_accounts(p, owners[scope], ids[scope], at_ms, at_ms))
             return false;
     }
     struct ledger_outcome out = apply(p, LEDGER_EV_HOLD, e, owners);
@@ -358,9 +359,10 @@ static bool play_extend(struct play *p, const struct script_event *e)
 {
     const struct model_facts *f = &p->model.attempts[e->attempt].now;
     const struct ledger_attempt *t = ledger_core_attempt(&p->core, &p->script->ids[e->attempt]);
-    int64_t own_nusd = f->hold_nusd;
-    if (t != NULL && (!open_accounts(p, t->owners[LEDGER_SCOPE_KEY], f->key, t->admitted_ms) ||
-                      !open_accounts(p, t->owners[LEDGER_SCOPE_TEAM], f->team, t->admitted_ms)))
+    int64_t own_nusd = f->hold_nusd, now_ms = model_time(&p->model, e->now_ms);
+    if (t != NULL &&
+        (!open_accounts(p, t->owners[LEDGER_SCOPE_KEY], f->key, t->admitted_ms, now_ms) ||
+         !open_accounts(p, t->owners[LEDGER_SCOPE_TEAM], f->team, t->admitted_ms, now_ms)))
         return false;
     struct ledger_outcome out = apply(p, LEDGER_EV_EXTEND, e, NULL);
     struct model_answer want = model_extend(&p->model, e);
