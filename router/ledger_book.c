@@ -298,29 +298,32 @@ static enum ledger_write open_for_extension(struct ledger_book *b, const struct 
     return w;
 }
 
+static enum ledger_write judge_extension(struct ledger_book *b, const struct ledger_op *op,
+                                         struct ledger_answer *answer, struct fail *reterr)
+{
+    struct ledger_event e = {.kind = LEDGER_EV_EXTEND,
+                             .attempt_id = op->attempt_id,
+                             .now_ms = op->u.extend.now_ms,
+                             .amount_nusd = op->u.extend.amount_nusd};
+    struct ledger_outcome out = ledger_apply(&b->state, &e);
+    if (out.verdict == LEDGER_DONE)
+        return write_extension(b, op, out.at_ms, reterr);
+    if (out.verdict == LEDGER_OVER_BUDGET || out.verdict == LEDGER_BUSY)
+        refuse(op->u.extend.amount_nusd, &out, answer);
+    else
+        answer->code = ERR_ledger_down; /* it does not run */
+    return LEDGER_WROTE;
+}
+
 static enum ledger_write extend(struct ledger_book *b, const struct ledger_op *op,
                                 struct ledger_answer *answer)
 {
     char id[ID_TEXT_MAX];
     struct fail why = {0};
-    struct ledger_event e = {.kind = LEDGER_EV_EXTEND,
-                             .attempt_id = op->attempt_id,
-                             .now_ms = op->u.extend.now_ms,
-                             .amount_nusd = op->u.extend.amount_nusd};
     enum ledger_write w = open_for_extension(b, op, &why);
-    if (w != LEDGER_WROTE)
-        return w;
-    struct ledger_outcome out = ledger_apply(&b->state, &e);
-    if (out.verdict == LEDGER_OVER_BUDGET || out.verdict == LEDGER_BUSY) {
-        refuse(op->u.extend.amount_nusd, &out, answer);
-        return LEDGER_WROTE;
-    }
-    w = LEDGER_POISON;
-    if (out.verdict == LEDGER_DONE)
-        w = write_extension(b, op, out.at_ms, &why);
-    else
-        fail_set(&why, ERR_ledger_down, NULL, "it does not run");
-    if (w != LEDGER_POISON || (out.verdict == LEDGER_DONE && !b->careful))
+    if (w == LEDGER_WROTE)
+        w = judge_extension(b, op, answer, &why);
+    if (w != LEDGER_POISON || !b->careful)
         return w;
     say(b, "ledger: extension of %s refused: %s", id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id),
         why.text);
