@@ -182,6 +182,7 @@ def test_receiver_down_across_a_restart():
     way = serve(hook.url)
     spend(way, 85)
     wait_for("a failed try", lambda: metric(way, "webhook_failed_total") >= 1, 10)
+    wait_for("its line in the log", lambda: len(logged(way)) == 1, 10)  # written by a thread of its own
     way.stop(signal.SIGKILL)
     hook = Receiver(port=port)
     way.start()
