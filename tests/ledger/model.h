@@ -8,7 +8,7 @@
 
 #include "tests/ledger/script.h"
 
-enum { MODEL_ACCOUNTS_MAX = 1024, MODEL_TOUCHED_MAX = 65536 };
+enum { MODEL_ACCOUNTS_MAX = 8192, MODEL_TOUCHED_MAX = 65536 };
 
 struct model_sums {
     bool exists;
