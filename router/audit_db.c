@@ -22,6 +22,8 @@ enum { DETAILS_MAX = 20, PRICES_CACHED = 256 };
 /* Detail of days before this may be gone: their sums are in usage_day (rollup_db.h). */
 #define PRUNED_DAY "(SELECT pruned_day FROM rollup)"
 #define PRUNED_MS "(SELECT pruned_day * 86400000 FROM rollup)"
+/* A window that began before that cannot be counted any more. */
+#define COUNTABLE "(c.window = 'total' OR c.start_ms >= " PRUNED_MS ")"
 #define POSTED                                                                                     \
     "(SELECT coalesce(sum(e.amount_nusd), 0) FROM attempt a JOIN entry e ON e.attempt_id = a.id"   \
     " AND e.kind IN ('post', 'correction') WHERE a.admitted_ms >= " PRUNED_MS " AND" IN_ACCOUNT    \
@@ -41,7 +43,7 @@ static const struct check {
            " GROUP BY request_id, n HAVING count(*) > 1"},
     {"I2", "WITH x AS MATERIALIZED (SELECT " ACCOUNT " || ': posted ' || c.posted_nusd ||"
            " ' nano-USD, its entries say ' AS text, c.posted_nusd AS posted, " POSTED
-           " AS said FROM account c WHERE c.window = 'total' OR c.start_ms >= " PRUNED_MS
+           " AS said FROM account c WHERE " COUNTABLE
            ") SELECT text || said FROM x WHERE posted <> said"},
     {"I2", "WITH x AS MATERIALIZED (SELECT " ACCOUNT " || ': pending ' || c.pending_nusd ||"
            " ' nano-USD, its running attempts hold ' AS text, c.pending_nusd AS pending, " PENDING
@@ -241,7 +243,7 @@ int audit_db_account(struct db *db, int64_t row, audit_fn fn, void *ctx, struct 
         db,
         "SELECT * FROM (SELECT " ACCOUNT " || ': posted ' || c.posted_nusd ||"
         " ' and pending ' || c.pending_nusd || ' nano-USD, its attempts say ' || (" POSTED
-        ") || ' and ' || " PENDING " AS detail, c.posted_nusd <> " POSTED
+        ") || ' and ' || " PENDING " AS detail, " COUNTABLE " AND c.posted_nusd <> " POSTED
         " OR c.pending_nusd <> " PENDING " AS wrong FROM account c WHERE c.id = ?1) WHERE wrong");
     db_bind_int(s, 1, row);
     int rc = db_step(db, s, reterr);

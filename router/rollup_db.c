@@ -42,15 +42,6 @@ static int read_reach(struct db *db, struct reach *ret, struct fail *reterr)
     return 0;
 }
 
-int rollup_db_floor(struct db *db, int64_t *ret_ms, struct fail *reterr)
-{
-    struct reach reach;
-    if (read_reach(db, &reach, reterr) != 0)
-        return -1;
-    *ret_ms = reach.summed_ms;
-    return 0;
-}
-
 /* ---- where the figures of a time are ---- */
 
 static int64_t day_of(int64_t ms)
@@ -102,14 +93,29 @@ void rollup_db_bind(struct sqlite3_stmt *s, const struct rollup_span *span)
 
 /* ---- summing up ---- */
 
+/* The latest admission, 0 when there is none: one seek in attempt_key for each key. */
+#define NEWEST                                                                                     \
+    "SELECT max(last) FROM (SELECT (SELECT max(a.admitted_ms) FROM attempt a"                      \
+    " WHERE a.key_id = k.id) AS last FROM api_key k)"
+
+int rollup_db_floor(struct db *db, int64_t *ret_ms, struct fail *reterr)
+{
+    struct reach reach;
+    int64_t newest_ms;
+    if (read_reach(db, &reach, reterr) != 0 ||
+        read_ints(db, db_stmt(db, NEWEST), 1, 0, &newest_ms, reterr) != 0)
+        return -1;
+    *ret_ms = newest_ms > reach.summed_ms ? newest_ms : reach.summed_ms;
+    return 0;
+}
+
 /* What is admitted from now on comes at or after the latest admission (ledger_core: its time
  * never goes back; rollup_db_floor after a restart).  What is before the first attempt that has
  * not ended, or whose request has not, does not change any more. */
 static int read_horizon(struct db *db, int64_t *ret_ms, struct fail *reterr)
 {
     static const char *const sources[] = {
-        "SELECT max(last) FROM (SELECT (SELECT max(a.admitted_ms) FROM attempt a"
-        " WHERE a.key_id = k.id) AS last FROM api_key k)",
+        NEWEST,
         "SELECT min(admitted_ms) FROM attempt WHERE state NOT IN ('SETTLED', 'VOID')",
         "SELECT min(a.admitted_ms) FROM request r CROSS JOIN attempt a ON a.request_id = r.id"
         " WHERE r.status = 'running'",

@@ -46,8 +46,9 @@ int rollup_db_allow(struct db *db, int64_t day, int64_t *ret_day, struct fail *r
  * then without attempts. *ret_n: how many; fewer than max_attempts: no more are left. */
 int rollup_db_prune(struct db *db, int max_attempts, int *ret_n, struct fail *reterr);
 
-/* No attempt may be admitted before this instant, whatever the clock says: the days before it
- * are summed up.  By ledger_book_open.  -1: reterr. */
+/* No attempt may be admitted before this instant, whatever the clock says: what is before it is
+ * summed up, or is next.  The latest admission, or what is summed up if that is later.  By
+ * ledger_book_open.  -1: reterr. */
 int rollup_db_floor(struct db *db, int64_t *ret_ms, struct fail *reterr);
 
 #endif

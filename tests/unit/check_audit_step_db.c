@@ -206,6 +206,16 @@ START_TEST(each_account_exactly)
 }
 END_TEST
 
+/* Asked for each running attempt: not by reading every account that there ever was. */
+START_TEST(accounts_of_an_attempt_by_index)
+{
+    char *plan = world_plan(db, "AND start_ms <= ?3 AND end_ms > ?3");
+    ck_assert_msg(strstr(plan, "SCAN") == NULL, "%s", plan);
+    ck_assert_ptr_nonnull(strstr(plan, "SEARCH account USING INDEX"));
+    free(plan);
+}
+END_TEST
+
 Suite *audit_step_db_suite(void);
 Suite *audit_step_db_suite(void)
 {
@@ -218,6 +228,7 @@ Suite *audit_step_db_suite(void)
     tcase_add_test(t, a_correction_is_silent);
     tcase_add_loop_test(t, damage_is_found, 0, sizeof(damages) / sizeof(damages[0]));
     tcase_add_test(t, each_account_exactly);
+    tcase_add_test(t, accounts_of_an_attempt_by_index);
     suite_add_tcase(s, t);
     return s;
 }

@@ -8,6 +8,7 @@
 #include <json-c/json.h>
 #include <sqlite3.h>
 
+#include "router/audit_step_db.h"
 #include "router/ledger_book.h"
 #include "router/rollup_db.h"
 #include "router/usage_db.h"
@@ -291,6 +292,35 @@ START_TEST(nothing_is_admitted_into_the_past)
 }
 END_TEST
 
+/* Nor between what is summed up and what is next: the sums would pass it by. */
+START_TEST(nothing_is_admitted_before_the_latest)
+{
+    hold(1, 1, 1, START_MS + DAY_MS);
+    finish(1, 1);
+    close_request(1);
+    hold(2, 1, 2, START_MS + 2 * DAY_MS);
+    finish(2, 1);
+    close_request(2);
+    ledger_book_close(book);
+    book = ledger_book_open(db, START_MS, NULL, NULL);
+    ck_assert_ptr_nonnull(book);
+    ck_assert_int_lt(world_int(db, "SELECT summed_ms FROM rollup"), START_MS);
+    while (step(1000))
+        continue;
+    char *plan = world_plan(db, "SELECT max(last)"); /* at each start: a seek per key */
+    ck_assert_msg(strstr(plan, "INDEX attempt_key") != NULL, "%s", plan);
+    ck_assert_msg(strstr(plan, "SCAN a ") == NULL, "%s", plan);
+    free(plan);
+    hold(3, 1, 1, START_MS + 1);
+    ck_assert_int_eq(world_int(db, "SELECT min(admitted_ms) FROM attempt WHERE state = 'SENT'"),
+                     START_MS + 2 * DAY_MS);
+    ck_assert(world_is_sound(db));
+    while (step(1000))
+        continue;
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
 START_TEST(nothing_else_may_be_deleted)
 {
     static const char *const forbidden[] = {
@@ -335,6 +365,37 @@ START_TEST(the_audit_sees_wrong_sums)
 }
 END_TEST
 
+static void on_violation(void *ctx, const char *invariant, const char *detail)
+{
+    (void)ctx;
+    ck_abort_msg("%s %s", invariant, detail);
+}
+
+/* The audit of a running server asks account by account: windows whose detail is gone too. */
+START_TEST(pruned_windows_are_no_alarm)
+{
+    int64_t row = 0;
+    world_cap(db, "key", 1, "day", USD(500000));
+    world_cap(db, "team", 2, "month", USD(500000));
+    ledger_book_close(book);
+    book = ledger_book_open(db, START_MS, NULL, NULL);
+    ck_assert_ptr_nonnull(book);
+    fill();
+    while (step(1000))
+        continue;
+    allow(WORLD_NOW_MS / DAY_MS - 6);
+    while (prune(100) > 0)
+        continue;
+    ck_assert_int_gt(world_int(db, "SELECT count(*) FROM account WHERE window <> 'total' AND"
+                                   " posted_nusd > 0 AND end_ms <"
+                                   " (SELECT pruned_day * 86400000 FROM rollup)"),
+                     10);
+    do
+        ck_assert_int_eq(audit_db_next_account(db, row, &row, on_violation, NULL, NULL), 0);
+    while (row != 0);
+}
+END_TEST
+
 /* Of a whole day that is gone, since and until cannot ask for a part. */
 START_TEST(a_pruned_day_counts_whole)
 {
@@ -361,8 +422,10 @@ Suite *rollup_db_suite(void)
     tcase_add_test(t, days_add_up);
     tcase_add_test(t, what_runs_is_waited_for);
     tcase_add_test(t, nothing_is_admitted_into_the_past);
+    tcase_add_test(t, nothing_is_admitted_before_the_latest);
     tcase_add_test(t, nothing_else_may_be_deleted);
     tcase_add_test(t, the_audit_sees_wrong_sums);
+    tcase_add_test(t, pruned_windows_are_no_alarm);
     tcase_add_test(t, a_pruned_day_counts_whole);
     suite_add_tcase(s, t);
     return s;

@@ -52,6 +52,26 @@ int64_t world_int(struct db *db, const char *literal)
     return v;
 }
 
+char *world_plan(struct db *db, const char *part)
+{
+    struct sqlite3 *h = db_handle(db);
+    struct sqlite3_stmt *s = sqlite3_next_stmt(h, NULL), *explain;
+    while (s != NULL && strstr(sqlite3_sql(s), part) == NULL)
+        s = sqlite3_next_stmt(h, s);
+    assert(s != NULL);
+    char *plan = NULL, *sql = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", sqlite3_sql(s));
+    size_t size;
+    FILE *out = open_memstream(&plan, &size);
+    int rc = sqlite3_prepare_v2(h, sql, -1, &explain, NULL);
+    assert(rc == SQLITE_OK);
+    while (sqlite3_step(explain) == SQLITE_ROW)
+        fprintf(out, "%s\n", (const char *)sqlite3_column_text(explain, 3));
+    sqlite3_finalize(explain);
+    sqlite3_free(sql);
+    fclose(out);
+    return plan;
+}
+
 struct db *world_open(const char *path)
 {
     struct fail why = {0};

@@ -24,6 +24,9 @@ void world_cap(struct db *db, const char *scope, int64_t owner_id, const char *w
 void world_sql(struct db *db, const char *literal);
 /* The first column of the first row. */
 int64_t world_int(struct db *db, const char *literal);
+/* How SQLite runs the statement of this connection whose text contains `part`: its query plan,
+ * a step per line.  It must have run before.  The caller frees. */
+char *world_plan(struct db *db, const char *part);
 
 /* Ids from small numbers, the same each time: request n, attempt k of request n. */
 struct id world_request(int n);
