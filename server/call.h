@@ -88,6 +88,7 @@ struct call {
     int clamp_tries;
     int64_t grow_nusd; /* asked for */
     int grow_tries;
+    bool grow_refused;   /* there was no more room when three quarters were used */
     bool extend_waiting; /* the ledger's answer comes, also to a call that is done: */
     bool done;           /* then it is recycled with it */
     bool cut_soon;       /* END_over_cap as soon as the running event has been relayed */

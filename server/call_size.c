@@ -50,6 +50,7 @@ void call_size_begin(struct call *c)
 {
     c->clamp_tok = 0;
     c->clamp_tries = c->grow_tries = 0;
+    c->grow_refused = false;
     c->cut_text[0] = '\0';
     hold_for(c, route_current(&c->route)->estimate.completion_hold_tok);
 }
@@ -155,7 +156,7 @@ bool call_grow(struct call *c)
     int64_t produced = produced_tok(c);
     if (c->extend_waiting)
         return produced < c->hold_tok;
-    if (produced >= c->hold_tok - c->hold_tok / 4)
+    if (produced >= (c->grow_refused ? c->hold_tok : c->hold_tok - c->hold_tok / 4))
         ask_for_next(c, produced);
     return true;
 }
@@ -168,6 +169,10 @@ static void refused(struct call *c, const struct ledger_answer *a)
     bool worth = room > 0 && fit_tok(c, c->hold_nusd + room) >= c->hold_tok + GROW_LAST_TOK;
     if (worth && ++c->grow_tries < GROW_TRIES_MAX) {
         ask(c, min64(room, c->grow_nusd)); /* what is left, at least */
+        return;
+    }
+    if (a->code != ERR_ledger_down && produced_tok(c) < c->hold_tok) {
+        c->grow_refused = true; /* asked once more when all that is held is used */
         return;
     }
     buf_init(&members, 4096);
@@ -186,6 +191,7 @@ void call_on_extend_answer(struct call *c, const struct ledger_answer *a)
     }
     if (a->code == ERR_OK) {
         int64_t bound = route_current(&c->route)->estimate.completion_bound_tok;
+        c->grow_refused = false;
         c->hold_nusd += c->grow_nusd;
         c->hold_tok = min64(fit_tok(c, c->hold_nusd), bound);
     } else if (c->cut == END_none && !c->stopped) {
