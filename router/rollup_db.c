@@ -232,13 +232,13 @@ int rollup_db_step(struct db *db, int max_attempts, bool *ret_more, struct fail 
 
 /* ---- letting detail go ---- */
 
-int rollup_db_allow(struct db *db, int64_t day, int64_t *ret_day, struct fail *reterr)
+int rollup_db_allow(struct db *db, int64_t now_ms, int64_t days, int64_t *ret_day,
+                    struct fail *reterr)
 {
     struct reach reach;
     if (read_reach(db, &reach, reterr) != 0)
         return -1;
-    if (day > day_of(reach.summed_ms))
-        day = day_of(reach.summed_ms);
+    int64_t day = day_of(now_ms < reach.summed_ms ? now_ms : reach.summed_ms) - days;
     *ret_day = day > reach.pruned_day ? day : reach.pruned_day;
     if (*ret_day == reach.pruned_day)
         return 0;

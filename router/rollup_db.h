@@ -38,10 +38,11 @@ void rollup_db_bind(struct sqlite3_stmt *s, const struct rollup_span *span);
  * more to do at once. */
 int rollup_db_step(struct db *db, int max_attempts, bool *ret_more, struct fail *reterr);
 
-/* Lets the detail of days before `day` (UTC days since 1970) go: no further than what is summed
- * up.  *ret_day is how far it went (never back).  The day must leave ROLLUP_RETAIN_DAYS_MIN:
- * the caller checks. */
-int rollup_db_allow(struct db *db, int64_t day, int64_t *ret_day, struct fail *reterr);
+/* Lets the detail of days (UTC) go that are more than `days` (>= ROLLUP_RETAIN_DAYS_MIN: the
+ * caller checks) older than now and than what is summed up: a clock that runs ahead of the
+ * traffic makes nothing old.  *ret_day (since 1970): days before it may go; never back. */
+int rollup_db_allow(struct db *db, int64_t now_ms, int64_t days, int64_t *ret_day,
+                    struct fail *reterr);
 /* Deletes up to max_attempts attempts of these days, with their entries, and requests that are
  * then without attempts. *ret_n: how many; fewer than max_attempts: no more are left. */
 int rollup_db_prune(struct db *db, int max_attempts, int *ret_n, struct fail *reterr);

@@ -15,9 +15,9 @@ enum { DIRECT_STEP_ATTEMPTS = 20000 };
 struct step {
     enum { STEP_SUM, STEP_ALLOW, STEP_PRUNE } kind;
     int max_attempts;
-    int64_t day; /* ALLOW: wanted, then reached */
-    int n;       /* PRUNE */
-    bool more;   /* SUM */
+    int64_t days, before_day; /* ALLOW: to keep; reached */
+    int n;                    /* PRUNE */
+    bool more;                /* SUM */
     int rc;
     struct fail fail;
 };
@@ -25,9 +25,10 @@ struct step {
 static int run_step(struct db *db, void *arg)
 {
     struct step *s = arg;
-    s->rc = s->kind == STEP_SUM     ? rollup_db_step(db, s->max_attempts, &s->more, &s->fail)
-            : s->kind == STEP_ALLOW ? rollup_db_allow(db, s->day, &s->day, &s->fail)
-                                    : rollup_db_prune(db, s->max_attempts, &s->n, &s->fail);
+    s->rc = s->kind == STEP_SUM ? rollup_db_step(db, s->max_attempts, &s->more, &s->fail)
+            : s->kind == STEP_ALLOW
+                ? rollup_db_allow(db, identity_now_ms(), s->days, &s->before_day, &s->fail)
+                : rollup_db_prune(db, s->max_attempts, &s->n, &s->fail);
     return s->rc;
 }
 
@@ -72,12 +73,11 @@ int op_ledger_sum_up(const struct ops_env *env, const bool *stop, struct fail *r
 int op_ledger_retain(const struct ops_env *env, int64_t days, const bool *stop,
                      struct op_ledger_pruned *ret, struct fail *reterr)
 {
-    struct step allow = {.kind = STEP_ALLOW};
+    struct step allow = {.kind = STEP_ALLOW, .days = days};
     struct step prune = {.kind = STEP_PRUNE, .max_attempts = ROLLUP_PRUNE_ATTEMPTS};
-    allow.day = identity_now_ms() / ROLLUP_DAY_MS - days;
     if (transact(env, &allow, reterr) != 0)
         return -1;
-    *ret = (struct op_ledger_pruned){allow.day, 0};
+    *ret = (struct op_ledger_pruned){allow.before_day, 0};
     do {
         if (transact(env, &prune, reterr) != 0)
             return -1;
