@@ -35,8 +35,11 @@ int rollup_db_span(struct db *db, struct window *span, struct rollup_span *ret,
 void rollup_db_bind(struct sqlite3_stmt *s, const struct rollup_span *span);
 
 /* Sums up at most about max_attempts more (at least one millisecond's); *ret_more: there is
- * more to do at once. */
-int rollup_db_step(struct db *db, int max_attempts, bool *ret_more, struct fail *reterr);
+ * more to do before *horizon_ms.  That is where this round ends: 0 in its first step, which
+ * finds it (a seek per key); what is before it changes no more, so that the next steps need not
+ * ask again.  A step whose transaction fails ends the round. */
+int rollup_db_step(struct db *db, int max_attempts, int64_t *horizon_ms, bool *ret_more,
+                   struct fail *reterr);
 
 /* Lets the detail of days (UTC) go that are more than `days` (>= ROLLUP_RETAIN_DAYS_MIN: the
  * caller checks) older than now and than what is summed up: a clock that runs ahead of the

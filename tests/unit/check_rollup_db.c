@@ -159,14 +159,20 @@ static void drop_reports(struct reports *r)
 }
 
 /* false: there was nothing more to sum up. */
-static bool step(int max_attempts)
+static bool step_to(int max_attempts, int64_t *horizon_ms)
 {
     bool more;
     struct fail why = {0};
     ck_assert_int_eq(db_begin(db, NULL), 0);
-    ck_assert_msg(rollup_db_step(db, max_attempts, &more, &why) == 0, "%s", why.text);
+    ck_assert_msg(rollup_db_step(db, max_attempts, horizon_ms, &more, &why) == 0, "%s", why.text);
     ck_assert_int_eq(db_commit(db, NULL), 0);
     return more;
+}
+
+static bool step(int max_attempts)
+{
+    int64_t horizon_ms = 0;
+    return step_to(max_attempts, &horizon_ms);
 }
 
 static int64_t allow(int64_t at_ms, int64_t days)
@@ -271,6 +277,32 @@ START_TEST(what_runs_is_waited_for)
         continue;
     /* the next may come in the millisecond of the last */
     ck_assert_int_eq(world_int(db, "SELECT summed_ms FROM rollup"), at_ms + 2000);
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
+/* One look at all keys for a round, not for each step. */
+START_TEST(a_round_ends_where_it_saw)
+{
+    int64_t at_ms = START_MS + DAY_MS, horizon_ms = 0;
+    for (int i = 1; i <= 6; i++) {
+        hold(i, 1, 1, at_ms + i);
+        finish(i, 1);
+        close_request(i);
+    }
+    ck_assert(step_to(1, &horizon_ms));
+    ck_assert_int_eq(horizon_ms, at_ms + 6);
+    hold(7, 1, 1, at_ms + 7);
+    finish(7, 1);
+    close_request(7);
+    while (step_to(1, &horizon_ms))
+        continue;
+    ck_assert_int_eq(world_int(db, "SELECT summed_ms FROM rollup"), at_ms + 6);
+    ck_assert(!step_to(1, &horizon_ms));
+    ck_assert(world_is_sound(db));
+    while (step(1)) /* the next round */
+        continue;
+    ck_assert_int_eq(world_int(db, "SELECT summed_ms FROM rollup"), at_ms + 7);
     ck_assert(world_is_sound(db));
 }
 END_TEST
@@ -435,6 +467,7 @@ Suite *rollup_db_suite(void)
     tcase_add_loop_test(t, no_report_notices, 0, 4);
     tcase_add_test(t, days_add_up);
     tcase_add_test(t, what_runs_is_waited_for);
+    tcase_add_test(t, a_round_ends_where_it_saw);
     tcase_add_test(t, nothing_is_admitted_into_the_past);
     tcase_add_test(t, nothing_is_admitted_before_the_latest);
     tcase_add_test(t, a_clock_makes_nothing_old);
