@@ -24,7 +24,8 @@ enum {
     DB_APPLICATION_ID = 0x57415946,
     DB_CHECKPOINT_PAGES = 1024, /* 4 MiB of WAL: worth a passive checkpoint */
     DB_RESTART_PAGES = 16384,   /* 64 MiB: readers have kept the WAL from being reused */
-    DB_BACKUP_STEP_PAGES = 256
+    DB_BACKUP_STEP_PAGES = 256,
+    DB_PROGRESS_OPS = 10000 /* about a millisecond */
 };
 
 struct db {
@@ -34,6 +35,7 @@ struct db {
     bool unclean; /* __atomic */
     int wal_pages;
     int n_stmts;
+    bool interrupted;
     char path[PATH_MAX];
     struct {
         const char *sql; /* the literal's address is the key */
@@ -154,6 +156,11 @@ static int on_wal(void *ctx, sqlite3 *handle, const char *schema, int pages)
     return SQLITE_OK;
 }
 
+static int on_progress(void *ctx)
+{
+    return __atomic_load_n(&((struct db *)ctx)->interrupted, __ATOMIC_RELAXED);
+}
+
 /* Settings of both modes; each reason is in docs/architecture.md "Database". */
 static int configure(struct db *db, struct fail *reterr)
 {
@@ -169,6 +176,7 @@ static int configure(struct db *db, struct fail *reterr)
     if (db->mode == DB_READ) {
         sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
         sqlite3_busy_timeout(db->handle, 2000);
+        sqlite3_progress_handler(db->handle, DB_PROGRESS_OPS, on_progress, db);
         return run(db,
                    "PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;"
                    "PRAGMA cell_size_check=1;",
@@ -324,9 +332,10 @@ void db_set_checked(struct db *db)
     __atomic_store_n(&db->unclean, false, __ATOMIC_RELAXED);
 }
 
+/* Not sqlite3_interrupt: that makes also the next prepare fail, and is forgotten after it. */
 void db_interrupt(struct db *db)
 {
-    sqlite3_interrupt(db->handle);
+    __atomic_store_n(&db->interrupted, true, __ATOMIC_RELAXED);
 }
 
 const char *db_path(const struct db *db)

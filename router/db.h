@@ -34,7 +34,7 @@ const char *db_path(const struct db *db);
  * (PRAGMA quick_check).  Stays true over restarts until db_set_checked. Any thread. */
 bool db_was_unclean(const struct db *db);
 void db_set_checked(struct db *db);
-/* Any thread: what the connection runs now fails. */
+/* Any thread, for a reader: what it runs now fails, and so does all that it runs later. */
 void db_interrupt(struct db *db);
 
 /* A prepared statement, kept for the life of the connection and reset here.  sql must be a

@@ -423,12 +423,14 @@ static enum ledger_write write_twice(struct ledger *l, const struct list *batch,
 static bool try_batch(struct ledger *l, const struct list *batch)
 {
     struct fail why = {0};
+    struct ledger_book_counts before = ledger_book_counts(l->book);
     enum ledger_write w = write_twice(l, batch, &why);
     if (w == LEDGER_WROTE)
         return true;
     if (w != LEDGER_NO_ROOM)
         die(l, &why);
     lose_batch(l, &why);
+    ledger_book_recount(l->book, &before);
     return false;
 }
 
@@ -659,11 +661,10 @@ static void *ledger_main(void *arg)
         bool idle = batch.n < LEDGER_BATCH_MAX / 4;
         if (l->no_room)
             write_kept(l); /* first: jobs may come faster than it is due */
-        if (batch.n > 0 && batch.head->waiter != NULL) {
+        if (batch.n > 0 && batch.head->waiter != NULL)
             serve_waiter(l, pop(&batch)->waiter);
-            continue;
-        }
-        do_batch(l, &batch);
+        else
+            do_batch(l, &batch);
         if (!l->no_room)
             tend_wal(l, idle);
     }

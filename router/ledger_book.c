@@ -123,7 +123,8 @@ static enum ledger_write open_account(struct ledger_book *b, struct ledger_owner
     struct ledger_account a = {
         .scope = o->scope, .kind = kind, .window = window, .cap_nusd = o->cap_nusd[kind]};
     enum ledger_write w = ledger_db_account_new(b->db, o->id, summed, &a, reterr);
-    if (w == LEDGER_WROTE && ledger_core_add_account(&b->state, o, &a) == NULL)
+    if (w == LEDGER_WROTE && !ledger_core_widen(&b->state, o, &a) &&
+        ledger_core_add_account(&b->state, o, &a) == NULL)
         w = LEDGER_NO_ROOM;
     return w;
 }

@@ -157,6 +157,25 @@ struct ledger_account *ledger_core_add_account(struct ledger_state *s, struct le
     return copy;
 }
 
+bool ledger_core_widen(struct ledger_state *s, struct ledger_owner *o,
+                       const struct ledger_account *a)
+{
+    for (int i = 0; i < o->n_accounts; i++) {
+        struct ledger_account *old = o->accounts[i];
+        if (old->kind != a->kind || old->window.start_ms != a->window.start_ms)
+            continue;
+        old->window = a->window;
+        old->cap_nusd = a->cap_nusd;
+        old->pending_nusd = a->pending_nusd;
+        old->posted_nusd = a->posted_nusd;
+        old->n_running = running_in(s, o, old);
+        note_overrun(old);
+        mark_dirty(s, old);
+        return true;
+    }
+    return false;
+}
+
 void ledger_core_recap(struct ledger_state *s, struct ledger_owner *o)
 {
     for (int i = 0; i < o->n_accounts; i++) {
@@ -176,7 +195,8 @@ bool ledger_core_lacks(const struct ledger_owner *o, enum window_kind kind, int6
         return false;
     struct window w = window_at(o->zone, kind, at_ms);
     for (int i = 0; i < o->n_accounts; i++) {
-        if (o->accounts[i]->kind == kind && o->accounts[i]->window.start_ms == w.start_ms)
+        const struct ledger_account *a = o->accounts[i];
+        if (a->kind == kind && a->window.start_ms == w.start_ms && holds_instant(a, at_ms))
             return false;
     }
     *ret_window = w;

@@ -182,7 +182,12 @@ enum ledger_write ledger_db_account_new(struct db *db, int64_t owner_id, bool su
     struct sqlite3_stmt *s =
         db_stmt(db, "INSERT INTO account(scope, owner_id, window, start_ms, end_ms, cap_nusd,"
                     " pending_nusd, posted_nusd, overrun_nusd)"
-                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
+                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+                    " ON CONFLICT(scope, owner_id, window, start_ms) DO UPDATE SET"
+                    " end_ms = max(end_ms, excluded.end_ms), cap_nusd = excluded.cap_nusd,"
+                    " pending_nusd = excluded.pending_nusd, posted_nusd = excluded.posted_nusd,"
+                    " overrun_nusd = max(overrun_nusd, excluded.overrun_nusd)"
+                    " RETURNING id, overrun_nusd");
     db_bind_text(s, 1, scope_names[a->scope]);
     db_bind_int(s, 2, owner_id);
     db_bind_text(s, 3, window_name(a->kind));
@@ -192,9 +197,12 @@ enum ledger_write ledger_db_account_new(struct db *db, int64_t owner_id, bool su
     db_bind_int(s, 7, a->pending_nusd);
     db_bind_int(s, 8, a->posted_nusd);
     db_bind_int(s, 9, a->overrun_nusd);
-    w = run(db, s, reterr);
-    a->row = db_last_id(db);
-    return w;
+    if (db_step(db, s, reterr) != 1)
+        return ledger_db_trouble(db);
+    a->row = db_col_int(s, 0);
+    a->overrun_nusd = db_col_int(s, 1);
+    sqlite3_reset(s);
+    return LEDGER_WROTE;
 }
 
 enum ledger_write ledger_db_account_put(struct db *db, const struct ledger_account *a,
@@ -469,6 +477,15 @@ static enum ledger_recovery recovery_of(struct sqlite3_stmt *s)
                                                           : LEDGER_RECOVER_PROMPT;
 }
 
+/* What the provider itself had counted by the last checkpoint: true also above the hold. */
+static int64_t counted_pusd(struct sqlite3_stmt *s)
+{
+    enum usage_source source;
+    bool counted = !db_col_null(s, 6) && usage_source_parse(db_col_text(s, 17), &source) &&
+                   source == USAGE_PARTIAL;
+    return counted ? db_col_int(s, 6) : 0;
+}
+
 /* Columns: see ledger_db_recover. */
 static void fill_recovery(struct sqlite3_stmt *s, struct ledger_op *op, enum ledger_recovery how)
 {
@@ -486,6 +503,10 @@ static void fill_recovery(struct sqlite3_stmt *s, struct ledger_op *op, enum led
         t->cost_pusd = db_col_int(s, 5) * 1000;
     } else if (how == LEDGER_RECOVER_HOLD) {
         t->cost_pusd = db_col_int(s, 3) * 1000;
+        if (counted_pusd(s) > t->cost_pusd) {
+            t->source = USAGE_PARTIAL;
+            t->cost_pusd = counted_pusd(s);
+        }
     }
     t->http_status = (int)col_or(s, 7, 0);
     t->first_byte_ms = col_or(s, 8, -1);

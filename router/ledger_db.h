@@ -30,7 +30,8 @@ int ledger_db_owner(struct db *db, struct ledger_owner *o, char ret_zone[ZONE_NA
 int ledger_db_accounts(struct db *db, const struct ledger_owner *o, int64_t since_ms,
                        bool (*fn)(void *ctx, const struct ledger_account *a), void *ctx,
                        struct fail *reterr);
-/* Inserts the account of a window with the sums of its attempts; fills row, sums, overrun. */
+/* Inserts the account of a window with the sums of its attempts, or gives the one that begins
+ * there this end and these sums; fills row, sums, overrun. */
 enum ledger_write ledger_db_account_new(struct db *db, int64_t owner_id, bool summed,
                                         struct ledger_account *a, struct fail *reterr);
 enum ledger_write ledger_db_account_put(struct db *db, const struct ledger_account *a,

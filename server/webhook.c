@@ -173,6 +173,7 @@ static int set_up_curl(struct webhook *w)
     CURL *c = w->curl;
     curl_easy_setopt(c, CURLOPT_URL, w->url);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a name server */
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(c, CURLOPT_PROXY, "");

@@ -442,8 +442,8 @@ def chunking(sim):
     for chunk in ("1", "7", "random", "whole", "recorded"):
         answer = ask(sim, message(f"m?thinking=1&input_tokens=1&chunk={chunk}", stream=True))
         equal(strip_ids(answer.body), strip_ids(whole))
-    answer = ask(sim, message("m?chunk=100&gap_ms=5", stream=True))
-    assert len(answer.pieces) >= len(answer.body) // 100 - 1, len(answer.pieces)
+    answer = ask(sim, message("m?chunk=100&gap_ms=20", stream=True))
+    assert len(answer.pieces) >= len(answer.body) // 200, len(answer.pieces)  # a busy machine reads two at once
 
 
 def strip_ids(body):

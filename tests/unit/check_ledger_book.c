@@ -32,7 +32,7 @@ static void teardown(void)
 
 static enum err apply(struct ledger_op *op)
 {
-    struct ledger_answer answer;
+    struct ledger_answer answer = {.code = ERR_OK};
     ck_assert_int_eq(db_begin(db, NULL), 0);
     ck_assert_int_eq(ledger_book_op(book, op, &answer), LEDGER_WROTE);
     ck_assert_int_eq(ledger_book_flush(book), LEDGER_WROTE);
@@ -91,6 +91,39 @@ START_TEST(growth_must_fit_a_cap_that_came_later)
 }
 END_TEST
 
+/* London's March ends an hour before that of UTC, and both begin together. */
+#define MARCH_30_MS INT64_C(1806408000000)  /* 2027-03-30T12:00:00Z */
+#define MARCH_END_MS INT64_C(1806535800000) /* 2027-03-31T23:30:00Z */
+
+static void from_london_to_utc(bool settled)
+{
+    struct ledger_op op = {.kind = LEDGER_SETTLE};
+    world_sql(db, "UPDATE team SET timezone = 'Europe/London' WHERE id = 1");
+    world_cap(db, "team", 1, "month", USD(5));
+    world_sql(db, "DELETE FROM budget WHERE scope = 'key'");
+    open_at(MARCH_30_MS);
+    ck_assert_int_eq(hold_at(1, MARCH_30_MS, USD(3)), ERR_OK);
+    if (settled) {
+        world_settle(&op, LEDGER_SETTLE, 1, 1, USD(3) * 1000);
+        ck_assert_int_eq(apply(&op), ERR_OK);
+    }
+    world_sql(db, "UPDATE team SET timezone = 'UTC' WHERE id = 1");
+    ck_assert_int_eq(ledger_book_recap(book), LEDGER_WROTE);
+    ck_assert_int_ne(hold_at(2, MARCH_END_MS, USD(4)), ERR_OK);
+    ck_assert_int_eq(hold_at(3, MARCH_END_MS, USD(1)), ERR_OK);
+    ck_assert_int_eq(hold_at(4, MARCH_END_MS, USD(1)), ERR_OK);
+    ck_assert_int_ne(hold_at(5, MARCH_END_MS, 1), ERR_OK);
+    ck_assert_int_eq(hold_at(6, MARCH_END_MS + DAY_MS, USD(5)), ERR_OK); /* April */
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM account WHERE window = 'month'"), 2);
+    ck_assert(world_is_sound(db));
+}
+
+START_TEST(a_month_that_a_new_zone_makes_longer)
+{
+    from_london_to_utc(_i == 1);
+}
+END_TEST
+
 Suite *ledger_book_suite(void);
 Suite *ledger_book_suite(void)
 {
@@ -99,6 +132,7 @@ Suite *ledger_book_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_clock_set_back_before_a_restart);
     tcase_add_test(t, growth_must_fit_a_cap_that_came_later);
+    tcase_add_loop_test(t, a_month_that_a_new_zone_makes_longer, 0, 2);
     suite_add_tcase(s, t);
     return s;
 }
