@@ -203,19 +203,22 @@ static int add_to_days(struct db *db, int64_t from_ms, int64_t to_ms, struct fai
     return identity_db_run(db, s, reterr);
 }
 
-int rollup_db_step(struct db *db, int max_attempts, bool *ret_more, struct fail *reterr)
+int rollup_db_step(struct db *db, int max_attempts, int64_t *horizon_ms, bool *ret_more,
+                   struct fail *reterr)
 {
     struct reach reach;
-    int64_t horizon_ms, from_ms;
+    int64_t end_ms = *horizon_ms, from_ms;
     *ret_more = false;
-    if (read_reach(db, &reach, reterr) != 0 || read_horizon(db, &horizon_ms, reterr) != 0)
+    if (read_reach(db, &reach, reterr) != 0 ||
+        (end_ms == 0 && read_horizon(db, &end_ms, reterr) != 0))
         return -1;
-    if (horizon_ms <= reach.summed_ms)
+    *horizon_ms = end_ms;
+    if (end_ms <= reach.summed_ms)
         return 0;
     if (first_from(db, reach.summed_ms, &from_ms, reterr) != 0)
         return -1;
-    int64_t to_ms = horizon_ms;
-    if (from_ms < horizon_ms) {
+    int64_t to_ms = end_ms;
+    if (from_ms < end_ms) {
         if (to_ms - from_ms > STEP_MS_MAX)
             to_ms = from_ms + STEP_MS_MAX;
         if (shorten(db, from_ms, max_attempts, &to_ms, reterr) != 0 ||
@@ -226,19 +229,19 @@ int rollup_db_step(struct db *db, int max_attempts, bool *ret_more, struct fail 
     db_bind_int(s, 1, to_ms);
     if (identity_db_run(db, s, reterr) != 0)
         return -1;
-    *ret_more = to_ms < horizon_ms;
+    *ret_more = to_ms < end_ms;
     return 0;
 }
 
 /* ---- letting detail go ---- */
 
-int rollup_db_allow(struct db *db, int64_t day, int64_t *ret_day, struct fail *reterr)
+int rollup_db_allow(struct db *db, int64_t now_ms, int64_t days, int64_t *ret_day,
+                    struct fail *reterr)
 {
     struct reach reach;
     if (read_reach(db, &reach, reterr) != 0)
         return -1;
-    if (day > day_of(reach.summed_ms))
-        day = day_of(reach.summed_ms);
+    int64_t day = day_of(now_ms < reach.summed_ms ? now_ms : reach.summed_ms) - days;
     *ret_day = day > reach.pruned_day ? day : reach.pruned_day;
     if (*ret_day == reach.pruned_day)
         return 0;

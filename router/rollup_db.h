@@ -35,13 +35,17 @@ int rollup_db_span(struct db *db, struct window *span, struct rollup_span *ret,
 void rollup_db_bind(struct sqlite3_stmt *s, const struct rollup_span *span);
 
 /* Sums up at most about max_attempts more (at least one millisecond's); *ret_more: there is
- * more to do at once. */
-int rollup_db_step(struct db *db, int max_attempts, bool *ret_more, struct fail *reterr);
+ * more to do before *horizon_ms.  That is where this round ends: 0 in its first step, which
+ * finds it (a seek per key); what is before it changes no more, so that the next steps need not
+ * ask again.  A step whose transaction fails ends the round. */
+int rollup_db_step(struct db *db, int max_attempts, int64_t *horizon_ms, bool *ret_more,
+                   struct fail *reterr);
 
-/* Lets the detail of days before `day` (UTC days since 1970) go: no further than what is summed
- * up.  *ret_day is how far it went (never back).  The day must leave ROLLUP_RETAIN_DAYS_MIN:
- * the caller checks. */
-int rollup_db_allow(struct db *db, int64_t day, int64_t *ret_day, struct fail *reterr);
+/* Lets the detail of days (UTC) go that are more than `days` (>= ROLLUP_RETAIN_DAYS_MIN: the
+ * caller checks) older than now and than what is summed up: a clock that runs ahead of the
+ * traffic makes nothing old.  *ret_day (since 1970): days before it may go; never back. */
+int rollup_db_allow(struct db *db, int64_t now_ms, int64_t days, int64_t *ret_day,
+                    struct fail *reterr);
 /* Deletes up to max_attempts attempts of these days, with their entries, and requests that are
  * then without attempts. *ret_n: how many; fewer than max_attempts: no more are left. */
 int rollup_db_prune(struct db *db, int max_attempts, int *ret_n, struct fail *reterr);

@@ -1,23 +1,31 @@
+#define _GNU_SOURCE
 /* Operations that work through the ledger in small transactions: letting old detail go. */
 #include "server/op_ledger.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "router/args.h"
 #include "router/budget_db.h"
 #include "router/reconcile.h"
 #include "server/ops.h"
 
-enum { DIRECT_STEP_ATTEMPTS = 20000 };
+enum {
+    DIRECT_STEP_ATTEMPTS = 20000,
+    /* Between transactions on the ledger thread, so that of a long backlog no hold ever waits
+     * for more than one. */
+    PAUSE_MS = 20
+};
 
 /* ---- one transaction, on the ledger thread or here ---- */
 
 struct step {
     enum { STEP_SUM, STEP_ALLOW, STEP_PRUNE } kind;
     int max_attempts;
-    int64_t day; /* ALLOW: wanted, then reached */
-    int n;       /* PRUNE */
-    bool more;   /* SUM */
+    int64_t days, before_day; /* ALLOW: to keep; reached */
+    int n;                    /* PRUNE */
+    int64_t horizon_ms;       /* SUM: of the round */
+    bool more;                /* SUM */
     int rc;
     struct fail fail;
 };
@@ -25,9 +33,11 @@ struct step {
 static int run_step(struct db *db, void *arg)
 {
     struct step *s = arg;
-    s->rc = s->kind == STEP_SUM     ? rollup_db_step(db, s->max_attempts, &s->more, &s->fail)
-            : s->kind == STEP_ALLOW ? rollup_db_allow(db, s->day, &s->day, &s->fail)
-                                    : rollup_db_prune(db, s->max_attempts, &s->n, &s->fail);
+    s->rc = s->kind == STEP_SUM
+                ? rollup_db_step(db, s->max_attempts, &s->horizon_ms, &s->more, &s->fail)
+            : s->kind == STEP_ALLOW
+                ? rollup_db_allow(db, identity_now_ms(), s->days, &s->before_day, &s->fail)
+                : rollup_db_prune(db, s->max_attempts, &s->n, &s->fail);
     return s->rc;
 }
 
@@ -56,34 +66,41 @@ static int transact(const struct ops_env *env, struct step *s, struct fail *rete
     return -1;
 }
 
+/* false: stop. */
+static bool pause_before_next(const struct ops_env *env, const bool *stop)
+{
+    const struct timespec pause = {0, PAUSE_MS * 1000000L};
+    if (env->ledger != NULL)
+        nanosleep(&pause, NULL);
+    return stop == NULL || !__atomic_load_n(stop, __ATOMIC_RELAXED);
+}
+
 /* ---- for server/upkeep.c too ---- */
 
 int op_ledger_sum_up(const struct ops_env *env, const bool *stop, struct fail *reterr)
 {
-    struct step s = {.kind = STEP_SUM, .more = true};
+    struct step s = {.kind = STEP_SUM};
     s.max_attempts = env->ledger != NULL ? ROLLUP_STEP_ATTEMPTS : DIRECT_STEP_ATTEMPTS;
-    while (s.more && !(stop != NULL && __atomic_load_n(stop, __ATOMIC_RELAXED))) {
+    do {
         if (transact(env, &s, reterr) != 0)
             return -1;
-    }
+    } while (s.more && pause_before_next(env, stop));
     return 0;
 }
 
 int op_ledger_retain(const struct ops_env *env, int64_t days, const bool *stop,
                      struct op_ledger_pruned *ret, struct fail *reterr)
 {
-    struct step allow = {.kind = STEP_ALLOW};
+    struct step allow = {.kind = STEP_ALLOW, .days = days};
     struct step prune = {.kind = STEP_PRUNE, .max_attempts = ROLLUP_PRUNE_ATTEMPTS};
-    allow.day = identity_now_ms() / ROLLUP_DAY_MS - days;
     if (transact(env, &allow, reterr) != 0)
         return -1;
-    *ret = (struct op_ledger_pruned){allow.day, 0};
+    *ret = (struct op_ledger_pruned){allow.before_day, 0};
     do {
         if (transact(env, &prune, reterr) != 0)
             return -1;
         ret->attempts += prune.n;
-    } while (prune.n == ROLLUP_PRUNE_ATTEMPTS &&
-             !(stop != NULL && __atomic_load_n(stop, __ATOMIC_RELAXED)));
+    } while (prune.n == ROLLUP_PRUNE_ATTEMPTS && pause_before_next(env, stop));
     return 0;
 }
 

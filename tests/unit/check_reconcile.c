@@ -277,10 +277,11 @@ START_TEST(different_books)
                                    "small output_tokens 10 0 -10 0 0 10\n"
                                    "small cache_read_tokens 7 0 -7 0 0 7\n";
     ck_assert_str_eq(differences(text), expected);
+    int64_t horizon_ms = 0;
     bool more = true;
     while (more) {
         ck_assert_int_eq(db_begin(db, NULL), 0);
-        ck_assert_int_eq(rollup_db_step(db, 1, &more, NULL), 0);
+        ck_assert_int_eq(rollup_db_step(db, 1, &horizon_ms, &more, NULL), 0);
         ck_assert_int_eq(db_commit(db, NULL), 0);
     }
     ck_assert_str_eq(differences(text), expected); /* from sums by day */

@@ -159,21 +159,27 @@ static void drop_reports(struct reports *r)
 }
 
 /* false: there was nothing more to sum up. */
-static bool step(int max_attempts)
+static bool step_to(int max_attempts, int64_t *horizon_ms)
 {
     bool more;
     struct fail why = {0};
     ck_assert_int_eq(db_begin(db, NULL), 0);
-    ck_assert_msg(rollup_db_step(db, max_attempts, &more, &why) == 0, "%s", why.text);
+    ck_assert_msg(rollup_db_step(db, max_attempts, horizon_ms, &more, &why) == 0, "%s", why.text);
     ck_assert_int_eq(db_commit(db, NULL), 0);
     return more;
 }
 
-static int64_t allow(int64_t day)
+static bool step(int max_attempts)
+{
+    int64_t horizon_ms = 0;
+    return step_to(max_attempts, &horizon_ms);
+}
+
+static int64_t allow(int64_t at_ms, int64_t days)
 {
     int64_t reached;
     ck_assert_int_eq(db_begin(db, NULL), 0);
-    ck_assert_int_eq(rollup_db_allow(db, day, &reached, NULL), 0);
+    ck_assert_int_eq(rollup_db_allow(db, at_ms, days, &reached, NULL), 0);
     ck_assert_int_eq(db_commit(db, NULL), 0);
     return reached;
 }
@@ -204,7 +210,7 @@ START_TEST(no_report_notices)
     ck_assert(world_is_sound(db));
 
     int64_t day = WORLD_NOW_MS / DAY_MS - 6;
-    ck_assert_int_eq(allow(day), day);
+    ck_assert_int_eq(allow(WORLD_NOW_MS, 6), day);
     ck_same_reports(&before); /* nothing is deleted yet, and need not be any more */
     int n, gone = 0;
     for (int i = 0; (n = prune(17)) > 0; i++) {
@@ -275,6 +281,32 @@ START_TEST(what_runs_is_waited_for)
 }
 END_TEST
 
+/* One look at all keys for a round, not for each step. */
+START_TEST(a_round_ends_where_it_saw)
+{
+    int64_t at_ms = START_MS + DAY_MS, horizon_ms = 0;
+    for (int i = 1; i <= 6; i++) {
+        hold(i, 1, 1, at_ms + i);
+        finish(i, 1);
+        close_request(i);
+    }
+    ck_assert(step_to(1, &horizon_ms));
+    ck_assert_int_eq(horizon_ms, at_ms + 6);
+    hold(7, 1, 1, at_ms + 7);
+    finish(7, 1);
+    close_request(7);
+    while (step_to(1, &horizon_ms))
+        continue;
+    ck_assert_int_eq(world_int(db, "SELECT summed_ms FROM rollup"), at_ms + 6);
+    ck_assert(!step_to(1, &horizon_ms));
+    ck_assert(world_is_sound(db));
+    while (step(1)) /* the next round */
+        continue;
+    ck_assert_int_eq(world_int(db, "SELECT summed_ms FROM rollup"), at_ms + 7);
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
 /* A clock that was set back before a restart. */
 START_TEST(nothing_is_admitted_into_the_past)
 {
@@ -321,6 +353,20 @@ START_TEST(nothing_is_admitted_before_the_latest)
 }
 END_TEST
 
+/* A clock that runs ahead: by a year, nothing of which is in the ledger. */
+START_TEST(a_clock_makes_nothing_old)
+{
+    fill();
+    while (step(1000))
+        continue;
+    int64_t summed_day = world_int(db, "SELECT summed_ms / 86400000 FROM rollup");
+    ck_assert_int_eq(allow(WORLD_NOW_MS + 365 * DAY_MS, 33), summed_day - 33);
+    ck_assert_int_eq(world_int(db, "SELECT pruned_day FROM rollup"), summed_day - 33);
+    ck_assert_int_eq(allow(0, 33), summed_day - 33); /* never back */
+    ck_assert_int_gt(prune(20), 0);
+}
+END_TEST
+
 START_TEST(nothing_else_may_be_deleted)
 {
     static const char *const forbidden[] = {
@@ -343,7 +389,7 @@ START_TEST(nothing_else_may_be_deleted)
     fill();
     while (step(1000))
         continue;
-    allow(WORLD_NOW_MS / DAY_MS - 10);
+    allow(WORLD_NOW_MS, 10);
     ck_assert_int_gt(prune(20), 0);
     for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
         int rc = sqlite3_exec(db_handle(db), forbidden[i], NULL, NULL, NULL) & 0xff;
@@ -383,7 +429,7 @@ START_TEST(pruned_windows_are_no_alarm)
     fill();
     while (step(1000))
         continue;
-    allow(WORLD_NOW_MS / DAY_MS - 6);
+    allow(WORLD_NOW_MS, 6);
     while (prune(100) > 0)
         continue;
     ck_assert_int_gt(world_int(db, "SELECT count(*) FROM account WHERE window <> 'total' AND"
@@ -403,7 +449,7 @@ START_TEST(a_pruned_day_counts_whole)
     char *whole = report("team", "2026-10-25", "2026-10-27");
     while (step(1000))
         continue;
-    allow(WORLD_NOW_MS / DAY_MS - 6);
+    allow(WORLD_NOW_MS, 6);
     char *part = report("team", "2026-10-25T11:00:00Z", "2026-10-26T00:00:00.001Z");
     ck_assert_str_eq(part, whole);
     free(part);
@@ -421,8 +467,10 @@ Suite *rollup_db_suite(void)
     tcase_add_loop_test(t, no_report_notices, 0, 4);
     tcase_add_test(t, days_add_up);
     tcase_add_test(t, what_runs_is_waited_for);
+    tcase_add_test(t, a_round_ends_where_it_saw);
     tcase_add_test(t, nothing_is_admitted_into_the_past);
     tcase_add_test(t, nothing_is_admitted_before_the_latest);
+    tcase_add_test(t, a_clock_makes_nothing_old);
     tcase_add_test(t, nothing_else_may_be_deleted);
     tcase_add_test(t, the_audit_sees_wrong_sums);
     tcase_add_test(t, pruned_windows_are_no_alarm);
