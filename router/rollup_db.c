@@ -117,8 +117,8 @@ static int read_horizon(struct db *db, int64_t *ret_ms, struct fail *reterr)
     static const char *const sources[] = {
         NEWEST,
         "SELECT min(admitted_ms) FROM attempt WHERE state NOT IN ('SETTLED', 'VOID')",
-        "SELECT min(a.admitted_ms) FROM request r CROSS JOIN attempt a ON a.request_id = r.id"
-        " WHERE r.status = 'running'",
+        ("SELECT min(a.admitted_ms) FROM request r CROSS JOIN attempt a ON a.request_id = r.id"
+         " WHERE r.status = 'running'"),
     };
     int64_t horizon_ms = INT64_MAX;
     for (int i = 0; i < 3; i++) {
