@@ -148,10 +148,10 @@ void witness_recover(struct witness *w)
         a->state = WITNESS_SETTLED;
         a->crashed = true;
         a->source = USAGE_ESTIMATED;
-        if (!w->script->attempts[i].stops)
+        if (!w->script->attempts[i].stops && (!a->streamed || a->cost_pusd <= a->hold_nusd * 1000))
             a->cost_pusd = a->hold_nusd * 1000;
         else if (a->streamed)
-            a->source = USAGE_PARTIAL;
+            a->source = USAGE_PARTIAL; /* counted by the provider: true also above the hold */
         else
             a->cost_pusd = w->script->attempts[i].hold_nusd / 10 * 1000;
     }
