@@ -97,10 +97,11 @@ static void write_metrics(void *ctx, struct buf *out)
 {
     struct server *s = ctx;
     const struct metrics *sets[SERVE_THREADS_MAX];
-    for (int i = 0; i < s->n_workers; i++) {
+    int n = __atomic_load_n(&s->n_running, __ATOMIC_ACQUIRE); /* asked while they start */
+    for (int i = 0; i < n; i++) {
         sets[i] = &s->workers[i].metrics;
     }
-    metrics_write(sets, s->n_workers, out);
+    metrics_write(sets, n, out);
     metrics_sample(out, "connections", "Open client connections", "gauge",
                    __atomic_load_n(&s->site.connections, __ATOMIC_RELAXED));
     write_ledger_metrics(s->site.ledger, out);
@@ -253,7 +254,7 @@ static int start_workers(struct server *s, char text[LISTEN_TEXT_MAX], struct fa
         if (worker_start(&s->workers[i], site, i, fds[i], f) != 0) {
             return -1;
         }
-        s->n_running++;
+        __atomic_store_n(&s->n_running, i + 1, __ATOMIC_RELEASE);
     }
     return 0;
 }
