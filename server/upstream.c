@@ -568,6 +568,9 @@ static void on_epoll(uv_poll_t *handle, int status, int uv_events)
     for (int i = 0; i < n; i++) {
         int fd = events[i].data.fd;
         struct sock *s = &u->sockets[fd];
+        if (s->events == 0) {
+            continue; /* closed earlier in this batch: the number may be another thread's by now */
+        }
         if (!s->active) {
             struct easy *kept = s->idle;
             epoll_ctl(u->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
