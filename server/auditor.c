@@ -11,6 +11,7 @@
 
 #include "router/audit_step_db.h"
 #include "server/log.h"
+#include "server/pacer.h"
 
 enum { NICE = 10, LOGGED_MAX = 100 /* violations of one check; the rest is counted */ };
 
@@ -18,17 +19,10 @@ struct auditor {
     struct db *db, *writer;
     int every_s;
     pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool stop;                  /* __atomic; under lock for the wait */
+    struct pacer pacer;
     struct auditor_stats stats; /* __atomic */
     int n_found;                /* in the running check */
 };
-
-static bool stopping(struct auditor *a)
-{
-    return __atomic_load_n(&a->stop, __ATOMIC_RELAXED);
-}
 
 static int64_t monotonic_us(void)
 {
@@ -81,7 +75,7 @@ static int check_accounts(struct auditor *a, struct fail *f)
         if (audit_db_next_account(a->db, row, &row, on_violation, a, f) != 0) {
             return -1;
         }
-    } while (row != 0 && !stopping(a));
+    } while (row != 0 && !pacer_stopping(&a->pacer));
     return 0;
 }
 
@@ -98,7 +92,7 @@ static int check_start(struct auditor *a, struct fail *f)
     if ((small ? check_all(a, f) : check_accounts(a, f)) != 0) {
         return -1;
     }
-    if (unclean && !stopping(a) && a->n_found == 0) {
+    if (unclean && !pacer_stopping(&a->pacer) && a->n_found == 0) {
         db_set_checked(a->writer);
     }
     log_line(LOG_INFO, "msg=\"the books were checked\" scope=%s unclean_end=%s violations=%d",
@@ -111,23 +105,10 @@ static void timed(struct auditor *a, int rc, int64_t begin_us, const struct fail
     if (rc == 0) {
         __atomic_add_fetch(&a->stats.checks, 1, __ATOMIC_RELAXED);
         __atomic_store_n(&a->stats.last_us, monotonic_us() - begin_us, __ATOMIC_RELAXED);
-    } else if (!stopping(a)) {
+    } else if (!pacer_stopping(&a->pacer)) {
         log_line(LOG_ERROR, "msg=\"the books could not be checked\" error=\"%s\"", f->text);
     }
     a->n_found = 0;
-}
-
-static void wait_turn(struct auditor *a)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += a->every_s;
-    pthread_mutex_lock(&a->lock);
-    int rc = 0;
-    while (!a->stop && rc == 0) {
-        rc = pthread_cond_timedwait(&a->changed, &a->lock, &until);
-    }
-    pthread_mutex_unlock(&a->lock);
 }
 
 static void *auditor_main(void *arg)
@@ -138,10 +119,10 @@ static void *auditor_main(void *arg)
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* of this thread alone, on Linux */
     int64_t begin_us = monotonic_us();
     timed(a, check_start(a, &f), begin_us, &f);
-    while (cursor != NULL && !stopping(a)) {
+    while (cursor != NULL && !pacer_stopping(&a->pacer)) {
         begin_us = monotonic_us();
         timed(a, audit_db_step(a->db, cursor, on_violation, a, &f), begin_us, &f);
-        wait_turn(a);
+        pacer_sleep(&a->pacer, (int64_t)a->every_s * 1000);
     }
     audit_cursor_free(cursor);
     return NULL;
@@ -152,8 +133,7 @@ static void *auditor_main(void *arg)
 static void auditor_free(struct auditor *a)
 {
     db_close(a->db);
-    pthread_cond_destroy(&a->changed);
-    pthread_mutex_destroy(&a->lock);
+    pacer_done(&a->pacer);
     free(a);
 }
 
@@ -161,18 +141,13 @@ struct auditor *auditor_start(const char *db_path, struct db *writer, int every_
                               struct fail *reterr)
 {
     struct auditor *a = calloc(1, sizeof *a);
-    pthread_condattr_t attr;
     if (a == NULL) {
         fail_set(reterr, ERR_internal, NULL, "out of memory");
         return NULL;
     }
     a->writer = writer;
     a->every_s = every_s;
-    pthread_mutex_init(&a->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    pacer_init(&a->pacer);
     a->db = db_open(db_path, DB_READ, reterr);
     if (a->db != NULL && pthread_create(&a->thread, NULL, auditor_main, a) == 0) {
         return a;
@@ -189,10 +164,7 @@ void auditor_stop(struct auditor *a)
     if (a == NULL) {
         return;
     }
-    pthread_mutex_lock(&a->lock);
-    __atomic_store_n(&a->stop, true, __ATOMIC_RELAXED);
-    pthread_mutex_unlock(&a->lock);
-    pthread_cond_signal(&a->changed);
+    pacer_stop(&a->pacer);
     db_interrupt(a->db);
     pthread_join(a->thread, NULL);
     auditor_free(a);

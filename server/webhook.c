@@ -6,12 +6,12 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "router/alert_db.h"
 #include "schema/money.h"
 #include "schema/when.h"
 #include "server/log.h"
+#include "server/pacer.h"
 #include "server/worker.h"
 
 enum {
@@ -27,38 +27,13 @@ struct webhook {
     CURL *curl;
     struct curl_slist *headers;
     pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool woken, stop;           /* under lock; stop also __atomic, for the running try */
+    struct pacer pacer;
     struct webhook_stats stats; /* __atomic */
 };
-
-static bool stopping(struct webhook *w)
-{
-    return __atomic_load_n(&w->stop, __ATOMIC_RELAXED);
-}
 
 static void count(int64_t *n)
 {
     __atomic_add_fetch(n, 1, __ATOMIC_RELAXED);
-}
-
-/* Sleeps until it is woken, stopped, or the time has passed. */
-static void wait_ms(struct webhook *w, int64_t ms)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_mutex_lock(&w->lock);
-    int rc = 0;
-    while (!w->woken && !w->stop && rc == 0) {
-        rc = pthread_cond_timedwait(&w->changed, &w->lock, &until);
-    }
-    w->woken = false;
-    pthread_mutex_unlock(&w->lock);
 }
 
 /* ---- marks: the ledger thread writes them ---- */
@@ -90,10 +65,10 @@ static bool mark(struct webhook *w, enum mark_kind kind, int64_t row, int64_t ms
 {
     struct mark m = {kind, row, ms};
     while (ledger_job(w->ledger, write_mark, &m) != 0) {
-        if (stopping(w)) {
+        if (pacer_stopping(&w->pacer)) {
             return false;
         }
-        wait_ms(w, TROUBLE_MS);
+        pacer_sleep(&w->pacer, TROUBLE_MS);
     }
     return true;
 }
@@ -158,7 +133,7 @@ static int on_progress(void *ctx, curl_off_t dl_total, curl_off_t dl_now, curl_o
     (void)dl_now;
     (void)ul_total;
     (void)ul_now;
-    return stopping(ctx);
+    return pacer_stopping(ctx);
 }
 
 static int set_up_curl(struct webhook *w)
@@ -184,7 +159,7 @@ static int set_up_curl(struct webhook *w)
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, w->headers);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(c, CURLOPT_XFERINFODATA, w);
+    curl_easy_setopt(c, CURLOPT_XFERINFODATA, &w->pacer);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
     return 0;
 }
@@ -240,7 +215,7 @@ static int64_t post_next(struct webhook *w)
         count(&w->stats.delivered);
         return mark(w, MARK_DELIVERED, a.row, worker_now_ms()) ? 0 : TROUBLE_MS;
     }
-    if (stopping(w)) {
+    if (pacer_stopping(&w->pacer)) {
         return 0; /* we broke it off: it does not count */
     }
     return note_failure(w, &a, why) ? 0 : TROUBLE_MS;
@@ -249,12 +224,12 @@ static int64_t post_next(struct webhook *w)
 static void *webhook_main(void *arg)
 {
     struct webhook *w = arg;
-    while (!stopping(w)) {
+    while (!pacer_stopping(&w->pacer)) {
         bool readable = log_new(w);
         int64_t sleep_ms =
-            readable && w->url != NULL && !stopping(w) ? post_next(w) : LOOK_AGAIN_MS;
+            readable && w->url != NULL && !pacer_stopping(&w->pacer) ? post_next(w) : LOOK_AGAIN_MS;
         if (sleep_ms > 0) {
-            wait_ms(w, readable ? sleep_ms : TROUBLE_MS);
+            pacer_sleep(&w->pacer, readable ? sleep_ms : TROUBLE_MS);
         }
     }
     ledger_barrier(w->ledger);
@@ -287,8 +262,7 @@ void webhook_free(struct webhook *w)
     db_close(w->db);
     curl_slist_free_all(w->headers);
     curl_easy_cleanup(w->curl);
-    pthread_cond_destroy(&w->changed);
-    pthread_mutex_destroy(&w->lock);
+    pacer_done(&w->pacer);
     free(w);
 }
 
@@ -296,18 +270,13 @@ struct webhook *webhook_start(const char *url, const char *db_path, struct ledge
                               struct fail *reterr)
 {
     struct webhook *w = calloc(1, sizeof *w);
-    pthread_condattr_t attr;
     if (w == NULL) {
         fail_set(reterr, ERR_internal, NULL, "out of memory");
         return NULL;
     }
     w->url = url;
     w->ledger = ledger;
-    pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    pacer_init(&w->pacer);
     w->db = db_open(db_path, DB_READ, reterr);
     if (w->db != NULL && (url == NULL || set_up_curl(w) == 0) &&
         pthread_create(&w->thread, NULL, webhook_main, w) == 0) {
@@ -323,10 +292,7 @@ struct webhook *webhook_start(const char *url, const char *db_path, struct ledge
 void webhook_wake(void *webhook)
 {
     struct webhook *w = webhook;
-    pthread_mutex_lock(&w->lock);
-    w->woken = true;
-    pthread_mutex_unlock(&w->lock);
-    pthread_cond_signal(&w->changed);
+    pacer_wake(&w->pacer);
 }
 
 void webhook_stop(struct webhook *w)
@@ -334,10 +300,7 @@ void webhook_stop(struct webhook *w)
     if (w == NULL) {
         return;
     }
-    pthread_mutex_lock(&w->lock);
-    __atomic_store_n(&w->stop, true, __ATOMIC_RELAXED);
-    pthread_mutex_unlock(&w->lock);
-    pthread_cond_signal(&w->changed);
+    pacer_stop(&w->pacer);
     pthread_join(w->thread, NULL);
 }
 
