@@ -375,14 +375,22 @@ static void note_refusing(struct ledger *l)
     pthread_mutex_unlock(&l->mutex);
 }
 
-/* The transaction is gone for want of room: forget what it did to the accounts. */
-static void lose_batch(struct ledger *l, const struct fail *why)
+/* As if the transaction had not been tried, and the book agrees with the tables. */
+static void take_back(struct ledger *l, const struct ledger_book_counts *before)
 {
-    struct fail reload;
-    bool released = ledger_db_disk_full(l->db) && ballast_release(&l->ballast);
+    struct fail why;
     db_rollback(l->db);
-    if (ledger_book_reload(l->book, &reload) != 0)
-        die(l, &reload);
+    if (ledger_book_reload(l->book, &why) != 0)
+        die(l, &why);
+    ledger_book_recount(l->book, before);
+}
+
+/* The transaction is gone for want of room. */
+static void lose_batch(struct ledger *l, const struct ledger_book_counts *before,
+                       const struct fail *why)
+{
+    bool released = ledger_db_disk_full(l->db) && ballast_release(&l->ballast);
+    take_back(l, before);
     if (!l->no_room) {
         char line[FAIL_TEXT_MAX + 128];
         snprintf(line, sizeof(line), "ledger: %s; holds are refused until there is room%s",
@@ -396,27 +404,16 @@ static void lose_batch(struct ledger *l, const struct fail *why)
     note_refusing(l);
 }
 
-/* As if the batch had not been tried, and the book agrees with the tables. */
-static void take_back(struct ledger *l, const struct ledger_book_counts *before)
-{
-    struct fail why;
-    db_rollback(l->db);
-    if (ledger_book_reload(l->book, &why) != 0)
-        die(l, &why);
-    ledger_book_recount(l->book, before);
-}
-
 /* Without savepoints first: poison is rare, and then the batch is written again with them. */
 static enum ledger_write write_twice(struct ledger *l, const struct list *batch,
-                                     struct fail *reterr)
+                                     const struct ledger_book_counts *before, struct fail *reterr)
 {
-    struct ledger_book_counts before = ledger_book_counts(l->book);
     ledger_book_careful(l->book, false);
     enum ledger_write w = write_batch(l, batch, reterr);
     ledger_book_careful(l->book, true);
     if (w != LEDGER_POISON)
         return w;
-    take_back(l, &before);
+    take_back(l, before);
     return write_batch(l, batch, reterr);
 }
 
@@ -424,13 +421,12 @@ static bool try_batch(struct ledger *l, const struct list *batch)
 {
     struct fail why = {0};
     struct ledger_book_counts before = ledger_book_counts(l->book);
-    enum ledger_write w = write_twice(l, batch, &why);
+    enum ledger_write w = write_twice(l, batch, &before, &why);
     if (w == LEDGER_WROTE)
         return true;
     if (w != LEDGER_NO_ROOM)
         die(l, &why);
-    lose_batch(l, &why);
-    ledger_book_recount(l->book, &before);
+    lose_batch(l, &before, &why);
     return false;
 }
 
@@ -545,6 +541,7 @@ static enum ledger_write finish_job(struct ledger *l, struct fail *reterr)
 static int run_job(struct ledger *l, const struct waiter *w)
 {
     struct fail why = {0};
+    struct ledger_book_counts before = ledger_book_counts(l->book);
     if (db_begin(l->db, &why) != 0) {
         if (ledger_db_trouble(l->db) != LEDGER_NO_ROOM)
             die(l, &why);
@@ -560,7 +557,7 @@ static int run_job(struct ledger *l, const struct waiter *w)
         return 0;
     if (wrote != LEDGER_NO_ROOM)
         die(l, &why);
-    lose_batch(l, &why);
+    lose_batch(l, &before, &why);
     return -1;
 }
 

@@ -91,6 +91,11 @@ int call_hold(struct call *c)
 
 /* ---- settle ---- */
 
+static int64_t hold_pusd(const struct call *c)
+{
+    return c->hold_nusd < INT64_MAX / 1000 ? c->hold_nusd * 1000 : INT64_MAX;
+}
+
 static const struct price *inner_price(void *ctx, const char *upstream_model)
 {
     const struct call *c = ctx;
@@ -111,7 +116,7 @@ int64_t call_cost_pusd(struct call *c)
     bool unknown = false;
     if (!price_report(&c->endpoint->price, &c->usage, c->chat.n_images, inner_price, c, &pusd,
                       &unknown)) {
-        return c->hold_nusd < INT64_MAX / 1000 ? c->hold_nusd * 1000 : INT64_MAX;
+        return hold_pusd(c);
     }
     if (unknown) {
         log_line(LOG_WARN,
@@ -128,16 +133,11 @@ static void estimate_unknown(struct call *c)
     const struct candidate *cand = route_current(&c->route);
     usage_report_clear(&c->usage);
     if (!c->endpoint->provider->cancel_stops_billing) {
-        c->cost_pusd = c->hold_nusd < INT64_MAX / 1000 ? c->hold_nusd * 1000 : INT64_MAX;
+        c->cost_pusd = hold_pusd(c);
         return;
     }
     usage_set(&c->usage.total, USAGE_input_tok, cand->estimate.prompt_tok);
     c->cost_pusd = call_cost_pusd(c);
-}
-
-static int64_t hold_pusd(const struct call *c)
-{
-    return c->hold_nusd < INT64_MAX / 1000 ? c->hold_nusd * 1000 : INT64_MAX;
 }
 
 /* Tokens in this much generated text, by our own guess: never more than is held for. */

@@ -151,7 +151,7 @@ static void ask_for_next(struct call *c, int64_t produced)
 
 bool call_grow(struct call *c)
 {
-    if (c->hold_tok >= route_current(&c->route)->estimate.completion_bound_tok || !may_grow(c))
+    if (!may_grow(c))
         return true;
     int64_t produced = produced_tok(c);
     if (c->extend_waiting)
