@@ -114,10 +114,10 @@ class Sim(Process):
             conn.close()
 
     def witness(self):
-        """Every line of the simulator's own log."""
+        """Every line of the simulator's own log; one that is being written is not there yet."""
         try:
             with open(self.log) as f:
-                return [json.loads(line) for line in f if line.strip()]
+                return [json.loads(line) for line in f if line.endswith("\n")]
         except FileNotFoundError:
             return []
 
