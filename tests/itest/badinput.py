@@ -45,16 +45,13 @@ FIELDS = [
 GOOD = '{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"x"}]%s}'
 
 
-_seen = {"at": 0, "calls": 0}
+_seen = {"calls": 0}
 
 
 def calls():
-    """Requests the simulator has seen: reads on where the last count ended."""
-    with open(sim.log) as log:
-        log.seek(_seen["at"])
-        for line in iter(log.readline, ""):
-            _seen["calls"] += json.loads(line)["event"] == "begin"
-            _seen["at"] = log.tell()
+    """Requests the simulator has seen."""
+    for line in sim.unread_witness():
+        _seen["calls"] += line["event"] == "begin"
     return _seen["calls"]
 
 

@@ -90,6 +90,7 @@ class Sim(Process):
         self.dir = tempfile.mkdtemp(prefix="wayfare-sim-")
         atexit.register(shutil.rmtree, self.dir, True)
         self.log = os.path.join(self.dir, "witness.jsonl")
+        self.log_at = 0  # how far unread_witness has come
         argv = [SIM, "--log", self.log, "--seed", "1"] + list(extra)
         for name in names:
             argv += ["--listen", "127.0.0.1:0=" + name]
@@ -120,6 +121,16 @@ class Sim(Process):
                 return [json.loads(line) for line in f if line.endswith("\n")]
         except FileNotFoundError:
             return []
+
+    def unread_witness(self):
+        """The lines since the last call: for a log too long to be read each time."""
+        with open(self.log) as f:
+            f.seek(self.log_at)
+            for line in iter(f.readline, ""):
+                if not line.endswith("\n"):
+                    break
+                self.log_at = f.tell()
+                yield json.loads(line)
 
 
 def price(prompt, completion, **more):
