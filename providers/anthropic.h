@@ -37,7 +37,7 @@ bool anthropic_has_iterations(const struct json_doc *doc, json_ref usage);
 void anthropic_read_iterations(struct usage_report *r, const struct json_doc *doc, json_ref usage);
 
 /* The provider's functions of anthropic_stream.c. */
-void *anthropic_stream_open(void);
+void *anthropic_stream_open(const struct provider_reading *reading);
 bool anthropic_stream_feed(void *stream, struct span bytes,
                            void (*on_event)(void *ctx, const struct event *ev), void *ctx);
 bool anthropic_stream_at_boundary(const void *stream);

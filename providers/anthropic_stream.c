@@ -29,8 +29,9 @@ struct anthropic_stream {
     void *ctx;
 };
 
-void *anthropic_stream_open(void)
+void *anthropic_stream_open(const struct provider_reading *reading)
 {
+    (void)reading;
     struct anthropic_stream *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return NULL;

@@ -6,8 +6,10 @@
 #define PROVIDERS_PROVIDER_H
 
 #include "schema/chat.h"
+#include "schema/dialog.h"
 #include "schema/err.h"
 #include "schema/event.h"
+#include "schema/reply.h"
 #include "schema/upreq.h"
 #include "schema/usage.h"
 
@@ -16,13 +18,18 @@ enum provider_op { OP_MESSAGES, OP_COUNT_TOKENS };
 
 /* Everything an adapter needs to know of the endpoint; all borrowed for the call. */
 struct provider_target {
+    const char *slug; /* the provider's, for messages */
     const char *base_url;
+    const char *region; /* catalog word, may be NULL */
     const char *upstream_model;
-    const char *secret;               /* NULL = no credential is sent */
-    enum auth_type auth_type;         /* AUTH_API_KEY: x-api-key unless auth_header_name */
-    const char *auth_header_name;     /* NULL = the protocol's default */
+    int64_t max_completion_tokens; /* 0 = unknown */
+    uint32_t params;               /* PARAM_BIT of what the endpoint supports; 0 = not stated */
+    const char *secret;            /* NULL = no credential is sent */
+    enum auth_type auth_type;      /* AUTH_API_KEY: the protocol's own header unless named below */
+    const char *auth_header_name;  /* NULL = the protocol's default */
     const char *const *extra_headers; /* name, value, name, value, ..., NULL; may be NULL */
     const char *request_id;           /* sent as x-request-id: the attempt's id */
+    int64_t now_ms;                   /* wall clock, for signatures */
 };
 
 /* Client headers an adapter may forward (the allow-list of the door). */
@@ -56,32 +63,62 @@ enum up_class {
 
 enum { PROVIDER_EVENT_MAX = 16 * 1024 * 1024, PROVIDER_BODY_MAX = 64 * 1024 * 1024 };
 
+/* A request to be built. */
+struct provider_ask {
+    enum provider_op op;
+    const struct provider_target *target;
+    const struct client_headers *headers;
+    const struct chat *chat;
+    /* NULL: the client speaks the provider's protocol, the body goes on in pieces of its own bytes.
+     * Else it is written anew from this (with max_tokens below). */
+    const struct dialog *dialog;
+    int64_t max_tokens;  /* what is to be asked for; -1 = nothing */
+    struct drops *drops; /* what cannot be told to this provider */
+};
+
+/* An answer to be read. */
+struct provider_reading {
+    const struct provider_target *target;
+    const struct reply_sink *sink; /* NULL: bytes are relayed, only usage is of interest */
+};
+
 struct provider {
     const char *protocol; /* catalog word: "anthropic", "openai", ... */
-    /* The first door whose protocol this provider speaks natively (bytes relayed untouched). */
-    enum chat_door native_door;
+    /* Whose client protocol this endpoint speaks: bytes are relayed untouched there. */
+    enum chat_door (*native_door)(const struct provider_target *target);
     bool can_count_tokens;
+    const char *stream_type; /* content type of its streams */
 
-    /* Fills *ret_up (initialised by the caller). 0, or -1 with reterr. */
-    int (*build)(const struct chat *chat, enum provider_op op, const struct provider_target *target,
-                 const struct client_headers *headers, struct upreq *ret_up, struct fail *reterr);
+    /* Fills *ret_up (initialised by the caller). 0, or -1 with reterr: ERR_bad_request is the
+     * client's to mend and ends the request, anything else is the operator's: the next endpoint
+     * is tried. */
+    int (*build)(const struct provider_ask *ask, struct upreq *ret_up, struct fail *reterr);
 
-    /* One parser per attempt that streams.  feed() takes any split of the body and calls
-     * on_event for each event, in order; false when the stream is broken (over a limit). */
-    void *(*stream_open)(void);
+    /* One parser per attempt that streams; what `reading` points to lives as long as it.  feed()
+     * takes any split of the body and calls on_event for each event, in order, and the sink for
+     * what it means; false when the stream is broken (over a limit). */
+    void *(*stream_open)(const struct provider_reading *reading);
     bool (*stream_feed)(void *stream, struct span bytes,
                         void (*on_event)(void *ctx, const struct event *ev), void *ctx);
     /* Bytes of the stream seen so far end at an event boundary: a keep-alive may go in. */
     bool (*stream_at_boundary)(const void *stream);
+    /* The body has ended: what only that tells (a protocol without a last event) goes to the sink
+     * and shows in stream_state.  NULL: nothing. */
+    void (*stream_finish)(void *stream);
     /* Usage as known now, and the verdict so far. content_bytes: bytes of generated text seen. */
     enum verdict (*stream_state)(const void *stream, struct usage_report *ret_usage,
                                  int64_t *ret_content_bytes);
     void (*stream_close)(void *stream);
 
-    /* A whole 2xx JSON body: its usage and verdict. */
-    enum verdict (*read_body)(struct span body, struct usage_report *ret_usage);
-    /* Whether an error body is of this protocol (then it passes unmodified). */
+    /* A whole 2xx body: its usage and verdict; its content to the sink. */
+    enum verdict (*read_body)(const struct provider_reading *reading, struct span body,
+                              struct usage_report *ret_usage);
+    /* Whether an error body is of this protocol (then it passes unmodified to a client that speaks
+     * it). */
     bool (*is_error_body)(struct span body);
+    /* The error in such a body, for a client of another protocol.  Text is appended to store,
+     * which must outlive *ret.  false: not of this protocol. */
+    bool (*read_error)(struct span body, struct buf *store, struct reply_error *ret);
 };
 
 extern const struct provider provider_anthropic;

@@ -24,7 +24,8 @@ enum {
     CHAT_LOOKBACK_MAX = 20 /* blocks before a breakpoint where a cached prefix may end */
 };
 
-enum chat_door { DOOR_ANTHROPIC, DOOR_OPENAI };
+/* A client's protocol; NONE: of a provider whose protocol no client speaks here. */
+enum chat_door { DOOR_ANTHROPIC, DOOR_OPENAI, DOOR_NONE };
 
 enum chat_suffix { SUFFIX_NONE, SUFFIX_FLOOR, SUFFIX_NITRO };
 
@@ -35,6 +36,11 @@ struct chat_model {
 
 /* Needs that an endpoint must be able to serve (filter `capability`). */
 enum chat_need { NEED_TOOLS = 1, NEED_IMAGES = 2, NEED_DOCUMENTS = 4, NEED_SERVER_TOOLS = 8 };
+
+/* Signatures of thinking that Wayfare itself made, for a provider that has none, begin with this;
+ * behind it stands the catalog word of the protocol that the thinking came from, a colon, and that
+ * provider's own signature, if it has one.  Base64 never holds a colon. */
+#define THINKING_FOREIGN "wf:"
 
 /* A cache breakpoint: everything before and including a block that carries
  * cache_control (or the whole prompt for the automatic, top-level form). */
@@ -86,12 +92,20 @@ struct chat {
     char pinned_state[CHAT_MODEL_NAME_MAX]; /* the id this request continues, "" = none */
     const char *pinned_field;               /* its field name for messages, static string */
 
-    struct span user_id; /* metadata.user_id as written, may be empty */
+    struct span user_id; /* metadata.user_id or user as written, may be empty */
+
+    bool
+        include_usage; /* OpenAI's stream_options.include_usage: the client wants the usage chunk */
+    bool report;       /* OpenRouter's usage.include: as the header x-wayfare-report: body */
+    /* Some thinking of the history was not written by a provider of the request's own protocol
+     * (THINKING_FOREIGN below): sent on as it is, the request would be refused. */
+    bool foreign_thinking;
 
     /* How to forward: body minus cuts, with the model's value replaced. Offsets into body. */
     uint32_t model_begin, model_end; /* the value of `model`, quotes included */
     uint32_t max_tokens_begin,
-        max_tokens_end; /* the value of `max_tokens`; 0, 0 = no such member */
+        max_tokens_end; /* the value of `max_tokens` (or `max_completion_tokens`); 0, 0 = none */
+    uint32_t stream_options_begin, stream_options_end; /* the value; 0, 0 = no such member */
     int n_cuts;
     struct json_cut cuts[CHAT_CUTS_MAX];
     char sent_max_tokens[CHAT_NUMBER_MAX]; /* forwarded instead of what was received; "" = that */
@@ -108,6 +122,9 @@ void chat_done(struct chat *c);
  * for_count: a count_tokens body, where stream and max_tokens mean nothing. */
 int chat_read_anthropic(struct chat *c, const struct json_doc *doc, bool for_count,
                         struct fail *reterr);
+
+/* Reads an already parsed body of POST /v1/chat/completions, likewise.  `n` must be 1. */
+int chat_read_openai(struct chat *c, const struct json_doc *doc, struct fail *reterr);
 
 /* Forwards this max_tokens instead of what the body says (or behind `model`, when it says
  * nothing); < 0: as received.  What chat->max_tokens says stays. */

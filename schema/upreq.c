@@ -144,6 +144,24 @@ bool upreq_add_own(struct upreq *u, struct span bytes)
     return true;
 }
 
+bool upreq_take_own(struct upreq *u, struct buf *bytes)
+{
+    if (bytes->len == 0)
+        return true;
+    if (u->n_pieces == UPREQ_PIECES_MAX || u->own.len > 0)
+        return false;
+    buf_done(&u->own);
+    u->own = *bytes;
+    buf_init(bytes, bytes->max);
+    int i = u->n_pieces++;
+    u->pieces[i].own = true;
+    u->pieces[i].ptr = NULL;
+    u->pieces[i].begin = 0;
+    u->pieces[i].len = u->own.len;
+    u->body_len += u->own.len;
+    return true;
+}
+
 size_t upreq_read(const struct upreq *u, size_t offset, char *out, size_t cap)
 {
     size_t done = 0;

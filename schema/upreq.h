@@ -43,6 +43,9 @@ bool upreq_set_url(struct upreq *u, const char *base_url, const char *path);
 bool upreq_add_header(struct upreq *u, struct span name, struct span value);
 bool upreq_add_borrowed(struct upreq *u, struct span bytes);
 bool upreq_add_own(struct upreq *u, struct span bytes);
+/* A body that was written as a whole: its memory moves here (also beyond UPREQ_OWN_MAX) and
+ * *bytes is empty then.  Only while nothing of our own was added. */
+bool upreq_take_own(struct upreq *u, struct buf *bytes);
 /* Copies up to cap body bytes that start at offset; returns how many. */
 size_t upreq_read(const struct upreq *u, size_t offset, char *out, size_t cap);
 /* Iterates headers: pass NULL first; NULL at the end. */

@@ -318,7 +318,7 @@ static void on_head(void *ctx, int http_status)
     c->head_tick_ms = c->byte_tick_ms = worker_tick_ms(c->worker);
     if (c->kind == CALL_MESSAGES && http_status / 100 == 2 &&
         is_event_stream(transfer_headers(c->transfer))) {
-        c->stream = c->adapter->stream_open();
+        c->stream = c->adapter->stream_open(&c->reading);
         if (c->stream == NULL) {
             cut(c, END_reset);
         }
@@ -519,7 +519,7 @@ static void after_body(struct call *c, struct span headers)
     enum verdict verdict =
         VERDICT_FOREIGN; /* also of an error body that was cut: its status counts */
     if (good) {
-        verdict = c->adapter->read_body(buf_span(&c->answer), &c->usage);
+        verdict = c->adapter->read_body(&c->reading, buf_span(&c->answer), &c->usage);
     }
     int64_t retry_after_ms = retry_after_of(headers);
     enum route_end end = !good                        ? END_status

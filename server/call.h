@@ -79,6 +79,9 @@ struct call {
     struct id attempt_id;
     const struct endpoint *endpoint;
     const struct provider *adapter;
+    struct provider_target target; /* of the last build; without what lived only there */
+    struct provider_reading reading;
+    struct drops drops; /* what the running attempt's provider was not told */
     struct transfer *transfer;
     void *stream; /* the adapter's parser, NULL when not streaming */
     int http_status;

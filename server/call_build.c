@@ -45,26 +45,42 @@ int call_build(struct call *c, struct fail *f)
     const struct credential *cred = provider_credential(p, (unsigned)worker_draw(c->worker));
     char id[ID_TEXT_MAX];
     const char *config_headers[2 * PREFS_HEADERS_MAX + 1];
-    struct provider_target target = {
+    c->target = (struct provider_target){
+        .slug = e->slug,
         .base_url = p->base_url,
+        .region = p->region,
         .upstream_model = e->upstream_model,
+        .max_completion_tokens = e->max_completion_tokens,
+        .params = e->params,
         .secret = cred != NULL ? cred->secret : NULL,
         .auth_type = cred != NULL && cred->kind == CREDENTIAL_NONE ? AUTH_NONE : p->auth_type,
         .auth_header_name = p->auth_header_name,
         .extra_headers = (const char *const *)p->headers,
         .request_id = id_print(&c->attempt_id, ID_PREFIX_ATTEMPT, id),
+        .now_ms = worker_now_ms(),
     };
     c->limits = p->timeouts;
     const struct provider_config *pc = config_for(&c->chat, e);
     if (pc != NULL) {
-        apply_config(c, pc, &target, config_headers);
+        apply_config(c, pc, &c->target, config_headers);
     }
     struct client_headers headers;
     struct buf beta;
     buf_init(&beta, REQUEST_REPLY_HEADERS_MAX);
     request_client_headers(c->req, &headers, &beta);
-    enum provider_op op = c->kind == CALL_MESSAGES ? OP_MESSAGES : OP_COUNT_TOKENS;
-    int ok = c->adapter->build(&c->chat, op, &target, &headers, &c->upreq, f);
+    c->drops.n = 0;
+    struct provider_ask ask = {
+        .op = c->kind == CALL_MESSAGES ? OP_MESSAGES : OP_COUNT_TOKENS,
+        .target = &c->target,
+        .headers = &headers,
+        .chat = &c->chat,
+        .max_tokens = c->clamp_tok > 0 ? c->clamp_tok : c->chat.max_tokens,
+        .drops = &c->drops,
+    };
+    int ok = c->adapter->build(&ask, &c->upreq, f);
     buf_done(&beta);
+    c->target.extra_headers = NULL;
+    c->target.request_id = NULL;
+    c->reading = (struct provider_reading){.target = &c->target};
     return ok;
 }

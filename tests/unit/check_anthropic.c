@@ -19,6 +19,9 @@
 #define GOLDEN_DIR "tests/golden"
 #endif
 
+static const struct provider_target target = {.base_url = "https://api.example"};
+static const struct provider_reading reading = {.target = &target};
+
 enum { FACTS_MAX = 64 * 1024, EVENTS_MAX = 4096, CASES_MIN = 80, RANDOM_CUTS = 50 };
 
 static const char *const bucket_names[USAGE_BUCKET_COUNT] = {
@@ -107,7 +110,7 @@ static void play_stream(struct span bytes, const size_t *sizes, struct buf *ret_
 {
     const struct provider *p = provider_find("anthropic");
     struct usage_report *report = calloc(1, sizeof(*report));
-    void *stream = p->stream_open();
+    void *stream = p->stream_open(&reading);
     struct seen seen = {.n = 0};
     int64_t content_bytes = -1;
     size_t at = 0;
@@ -138,7 +141,7 @@ static void play_body(struct span bytes, struct buf *ret_facts)
     const struct provider *p = provider_find("anthropic");
     struct usage_report *report = calloc(1, sizeof(*report));
     ck_assert(report != NULL);
-    enum verdict verdict = p->read_body(bytes, report);
+    enum verdict verdict = p->read_body(&reading, bytes, report);
     buf_init(ret_facts, FACTS_MAX);
     buf_addf(ret_facts, "verdict %s\nerror_body %s\n", verdict_names[verdict],
              p->is_error_body(bytes) ? "yes" : "no");
@@ -221,7 +224,7 @@ START_TEST(test_boundary)
 {
     static const char text[] = ": c\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\n";
     const struct provider *p = &provider_anthropic;
-    void *stream = p->stream_open();
+    void *stream = p->stream_open(&reading);
     ck_assert(p->stream_at_boundary(stream));
     for (size_t i = 0; i < sizeof(text) - 1; i++) {
         ck_assert(p->stream_feed(stream, (struct span){text + i, 1}, ignore_event, NULL));
@@ -237,7 +240,7 @@ END_TEST
 START_TEST(test_event_over_the_maximum)
 {
     const struct provider *p = &provider_anthropic;
-    void *stream = p->stream_open();
+    void *stream = p->stream_open(&reading);
     enum { PIECE = 1 << 20 };
     char *piece = malloc(PIECE);
     ck_assert(piece != NULL);

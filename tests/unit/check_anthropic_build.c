@@ -51,7 +51,14 @@ static int build(enum provider_op op)
 {
     upreq_done(&up);
     upreq_init(&up);
-    return provider_anthropic.build(&chat, op, &target, &client, &up, &fail);
+    struct drops drops = {.n = 0};
+    struct provider_ask ask = {.op = op,
+                               .target = &target,
+                               .headers = &client,
+                               .chat = &chat,
+                               .max_tokens = -1,
+                               .drops = &drops};
+    return provider_anthropic.build(&ask, &up, &fail);
 }
 
 /* The value of the only header of that name; NULL when there is none. */

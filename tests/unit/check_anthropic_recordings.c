@@ -10,6 +10,9 @@
 
 #include "providers/provider.h"
 
+static const struct provider_target target = {.base_url = "https://api.example"};
+static const struct provider_reading reading = {.target = &target};
+
 enum { RECORDINGS_MIN = 40 };
 
 static const char *const folders[] = {"anthropic", "azure-anthropic", "vertex-anthropic"};
@@ -189,7 +192,7 @@ static void replay_stream(const char *file, struct json_object *text, size_t ste
     int64_t content_bytes;
     const char *bytes = json_object_get_string(text);
     size_t len = (size_t)json_object_get_string_len(text);
-    void *stream = provider_anthropic.stream_open();
+    void *stream = provider_anthropic.stream_open(&reading);
     size_t at = 0;
     for (size_t i = 0; at < len; i++) {
         size_t n = step;
@@ -224,7 +227,8 @@ static void replay_plain(const char *file, struct json_object *response)
     }
     if (member(body, "data") != NULL) /* a list of models */
         return;
-    ck_assert_msg(provider_anthropic.read_body(bytes, &report) == VERDICT_COMPLETE, "%s", file);
+    ck_assert_msg(provider_anthropic.read_body(&reading, bytes, &report) == VERDICT_COMPLETE, "%s",
+                  file);
     ck_assert(!provider_anthropic.is_error_body(bytes));
     struct json_object *usage = member(body, "usage");
     bool counts = member(body, "type") == NULL;
