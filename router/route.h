@@ -74,6 +74,9 @@ struct route_attempt *route_attempt(struct route *r);
 /* The hold for the current candidate was refused by a cap (not an attempt): go on with a
  * cheaper candidate if there is one; ROUTE_FAIL with `code` otherwise. */
 struct route_action route_hold_refused(struct route *r, enum err code, int64_t retry_after_ms);
+/* The request cannot be put into the current candidate's protocol (not an attempt): go on with the
+ * next; ROUTE_FAIL with `code` when there is none. */
+struct route_action route_build_refused(struct route *r, enum err code);
 /* The response head is known: ROUTE_TRY = give this one up and try the next; ROUTE_DONE = relay it
  * (2xx); ROUTE_PASS / ROUTE_FAIL = stop with this answer. */
 struct route_action route_on_head(struct route *r, int http_status, int64_t retry_after_ms);
