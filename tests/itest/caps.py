@@ -186,7 +186,7 @@ def exactly_fifty(seed):
     witness.lines()
     with Poller(way, keys):
         storm(way, shots)
-    lines = witness.lines()
+    lines = witness.whole_calls()
     early, spent = replay(lines, tight)
     caps = {("team", w): n for w, n in team_caps}
     caps.update({("key", w): n for w, n in key_caps})
@@ -211,7 +211,7 @@ def two_keys_of_a_team(seed):
     witness.lines()
     with Poller(way, keys):
         storm(way, shots)
-    lines = witness.lines()
+    lines = witness.whole_calls()
     _, spent = replay(lines, 50 * CENTS_10)
     assert spent == 50 * CENTS_10, spent
     won = [sum(s.status == 200 and s.tag == i for s in shots) for i in (0, 1)]
@@ -240,7 +240,7 @@ def sizes_of_all_kinds(seed):
     witness.lines()
     with Poller(way, keys):
         storm(way, shots, width=rng.choice((60, 300, 1000)))
-    lines = witness.lines()
+    lines = witness.whole_calls()
     _, spent = replay(lines, cap)
     caps = {("team", w): n for w, n in team_caps}
     caps.update({("key", w): n for w, n in key_caps})
@@ -295,7 +295,7 @@ def room_is_freed():
             waiting = [Shot(keys[0], s.payload) for s in again]
             rounds += 1
     assert rounds > 1, "nobody had to wait"
-    lines = witness.lines()
+    lines = witness.whole_calls()
     _, spent = replay(lines, cap)
     assert spent == len(done) * 10 * 100000, spent  # 10 tokens each
     judge_books(way, keys, lines, spent)
@@ -338,7 +338,7 @@ def cap_changes():
     for t in threads:
         t.join()
     assert not feed["bad"], [bytes(s.data[:300]) for s in feed["bad"][:3]]
-    lines = witness.lines()
+    lines = witness.whole_calls()
     _, spent = replay(lines, 80 * CENTS_10)
     assert spent == 80 * CENTS_10 == feed["won"] * CENTS_10, (spent, feed["won"])
     judge_books(way, keys, lines, spent)

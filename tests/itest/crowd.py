@@ -208,6 +208,16 @@ class Witness:
         self.at += len(data)
         return [json.loads(x) for x in data.splitlines()]
 
+    def whole_calls(self, seconds=10):
+        """As lines(), once every call that has begun in them has ended: its client may have the last
+        byte a little before the simulator has written that it sent it."""
+        lines = self.lines()
+        until = time.monotonic() + seconds
+        while sum(1 if x["event"] == "begin" else -1 for x in lines) > 0 and time.monotonic() < until:
+            time.sleep(0.01)
+            lines += self.lines()
+        return lines
+
 
 BUCKETS = (("input_tokens", "input_tok", "prompt"), ("output_tokens", "output_tok", "completion"),
            ("cache_read_tokens", "cache_read_tok", "cache_read"),
