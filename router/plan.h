@@ -71,6 +71,7 @@ enum plan_cause {
     CAUSE_TOOLS,
     CAUSE_IMAGES,
     CAUSE_DOCUMENTS,
+    CAUSE_AUDIO,
     CAUSE_SERVER_TOOL /* capability; the last
                        * plus i: the i-th server tool of the request */
 };

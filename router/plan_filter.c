@@ -231,6 +231,8 @@ static bool by_capability(struct look *k, int32_t *detail)
     else if ((chat->needs & NEED_DOCUMENTS) &&
              !(e->modalities & (MODALITY_BIT(MODALITY_pdf) | MODALITY_BIT(MODALITY_file))))
         *detail = CAUSE_DOCUMENTS;
+    else if ((chat->needs & NEED_AUDIO) && !(e->modalities & MODALITY_BIT(MODALITY_audio)))
+        *detail = CAUSE_AUDIO;
     for (int i = 0; *detail == CAUSE_NONE && i < chat->n_server_tools; i++) {
         if (!has_server_tool(e, chat->server_tools[i]))
             *detail = CAUSE_SERVER_TOOL + i;
