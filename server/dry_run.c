@@ -1,6 +1,7 @@
 /* The dry run: one plan, made as for a request, told instead of carried out. */
 #include "server/dry_run.h"
 
+#include "providers/door.h"
 #include "router/preset.h"
 #include "schema/chat.h"
 #include "schema/money.h"
@@ -81,13 +82,49 @@ static struct json_object *warning_rows(const struct plan *plan)
     return rows;
 }
 
+/* What the first candidate would not be told: its call is built and thrown away. */
+static struct json_object *dropped_rows(const struct chat *chat, const struct plan *plan)
+{
+    struct json_object *rows = json_object_new_array();
+    const struct endpoint *e = plan->n_candidates > 0 ? plan->candidates[0].endpoint : NULL;
+    if (e == NULL)
+        return rows;
+    const struct provider_target target = {.slug = e->slug,
+                                           .base_url = e->provider->base_url,
+                                           .region = e->provider->region,
+                                           .upstream_model = e->upstream_model,
+                                           .max_completion_tokens = e->max_completion_tokens,
+                                           .params = e->params};
+    if (e->provider->adapter->native_door(&target) == chat->door)
+        return rows;
+    const struct client_headers headers = {.n_other = 0};
+    struct drops drops = {.n = 0};
+    struct dialog dialog;
+    struct upreq call;
+    dialog_init(&dialog);
+    upreq_init(&call);
+    const struct provider_ask ask = {.target = &target,
+                                     .headers = &headers,
+                                     .chat = chat,
+                                     .dialog = &dialog,
+                                     .max_tokens = chat->max_tokens,
+                                     .drops = &drops};
+    if (door_find(chat->door)->read(chat, &dialog, NULL) == 0)
+        e->provider->adapter->build(&ask, &call, NULL);
+    for (int i = 0; i < drops.n; i++)
+        json_object_array_add(rows, json_object_new_string(drops.names[i]));
+    upreq_done(&call);
+    dialog_done(&dialog);
+    return rows;
+}
+
 static struct json_object *route_object(const struct plan_inputs *in, const struct plan *plan)
 {
     struct json_object *o = json_object_new_object();
     json_object_object_add(o, "plan", plan_rows(plan));
     json_object_object_add(o, "excluded", excluded_rows(in, plan));
     json_object_object_add(o, "warnings", warning_rows(plan));
-    json_object_object_add(o, "dropped", json_object_new_array());
+    json_object_object_add(o, "dropped", dropped_rows(in->chat, plan));
     return o;
 }
 
