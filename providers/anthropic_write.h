@@ -29,7 +29,7 @@ struct anthropic_writing {
 /* Notes what cannot be told: under the name that the client knows it by. */
 void anthropic_drop(struct anthropic_writing *w, const char *anthropic_name,
                     const char *openai_name);
-static inline bool anthropic_rule(const struct anthropic_writing *w, enum rule rule)
+static inline bool anthropic_rule(const struct anthropic_writing *w, enum model_rule rule)
 {
     return (w->ask->target->rules & RULE_BIT(rule)) != 0;
 }

@@ -71,18 +71,18 @@ bool modality_parse(struct span s, enum modality *ret)
     return true;
 }
 
-const char *rule_name(enum rule r)
+const char *model_rule_name(enum model_rule r)
 {
     assert(r < RULE_COUNT);
     return rules[r];
 }
 
-bool rule_parse(struct span s, enum rule *ret)
+bool model_rule_parse(struct span s, enum model_rule *ret)
 {
     size_t i = find(rules, 0, RULE_COUNT, s);
     if (i == RULE_COUNT)
         return false;
-    *ret = (enum rule)i;
+    *ret = (enum model_rule)i;
     return true;
 }
 

@@ -60,7 +60,7 @@ enum modality {
     R(no_forced_tool)        /* tool_choice any, tool */                                           \
     R(no_system_messages)    /* instructions only before the first message */
 
-enum rule {
+enum model_rule {
 #define R(name) RULE_##name,
     VOCAB_RULES(R)
 #undef R
@@ -84,8 +84,8 @@ const char *param_name(enum param p);
 bool param_parse(struct span s, enum param *ret);
 const char *modality_name(enum modality m);
 bool modality_parse(struct span s, enum modality *ret);
-const char *rule_name(enum rule r);
-bool rule_parse(struct span s, enum rule *ret);
+const char *model_rule_name(enum model_rule r);
+bool model_rule_parse(struct span s, enum model_rule *ret);
 const char *sort_name(enum sort s);
 /* "none" is not a word a request may use: refused here. */
 bool sort_parse(struct span s, enum sort *ret);
