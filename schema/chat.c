@@ -17,6 +17,7 @@ static void set_empty(struct chat *c)
     memset(c, 0, sizeof(*c));
     c->prefs = prefs;
     c->max_tokens = -1;
+    c->max_tokens_name = "max_tokens";
 }
 
 void chat_init(struct chat *c)
@@ -164,49 +165,67 @@ static void emit_around(struct emitter *e, size_t begin, size_t end)
     e->at = end;
 }
 
-/* What replaces [begin, end) of the body. */
-struct edit {
-    uint32_t begin, end;
-    struct span text;
+enum { EDITS_MAX = 3 }; /* model, max_tokens, stream_options */
+
+struct edits {
+    int n;
+    struct chat_edit at[EDITS_MAX];
 };
 
-/* In order of place: the model, and max_tokens when another one is sent. */
-static int replacements(const struct chat *c, struct span model_json, struct edit ret[2])
+/* In order of place; of two at one place the earlier one stays first. */
+static void add_edit(struct edits *list, uint32_t begin, uint32_t end, struct span text)
 {
-    struct edit model = {c->model_begin, c->model_end, model_json};
-    struct edit limit = {c->max_tokens_begin, c->max_tokens_end, span_of(c->sent_max_tokens)};
-    if (limit.text.len == 0) {
-        ret[0] = model;
-        return 1;
-    }
-    if (limit.end == 0)
-        limit.begin = limit.end = c->model_end; /* a new member */
-    bool limit_first = limit.begin < model.begin;
-    ret[0] = limit_first ? limit : model;
-    ret[1] = limit_first ? model : limit;
-    return 2;
+    if (text.len == 0)
+        return;
+    assert(list->n < EDITS_MAX);
+    int i = list->n++;
+    for (; i > 0 && list->at[i - 1].begin > begin; i--)
+        list->at[i] = list->at[i - 1];
+    list->at[i] = (struct chat_edit){begin, end, text};
+}
+
+static struct edits find_edits(const struct chat *c, struct span model_json)
+{
+    struct edits list = {.n = 0};
+    bool new_limit = c->max_tokens_end == 0;
+    add_edit(&list, c->model_begin, c->model_end, model_json);
+    add_edit(&list, new_limit ? c->model_end : c->max_tokens_begin,
+             new_limit ? c->model_end : c->max_tokens_end, span_of(c->sent_max_tokens));
+    if (c->send_usage_edit)
+        add_edit(&list, c->usage_edit.begin, c->usage_edit.end, c->usage_edit.text);
+    return list;
 }
 
 void chat_send_max_tokens(struct chat *c, int64_t tok)
 {
-    const char *name = c->max_tokens_end == 0 ? ",\"max_tokens\":" : "";
-    c->sent_max_tokens[0] = '\0';
-    if (tok >= 0)
-        snprintf(c->sent_max_tokens, sizeof(c->sent_max_tokens), "%s%lld", name, (long long)tok);
+    char *out = c->sent_max_tokens;
+    size_t n = 0;
+    out[0] = '\0';
+    if (tok < 0)
+        return;
+    if (c->max_tokens_end == 0)
+        n = (size_t)snprintf(out, CHAT_NUMBER_MAX, ",\"%s\":", c->max_tokens_name);
+    assert(n < CHAT_NUMBER_MAX / 2); /* the names of parameters, not of the client */
+    snprintf(out + n, CHAT_NUMBER_MAX - n, "%lld", (long long)tok);
+}
+
+void chat_send_stream_options(struct chat *c, bool include)
+{
+    c->send_usage_edit = include;
 }
 
 void chat_pieces(const struct chat *c, struct span model_json,
                  void (*piece)(void *ctx, struct span bytes), void *ctx)
 {
     struct emitter e = {c, 0, piece, ctx};
-    struct edit edits[2];
-    int n_edits = replacements(c, model_json, edits), next = 0;
+    struct edits edits = find_edits(c, model_json);
+    int next = 0;
     for (int i = 0; i <= c->n_cuts; i++) {
         uint32_t limit = i < c->n_cuts ? c->cuts[i].begin : UINT32_MAX;
         /* A member put in where a cut begins comes before it. */
-        for (; next < n_edits && edits[next].begin <= limit; next++) {
-            emit_around(&e, edits[next].begin, edits[next].end);
-            emit(&e, edits[next].text);
+        for (; next < edits.n && edits.at[next].begin <= limit; next++) {
+            emit_around(&e, edits.at[next].begin, edits.at[next].end);
+            emit(&e, edits.at[next].text);
         }
         if (i < c->n_cuts)
             emit_around(&e, c->cuts[i].begin, c->cuts[i].end);

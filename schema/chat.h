@@ -19,7 +19,7 @@ enum {
     CHAT_CUTS_MAX = 64,
     CHAT_SERVER_TOOLS_MAX = 32,
     CHAT_TOOL_TYPE_MAX = 64,
-    CHAT_NUMBER_MAX = 48,  /* an inserted member with its number */
+    CHAT_NUMBER_MAX = 64,  /* an inserted member with its number */
     CHAT_PREFIXES_MAX = 4, /* cache breakpoints, as Anthropic allows */
     CHAT_LOOKBACK_MAX = 20 /* blocks before a breakpoint where a cached prefix may end */
 };
@@ -41,6 +41,12 @@ enum chat_need { NEED_TOOLS = 1, NEED_IMAGES = 2, NEED_DOCUMENTS = 4, NEED_SERVE
  * behind it stands the catalog word of the protocol that the thinking came from, a colon, and that
  * provider's own signature, if it has one.  Base64 never holds a colon. */
 #define THINKING_FOREIGN "wf:"
+
+/* What replaces [begin, end) of the body; an empty place: what is put in there. */
+struct chat_edit {
+    uint32_t begin, end;
+    struct span text;
+};
 
 /* A cache breakpoint: everything before and including a block that carries
  * cache_control (or the whole prompt for the automatic, top-level form). */
@@ -105,10 +111,13 @@ struct chat {
     uint32_t model_begin, model_end; /* the value of `model`, quotes included */
     uint32_t max_tokens_begin,
         max_tokens_end; /* the value of `max_tokens` (or `max_completion_tokens`); 0, 0 = none */
-    uint32_t stream_options_begin, stream_options_end; /* the value; 0, 0 = no such member */
+    const char *max_tokens_name; /* of the member that is put in where there is none: "max_tokens",
+                                    until an endpoint that knows it by another name sets that */
+    struct chat_edit usage_edit; /* makes a stream state its usage; text empty: it does already */
     int n_cuts;
     struct json_cut cuts[CHAT_CUTS_MAX];
     char sent_max_tokens[CHAT_NUMBER_MAX]; /* forwarded instead of what was received; "" = that */
+    bool send_usage_edit;
 
     struct prefs prefs;
 };
@@ -129,6 +138,11 @@ int chat_read_openai(struct chat *c, const struct json_doc *doc, struct fail *re
 /* Forwards this max_tokens instead of what the body says (or behind `model`, when it says
  * nothing); < 0: as received.  What chat->max_tokens says stays. */
 void chat_send_max_tokens(struct chat *c, int64_t tok);
+
+/* Forwards a stream's body with stream_options.include_usage true, whatever it says itself
+ * (include_usage above keeps what the client asked for); false: as received.  A body that is no
+ * stream's, or not of OpenAI's protocol, has no such member and stays as it is. */
+void chat_send_stream_options(struct chat *c, bool include);
 
 /* Appends the forwarded body to out as pieces of the original and replacements:
  * calls piece(ctx, span) in order.  model_json is the replacement value, quoted.  All other
