@@ -68,7 +68,7 @@ struct provider_ask {
     enum provider_op op;
     const struct provider_target *target;
     const struct client_headers *headers;
-    const struct chat *chat;
+    struct chat *chat; /* only what is forwarded of it is set (chat_send_...) */
     /* NULL: the client speaks the provider's protocol, the body goes on in pieces of its own bytes.
      * Else it is written anew from this (with max_tokens below). */
     const struct dialog *dialog;
