@@ -69,7 +69,7 @@ struct provider_ask {
     enum provider_op op;
     const struct provider_target *target;
     const struct client_headers *headers;
-    const struct chat *chat;
+    struct chat *chat; /* only what is forwarded of it is set (chat_send_...) */
     /* NULL: the client speaks the provider's protocol, the body goes on in pieces of its own bytes.
      * Else it is written anew from this (with max_tokens below). */
     const struct dialog *dialog;
@@ -122,7 +122,7 @@ struct provider {
     bool (*read_error)(struct span body, struct buf *store, struct reply_error *ret);
 };
 
-extern const struct provider provider_anthropic;
+extern const struct provider provider_anthropic, provider_openai, provider_azure_openai;
 
 /* NULL-terminated; look-up by catalog word, NULL when there is no adapter yet. */
 extern const struct provider *const provider_all[];

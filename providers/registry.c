@@ -3,6 +3,8 @@
 
 const struct provider *const provider_all[] = {
     &provider_anthropic,
+    &provider_openai,
+    &provider_azure_openai,
     NULL,
 };
 
