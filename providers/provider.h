@@ -122,6 +122,7 @@ struct provider {
 };
 
 extern const struct provider provider_anthropic;
+extern const struct provider provider_gemini;
 
 /* NULL-terminated; look-up by catalog word, NULL when there is no adapter yet. */
 extern const struct provider *const provider_all[];

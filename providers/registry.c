@@ -3,6 +3,7 @@
 
 const struct provider *const provider_all[] = {
     &provider_anthropic,
+    &provider_gemini,
     NULL,
 };
 
