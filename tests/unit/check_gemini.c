@@ -82,7 +82,7 @@ START_TEST(test_event_over_the_maximum)
 {
     ck_too_long("data: {\"candidates\": \"");
     ck_too_long("[{\"candidates\": \"");
-    ck_too_long("data: {}\n\n{\"error\": \"");
+    ck_too_long("data: {\"candidates\": []}\n\n{\"error\": \"");
 }
 END_TEST
 
