@@ -122,7 +122,10 @@ struct provider {
     bool (*read_error)(struct span body, struct buf *store, struct reply_error *ret);
 };
 
-extern const struct provider provider_anthropic, provider_openai, provider_azure_openai;
+extern const struct provider provider_anthropic;
+extern const struct provider provider_openai;
+extern const struct provider provider_azure_openai;
+extern const struct provider provider_gemini;
 
 /* NULL-terminated; look-up by catalog word, NULL when there is no adapter yet. */
 extern const struct provider *const provider_all[];
