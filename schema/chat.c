@@ -17,6 +17,7 @@ static void set_empty(struct chat *c)
     memset(c, 0, sizeof(*c));
     c->prefs = prefs;
     c->max_tokens = -1;
+    c->max_tokens_name = "max_tokens";
 }
 
 void chat_init(struct chat *c)
@@ -38,6 +39,61 @@ void chat_begin(struct chat *c, enum chat_door door, const struct json_doc *doc)
     c->door = door;
     c->doc = doc;
     c->body = doc->text;
+}
+
+static int find_row(const struct json_doc *d, json_ref member, const struct chat_member *rows,
+                    int n)
+{
+    int i = 0;
+    while (i < n && !json_key_is(d, member, rows[i].name))
+        i++;
+    return i;
+}
+
+int chat_split_members(struct chat_reader *r, const struct chat_member *rows, int n,
+                       json_ref *ret_at)
+{
+    const struct json_doc *d = r->doc;
+    uint64_t seen = 0;
+    assert(n <= 64);
+    for (int i = 0; i < n; i++)
+        ret_at[i] = JSON_NONE;
+    for (json_ref m = json_first(d, 0); m != JSON_NONE; m = json_next(d, m)) {
+        int i = find_row(d, m, rows, n);
+        if (i == n)
+            continue;
+        if (seen >> i & 1)
+            return json_refuse_twice(d, m, r->reterr);
+        seen |= UINT64_C(1) << i;
+        if (json_kind(d, m) == JSON_NULL)
+            continue;
+        if (!(rows[i].kinds & 1u << json_kind(d, m)))
+            return json_refuse(d, m, rows[i].accepts, r->reterr);
+        ret_at[i] = m;
+    }
+    return 0;
+}
+
+int chat_read_limit(struct chat_reader *r, json_ref v, int64_t *ret_tok)
+{
+    const int64_t largest = INT64_C(1) << 53; /* beyond it JSON readers disagree */
+    int64_t n;
+    *ret_tok = -1;
+    if (v == JSON_NONE)
+        return 0;
+    if (!json_int64(r->doc, v, &n) || n < 0 || n > largest)
+        return json_refuse(r->doc, v, "an integer from 0 to 9007199254740992", r->reterr);
+    *ret_tok = n;
+    return 0;
+}
+
+void chat_note_param(struct chat_reader *r, json_ref v, enum param param)
+{
+    if (v == JSON_NONE)
+        return;
+    if (json_kind(r->doc, v) == JSON_ARRAY && json_first(r->doc, v) == JSON_NONE)
+        return;
+    r->chat->params |= PARAM_BIT(param);
 }
 
 /* ---- models ---- */
@@ -113,6 +169,14 @@ int chat_read_models(struct chat_reader *r, json_ref model, json_ref models)
 
 /* ---- routing ---- */
 
+/* What no provider is told.  OpenRouter's `usage` asks for the report that chat->report stands
+ * for, and other providers refuse it. */
+static bool is_ours(const struct chat_reader *r, json_ref member)
+{
+    return prefs_is_routing_member(r->doc, member) ||
+           (r->chat->door == DOOR_OPENAI && json_key_is(r->doc, member, "usage"));
+}
+
 int chat_read_routing(struct chat_reader *r)
 {
     if (prefs_read(&r->chat->prefs, r->doc, 0, r->reterr) != 0)
@@ -120,7 +184,7 @@ int chat_read_routing(struct chat_reader *r)
     json_ref members[CHAT_CUTS_MAX];
     size_t n = 0;
     for (json_ref m = json_first(r->doc, 0); m != JSON_NONE; m = json_next(r->doc, m)) {
-        if (!prefs_is_routing_member(r->doc, m))
+        if (!is_ours(r, m))
             continue;
         assert(n < CHAT_CUTS_MAX); /* each name was known and there once */
         members[n++] = m;
@@ -164,49 +228,70 @@ static void emit_around(struct emitter *e, size_t begin, size_t end)
     e->at = end;
 }
 
-/* What replaces [begin, end) of the body. */
-struct edit {
-    uint32_t begin, end;
-    struct span text;
+enum { EDITS_MAX = 4 }; /* model, max_tokens under two names, stream_options */
+
+struct edits {
+    int n;
+    struct chat_edit at[EDITS_MAX];
 };
 
-/* In order of place: the model, and max_tokens when another one is sent. */
-static int replacements(const struct chat *c, struct span model_json, struct edit ret[2])
+/* In order of place; of two at one place the earlier one stays first. */
+static void add_edit(struct edits *list, uint32_t begin, uint32_t end, struct span text)
 {
-    struct edit model = {c->model_begin, c->model_end, model_json};
-    struct edit limit = {c->max_tokens_begin, c->max_tokens_end, span_of(c->sent_max_tokens)};
-    if (limit.text.len == 0) {
-        ret[0] = model;
-        return 1;
-    }
-    if (limit.end == 0)
-        limit.begin = limit.end = c->model_end; /* a new member */
-    bool limit_first = limit.begin < model.begin;
-    ret[0] = limit_first ? limit : model;
-    ret[1] = limit_first ? model : limit;
-    return 2;
+    if (text.len == 0)
+        return;
+    assert(list->n < EDITS_MAX);
+    int i = list->n++;
+    for (; i > 0 && list->at[i - 1].begin > begin; i--)
+        list->at[i] = list->at[i - 1];
+    list->at[i] = (struct chat_edit){begin, end, text};
+}
+
+static struct edits find_edits(const struct chat *c, struct span model_json)
+{
+    struct edits list = {.n = 0};
+    bool new_limit = c->max_tokens_end == 0;
+    add_edit(&list, c->model_begin, c->model_end, model_json);
+    add_edit(&list, new_limit ? c->model_end : c->max_tokens_begin,
+             new_limit ? c->model_end : c->max_tokens_end, span_of(c->sent_max_tokens));
+    if (c->max_tokens_again_end > 0)
+        add_edit(&list, c->max_tokens_again_begin, c->max_tokens_again_end,
+                 span_of(c->sent_max_tokens));
+    if (c->send_usage_edit)
+        add_edit(&list, c->usage_edit.begin, c->usage_edit.end, c->usage_edit.text);
+    return list;
 }
 
 void chat_send_max_tokens(struct chat *c, int64_t tok)
 {
-    const char *name = c->max_tokens_end == 0 ? ",\"max_tokens\":" : "";
-    c->sent_max_tokens[0] = '\0';
-    if (tok >= 0)
-        snprintf(c->sent_max_tokens, sizeof(c->sent_max_tokens), "%s%lld", name, (long long)tok);
+    char *out = c->sent_max_tokens;
+    size_t n = 0;
+    out[0] = '\0';
+    if (tok < 0)
+        return;
+    if (c->max_tokens_end == 0)
+        n = (size_t)snprintf(out, CHAT_NUMBER_MAX, ",\"%s\":", c->max_tokens_name);
+    assert(n < CHAT_NUMBER_MAX / 2); /* the names of parameters, not of the client */
+    snprintf(out + n, CHAT_NUMBER_MAX - n, "%lld", (long long)tok);
+}
+
+void chat_send_stream_options(struct chat *c, bool include)
+{
+    c->send_usage_edit = include;
 }
 
 void chat_pieces(const struct chat *c, struct span model_json,
                  void (*piece)(void *ctx, struct span bytes), void *ctx)
 {
     struct emitter e = {c, 0, piece, ctx};
-    struct edit edits[2];
-    int n_edits = replacements(c, model_json, edits), next = 0;
+    struct edits edits = find_edits(c, model_json);
+    int next = 0;
     for (int i = 0; i <= c->n_cuts; i++) {
         uint32_t limit = i < c->n_cuts ? c->cuts[i].begin : UINT32_MAX;
         /* A member put in where a cut begins comes before it. */
-        for (; next < n_edits && edits[next].begin <= limit; next++) {
-            emit_around(&e, edits[next].begin, edits[next].end);
-            emit(&e, edits[next].text);
+        for (; next < edits.n && edits.at[next].begin <= limit; next++) {
+            emit_around(&e, edits.at[next].begin, edits.at[next].end);
+            emit(&e, edits.at[next].text);
         }
         if (i < c->n_cuts)
             emit_around(&e, c->cuts[i].begin, c->cuts[i].end);

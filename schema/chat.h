@@ -19,7 +19,7 @@ enum {
     CHAT_CUTS_MAX = 64,
     CHAT_SERVER_TOOLS_MAX = 32,
     CHAT_TOOL_TYPE_MAX = 64,
-    CHAT_NUMBER_MAX = 48,  /* an inserted member with its number */
+    CHAT_NUMBER_MAX = 64,  /* an inserted member with its number */
     CHAT_PREFIXES_MAX = 4, /* cache breakpoints, as Anthropic allows */
     CHAT_LOOKBACK_MAX = 20 /* blocks before a breakpoint where a cached prefix may end */
 };
@@ -35,12 +35,24 @@ struct chat_model {
 };
 
 /* Needs that an endpoint must be able to serve (filter `capability`). */
-enum chat_need { NEED_TOOLS = 1, NEED_IMAGES = 2, NEED_DOCUMENTS = 4, NEED_SERVER_TOOLS = 8 };
+enum chat_need {
+    NEED_TOOLS = 1,
+    NEED_IMAGES = 2,
+    NEED_DOCUMENTS = 4,
+    NEED_SERVER_TOOLS = 8,
+    NEED_AUDIO = 16
+};
 
 /* Signatures of thinking that Wayfare itself made, for a provider that has none, begin with this;
  * behind it stands the catalog word of the protocol that the thinking came from, a colon, and that
  * provider's own signature, if it has one.  Base64 never holds a colon. */
 #define THINKING_FOREIGN "wf:"
+
+/* What replaces [begin, end) of the body; an empty place: what is put in there. */
+struct chat_edit {
+    uint32_t begin, end;
+    struct span text;
+};
 
 /* A cache breakpoint: everything before and including a block that carries
  * cache_control (or the whole prompt for the automatic, top-level form). */
@@ -75,10 +87,13 @@ struct chat {
     int64_t prompt_chars; /* UTF-8 characters of the same */
     int n_images;
     int n_documents;         /* but for plain-text ones, which are counted as text */
-    int64_t document_bytes;  /* decoded size of inline documents, estimated from base64 length */
+    int64_t document_bytes;  /* decoded size of inline documents and audio, estimated from base64
+                                length */
     int64_t web_search_uses; /* sum of max_uses of web search tools; -1 = unbounded; 0 = none */
     bool cache_write_1h;     /* some cache_control has ttl "1h" */
     bool cache_write_5m;     /* some cache_control has another or no ttl */
+    /* Anthropic: the cache breakpoints.  OpenAI: those, where the request has some; else the
+     * instructions and the whole prompt, since its providers cache by themselves. */
     int n_prefixes;
     struct chat_prefix prefixes[CHAT_PREFIXES_MAX];
     /* Ends of the last blocks before the last breakpoint, nearest first: a cache entry that
@@ -105,10 +120,15 @@ struct chat {
     uint32_t model_begin, model_end; /* the value of `model`, quotes included */
     uint32_t max_tokens_begin,
         max_tokens_end; /* the value of `max_tokens` (or `max_completion_tokens`); 0, 0 = none */
-    uint32_t stream_options_begin, stream_options_end; /* the value; 0, 0 = no such member */
+    uint32_t max_tokens_again_begin,
+        max_tokens_again_end;    /* where the body has it under both names: the second value */
+    const char *max_tokens_name; /* of the member that is put in where there is none: "max_tokens",
+                                    until an endpoint that knows it by another name sets that */
+    struct chat_edit usage_edit; /* makes a stream state its usage; text empty: it does already */
     int n_cuts;
     struct json_cut cuts[CHAT_CUTS_MAX];
     char sent_max_tokens[CHAT_NUMBER_MAX]; /* forwarded instead of what was received; "" = that */
+    bool send_usage_edit;
 
     struct prefs prefs;
 };
@@ -129,6 +149,11 @@ int chat_read_openai(struct chat *c, const struct json_doc *doc, struct fail *re
 /* Forwards this max_tokens instead of what the body says (or behind `model`, when it says
  * nothing); < 0: as received.  What chat->max_tokens says stays. */
 void chat_send_max_tokens(struct chat *c, int64_t tok);
+
+/* Forwards a stream's body with stream_options.include_usage true, whatever it says itself
+ * (include_usage above keeps what the client asked for); false: as received.  A body that is no
+ * stream's, or not of OpenAI's protocol, has no such member and stays as it is. */
+void chat_send_stream_options(struct chat *c, bool include);
 
 /* Appends the forwarded body to out as pieces of the original and replacements:
  * calls piece(ctx, span) in order.  model_json is the replacement value, quoted.  All other

@@ -665,6 +665,31 @@ static void check_limited(struct json_doc *out)
     buf_done(&sent);
 }
 
+/* Model, max_tokens and what makes a stream state its usage, all put in at one place. */
+START_TEST(edits_at_one_place)
+{
+    static const char body[] = "{\"model\":\"a\",\"provider_zdr\":true,\"messages\":[{}]}";
+    static const char want[] = "{\"model\":" NEW_MODEL ",\"max_completion_tokens\":77"
+                               ",\"stream_options\":{\"include_usage\":true},\"messages\":[{}]}";
+    struct buf out;
+    buf_init(&out, 4096);
+    good(body);
+    chat.usage_edit = (struct chat_edit){chat.model_end, chat.model_end,
+                                         SPAN(",\"stream_options\":{\"include_usage\":true}")};
+    chat.max_tokens_name = "max_completion_tokens";
+    chat_send_max_tokens(&chat, 77);
+    chat_send_stream_options(&chat, true);
+    chat_pieces(&chat, SPAN(NEW_MODEL), gather, &out);
+    ck_assert_str_eq(out.ptr, want);
+    chat_send_max_tokens(&chat, -1);
+    chat_send_stream_options(&chat, false);
+    buf_reset(&out);
+    chat_pieces(&chat, SPAN(NEW_MODEL), gather, &out);
+    ck_assert_str_eq(out.ptr, "{\"model\":" NEW_MODEL ",\"messages\":[{}]}");
+    buf_done(&out);
+}
+END_TEST
+
 START_TEST(pieces_of_random_bodies)
 {
     struct buf body;
@@ -735,6 +760,7 @@ Suite *chat_suite(void)
     tcase_add_test(t, pieces_by_example);
     tcase_add_test(t, another_max_tokens);
     tcase_add_test(t, thinking_budget);
+    tcase_add_test(t, edits_at_one_place);
     tcase_add_test(t, pieces_of_random_bodies);
     tcase_add_test(t, a_chat_can_be_used_again);
     suite_add_tcase(s, t);
