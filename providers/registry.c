@@ -5,8 +5,7 @@
 #include <assert.h>
 
 const struct provider *const provider_all[] = {
-    &provider_anthropic,
-    NULL,
+    &provider_anthropic, &provider_openai, &provider_azure_openai, &provider_gemini, NULL,
 };
 
 const struct provider *provider_find(const char *protocol)

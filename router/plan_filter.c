@@ -86,6 +86,9 @@ static void look_estimate(struct look *k)
     if (in->learned != NULL)
         estimate_apply(in->chat, k->endpoint, &k->learned, &k->estimate);
     k->worst_nusd = estimate_worst_nusd(in->chat, k->endpoint, &k->estimate);
+    struct estimate first = k->estimate;
+    first.completion_bound_tok = k->estimate.completion_hold_tok;
+    k->hold_nusd = estimate_worst_nusd(in->chat, k->endpoint, &first);
     k->estimated = true;
 }
 

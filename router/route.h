@@ -43,7 +43,8 @@ struct route_attempt {
 
 struct route {
     const struct plan *plan;
-    int next; /* index of the next candidate to try */
+    int next;          /* index of the next candidate to try */
+    int first_refused; /* candidate whose hold was refused first since the last attempt; -1 */
     int n_attempts;
     struct route_attempt attempts[ROUTE_ATTEMPTS_MAX];
     bool committed; /* a byte has gone to the client: no failover any more */
@@ -77,6 +78,9 @@ struct route_action route_hold_refused(struct route *r, enum err code, int64_t r
 /* The request cannot be put into the current candidate's protocol (not an attempt): go on with the
  * next; ROUTE_FAIL with `code` when there is none. */
 struct route_action route_build_refused(struct route *r, enum err code);
+/* After that ROUTE_FAIL: back to the candidate whose hold was refused first, to be tried with less
+ * (server/call_size.c, clamp), and the cheaper ones after it. */
+void route_hold_again(struct route *r);
 /* The response head is known: ROUTE_TRY = give this one up and try the next; ROUTE_DONE = relay it
  * (2xx); ROUTE_PASS / ROUTE_FAIL = stop with this answer. */
 struct route_action route_on_head(struct route *r, int http_status, int64_t retry_after_ms);
