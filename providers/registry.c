@@ -3,6 +3,9 @@
 
 const struct provider *const provider_all[] = {
     &provider_anthropic,
+    &provider_openai,
+    &provider_azure_openai,
+    &provider_gemini,
     NULL,
 };
 
