@@ -3,6 +3,7 @@
 #ifndef ROUTER_ROUTE_H
 #define ROUTER_ROUTE_H
 
+#include "providers/door.h"
 #include "providers/provider.h"
 #include "router/plan.h"
 

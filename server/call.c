@@ -153,94 +153,6 @@ void call_after_extend(struct call *c)
     }
 }
 
-/* ---- limits of the running attempt ---- */
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* The provider is not to blame for a client that does not read. */
-static int64_t silent_deadline(const struct call *c)
-{
-    if (c->paused) {
-        return INT64_MAX;
-    }
-    if (c->stopped) {
-        return c->byte_tick_ms + CALL_LINGER_MS; /* all is said: no need to wait for the close */
-    }
-    return c->head_tick_ms < 0 ? c->sent_tick_ms + c->limits.first_byte_ms
-                               : c->byte_tick_ms + c->limits.idle_ms;
-}
-
-static int64_t ping_deadline(const struct call *c)
-{
-    return c->committed && c->req != NULL ? c->out_tick_ms + CALL_PING_MS : INT64_MAX;
-}
-
-static int64_t checkpoint_deadline(const struct call *c)
-{
-    return c->checkpoint_tick_ms >= 0 && !c->stopped ? c->checkpoint_tick_ms + CALL_CHECKPOINT_MS
-                                                     : INT64_MAX;
-}
-
-static void on_timer(uv_timer_t *t);
-
-static void arm(struct call *c)
-{
-    int64_t at = least(silent_deadline(c), c->sent_tick_ms + c->limits.total_ms);
-    at = least(least(at, ping_deadline(c)), checkpoint_deadline(c));
-    int64_t in = at - worker_tick_ms(c->worker);
-    uv_timer_start(&c->timer, on_timer, in > 1 ? (uint64_t)in : 1, 0);
-}
-
-static void cut(struct call *c, enum route_end why)
-{
-    if (c->transfer != NULL && c->cut == END_none) {
-        c->cut = why;
-        transfer_cancel(c->transfer);
-    }
-}
-
-/* Something may be written to the client here without breaking an event. */
-static bool at_boundary(const struct call *c)
-{
-    return c->translated || c->adapter->stream_at_boundary(c->stream);
-}
-
-void call_cut_at_cap(struct call *c, enum err code, const char *text)
-{
-    c->cut_code = code;
-    snprintf(c->cut_text, sizeof c->cut_text, "%s", text);
-    c->cut_soon = true;
-    if (c->stream == NULL || at_boundary(c)) {
-        cut(c, END_over_cap);
-    }
-}
-
-static void on_timer(uv_timer_t *t)
-{
-    struct call *c = t->data;
-    int64_t now = worker_tick_ms(c->worker);
-    if (c->transfer == NULL) {
-        return;
-    }
-    if (now >= silent_deadline(c) || now >= c->sent_tick_ms + c->limits.total_ms) {
-        cut(c, END_timed_out);
-        return;
-    }
-    if (now >= checkpoint_deadline(c)) {
-        call_checkpoint(c);
-    }
-    if (now >= ping_deadline(c)) {
-        if (c->stream != NULL && at_boundary(c) && !request_stream_full(c->req)) {
-            call_answer_keep_alive(c);
-        }
-        c->out_tick_ms = now;
-    }
-    arm(c);
-}
-
 /* ---- one attempt ---- */
 
 static void attempt_reset(struct call *c)
@@ -335,10 +247,10 @@ static void on_head(void *ctx, int http_status)
     if (c->kind == CALL_MESSAGES && http_status / 100 == 2 && is_event_stream(c)) {
         c->stream = c->adapter->stream_open(&c->reading);
         if (c->stream == NULL) {
-            cut(c, END_reset);
+            call_cut(c, END_reset);
         }
     }
-    arm(c);
+    call_arm(c);
 }
 
 static void on_event(void *ctx, const struct event *ev)
@@ -360,11 +272,11 @@ static bool worth_committing(struct call *c)
     }
     switch (c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes)) {
     case VERDICT_FOREIGN:
-        cut(c, END_foreign);
+        call_cut(c, END_foreign);
         return false;
     case VERDICT_ERROR:
         if (!c->started) {
-            cut(c, END_stream_error);
+            call_cut(c, END_stream_error);
         }
         return c->started;
     case VERDICT_COMPLETE:
@@ -401,7 +313,7 @@ static bool on_last_event(struct call *c, struct span bytes)
         call_answer_stream(c, fed);
     }
     if (fed.len < bytes.len || c->adapter->stream_at_boundary(c->stream)) {
-        cut(c, END_over_cap);
+        call_cut(c, END_over_cap);
     }
     return true;
 }
@@ -417,15 +329,15 @@ static bool on_stream_body(struct call *c, struct span bytes)
         return on_last_event(c, bytes);
     }
     if (!c->adapter->stream_feed(c->stream, bytes, on_event, c)) {
-        cut(c, END_foreign);
+        call_cut(c, END_foreign);
         return true;
     }
     call_checkpoint_bytes(c, bytes.len);
     if (c->stopped) {
-        arm(c);
+        call_arm(c);
     }
     if (c->reply_broken) {
-        cut(c, END_foreign);
+        call_cut(c, END_foreign);
         return true;
     }
     if (c->req == NULL || (!c->committed && !worth_committing(c))) {
@@ -435,7 +347,7 @@ static bool on_stream_body(struct call *c, struct span bytes)
         c->committed = c->route.committed = true;
         call_answer_stream_begin(c, transfer_headers(c->transfer));
         c->out_tick_ms = c->byte_tick_ms;
-        arm(c);
+        call_arm(c);
     }
     call_answer_stream(c, bytes);
     c->out_tick_ms = c->byte_tick_ms;
@@ -453,7 +365,7 @@ static bool on_body(void *ctx, struct span bytes)
         return on_stream_body(c, bytes);
     }
     if (!buf_add_span(&c->answer, bytes)) {
-        cut(c, END_foreign);
+        call_cut(c, END_foreign);
     }
     return true;
 }
@@ -631,7 +543,7 @@ static void send_attempt(struct call *c)
         act(c, route_on_end(&c->route, END_connect_failed), (struct span){"", 0});
         return;
     }
-    arm(c);
+    call_arm(c);
 }
 
 /* ---- the next candidate ---- */
@@ -835,7 +747,7 @@ void call_client_gone(struct call *c)
         c->draining = true;
         call_client_ready(c);
     } else {
-        cut(c, END_client_gone);
+        call_cut(c, END_client_gone);
     }
 }
 
@@ -845,7 +757,7 @@ void call_client_ready(struct call *c)
         c->paused = false;
         c->byte_tick_ms = worker_tick_ms(c->worker);
         transfer_unpause(c->transfer);
-        arm(c);
+        call_arm(c);
     }
 }
 
@@ -853,7 +765,7 @@ void call_end_all(struct worker *w)
 {
     for (struct call *c = w->calls; c != NULL; c = c->next) {
         if (c->transfer != NULL) {
-            cut(c, END_drained);
+            call_cut(c, END_drained);
         }
     }
 }

@@ -10,7 +10,6 @@
 #ifndef SERVER_CALL_H
 #define SERVER_CALL_H
 
-#include "providers/door.h"
 #include "router/rate.h"
 #include "router/route.h"
 #include "schema/id.h"
@@ -140,8 +139,17 @@ struct call *call_new(struct worker *w); /* from the pool; NULL when memory is s
 void call_run(struct call *c);           /* the plan is made: tries its candidates */
 void call_done(struct call *c);
 
+/* ---- call_timer.c ---- */
+/* Sets the timer to the next limit; after every change of one. */
+void call_arm(struct call *c);
+/* Ends the running attempt: its end comes to on_done with this reason.  The first one counts. */
+void call_cut(struct call *c, enum route_end why);
 /* END_over_cap: the hold of a running stream cannot grow. */
 void call_cut_at_cap(struct call *c, enum err code, const char *text);
+/* Something may be written to the client here without breaking an event. */
+bool call_at_boundary(const struct call *c);
+
+/* ---- call.c, for call_size.c ---- */
 /* The answer has come that a call which is done has waited for. */
 void call_after_extend(struct call *c);
 

@@ -4,7 +4,6 @@
  * The provider's REPLY_END is held back until the figures are known: what it leads to (usage,
  * cost) is written by call_translate_end. */
 #define _GNU_SOURCE
-#include "providers/door.h"
 #include "schema/money.h"
 #include "server/call.h"
 

@@ -1,8 +1,8 @@
 /* The dry run: one plan, made as for a request, told instead of carried out. */
 #include "server/dry_run.h"
 
-#include "providers/door.h"
 #include "router/preset.h"
+#include "router/route.h"
 #include "schema/chat.h"
 #include "schema/money.h"
 #include "server/planning.h"
@@ -83,7 +83,7 @@ static struct json_object *warning_rows(const struct plan *plan)
 }
 
 /* What the first candidate would not be told: its call is built and thrown away. */
-static struct json_object *dropped_rows(const struct chat *chat, const struct plan *plan)
+static struct json_object *dropped_rows(struct chat *chat, const struct plan *plan)
 {
     struct json_object *rows = json_object_new_array();
     const struct endpoint *e = plan->n_candidates > 0 ? plan->candidates[0].endpoint : NULL;
@@ -118,13 +118,14 @@ static struct json_object *dropped_rows(const struct chat *chat, const struct pl
     return rows;
 }
 
-static struct json_object *route_object(const struct plan_inputs *in, const struct plan *plan)
+static struct json_object *route_object(const struct plan_inputs *in, struct chat *chat,
+                                        const struct plan *plan)
 {
     struct json_object *o = json_object_new_object();
     json_object_object_add(o, "plan", plan_rows(plan));
     json_object_object_add(o, "excluded", excluded_rows(in, plan));
     json_object_object_add(o, "warnings", warning_rows(plan));
-    json_object_object_add(o, "dropped", dropped_rows(in->chat, plan));
+    json_object_object_add(o, "dropped", dropped_rows(chat, plan));
     return o;
 }
 
@@ -146,7 +147,7 @@ static int check_model(const struct plan_inputs *in, const struct plan *plan, st
     return -1;
 }
 
-static int plan_and_tell(const struct plan_inputs *in, struct json_object **ret,
+static int plan_and_tell(const struct plan_inputs *in, struct chat *chat, struct json_object **ret,
                          struct fail *reterr)
 {
     struct plan plan;
@@ -157,7 +158,7 @@ static int plan_and_tell(const struct plan_inputs *in, struct json_object **ret,
     else
         rc = check_model(in, &plan, reterr);
     if (rc == 0)
-        *ret = route_object(in, &plan);
+        *ret = route_object(in, chat, &plan);
     plan_done(&plan);
     return rc;
 }
@@ -189,7 +190,7 @@ int dry_run(const struct catalog *catalog, const struct key_row *key, struct sta
     if (rc == 0) {
         struct plan_inputs in;
         plan_inputs_fill(&in, &source, &chat, key, seed);
-        rc = plan_and_tell(&in, ret, reterr);
+        rc = plan_and_tell(&in, &chat, ret, reterr);
     }
     chat_done(&chat);
     json_done(&doc);
