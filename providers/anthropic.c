@@ -4,6 +4,8 @@
 #include "providers/anthropic.h"
 #include "providers/draft.h"
 
+const char anthropic_word[] = "anthropic";
+
 static const char default_version[] = "2023-06-01";
 
 /* The client's betas and the operator's, in one header. */
@@ -52,12 +54,21 @@ static int build(const struct provider_ask *ask, struct upreq *ret_up, struct fa
     };
     struct draft d = {.up = ret_up, .target = ask->target, .reterr = reterr, .ok = true};
     bool stream = ask->chat->stream && ask->op == OP_MESSAGES;
+    struct buf body;
     draft_url(&d, "/v1", paths[ask->op]); /* base_url may name the version or not */
     draft_credential(&d, "x-api-key", "");
     add_client_headers(&d, ask->headers);
     draft_common_headers(&d, stream ? "text/event-stream" : "application/json");
     draft_extra_headers(&d, ask->headers->anthropic_beta.len > 0 ? "anthropic-beta" : NULL);
-    draft_pieces(&d, ask->chat);
+    if (ask->dialog == NULL) {
+        draft_pieces(&d, ask->chat);
+    } else if (d.ok) {
+        buf_init(&body, DIALOG_MEMORY_MAX);
+        d.ok = anthropic_write(ask, NULL, &body, reterr) == 0;
+        if (d.ok)
+            draft_body(&d, &body);
+        buf_done(&body);
+    }
     return d.ok ? 0 : -1;
 }
 
@@ -94,29 +105,35 @@ static enum verdict judge_body(const struct json_doc *doc, struct usage_report *
     return VERDICT_COMPLETE;
 }
 
+/* A count has no content. */
+static void tell(const struct provider_reading *reading, const struct json_doc *doc,
+                 enum verdict verdict)
+{
+    struct anthropic_replies replies;
+    if (reading->sink == NULL)
+        return;
+    anthropic_replies_init(&replies, reading->sink);
+    if (verdict == VERDICT_ERROR)
+        anthropic_replies_error(&replies, doc);
+    else if (verdict == VERDICT_COMPLETE && type_is(doc, "message"))
+        anthropic_replies_body(&replies, doc);
+    anthropic_replies_done(&replies);
+}
+
 static enum verdict read_body(const struct provider_reading *reading, struct span body,
                               struct usage_report *ret_usage)
 {
-    (void)reading;
     struct json_doc doc;
     enum verdict verdict = VERDICT_FOREIGN;
     json_init(&doc);
     ret_usage->n_iterations = 0;
     ret_usage->total = (struct usage){.seen = 0};
-    if (json_parse(&doc, body, NULL) == 0 && json_kind(&doc, 0) == JSON_OBJECT)
+    if (json_parse(&doc, body, NULL) == 0 && json_kind(&doc, 0) == JSON_OBJECT) {
         verdict = judge_body(&doc, ret_usage);
+        tell(reading, &doc, verdict);
+    }
     json_done(&doc);
     return verdict;
-}
-
-static bool is_error_body(struct span body)
-{
-    struct json_doc doc;
-    json_init(&doc);
-    bool yes = json_parse(&doc, body, NULL) == 0 && json_kind(&doc, 0) == JSON_OBJECT &&
-               is_object(&doc, json_get(&doc, 0, "error"));
-    json_done(&doc);
-    return yes;
 }
 
 static enum chat_door native_door(const struct provider_target *target)
@@ -126,7 +143,7 @@ static enum chat_door native_door(const struct provider_target *target)
 }
 
 const struct provider provider_anthropic = {
-    .protocol = "anthropic",
+    .protocol = anthropic_word,
     .native_door = native_door,
     .can_count_tokens = true,
     .stream_type = "text/event-stream",
@@ -134,8 +151,10 @@ const struct provider provider_anthropic = {
     .stream_open = anthropic_stream_open,
     .stream_feed = anthropic_stream_feed,
     .stream_at_boundary = anthropic_stream_at_boundary,
+    .stream_finish = anthropic_stream_finish,
     .stream_state = anthropic_stream_state,
     .stream_close = anthropic_stream_close,
     .read_body = read_body,
-    .is_error_body = is_error_body,
+    .is_error_body = anthropic_is_error_body,
+    .read_error = anthropic_read_error,
 };

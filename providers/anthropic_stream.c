@@ -2,7 +2,8 @@
  * platform.claude.com/docs/en/build-with-claude/streaming.
  *
  * A stream is thousands of content_block_delta events and two that carry usage.  Only
- * those two are parsed as JSON; a delta is scanned once, without memory of its own. */
+ * those two are parsed as JSON; a delta is scanned once, without memory of its own.  Where
+ * somebody wants the meaning too (anthropic_reply.c), every event is parsed for him. */
 #define _GNU_SOURCE /* memmem */
 #include "providers/anthropic.h"
 
@@ -24,6 +25,7 @@ struct anthropic_stream {
     bool complete; /* wins over an error that comes after it */
     bool error;
     bool broken;
+    struct anthropic_replies replies;
     /* For the time of one feed. */
     void (*on_event)(void *ctx, const struct event *ev);
     void *ctx;
@@ -31,12 +33,12 @@ struct anthropic_stream {
 
 void *anthropic_stream_open(const struct provider_reading *reading)
 {
-    (void)reading;
     struct anthropic_stream *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return NULL;
     sse_init(&s->sse, PROVIDER_EVENT_MAX);
     json_init(&s->doc);
+    anthropic_replies_init(&s->replies, reading->sink);
     return s;
 }
 
@@ -47,6 +49,7 @@ void anthropic_stream_close(void *stream)
         return;
     sse_done(&s->sse);
     json_done(&s->doc);
+    anthropic_replies_done(&s->replies);
     free(s->report);
     free(s);
 }
@@ -309,6 +312,8 @@ static bool on_sse_event(void *ctx, const struct sse_event *sse_event)
         }
     }
     s->on_event(s->ctx, &ev);
+    if (s->replies.sink != NULL)
+        anthropic_replies_event(&s->replies, ev.name, ev.data);
     return true;
 }
 
@@ -364,6 +369,13 @@ static bool is_stopping(const struct anthropic_stream *s)
     const size_t len = sizeof(field) - 1;
     return line.len > len && memcmp(line.ptr, field, len) == 0 &&
            is_whole_object((struct span){line.ptr + len, line.len - len});
+}
+
+void anthropic_stream_finish(void *stream)
+{
+    struct anthropic_stream *s = stream;
+    if (s->replies.sink != NULL && is_stopping(s))
+        anthropic_replies_event(&s->replies, SPAN("message_stop"), SPAN("{}"));
 }
 
 enum verdict anthropic_stream_state(const void *stream, struct usage_report *ret_usage,

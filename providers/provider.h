@@ -24,6 +24,7 @@ struct provider_target {
     const char *upstream_model;
     int64_t max_completion_tokens; /* 0 = unknown */
     uint32_t params;               /* PARAM_BIT of what the endpoint supports; 0 = not stated */
+    uint32_t rules;                /* RULE_BIT of what the model refuses */
     const char *secret;            /* NULL = no credential is sent */
     enum auth_type auth_type;      /* AUTH_API_KEY: the protocol's own header unless named below */
     const char *auth_header_name;  /* NULL = the protocol's default */
@@ -121,7 +122,10 @@ struct provider {
     bool (*read_error)(struct span body, struct buf *store, struct reply_error *ret);
 };
 
-extern const struct provider provider_anthropic, provider_openai, provider_azure_openai;
+extern const struct provider provider_anthropic;
+extern const struct provider provider_openai;
+extern const struct provider provider_azure_openai;
+extern const struct provider provider_gemini;
 
 /* NULL-terminated; look-up by catalog word, NULL when there is no adapter yet. */
 extern const struct provider *const provider_all[];

@@ -24,9 +24,9 @@ static const struct known_provider known[] = {
     {"openai", "OpenAI", "openai", "https://api.openai.com/v1", "OPENAI_API_KEY", AUTH_BEARER, true,
      true},
     {"gemini", "Google Gemini", "gemini", "https://generativelanguage.googleapis.com",
-     "GEMINI_API_KEY", AUTH_BEARER, true, false},
+     "GEMINI_API_KEY", AUTH_API_KEY, true, false},
     {"google", "Google Gemini", "gemini", "https://generativelanguage.googleapis.com",
-     "GEMINI_API_KEY", AUTH_BEARER, true, false},
+     "GEMINI_API_KEY", AUTH_API_KEY, true, false},
     {"groq", "Groq", "openai", "https://api.groq.com/openai/v1", "GROQ_API_KEY", AUTH_BEARER, false,
      false},
     {"mistral", "Mistral", "openai", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", AUTH_BEARER,
@@ -50,6 +50,11 @@ static const struct known_provider known[] = {
      AUTH_BEARER, false, false},
     {"cohere", "Cohere", "openai", "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY",
      AUTH_BEARER, true, true},
+    {"bedrock", "Amazon Bedrock", "bedrock", "https://bedrock-runtime.us-east-1.amazonaws.com",
+     "AWS_BEARER_TOKEN_BEDROCK", AUTH_BEARER, false, false},
+    {"amazon-bedrock", "Amazon Bedrock", "bedrock",
+     "https://bedrock-runtime.us-east-1.amazonaws.com", "AWS_BEARER_TOKEN_BEDROCK", AUTH_BEARER,
+     false, false},
     {"ollama", "Ollama", "openai", "http://127.0.0.1:11434/v1", NULL, AUTH_BEARER, false, true},
 };
 

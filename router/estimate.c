@@ -125,7 +125,8 @@ void estimate_make(const struct chat *chat, const struct endpoint *e, int64_t ca
 
 enum estimate_class estimate_class(const struct chat *chat)
 {
-    if (chat->n_images > 0 || chat->n_documents > 0 || chat->needs & NEED_SERVER_TOOLS ||
+    const uint32_t not_text = NEED_SERVER_TOOLS | NEED_AUDIO;
+    if (chat->n_images > 0 || chat->n_documents > 0 || chat->needs & not_text ||
         chat->pinned_state[0] != '\0')
         return ESTIMATE_CLASS_NONE;
     int64_t surplus = chat->prompt_bytes - min64(chat->prompt_chars, chat->prompt_bytes);

@@ -381,8 +381,10 @@ static enum ledger_write settle(struct ledger_book *b, struct ledger_op *op, con
         note_unknown(b, op);
         return LEDGER_WROTE;
     }
-    if (op->u.settle.cost_pusd < 0) /* a cost that overflowed: the worst case is known */
+    if (op->u.settle.cost_pusd < 0) { /* a cost that overflowed: the worst case is known */
         op->u.settle.cost_pusd = t->hold_nusd * 1000;
+        op->u.settle.source = USAGE_ESTIMATED;
+    }
     enum ledger_write w = write_settle(b, op, state);
     if (w == LEDGER_WROTE) {
         int64_t charge = kind == LEDGER_EV_SETTLE ? money_charge_nusd(op->u.settle.cost_pusd) : 0;

@@ -119,6 +119,7 @@ static void admit(struct plan *p, const struct look *k)
         .model_rank = k->model_rank,
         .expected_pusd = estimate_expected_pusd(in->chat, k->endpoint, &k->estimate),
         .worst_nusd = k->worst_nusd,
+        .hold_nusd = k->hold_nusd,
         .estimate = k->estimate,
         .warm = k->estimate.cached_tok > 0,
     };

@@ -49,6 +49,7 @@ struct candidate {
     int model_rank; /* index into chat->models */
     int64_t expected_pusd;
     int64_t worst_nusd;
+    int64_t hold_nusd; /* held at first: less than the worst case where the hold can grow */
     struct estimate estimate;
     bool outage, held_back, warm, slow; /* slow: misses a preferred_* threshold */
     const char *why;                    /* static sentence: why it stands at this rank */
@@ -71,6 +72,7 @@ enum plan_cause {
     CAUSE_TOOLS,
     CAUSE_IMAGES,
     CAUSE_DOCUMENTS,
+    CAUSE_AUDIO,
     CAUSE_SERVER_TOOL /* capability; the last
                        * plus i: the i-th server tool of the request */
 };

@@ -189,6 +189,7 @@ static void say_capability(const struct topic *t)
         [CAUSE_TOOLS] = "tools",
         [CAUSE_IMAGES] = "images",
         [CAUSE_DOCUMENTS] = "documents",
+        [CAUSE_AUDIO] = "audio",
     };
     if (t->x->detail < CAUSE_SERVER_TOOL)
         buf_addf(t->out, "the request has %s, which %s does not take", INPUTS[t->x->detail],

@@ -86,6 +86,9 @@ static void look_estimate(struct look *k)
     if (in->learned != NULL)
         estimate_apply(in->chat, k->endpoint, &k->learned, &k->estimate);
     k->worst_nusd = estimate_worst_nusd(in->chat, k->endpoint, &k->estimate);
+    struct estimate first = k->estimate;
+    first.completion_bound_tok = k->estimate.completion_hold_tok;
+    k->hold_nusd = estimate_worst_nusd(in->chat, k->endpoint, &first);
     k->estimated = true;
 }
 
@@ -231,6 +234,8 @@ static bool by_capability(struct look *k, int32_t *detail)
     else if ((chat->needs & NEED_DOCUMENTS) &&
              !(e->modalities & (MODALITY_BIT(MODALITY_pdf) | MODALITY_BIT(MODALITY_file))))
         *detail = CAUSE_DOCUMENTS;
+    else if ((chat->needs & NEED_AUDIO) && !(e->modalities & MODALITY_BIT(MODALITY_audio)))
+        *detail = CAUSE_AUDIO;
     for (int i = 0; *detail == CAUSE_NONE && i < chat->n_server_tools; i++) {
         if (!has_server_tool(e, chat->server_tools[i]))
             *detail = CAUSE_SERVER_TOOL + i;

@@ -16,7 +16,7 @@ struct look {
     int order_at;                    /* entry of provider_order that names it, or -1 */
     bool estimated;                  /* the members below are filled */
     struct estimate estimate;
-    int64_t worst_nusd;
+    int64_t worst_nusd, hold_nusd;
 };
 
 /* Sets order_at; to be called before the others. */

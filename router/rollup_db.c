@@ -233,6 +233,22 @@ int rollup_db_step(struct db *db, int max_attempts, int64_t *horizon_ms, bool *r
     return 0;
 }
 
+int rollup_db_end_lost(struct db *db, int64_t now_ms, int *ret_n, struct fail *reterr)
+{
+    struct sqlite3_stmt *s =
+        db_stmt(db, "UPDATE request SET status = 'error', ended_ms = ?1 WHERE status = 'running'"
+                    " AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.request_id = request.id"
+                    " AND a.state NOT IN ('SETTLED', 'VOID'))"
+                    " AND (SELECT max(e.at_ms) FROM attempt a JOIN entry e ON e.attempt_id = a.id"
+                    " AND e.kind IN ('post', 'release') WHERE a.request_id = request.id) <= ?2");
+    db_bind_int(s, 1, now_ms);
+    db_bind_int(s, 2, now_ms - ROLLUP_LOST_MS);
+    if (identity_db_run(db, s, reterr) != 0)
+        return -1;
+    *ret_n = db_changes(db);
+    return 0;
+}
+
 /* ---- letting detail go ---- */
 
 int rollup_db_allow(struct db *db, int64_t now_ms, int64_t days, int64_t *ret_day,

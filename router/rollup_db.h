@@ -15,6 +15,8 @@ enum {
     ROLLUP_DAY_MS = 86400000,
     ROLLUP_STEP_ATTEMPTS = 500,  /* of one step beside running traffic: about 3 ms */
     ROLLUP_PRUNE_ATTEMPTS = 250, /* each is 3 or more rows */
+    /* A request goes on to its next attempt, or ends, within moments. */
+    ROLLUP_LOST_MS = 10 * 60 * 1000,
     /* No window of a calendar month, in any zone, reaches back further: what an account that
      * is still counting sums up is never deleted. */
     ROLLUP_RETAIN_DAYS_MIN = 33
@@ -40,6 +42,11 @@ void rollup_db_bind(struct sqlite3_stmt *s, const struct rollup_span *span);
  * ask again.  A step whose transaction fails ends the round. */
 int rollup_db_step(struct db *db, int max_attempts, int64_t *horizon_ms, bool *ret_more,
                    struct fail *reterr);
+
+/* A request that still runs so long after the last of its attempts has ended has lost its own end
+ * (memory was short, or a bug): nobody will write it, and nothing admitted later would be summed
+ * up.  It ends here, as an error.  *ret_n: how many. */
+int rollup_db_end_lost(struct db *db, int64_t now_ms, int *ret_n, struct fail *reterr);
 
 /* Lets the detail of days (UTC) go that are more than `days` (>= ROLLUP_RETAIN_DAYS_MIN: the
  * caller checks) older than now and than what is summed up: a clock that runs ahead of the

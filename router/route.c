@@ -149,13 +149,13 @@ static bool is_refused(const struct route *r, const struct candidate *c)
     return (r->refused_models >> c->model_rank) & 1u;
 }
 
-/* The next candidate whose model no provider has called the request bad for, with a worst
- * case below the given one; -1 when there is none. */
+/* The next candidate whose model no provider has called the request bad for, with a first hold
+ * below the given one; -1 when there is none. */
 static int find_next(const struct route *r, int64_t below_nusd)
 {
     for (int i = r->next; i < r->plan->n_candidates; i++) {
         const struct candidate *c = &r->plan->candidates[i];
-        if (!is_refused(r, c) && c->worst_nusd < below_nusd)
+        if (!is_refused(r, c) && c->hold_nusd < below_nusd)
             return i;
     }
     return -1;
@@ -172,6 +172,7 @@ static int find_any_next(const struct route *r)
 
 static struct route_action move_on(struct route *r)
 {
+    r->first_refused = -1;
     int index = r->n_attempts < ROUTE_ATTEMPTS_MAX ? find_any_next(r) : -1;
     return index >= 0 ? begin_attempt(r, index) : conclude(r);
 }
@@ -184,6 +185,7 @@ void route_begin(struct route *r, const struct plan *plan, int n_models)
     memset(r, 0, sizeof(*r));
     r->plan = plan;
     r->n_models = n_models;
+    r->first_refused = -1;
 }
 
 struct route_action route_first(struct route *r)
@@ -209,11 +211,20 @@ struct route_action route_hold_refused(struct route *r, enum err code, int64_t r
 {
     const struct route_attempt *a = route_attempt(r);
     assert(a->end == END_none && !a->sent && !r->committed);
-    int64_t refused_nusd = a->candidate->worst_nusd;
+    const struct candidate *refused = a->candidate;
+    if (r->first_refused < 0)
+        r->first_refused = (int)(refused - r->plan->candidates);
     r->n_attempts--;
     bool is_cap = code == ERR_over_budget || code == ERR_budget_busy;
-    int index = is_cap ? find_next(r, refused_nusd) : -1;
+    int index = is_cap ? find_next(r, refused->hold_nusd) : -1;
     return index >= 0 ? begin_attempt(r, index) : fail_with(code, retry_after_ms);
+}
+
+void route_hold_again(struct route *r)
+{
+    assert(r->first_refused >= 0 && r->n_attempts < ROUTE_ATTEMPTS_MAX);
+    begin_attempt(r, r->first_refused);
+    r->first_refused = -1;
 }
 
 struct route_action route_on_head(struct route *r, int http_status, int64_t retry_after_ms)

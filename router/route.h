@@ -43,7 +43,8 @@ struct route_attempt {
 
 struct route {
     const struct plan *plan;
-    int next; /* index of the next candidate to try */
+    int next;          /* index of the next candidate to try */
+    int first_refused; /* candidate whose hold was refused first since the last attempt; -1 */
     int n_attempts;
     struct route_attempt attempts[ROUTE_ATTEMPTS_MAX];
     bool committed; /* a byte has gone to the client: no failover any more */
@@ -74,6 +75,9 @@ struct route_attempt *route_attempt(struct route *r);
 /* The hold for the current candidate was refused by a cap (not an attempt): go on with a
  * cheaper candidate if there is one; ROUTE_FAIL with `code` otherwise. */
 struct route_action route_hold_refused(struct route *r, enum err code, int64_t retry_after_ms);
+/* After that ROUTE_FAIL: back to the candidate whose hold was refused first, to be tried with less
+ * (server/call_size.c, clamp), and the cheaper ones after it. */
+void route_hold_again(struct route *r);
 /* The response head is known: ROUTE_TRY = give this one up and try the next; ROUTE_DONE = relay it
  * (2xx); ROUTE_PASS / ROUTE_FAIL = stop with this answer. */
 struct route_action route_on_head(struct route *r, int http_status, int64_t retry_after_ms);

@@ -41,6 +41,61 @@ void chat_begin(struct chat *c, enum chat_door door, const struct json_doc *doc)
     c->body = doc->text;
 }
 
+static int find_row(const struct json_doc *d, json_ref member, const struct chat_member *rows,
+                    int n)
+{
+    int i = 0;
+    while (i < n && !json_key_is(d, member, rows[i].name))
+        i++;
+    return i;
+}
+
+int chat_split_members(struct chat_reader *r, const struct chat_member *rows, int n,
+                       json_ref *ret_at)
+{
+    const struct json_doc *d = r->doc;
+    uint64_t seen = 0;
+    assert(n <= 64);
+    for (int i = 0; i < n; i++)
+        ret_at[i] = JSON_NONE;
+    for (json_ref m = json_first(d, 0); m != JSON_NONE; m = json_next(d, m)) {
+        int i = find_row(d, m, rows, n);
+        if (i == n)
+            continue;
+        if (seen >> i & 1)
+            return json_refuse_twice(d, m, r->reterr);
+        seen |= UINT64_C(1) << i;
+        if (json_kind(d, m) == JSON_NULL)
+            continue;
+        if (!(rows[i].kinds & 1u << json_kind(d, m)))
+            return json_refuse(d, m, rows[i].accepts, r->reterr);
+        ret_at[i] = m;
+    }
+    return 0;
+}
+
+int chat_read_limit(struct chat_reader *r, json_ref v, int64_t *ret_tok)
+{
+    const int64_t largest = INT64_C(1) << 53; /* beyond it JSON readers disagree */
+    int64_t n;
+    *ret_tok = -1;
+    if (v == JSON_NONE)
+        return 0;
+    if (!json_int64(r->doc, v, &n) || n < 0 || n > largest)
+        return json_refuse(r->doc, v, "an integer from 0 to 9007199254740992", r->reterr);
+    *ret_tok = n;
+    return 0;
+}
+
+void chat_note_param(struct chat_reader *r, json_ref v, enum param param)
+{
+    if (v == JSON_NONE)
+        return;
+    if (json_kind(r->doc, v) == JSON_ARRAY && json_first(r->doc, v) == JSON_NONE)
+        return;
+    r->chat->params |= PARAM_BIT(param);
+}
+
 /* ---- models ---- */
 
 /* Only the suffixes that say how to choose; others (:free, :thinking) are part of a name. */
@@ -114,6 +169,14 @@ int chat_read_models(struct chat_reader *r, json_ref model, json_ref models)
 
 /* ---- routing ---- */
 
+/* What no provider is told.  OpenRouter's `usage` asks for the report that chat->report stands
+ * for, and other providers refuse it. */
+static bool is_ours(const struct chat_reader *r, json_ref member)
+{
+    return prefs_is_routing_member(r->doc, member) ||
+           (r->chat->door == DOOR_OPENAI && json_key_is(r->doc, member, "usage"));
+}
+
 int chat_read_routing(struct chat_reader *r)
 {
     if (prefs_read(&r->chat->prefs, r->doc, 0, r->reterr) != 0)
@@ -121,7 +184,7 @@ int chat_read_routing(struct chat_reader *r)
     json_ref members[CHAT_CUTS_MAX];
     size_t n = 0;
     for (json_ref m = json_first(r->doc, 0); m != JSON_NONE; m = json_next(r->doc, m)) {
-        if (!prefs_is_routing_member(r->doc, m))
+        if (!is_ours(r, m))
             continue;
         assert(n < CHAT_CUTS_MAX); /* each name was known and there once */
         members[n++] = m;
@@ -165,7 +228,7 @@ static void emit_around(struct emitter *e, size_t begin, size_t end)
     e->at = end;
 }
 
-enum { EDITS_MAX = 3 }; /* model, max_tokens, stream_options */
+enum { EDITS_MAX = 4 }; /* model, max_tokens under two names, stream_options */
 
 struct edits {
     int n;
@@ -191,6 +254,9 @@ static struct edits find_edits(const struct chat *c, struct span model_json)
     add_edit(&list, c->model_begin, c->model_end, model_json);
     add_edit(&list, new_limit ? c->model_end : c->max_tokens_begin,
              new_limit ? c->model_end : c->max_tokens_end, span_of(c->sent_max_tokens));
+    if (c->max_tokens_again_end > 0)
+        add_edit(&list, c->max_tokens_again_begin, c->max_tokens_again_end,
+                 span_of(c->sent_max_tokens));
     if (c->send_usage_edit)
         add_edit(&list, c->usage_edit.begin, c->usage_edit.end, c->usage_edit.text);
     return list;

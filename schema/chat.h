@@ -35,7 +35,13 @@ struct chat_model {
 };
 
 /* Needs that an endpoint must be able to serve (filter `capability`). */
-enum chat_need { NEED_TOOLS = 1, NEED_IMAGES = 2, NEED_DOCUMENTS = 4, NEED_SERVER_TOOLS = 8 };
+enum chat_need {
+    NEED_TOOLS = 1,
+    NEED_IMAGES = 2,
+    NEED_DOCUMENTS = 4,
+    NEED_SERVER_TOOLS = 8,
+    NEED_AUDIO = 16
+};
 
 /* Signatures of thinking that Wayfare itself made, for a provider that has none, begin with this;
  * behind it stands the catalog word of the protocol that the thinking came from, a colon, and that
@@ -81,10 +87,13 @@ struct chat {
     int64_t prompt_chars; /* UTF-8 characters of the same */
     int n_images;
     int n_documents;         /* but for plain-text ones, which are counted as text */
-    int64_t document_bytes;  /* decoded size of inline documents, estimated from base64 length */
+    int64_t document_bytes;  /* decoded size of inline documents and audio, estimated from base64
+                                length */
     int64_t web_search_uses; /* sum of max_uses of web search tools; -1 = unbounded; 0 = none */
     bool cache_write_1h;     /* some cache_control has ttl "1h" */
     bool cache_write_5m;     /* some cache_control has another or no ttl */
+    /* Anthropic: the cache breakpoints.  OpenAI: those, where the request has some; else the
+     * instructions and the whole prompt, since its providers cache by themselves. */
     int n_prefixes;
     struct chat_prefix prefixes[CHAT_PREFIXES_MAX];
     /* Ends of the last blocks before the last breakpoint, nearest first: a cache entry that
@@ -111,6 +120,8 @@ struct chat {
     uint32_t model_begin, model_end; /* the value of `model`, quotes included */
     uint32_t max_tokens_begin,
         max_tokens_end; /* the value of `max_tokens` (or `max_completion_tokens`); 0, 0 = none */
+    uint32_t max_tokens_again_begin,
+        max_tokens_again_end;    /* where the body has it under both names: the second value */
     const char *max_tokens_name; /* of the member that is put in where there is none: "max_tokens",
                                     until an endpoint that knows it by another name sets that */
     struct chat_edit usage_edit; /* makes a stream state its usage; text empty: it does already */

@@ -17,8 +17,6 @@
     M(system, KIND(STRING) | KIND(ARRAY), "a string or an array of text blocks")                   \
     M(tools, KIND(ARRAY), "an array of tools")                                                     \
     M(tool_choice, KIND(OBJECT), "an object with type")                                            \
-    M(max_tokens, ANY, "")                                                                         \
-    M(stream, BOOL, "true or false")                                                               \
     M(stop_sequences, KIND(ARRAY), "an array of strings")                                          \
     M(temperature, ANY, "")                                                                        \
     M(top_p, ANY, "")                                                                              \
@@ -31,7 +29,10 @@
     M(thread, KIND(OBJECT), "an object with type")                                                 \
     M(previous_message_id, KIND(STRING), "the id of a message")                                    \
     M(mcp_servers, KIND(ARRAY), "an array of servers")                                             \
-    M(metadata, KIND(OBJECT), "an object")
+    M(metadata, KIND(OBJECT), "an object")                                                         \
+    /* These two mean nothing in a count_tokens body. */                                           \
+    M(max_tokens, ANY, "")                                                                         \
+    M(stream, BOOL, "true or false")
 
 enum member {
 #define M(name, kinds, accepts) MEMBER_##name,
@@ -40,11 +41,7 @@ enum member {
         MEMBER_COUNT
 };
 
-static const struct {
-    const char *name;
-    unsigned kinds;
-    const char *accepts;
-} rows[MEMBER_COUNT] = {
+static const struct chat_member rows[MEMBER_COUNT] = {
 #define M(name, kinds, accepts) {#name, kinds, accepts},
     MEMBERS(M)
 #undef M
@@ -54,61 +51,27 @@ struct members {
     json_ref at[MEMBER_COUNT];
 };
 
-static int find_row(const struct json_doc *d, json_ref member)
-{
-    int i = 0;
-    while (i < MEMBER_COUNT && !json_key_is(d, member, rows[i].name))
-        i++;
-    return i;
-}
-
-static bool is_unread(int i, bool for_count)
-{
-    return i == MEMBER_COUNT || (for_count && (i == MEMBER_stream || i == MEMBER_max_tokens));
-}
-
 static int split_members(struct chat_reader *r, bool for_count, struct members *ms)
 {
-    const struct json_doc *d = r->doc;
-    bool seen[MEMBER_COUNT] = {false};
     for (int i = 0; i < MEMBER_COUNT; i++)
         ms->at[i] = JSON_NONE;
-    for (json_ref m = json_first(d, 0); m != JSON_NONE; m = json_next(d, m)) {
-        int i = find_row(d, m);
-        if (is_unread(i, for_count))
-            continue;
-        if (seen[i])
-            return json_refuse_twice(d, m, r->reterr);
-        seen[i] = true;
-        if (i == MEMBER_max_tokens) { /* also a null is replaced, never doubled */
-            r->chat->max_tokens_begin = json_at(d, m)->begin;
-            r->chat->max_tokens_end = json_at(d, m)->end;
-        }
-        if (json_kind(d, m) == JSON_NULL)
-            continue;
-        if (!(rows[i].kinds & 1u << json_kind(d, m)))
-            return json_refuse(d, m, rows[i].accepts, r->reterr);
-        ms->at[i] = m;
-    }
-    return 0;
+    return chat_split_members(r, rows, for_count ? MEMBER_max_tokens : MEMBER_COUNT, ms->at);
 }
 
 /* ---- settings ---- */
 
 static int read_max_tokens(struct chat_reader *r, json_ref v)
 {
-    const int64_t largest = INT64_C(1) << 53; /* beyond it JSON readers disagree */
-    int64_t n;
-    if (v == JSON_NONE)
-        return 0;
-    if (!json_int64(r->doc, v, &n) || n < 0 || n > largest)
-        return json_refuse(r->doc, v, "an integer from 0 to 9007199254740992", r->reterr);
-    r->chat->max_tokens = n;
-    r->chat->params |= PARAM_BIT(PARAM_max_tokens);
-    return 0;
+    json_ref member = json_get(r->doc, 0, "max_tokens");
+    if (member != JSON_NONE) { /* also a null is replaced, never doubled */
+        r->chat->max_tokens_begin = json_at(r->doc, member)->begin;
+        r->chat->max_tokens_end = json_at(r->doc, member)->end;
+    }
+    chat_note_param(r, v, PARAM_max_tokens);
+    return chat_read_limit(r, v, &r->chat->max_tokens);
 }
 
-/* Members that are parameters by being there; an empty list asks for nothing. */
+/* Members that are parameters by being there. */
 static void read_plain_params(struct chat_reader *r, const struct members *ms)
 {
     static const struct {
@@ -123,14 +86,8 @@ static void read_plain_params(struct chat_reader *r, const struct members *ms)
         {MEMBER_tool_choice, PARAM_tool_choice},
         {MEMBER_output_format, PARAM_structured_outputs},
     };
-    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
-        json_ref v = ms->at[plain[i].member];
-        if (v == JSON_NONE)
-            continue;
-        if (json_kind(r->doc, v) == JSON_ARRAY && json_first(r->doc, v) == JSON_NONE)
-            continue;
-        r->chat->params |= PARAM_BIT(plain[i].param);
-    }
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+        chat_note_param(r, ms->at[plain[i].member], plain[i].param);
 }
 
 static int read_nested_params(struct chat_reader *r, const struct members *ms)

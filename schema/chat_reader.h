@@ -29,19 +29,63 @@ struct chat_reader {
 
 /* Empties chat for a new request; keeps its memory. */
 void chat_begin(struct chat *c, enum chat_door door, const struct json_doc *doc);
+/* A member of the body that is read; kinds: a bit for each enum json_kind it may be. */
+struct chat_member {
+    const char *name;
+    unsigned kinds;
+    const char *accepts; /* completes "must be ..." */
+};
+/* Finds the members of the body by rows; ret_at[i]: JSON_NONE when absent or null.  -1: one of
+ * them twice, or of another kind. */
+int chat_split_members(struct chat_reader *r, const struct chat_member *rows, int n,
+                       json_ref *ret_at);
 /* model is required; models may be JSON_NONE. */
 int chat_read_models(struct chat_reader *r, json_ref model, json_ref models);
 /* Routing fields and the cuts that take them out. */
 int chat_read_routing(struct chat_reader *r);
+/* A number of tokens, JSON_NONE: -1. */
+int chat_read_limit(struct chat_reader *r, json_ref v, int64_t *ret_tok);
+/* A parameter is used when it is there; an empty list asks for nothing. */
+void chat_note_param(struct chat_reader *r, json_ref v, enum param param);
 /* Remembers the id of state that one provider holds; the first one counts. */
 int chat_pin(struct chat_reader *r, json_ref id, const char *field);
+
+/* chat_measure.c: sizes and prefixes, independent of the door. */
+
+void chat_count_span(struct chat_reader *r, struct span s);
+void chat_count_raw(struct chat_reader *r, json_ref v);
+/* A string with its escapes resolved; anything else as it is written, none and null not at all. */
+void chat_count_text(struct chat_reader *r, json_ref v);
+/* Bytes of a base64 string; 0 for anything else. */
+int64_t chat_decoded_size(const struct json_doc *d, json_ref data);
+/* Finds members of an object by name, JSON_NONE: absent; others, and what is no object, are counted
+ * as they are written.  -1: one of them twice. */
+int chat_split_object(struct chat_reader *r, json_ref object, const char *const *names, int n,
+                      json_ref *ret_at);
+/* Tells from a signature whether thinking is foreign; JSON_NONE is none. */
+void chat_note_signature(struct chat_reader *r, json_ref signature);
+/* The block being read carries this cache_control (JSON_NONE: none). */
+int chat_mark_cache(struct chat_reader *r, json_ref cache_control);
+/* The bytes of a block without its own cache_control. */
+void chat_digest_block(struct chat_reader *r, json_ref v);
+/* A block of the prompt was read: what came before it and itself is a prefix. */
+void chat_end_block(struct chat_reader *r);
+/* Where no block was marked: a provider that caches by itself may hold the instructions (bytes 0:
+ * there are none) and the whole prompt. */
+void chat_add_implicit_prefixes(struct chat_reader *r, const struct chat_prefix *instructions);
 
 /* chat_prompt.c: tools, system and messages of an Anthropic body, in prompt order.
  * system and tools may be JSON_NONE. cache_control: the top-level one, or JSON_NONE. */
 int chat_read_prompt(struct chat_reader *r, json_ref tools, json_ref system, json_ref messages,
                      json_ref cache_control);
-/* chat_tools.c: what one tool needs.  Its size is counted by chat_prompt.c. */
+/* chat_openai_prompt.c: the same of an OpenAI body; functions: the old form of tools. */
+int chat_read_openai_prompt(struct chat_reader *r, json_ref tools, json_ref functions,
+                            json_ref messages, json_ref cache_control);
+/* chat_tools.c: what one tool needs.  Its size is counted with the prompt. */
 int chat_read_tool(struct chat_reader *r, json_ref tool);
+int chat_read_openai_tool(struct chat_reader *r, json_ref tool);
 int chat_add_server_tool(struct chat_reader *r, const char *type);
+/* max_uses of a web search, JSON_NONE: as often as the provider likes. */
+void chat_add_searches(struct chat_reader *r, json_ref max_uses);
 
 #endif

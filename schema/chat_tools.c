@@ -1,4 +1,4 @@
-/* What the tools of an Anthropic request ask of an endpoint. */
+/* What the tools of a request ask of an endpoint. */
 #include "schema/chat_reader.h"
 #include "schema/json_path.h"
 
@@ -33,32 +33,58 @@ int chat_add_server_tool(struct chat_reader *r, const char *type)
 }
 
 /* No max_uses, or one that is no count: the provider may search as often as it likes. */
-static int add_searches(struct chat_reader *r, json_ref tool)
+void chat_add_searches(struct chat_reader *r, json_ref max_uses)
 {
-    json_ref max_uses;
-    int64_t n;
-    if (json_get_once(r->doc, tool, "max_uses", &max_uses, r->reterr) != 0)
-        return -1;
-    int64_t *sum = &r->chat->web_search_uses;
+    int64_t n, *sum = &r->chat->web_search_uses;
     if (*sum < 0 || !json_int64(r->doc, max_uses, &n) || n < 0 ||
         __builtin_add_overflow(*sum, n, sum))
         *sum = -1;
+}
+
+static int read_type(struct chat_reader *r, json_ref tool, char ret[CHAT_TOOL_TYPE_MAX])
+{
+    json_ref v;
+    ret[0] = '\0';
+    if (json_get_once(r->doc, tool, "type", &v, r->reterr) != 0)
+        return -1;
+    if (v != JSON_NONE && !json_text_fixed(r->doc, v, ret, CHAT_TOOL_TYPE_MAX))
+        return json_refuse(r->doc, v, "a string of at most 63 bytes", r->reterr);
     return 0;
 }
 
 int chat_read_tool(struct chat_reader *r, json_ref tool)
 {
-    char type[CHAT_TOOL_TYPE_MAX] = "";
-    json_ref v;
-    if (json_get_once(r->doc, tool, "type", &v, r->reterr) != 0)
+    char type[CHAT_TOOL_TYPE_MAX];
+    json_ref max_uses;
+    if (read_type(r, tool, type) != 0)
         return -1;
-    if (v != JSON_NONE && !json_text_fixed(r->doc, v, type, sizeof(type)))
-        return json_refuse(r->doc, v, "a string of at most 63 bytes", r->reterr);
     if (!is_server_tool(type)) {
         r->chat->needs |= NEED_TOOLS;
         return 0;
     }
-    if (strncmp(type, "web_search_", strlen("web_search_")) == 0 && add_searches(r, tool) != 0)
+    if (json_get_once(r->doc, tool, "max_uses", &max_uses, r->reterr) != 0)
         return -1;
+    if (strncmp(type, "web_search_", strlen("web_search_")) == 0)
+        chat_add_searches(r, max_uses);
+    return chat_add_server_tool(r, type);
+}
+
+/* Two types are the client's to run.  Every other one is a provider's own ("browser_search",
+ * "openrouter:web_search"): an endpoint must list it. */
+int chat_read_openai_tool(struct chat_reader *r, json_ref tool)
+{
+    char type[CHAT_TOOL_TYPE_MAX];
+    json_ref parameters, max_uses;
+    if (read_type(r, tool, type) != 0)
+        return -1;
+    if (type[0] == '\0' || strcmp(type, "function") == 0 || strcmp(type, "custom") == 0) {
+        r->chat->needs |= NEED_TOOLS;
+        return 0;
+    }
+    if (json_get_once(r->doc, tool, "parameters", &parameters, r->reterr) != 0 ||
+        json_get_once(r->doc, parameters, "max_uses", &max_uses, r->reterr) != 0)
+        return -1;
+    if (strstr(type, "search") != NULL)
+        chat_add_searches(r, max_uses);
     return chat_add_server_tool(r, type);
 }

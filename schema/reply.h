@@ -20,9 +20,10 @@
 
 enum reply_kind {
     REPLY_START, /* id, model, created_s */
-    REPLY_OPEN,  /* block, and for it: id, name, signature (redacted thinking), media */
+    REPLY_OPEN,  /* block, and for it: id, name, media, signature (of redacted thinking; of a tool
+                    call, where its maker gives one: for clients it goes into the id, toolsig.h) */
     REPLY_DELTA, /* delta, text */
-    REPLY_CLOSE, /* signature of a tool call, where its maker gives one */
+    REPLY_CLOSE, /* signature of a tool call that came only now: too late for clients */
     REPLY_USAGE, /* usage, reasoning_tok: of the whole answer so far, cumulative */
     REPLY_STOP,  /* stop, stop_sequence */
     REPLY_END,   /* the protocol's own end */

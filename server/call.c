@@ -691,6 +691,45 @@ static void act(struct call *c, struct route_action a, struct span headers)
     call_done(c);
 }
 
+/* A cap refused the hold.  First every candidate as it is, then, where the key says so, the
+ * same ones with fewer tokens (docs/money.md "Does not fit").  false: there is none. */
+static bool hold_another(struct call *c, const struct ledger_answer *a)
+{
+    for (;;) {
+        if (c->clamping && call_clamp(c, a)) {
+            try_hold(c);
+            return true;
+        }
+        struct route_action next = route_hold_refused(&c->route, a->code, a->retry_after_ms);
+        if (next.step == ROUTE_TRY) {
+            try_next(c);
+            return true;
+        }
+        if (c->clamping || !call_may_clamp(c, a)) {
+            return false;
+        }
+        c->clamping = true;
+        route_hold_again(&c->route);
+        if (route_current(&c->route)->endpoint != c->endpoint) {
+            try_next(c);
+            return true;
+        }
+    }
+}
+
+static void answer_refused(struct call *c, const struct ledger_answer *a)
+{
+    struct fail f;
+    struct buf members;
+    buf_init(&members, LOG_LINE_MAX);
+    call_refused(c, a, 0, &f, &members);
+    request_reply_fail_more(c->req, &f, a->code == ERR_budget_busy ? a->retry_after_ms : -1,
+                            buf_span(&members));
+    buf_done(&members);
+    call_record_end(c, "refused", err_info(f.code)->status);
+    call_done(c);
+}
+
 void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
 {
     if (a->kind == LEDGER_EXTEND) {
@@ -703,33 +742,15 @@ void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
     if (c->req == NULL) {
         if (c->hold_open) {
             call_void(c, END_client_gone);
-            call_record_end(c, "canceled", 0);
         }
+        call_record_end(c, "canceled", 0); /* an earlier attempt may have made it known */
         call_done(c);
-        return;
-    }
-    if (c->hold_open) {
+    } else if (c->hold_open) {
+        c->clamping = false;
         send_attempt(c);
-        return;
+    } else if (!hold_another(c, a)) {
+        answer_refused(c, a);
     }
-    if (call_clamp(c, a)) {
-        try_hold(c);
-        return;
-    }
-    struct route_action next = route_hold_refused(&c->route, a->code, a->retry_after_ms);
-    if (next.step == ROUTE_TRY) {
-        try_next(c);
-        return;
-    }
-    struct fail f;
-    struct buf members;
-    buf_init(&members, LOG_LINE_MAX);
-    call_refused(c, a, &f, &members);
-    request_reply_fail_more(c->req, &f, a->code == ERR_budget_busy ? a->retry_after_ms : -1,
-                            buf_span(&members));
-    buf_done(&members);
-    call_record_end(c, "refused", err_info(f.code)->status);
-    call_done(c);
 }
 
 /* ---- the client's side ---- */

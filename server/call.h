@@ -89,6 +89,7 @@ struct call {
     int64_t hold_tok;  /* completion tokens that fit into hold_nusd */
     int64_t clamp_tok; /* max_tokens lowered to this for the cap; 0 = as received */
     int clamp_tries;
+    bool clamping;     /* no candidate fits as it is: each may be tried with fewer tokens */
     int64_t grow_nusd; /* asked for */
     int grow_tries;
     bool grow_refused;   /* there was no more room when three quarters were used */
@@ -138,6 +139,8 @@ int call_build(struct call *c, struct fail *f);
 /* ---- call_size.c ---- */
 /* Sizes the hold of the attempt that begins: hold_tok, hold_nusd. */
 void call_size_begin(struct call *c);
+/* Is what the ledger refused to be sent with a lower max_tokens, as far as the key says? */
+bool call_may_clamp(const struct call *c, const struct ledger_answer *a);
 /* The hold was refused. true: hold_nusd and clamp_tok are what the cap has room for, the call is
  * to be built and held again. */
 bool call_clamp(struct call *c, const struct ledger_answer *a);
@@ -160,7 +163,8 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict);
 int64_t call_cost_pusd(struct call *c);
 /* The request is over. status: "ok", "error", "canceled". */
 void call_record_end(struct call *c, const char *status, int http_status);
-void call_refused(struct call *c, const struct ledger_answer *a, struct fail *ret,
+/* Words for what the ledger refused; own_nusd: what this attempt holds already (an extension). */
+void call_refused(struct call *c, const struct ledger_answer *a, int64_t own_nusd, struct fail *ret,
                   struct buf *members);
 
 /* ---- call_limits.c: rate limits of the key, Idempotency-Key ---- */

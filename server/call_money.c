@@ -110,13 +110,14 @@ static const struct price *inner_price(void *ctx, const char *upstream_model)
     return e != NULL ? &e->price : NULL;
 }
 
-int64_t call_cost_pusd(struct call *c)
+/* false: more than can be counted; what was held stands for it. */
+static bool cost_now(struct call *c, int64_t *ret_pusd)
 {
-    int64_t pusd = 0;
     bool unknown = false;
-    if (!price_report(&c->endpoint->price, &c->usage, c->chat.n_images, inner_price, c, &pusd,
+    if (!price_report(&c->endpoint->price, &c->usage, c->chat.n_images, inner_price, c, ret_pusd,
                       &unknown)) {
-        return hold_pusd(c);
+        *ret_pusd = hold_pusd(c);
+        return false;
     }
     if (unknown) {
         log_line(LOG_WARN,
@@ -124,6 +125,13 @@ int64_t call_cost_pusd(struct call *c)
                  "endpoint's price\" endpoint=%s",
                  c->endpoint->slug);
     }
+    return true;
+}
+
+int64_t call_cost_pusd(struct call *c)
+{
+    int64_t pusd;
+    cost_now(c, &pusd);
     return pusd;
 }
 
@@ -151,12 +159,13 @@ static int64_t guess_output_tok(const struct call *c, int64_t bytes)
  * hold, so that a guess cannot pass a cap.  false: the cost is not that of the tokens. */
 static bool bill_guess(struct call *c, int64_t stated_pusd)
 {
-    int64_t guess_pusd = call_cost_pusd(c);
+    int64_t guess_pusd;
+    bool counted = cost_now(c, &guess_pusd);
     c->cost_pusd = guess_pusd;
     if (c->cost_pusd > hold_pusd(c)) {
         c->cost_pusd = stated_pusd > hold_pusd(c) ? stated_pusd : hold_pusd(c);
     }
-    return c->cost_pusd == guess_pusd;
+    return counted && c->cost_pusd == guess_pusd;
 }
 
 /* The provider counted the prompt; what it generated is at least what was seen. */
@@ -191,8 +200,7 @@ static enum usage_source judge(struct call *c, enum route_end end, enum verdict 
         return USAGE_NONE;
     }
     if (end == END_complete && verdict == VERDICT_COMPLETE && counted) {
-        c->cost_pusd = call_cost_pusd(c);
-        return USAGE_FINAL;
+        return cost_now(c, &c->cost_pusd) ? USAGE_FINAL : USAGE_ESTIMATED;
     }
     if (counted) {
         return complete_partial(c);
@@ -370,39 +378,67 @@ void call_record_end(struct call *c, const char *status, int http_status)
 
 /* ---- refusals ---- */
 
-void call_refused(struct call *c, const struct ledger_answer *a, struct fail *ret,
-                  struct buf *members)
+/* An extension is refused for want of room beside what its own attempt holds. */
+static void say_refused(const struct ledger_refusal *r, enum err code, int64_t own_nusd,
+                        struct fail *ret)
 {
-    const struct ledger_refusal *r = &a->refusal;
-    char needs[MONEY_TEXT_MAX], cap[MONEY_TEXT_MAX], spent[MONEY_TEXT_MAX], held[MONEY_TEXT_MAX];
-    char has[MONEY_TEXT_MAX], resets[WHEN_TEXT_MAX] = "never";
-    if (a->code == ERR_idempotency_mismatch || a->code == ERR_idempotency_running ||
-        a->code == ERR_idempotency_done) {
-        call_repeat_refused(c, a, ret, members);
-        return;
-    }
-    if (a->code != ERR_over_budget && a->code != ERR_budget_busy) {
-        fail_set(ret, a->code, NULL, "%s", err_info(a->code)->text);
-        return;
-    }
+    char needs[MONEY_TEXT_MAX], own[MONEY_TEXT_MAX + 32] = "", cap[MONEY_TEXT_MAX];
+    char spent[MONEY_TEXT_MAX], held[MONEY_TEXT_MAX], has[MONEY_TEXT_MAX], amount[MONEY_TEXT_MAX];
+    char resets[WHEN_TEXT_MAX] = "never";
     int64_t left = r->cap_nusd - r->spent_nusd - r->held_nusd;
-    money_print(r->needs_nusd, MONEY_SCALE_NUSD, needs);
-    money_print(r->cap_nusd, MONEY_SCALE_NUSD, cap);
-    money_print(r->spent_nusd, MONEY_SCALE_NUSD, spent);
-    money_print(r->held_nusd, MONEY_SCALE_NUSD, held);
-    money_print(left > 0 ? left : 0, MONEY_SCALE_NUSD, has);
     if (r->resets_ms > 0) {
         when_print(r->resets_ms, resets);
     }
-    fail_set(
-        ret, a->code, NULL,
-        "%s \"%s\": this request needs up to $%s and the %s cap of $%s has $%s left ($%s spent, "
-        "$%s held by running requests); resets: %s",
-        r->scope, r->name, needs, r->window, cap, has, spent, held, resets);
-    buf_addf(
-        members,
-        "\"budget\":{\"scope\":\"%s\",\"window\":\"%s\",\"needs_usd\":\"%s\",\"cap_usd\":\"%s\","
-        "\"spent_usd\":\"%s\",\"held_usd\":\"%s\",\"remaining_usd\":\"%s\",\"resets_at\":",
-        r->scope, r->window, needs, cap, spent, held, has);
-    buf_addf(members, r->resets_ms > 0 ? "\"%s\"}" : "null}", resets);
+    if (own_nusd > 0) {
+        snprintf(own, sizeof own, " more than the $%s it holds",
+                 money_print(own_nusd, MONEY_SCALE_NUSD, amount));
+    }
+    fail_set(ret, code, NULL,
+             "%s \"%s\": this request needs up to $%s%s and the %s cap of $%s has $%s left ($%s "
+             "spent, $%s held by %s requests); resets: %s",
+             r->scope, r->name, money_print(r->needs_nusd, MONEY_SCALE_NUSD, needs), own, r->window,
+             money_print(r->cap_nusd, MONEY_SCALE_NUSD, cap),
+             money_print(left > 0 ? left : 0, MONEY_SCALE_NUSD, has),
+             money_print(r->spent_nusd, MONEY_SCALE_NUSD, spent),
+             money_print(r->held_nusd - own_nusd, MONEY_SCALE_NUSD, held),
+             own_nusd > 0 ? "other" : "running", resets);
+}
+
+static void write_budget(const struct ledger_refusal *r, struct buf *members)
+{
+    const int64_t left = r->cap_nusd - r->spent_nusd - r->held_nusd;
+    const struct {
+        const char *name;
+        int64_t nusd;
+    } amounts[] = {{"needs", r->needs_nusd},
+                   {"cap", r->cap_nusd},
+                   {"spent", r->spent_nusd},
+                   {"held", r->held_nusd},
+                   {"remaining", left > 0 ? left : 0}};
+    char text[MONEY_TEXT_MAX], resets[WHEN_TEXT_MAX];
+    buf_addf(members, "\"budget\":{\"scope\":\"%s\",\"window\":\"%s\"", r->scope, r->window);
+    for (size_t i = 0; i < sizeof amounts / sizeof amounts[0]; i++) {
+        buf_addf(members, ",\"%s_usd\":\"%s\"", amounts[i].name,
+                 money_print(amounts[i].nusd, MONEY_SCALE_NUSD, text));
+    }
+    if (r->resets_ms > 0) {
+        when_print(r->resets_ms, resets);
+        buf_addf(members, ",\"resets_at\":\"%s\"}", resets);
+    } else {
+        buf_adds(members, ",\"resets_at\":null}");
+    }
+}
+
+void call_refused(struct call *c, const struct ledger_answer *a, int64_t own_nusd, struct fail *ret,
+                  struct buf *members)
+{
+    if (a->code == ERR_idempotency_mismatch || a->code == ERR_idempotency_running ||
+        a->code == ERR_idempotency_done) {
+        call_repeat_refused(c, a, ret, members);
+    } else if (a->code != ERR_over_budget && a->code != ERR_budget_busy) {
+        fail_set(ret, a->code, NULL, "%s", err_info(a->code)->text);
+    } else {
+        say_refused(&a->refusal, a->code, own_nusd, ret);
+        write_budget(&a->refusal, members);
+    }
 }

@@ -40,19 +40,14 @@ static int64_t fit_tok(const struct call *c, int64_t room_nusd)
     return estimate_fit_tok(&c->chat, cand->endpoint, &cand->estimate, room_nusd);
 }
 
-static void hold_for(struct call *c, int64_t tok)
-{
-    c->hold_tok = tok;
-    c->hold_nusd = worst_with(c, tok);
-}
-
 void call_size_begin(struct call *c)
 {
     c->clamp_tok = 0;
     c->clamp_tries = c->grow_tries = 0;
     c->grow_refused = false;
     c->cut_text[0] = '\0';
-    hold_for(c, route_current(&c->route)->estimate.completion_hold_tok);
+    c->hold_tok = route_current(&c->route)->estimate.completion_hold_tok;
+    c->hold_nusd = route_current(&c->route)->hold_nusd;
 }
 
 /* ---- clamp ---- */
@@ -69,10 +64,15 @@ static int64_t least_tok(const struct chat *chat)
     return max64(CLAMP_MIN_TOK, chat->thinking_budget_tok + 1);
 }
 
-bool call_clamp(struct call *c, const struct ledger_answer *a)
+bool call_may_clamp(const struct call *c, const struct ledger_answer *a)
 {
     bool is_cap = a->code == ERR_over_budget || a->code == ERR_budget_busy;
-    if (!is_cap || c->key->on_limit != ON_LIMIT_CLAMP || c->clamp_tries == CLAMP_TRIES_MAX)
+    return is_cap && c->key->on_limit == ON_LIMIT_CLAMP;
+}
+
+bool call_clamp(struct call *c, const struct ledger_answer *a)
+{
+    if (!call_may_clamp(c, a) || c->clamp_tries == CLAMP_TRIES_MAX)
         return false;
     int64_t bound = route_current(&c->route)->estimate.completion_bound_tok;
     int64_t tok = min64(fit_tok(c, room_of(&a->refusal)), bound);
@@ -80,7 +80,8 @@ bool call_clamp(struct call *c, const struct ledger_answer *a)
         return false;
     c->clamp_tries++;
     c->clamp_tok = tok < bound ? tok : 0; /* what was refused may have room by now */
-    hold_for(c, tok);
+    c->hold_tok = tok;
+    c->hold_nusd = worst_with(c, tok);
     return true;
 }
 
@@ -176,7 +177,7 @@ static void refused(struct call *c, const struct ledger_answer *a)
         return;
     }
     buf_init(&members, 4096);
-    call_refused(c, a, &f, &members);
+    call_refused(c, a, c->hold_nusd, &f, &members);
     buf_done(&members);
     call_cut_at_cap(c, f.code == ERR_budget_busy ? ERR_over_budget : f.code, f.text);
 }

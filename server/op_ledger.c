@@ -20,10 +20,10 @@ enum {
 /* ---- one transaction, on the ledger thread or here ---- */
 
 struct step {
-    enum { STEP_SUM, STEP_ALLOW, STEP_PRUNE } kind;
+    enum { STEP_LOST, STEP_SUM, STEP_ALLOW, STEP_PRUNE } kind;
     int max_attempts;
     int64_t days, before_day; /* ALLOW: to keep; reached */
-    int n;                    /* PRUNE */
+    int n;                    /* PRUNE, LOST */
     int64_t horizon_ms;       /* SUM: of the round */
     bool more;                /* SUM */
     int rc;
@@ -33,7 +33,8 @@ struct step {
 static int run_step(struct db *db, void *arg)
 {
     struct step *s = arg;
-    s->rc = s->kind == STEP_SUM
+    s->rc = s->kind == STEP_LOST ? rollup_db_end_lost(db, identity_now_ms(), &s->n, &s->fail)
+            : s->kind == STEP_SUM
                 ? rollup_db_step(db, s->max_attempts, &s->horizon_ms, &s->more, &s->fail)
             : s->kind == STEP_ALLOW
                 ? rollup_db_allow(db, identity_now_ms(), s->days, &s->before_day, &s->fail)
@@ -77,9 +78,13 @@ static bool pause_before_next(const struct ops_env *env, const bool *stop)
 
 /* ---- for server/upkeep.c too ---- */
 
-int op_ledger_sum_up(const struct ops_env *env, const bool *stop, struct fail *reterr)
+int op_ledger_sum_up(const struct ops_env *env, const bool *stop, int *ret_lost,
+                     struct fail *reterr)
 {
-    struct step s = {.kind = STEP_SUM};
+    struct step lost = {.kind = STEP_LOST}, s = {.kind = STEP_SUM};
+    if (transact(env, &lost, reterr) != 0)
+        return -1;
+    *ret_lost = lost.n;
     s.max_attempts = env->ledger != NULL ? ROLLUP_STEP_ATTEMPTS : DIRECT_STEP_ATTEMPTS;
     do {
         if (transact(env, &s, reterr) != 0)
@@ -137,12 +142,13 @@ int op_ledger_prune(struct ops_env *env, struct json_object *args, struct json_o
     struct prune_args a = {0};
     struct op_ledger_pruned pruned;
     int64_t days = 0;
+    int lost;
     if (args_read(args, specs, &a, reterr) != 0)
         return -1;
     if (a.older_than.value == NULL)
         return fail_set(reterr, ERR_bad_request, "older_than", "older_than must be given");
     if (read_days(a.older_than.value, &days, reterr) != 0 ||
-        op_ledger_sum_up(env, NULL, reterr) != 0 ||
+        op_ledger_sum_up(env, NULL, &lost, reterr) != 0 ||
         op_ledger_retain(env, days, NULL, &pruned, reterr) != 0)
         return -1;
     *ret = json_object_new_object();

@@ -12,9 +12,10 @@ struct op_ledger_pruned {
 };
 
 /* All that has ended at the start of the call, with a pause between transactions.  stop (may be
- * NULL) is looked at between transactions, atomically: any thread may set it.  Not on a loop
- * thread. */
-int op_ledger_sum_up(const struct ops_env *env, const bool *stop, struct fail *reterr);
+ * NULL) is looked at between transactions, atomically: any thread may set it.  *ret_lost: requests
+ * that had lost their end (rollup_db_end_lost).  Not on a loop thread. */
+int op_ledger_sum_up(const struct ops_env *env, const bool *stop, int *ret_lost,
+                     struct fail *reterr);
 /* Deletes detail older than `days` days (>= ROLLUP_RETAIN_DAYS_MIN) that is summed up. */
 int op_ledger_retain(const struct ops_env *env, int64_t days, const bool *stop,
                      struct op_ledger_pruned *ret, struct fail *reterr);

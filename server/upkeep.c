@@ -23,10 +23,13 @@ static void tend(struct upkeep *u, int round)
 {
     struct fail f;
     struct op_ledger_pruned pruned = {0};
-    if (op_ledger_sum_up(&u->env, &u->pacer.stop, &f) != 0) {
+    int lost = 0;
+    if (op_ledger_sum_up(&u->env, &u->pacer.stop, &lost, &f) != 0) {
         log_line(LOG_WARN, "msg=\"usage was not summed up\" error=\"%s\"", f.text);
         return;
     }
+    if (lost > 0)
+        log_line(LOG_WARN, "msg=\"requests that had lost their end were ended\" requests=%d", lost);
     if (u->retain_days == 0 || round % RETAIN_EVERY != 0)
         return;
     if (op_ledger_retain(&u->env, u->retain_days, &u->pacer.stop, &pruned, &f) != 0)

@@ -268,9 +268,9 @@ def test_killed_mid_stream():
         at_end = open_attempt(way)
         assert least <= at_end[0] <= most, (name, at_end)
         way.start()
-        line = re.search(r"recovered 1 requests: 1 attempts settled from a checkpoint, 0 by the prompt's estimate,"
-                         r" 0 at the whole hold, 0 void; \$([0-9.]+) charged of \$([0-9.]+) held", way.server_log())
-        assert line, way.server_log()
+        recovered = (r"recovered 1 requests: 1 attempts settled from a checkpoint, 0 by the prompt's estimate,"
+                     r" 0 at the whole hold, 0 void; \$([0-9.]+) charged of \$([0-9.]+) held")
+        line = wait_for("the recovery's line", lambda: re.search(recovered, way.server_log()))
         assert Decimal(line.group(1)) == Decimal(at_end[0]) / 100, (line.group(0), at_end)
         g = json.loads(way.cli("generation", "list", "--json"))["data"][0]
         assert Decimal(g["cost_usd"]) == Decimal(line.group(1)), g

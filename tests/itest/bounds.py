@@ -17,6 +17,10 @@ models = [
     {"id": "test/two", "aliases": ["two"], "endpoints": [
         endpoint("a", "m-two", PRICES["a"]), endpoint("b", "m-two", PRICES["b"])]},
     {"id": "test/bills", "aliases": ["bills"], "endpoints": [endpoint("bills", "m-bills", PRICES["bills"])]},
+    # dear and short, cheap and long: the worst case of the second is larger, its first hold is smaller
+    {"id": "test/short", "aliases": ["short"], "endpoints": [
+        endpoint("a", "m-short", PRICES["a"], max_completion_tokens=2000), endpoint("b", "m-short", PRICES["b"])]},
+    {"id": "test/gold", "aliases": ["gold"], "endpoints": [endpoint("a", "m-gold", price("1000000000", "0"))]},
     {"id": "test/grow", "aliases": ["grow"], "endpoints": [endpoint("a", "m-grow", PRICES["a"])]},
 ]
 catalog = {"providers": [provider("a", sim.url["a"]), provider("b", sim.url["b"]),
@@ -131,6 +135,45 @@ def clamp_on_failover():
     assert second == int(headers["x-wayfare-max-tokens"]) and second > 2 * first, (first, second)
     holds = [usd(a["hold_usd"]) for a in way.generation(headers)["attempts"]]
     assert len(holds) == 2 and all(h <= usd("0.02") for h in holds), holds
+
+
+def whole_before_clamped():
+    """A cheaper endpoint that fits gives the whole answer; only where there is none it is shortened."""
+    sim.reset()
+    key = key_with("0.02", "--on-limit", "clamp")
+    status, headers, data, text = ask(key, model="two", provider_order=["a", "b"], max_tokens=1500)
+    assert status == 200 and headers["x-wayfare-provider"] == "b" and "x-wayfare-max-tokens" not in headers, headers
+    assert len(way.generation(headers)["attempts"]) == 1
+    # without failover the first choice is all there is
+    key = key_with("0.02", "--on-limit", "clamp")
+    status, headers, data, text = ask(key, model="two", provider_order=["a"], provider_allow_fallbacks=False, max_tokens=1500)
+    assert status == 200 and headers["x-wayfare-provider"] == "a" and int(headers["x-wayfare-max-tokens"]) < 1500, headers
+    # the whole fits nowhere: shortened at the first choice
+    status, headers, data, text = ask(key_with("0.01", "--on-limit", "clamp"), model="two", provider_order=["a", "b"], max_tokens=8000)
+    assert status == 200 and headers["x-wayfare-provider"] == "a" and "x-wayfare-max-tokens" in headers, headers
+    way.verify()
+
+
+def cheaper_by_its_first_hold():
+    sim.reset()
+    key = key_with("0.026")
+    status, headers, data = stream(key, model="short", provider_order=["a", "b"])
+    assert status == 200 and headers["x-wayfare-provider"] == "b", (status, headers, data)
+    hold = usd(way.generation(headers)["attempts"][0]["hold_usd"])
+    assert usd("0.02") < hold < usd("0.026"), hold
+
+
+def beyond_all_prices():
+    """A count whose cost is no number any more: what was held stands for it, marked as an estimate."""
+    sim.reset()
+    sim.script("a", model="m-gold", input_tokens=100000)
+    status, headers, data, text = ask(way.key, model="gold")
+    assert status == 200, data
+    attempt = way.generation(headers)["attempts"][0]
+    assert attempt["usage_source"] == "estimated" and attempt["cost_usd"] == attempt["hold_usd"], attempt
+    assert attempt["usage"]["input_tokens"] == 100000, attempt
+    way.verify()
+    sim.reset()
 
 
 def clamp_together():
@@ -271,6 +314,9 @@ def cut_at_the_cap():
     assert status == 200, data
     assert events[-1][0] == "error" and events[-1][1]["error"]["type"] == "billing_error", events[-1]
     assert "cap" in events[-1][1]["error"]["message"], events[-1]
+    # its own hold is no other request's
+    message = events[-1][1]["error"]["message"]
+    assert "more than the $" in message and "$0 held by other requests" in message, message
     assert not [e for e in events if e[0] == "message_stop"], events[-3:]
     attempt = way.generation(headers)["attempts"][0]
     assert attempt["usage_source"] == "partial", attempt
@@ -318,6 +364,9 @@ report.case("without it the request is refused", refuse_is_the_default)
 report.case("clamp refuses what is too small", clamp_too_small)
 report.case("clamp can be switched", clamp_switched)
 report.case("clamp on failover", clamp_on_failover)
+report.case("the whole answer elsewhere before a shortened one", whole_before_clamped)
+report.case("a cheaper candidate is judged by its first hold", cheaper_by_its_first_hold)
+report.case("a count beyond all prices", beyond_all_prices)
 report.case("clamp with many at once", clamp_together)
 report.case("the prompt's bound learns", bound_learns)
 report.case("a restart keeps what was learned", bound_survives_restart)

@@ -291,6 +291,9 @@ START_TEST(learned_bounds)
     ck_assert_int_eq(est.prompt_bound_tok, 2 * 1008 + 64);
     est = make(&cjk, &e);
     ck_assert_int_eq(estimate_class(&cjk), ESTIMATE_CLASS_WIDE);
+    cjk.needs = NEED_AUDIO;
+    ck_assert_int_eq(estimate_class(&cjk), ESTIMATE_CLASS_NONE);
+    cjk.needs = 0;
     estimate_apply(&cjk, &e, &some, &est);
     ck_assert_int_eq(est.prompt_bound_tok, 4 * 2008 + 64);
     /* never above what is provable */

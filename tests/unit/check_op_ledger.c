@@ -12,6 +12,7 @@ enum { ATTEMPTS = 4, HOUR_MS = 3600000, PAUSE_MS = 20 };
 static char path[WORLD_PATH_MAX];
 static struct db *db;
 static struct ops_env env;
+static int lost;
 
 static void apply(struct ledger_book *book, struct ledger_op *op)
 {
@@ -76,7 +77,7 @@ static int64_t monotonic_ms(void)
 START_TEST(steps_leave_room)
 {
     int64_t start_ms = monotonic_ms();
-    ck_assert_int_eq(op_ledger_sum_up(&env, NULL, NULL), 0);
+    ck_assert_int_eq(op_ledger_sum_up(&env, NULL, &lost, NULL), 0);
     ck_assert_int_ge(monotonic_ms() - start_ms, (ATTEMPTS - 2) * PAUSE_MS);
     stop_ledger();
     ck_assert_int_eq(world_int(db, "SELECT sum(attempts) FROM usage_day"), ATTEMPTS - 1);
@@ -87,7 +88,7 @@ END_TEST
 START_TEST(a_stop_ends_the_round)
 {
     const bool stop = true;
-    ck_assert_int_eq(op_ledger_sum_up(&env, &stop, NULL), 0);
+    ck_assert_int_eq(op_ledger_sum_up(&env, &stop, &lost, NULL), 0);
     stop_ledger();
     ck_assert_int_le(world_int(db, "SELECT count(*) FROM usage_day"), 1);
     ck_assert(world_is_sound(db));

@@ -281,6 +281,41 @@ START_TEST(what_runs_is_waited_for)
 }
 END_TEST
 
+static int end_lost(int64_t at_ms)
+{
+    int n;
+    struct fail why = {0};
+    ck_assert_int_eq(db_begin(db, NULL), 0);
+    ck_assert_msg(rollup_db_end_lost(db, at_ms, &n, &why) == 0, "%s", why.text);
+    ck_assert_int_eq(db_commit(db, NULL), 0);
+    return n;
+}
+
+/* Its own end never came: it must not keep everything later out of the sums. */
+START_TEST(a_lost_end_blocks_nothing)
+{
+    int64_t at_ms = START_MS + DAY_MS, late_ms;
+    hold(1, 1, 1, at_ms);
+    finish(1, 1);                /* ended at at_ms + 1, but its request did not */
+    hold(2, 1, 2, at_ms + 1000); /* runs */
+    hold(3, 1, 3, at_ms + 2000);
+    finish(3, 1);
+    close_request(3);
+    ck_assert_int_eq(end_lost(at_ms + ROLLUP_LOST_MS), 0); /* it may yet send again */
+    late_ms = at_ms + 1 + ROLLUP_LOST_MS;
+    ck_assert_int_eq(end_lost(late_ms), 1);
+    ck_assert_int_eq(end_lost(late_ms), 0);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request WHERE status = 'running'"), 1);
+    ck_assert_int_eq(world_int(db, "SELECT ended_ms FROM request WHERE status = 'error'"), late_ms);
+    while (step(100))
+        continue;
+    ck_assert_int_eq(world_int(db, "SELECT summed_ms FROM rollup"), at_ms + 1000);
+    close_request(1); /* comes after all: too late */
+    ck_assert_int_eq(world_int(db, "SELECT ended_ms FROM request WHERE status = 'error'"), late_ms);
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
 /* One look at all keys for a round, not for each step. */
 START_TEST(a_round_ends_where_it_saw)
 {
@@ -467,6 +502,7 @@ Suite *rollup_db_suite(void)
     tcase_add_loop_test(t, no_report_notices, 0, 4);
     tcase_add_test(t, days_add_up);
     tcase_add_test(t, what_runs_is_waited_for);
+    tcase_add_test(t, a_lost_end_blocks_nothing);
     tcase_add_test(t, a_round_ends_where_it_saw);
     tcase_add_test(t, nothing_is_admitted_into_the_past);
     tcase_add_test(t, nothing_is_admitted_before_the_latest);

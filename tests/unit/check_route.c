@@ -24,18 +24,19 @@ enum { PLAN_MAX = 6 };
             ck_abort_msg("%s does not hold", #condition);                                          \
     } while (0)
 
-/* A plan of candidates that only have a model and a worst case. */
+/* A plan of candidates that only have a model and a first hold. */
 struct small_plan {
     struct plan plan;
     struct candidate candidates[PLAN_MAX];
 };
 
-static void small_plan_add(struct small_plan *s, int model_rank, int64_t worst_nusd)
+static void small_plan_add(struct small_plan *s, int model_rank, int64_t hold_nusd)
 {
     HOLDS(s->plan.n_candidates < PLAN_MAX);
     struct candidate *c = &s->candidates[s->plan.n_candidates++];
     c->model_rank = model_rank;
-    c->worst_nusd = worst_nusd;
+    c->hold_nusd = hold_nusd;
+    c->worst_nusd = 100000 - hold_nusd; /* not what a refused hold is judged by */
     s->plan.candidates = s->candidates;
 }
 
@@ -68,7 +69,7 @@ struct script {
     struct route_action last;
 };
 
-/* "A A:500 B": models, and worst cases in nano-USD where they matter. */
+/* "A A:500 B": models, and first holds in nano-USD where they matter. */
 static void script_plan(struct script *s, char *words)
 {
     int n_models = 1;
@@ -87,7 +88,7 @@ static void script_plan(struct script *s, char *words)
 }
 
 /* "503", "429 1500" (retry-after in ms), "connect_failed", "refused over_budget 100",
- * "commit", "first". */
+ * "again" (after refusals), "commit", "first". */
 static void script_event(struct script *s, char *event)
 {
     char word[32] = "", second[32] = "";
@@ -102,7 +103,10 @@ static void script_event(struct script *s, char *event)
         s->route.committed = true;
     else if (strcmp(word, "refused") == 0)
         s->last = route_hold_refused(&s->route, find_err(second), number);
-    else if (end != END_COUNT)
+    else if (strcmp(word, "again") == 0) {
+        route_hold_again(&s->route);
+        s->last = (struct route_action){ROUTE_TRY, ERR_OK, -1};
+    } else if (end != END_COUNT)
         s->last = route_on_end(&s->route, end);
     else
         s->last = route_on_head(&s->route, (int)strtol(word, NULL, 10), number);

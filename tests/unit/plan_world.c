@@ -391,6 +391,7 @@ static uint32_t needs_of(const char *list)
         needs |= strcmp(item, "tools") == 0       ? (uint32_t)NEED_TOOLS
                  : strcmp(item, "images") == 0    ? (uint32_t)NEED_IMAGES
                  : strcmp(item, "documents") == 0 ? (uint32_t)NEED_DOCUMENTS
+                 : strcmp(item, "audio") == 0     ? (uint32_t)NEED_AUDIO
                                                   : (uint32_t)NEED_SERVER_TOOLS;
     return needs;
 }
