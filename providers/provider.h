@@ -24,6 +24,7 @@ struct provider_target {
     const char *upstream_model;
     int64_t max_completion_tokens; /* 0 = unknown */
     uint32_t params;               /* PARAM_BIT of what the endpoint supports; 0 = not stated */
+    uint32_t rules;                /* RULE_BIT of what the model refuses */
     const char *secret;            /* NULL = no credential is sent */
     enum auth_type auth_type;      /* AUTH_API_KEY: the protocol's own header unless named below */
     const char *auth_header_name;  /* NULL = the protocol's default */
@@ -68,7 +69,7 @@ struct provider_ask {
     enum provider_op op;
     const struct provider_target *target;
     const struct client_headers *headers;
-    const struct chat *chat;
+    struct chat *chat; /* only what is forwarded of it is set (chat_send_...) */
     /* NULL: the client speaks the provider's protocol, the body goes on in pieces of its own bytes.
      * Else it is written anew from this (with max_tokens below). */
     const struct dialog *dialog;
@@ -122,6 +123,9 @@ struct provider {
 };
 
 extern const struct provider provider_anthropic;
+extern const struct provider provider_openai;
+extern const struct provider provider_azure_openai;
+extern const struct provider provider_gemini;
 
 /* NULL-terminated; look-up by catalog word, NULL when there is no adapter yet. */
 extern const struct provider *const provider_all[];

@@ -2,8 +2,7 @@
 #include "providers/provider.h"
 
 const struct provider *const provider_all[] = {
-    &provider_anthropic,
-    NULL,
+    &provider_anthropic, &provider_openai, &provider_azure_openai, &provider_gemini, NULL,
 };
 
 const struct provider *provider_find(const char *protocol)
