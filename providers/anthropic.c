@@ -54,12 +54,21 @@ static int build(const struct provider_ask *ask, struct upreq *ret_up, struct fa
     };
     struct draft d = {.up = ret_up, .target = ask->target, .reterr = reterr, .ok = true};
     bool stream = ask->chat->stream && ask->op == OP_MESSAGES;
+    struct buf body;
     draft_url(&d, "/v1", paths[ask->op]); /* base_url may name the version or not */
     draft_credential(&d, "x-api-key", "");
     add_client_headers(&d, ask->headers);
     draft_common_headers(&d, stream ? "text/event-stream" : "application/json");
     draft_extra_headers(&d, ask->headers->anthropic_beta.len > 0 ? "anthropic-beta" : NULL);
-    draft_pieces(&d, ask->chat);
+    if (ask->dialog == NULL) {
+        draft_pieces(&d, ask->chat);
+    } else if (d.ok) {
+        buf_init(&body, DIALOG_MEMORY_MAX);
+        d.ok = anthropic_write(ask, NULL, &body, reterr) == 0;
+        if (d.ok)
+            draft_body(&d, &body);
+        buf_done(&body);
+    }
     return d.ok ? 0 : -1;
 }
 

@@ -64,6 +64,15 @@ void anthropic_replies_event(struct anthropic_replies *r, struct span name, stru
 void anthropic_replies_body(struct anthropic_replies *r, const struct json_doc *doc);
 void anthropic_replies_error(struct anthropic_replies *r, const struct json_doc *doc);
 
+/* Writes the body of a call from ask->dialog.  version NULL: for Anthropic's own path, with model
+ * and stream; else for a cloud that says those elsewhere, with anthropic_version in their place.
+ * 0, or -1 with reterr. */
+int anthropic_write(const struct provider_ask *ask, const char *version, struct buf *out,
+                    struct fail *reterr);
+
+/* Thinking that Anthropic wrote, and will take back. */
+bool anthropic_is_own_signature(struct span signature);
+
 /* HTTP status of an error's type; 0: not one of Anthropic's. */
 int anthropic_error_status(struct span type);
 /* The type for a client: the error's own where it is one of Anthropic's, else by its status. */

@@ -24,6 +24,7 @@ struct provider_target {
     const char *upstream_model;
     int64_t max_completion_tokens; /* 0 = unknown */
     uint32_t params;               /* PARAM_BIT of what the endpoint supports; 0 = not stated */
+    uint32_t rules;                /* RULE_BIT of what the model refuses */
     const char *secret;            /* NULL = no credential is sent */
     enum auth_type auth_type;      /* AUTH_API_KEY: the protocol's own header unless named below */
     const char *auth_header_name;  /* NULL = the protocol's default */

@@ -142,6 +142,14 @@ enum dialog_number {
         NUMBER_COUNT
 };
 
+/* What a provider cannot be told, by the names of the client's fields; goes into the header
+ * x-wayfare-dropped. Static strings, each once, in the order they were met. */
+enum { DROPS_MAX = 32 };
+struct drops {
+    int n;
+    const char *names[DROPS_MAX];
+};
+
 struct dialog {
     struct dialog_blocks system; /* texts */
     struct dialog_message *first_message, *last_message;
@@ -164,6 +172,7 @@ struct dialog {
     struct span user;         /* who is behind the request: user, metadata.user_id */
     enum cache_mark cache;    /* Anthropic's top-level cache_control */
     bool stream;
+    struct drops unread; /* what the request asks that has no place here; not compared */
     bool failed; /* memory is short or DIALOG_MEMORY_MAX reached: what follows was not taken */
 
     struct dialog_chunk *chunks;
@@ -198,13 +207,6 @@ bool dialog_equal(const struct dialog *a, const struct dialog *b, const char **r
 const char *dialog_number_name(enum dialog_number n);
 const char *dialog_kind_name(enum dialog_kind k); /* "text", "tool_call", ... */
 
-/* What a provider cannot be told, by the names of the client's fields; goes into the header
- * x-wayfare-dropped. Static strings, each once, in the order they were met. */
-enum { DROPS_MAX = 32 };
-struct drops {
-    int n;
-    const char *names[DROPS_MAX];
-};
 void drops_add(struct drops *s, const char *name);
 /* "top_k, cache_control" */
 void drops_print(const struct drops *s, struct buf *out);

@@ -7,10 +7,12 @@
 static const char *const quantizations[QUANT_COUNT] = {VOCAB_QUANTIZATIONS(WORD)};
 static const char *const params[PARAM_COUNT] = {VOCAB_PARAMS(WORD)};
 static const char *const modalities[MODALITY_COUNT] = {VOCAB_MODALITIES(WORD)};
+static const char *const rules[RULE_COUNT] = {VOCAB_RULES(WORD)};
 static const char *const sorts[SORT_COUNT] = {VOCAB_SORTS(WORD)};
 #undef WORD
 
 _Static_assert(PARAM_COUNT <= 32, "PARAM_BIT is a bit of a uint32_t");
+_Static_assert(RULE_COUNT <= 32, "RULE_BIT is a bit of a uint32_t");
 _Static_assert(QUANT_COUNT <= 32, "prefs.quantizations is a uint32_t");
 _Static_assert(MODALITY_COUNT <= 32, "MODALITY_BIT is a bit of a uint32_t");
 
@@ -66,6 +68,21 @@ bool modality_parse(struct span s, enum modality *ret)
     if (i == MODALITY_COUNT)
         return false;
     *ret = (enum modality)i;
+    return true;
+}
+
+const char *model_rule_name(enum model_rule r)
+{
+    assert(r < RULE_COUNT);
+    return rules[r];
+}
+
+bool model_rule_parse(struct span s, enum model_rule *ret)
+{
+    size_t i = find(rules, 0, RULE_COUNT, s);
+    if (i == RULE_COUNT)
+        return false;
+    *ret = (enum model_rule)i;
     return true;
 }
 

@@ -48,6 +48,26 @@ enum modality {
 };
 #define MODALITY_BIT(m) (1u << (m))
 
+/* What a model refuses although its protocol allows it; requests are mended or sent elsewhere.
+ * platform.claude.com/docs/en/about-claude/models/migration-guide and .../build-with-claude. */
+#define VOCAB_RULES(R)                                                                             \
+    R(no_adaptive_thinking)  /* only a budget */                                                   \
+    R(no_thinking_budget)    /* only adaptive */                                                   \
+    R(thinking_always)       /* cannot be switched off */                                          \
+    R(effort_needs_thinking) /* no effort above "high" without thinking */                         \
+    R(no_sampling)           /* temperature, top_p, top_k */                                       \
+    R(no_prefill)            /* the last message is the user's */                                  \
+    R(no_forced_tool)        /* tool_choice any, tool */                                           \
+    R(no_system_messages)    /* instructions only before the first message */
+
+enum model_rule {
+#define R(name) RULE_##name,
+    VOCAB_RULES(R)
+#undef R
+    RULE_COUNT
+};
+#define RULE_BIT(r) (1u << (r))
+
 #define VOCAB_SORTS(S) S(none) S(price) S(throughput) S(latency)
 
 enum sort {
@@ -64,6 +84,8 @@ const char *param_name(enum param p);
 bool param_parse(struct span s, enum param *ret);
 const char *modality_name(enum modality m);
 bool modality_parse(struct span s, enum modality *ret);
+const char *model_rule_name(enum model_rule r);
+bool model_rule_parse(struct span s, enum model_rule *ret);
 const char *sort_name(enum sort s);
 /* "none" is not a word a request may use: refused here. */
 bool sort_parse(struct span s, enum sort *ret);
