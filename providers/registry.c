@@ -4,6 +4,7 @@
 const struct provider *const provider_all[] = {
     &provider_anthropic,
     &provider_gemini,
+    &provider_vertex,
     NULL,
 };
 
