@@ -11,9 +11,9 @@ struct anthropic_writing {
     const struct provider_ask *ask;
     const struct dialog *d;
     struct json_out o;
-    bool ours;          /* the client speaks this protocol too: nothing is put right for it but what
-                           the model's rules demand */
-    bool counts;        /* for count_tokens */
+    bool ours;   /* the client speaks this protocol too: nothing is put right for it but what
+                    the model's rules demand */
+    bool counts; /* for count_tokens */
     int64_t max_tokens;
     /* anthropic_thinking.c decides */
     enum anthropic_thinking thinking;

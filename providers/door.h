@@ -14,6 +14,7 @@
 struct door_answer {
     bool stream;
     bool include_usage;        /* OpenAI: the usage chunk */
+    bool hide_thinking;        /* the client wants none of it (dialog.reasoning.hidden) */
     const char *generation_id; /* "gen_...": the answer's id where the provider gave none */
     const char *model;         /* the catalog's id */
     int64_t created_s;         /* where the provider gave none */

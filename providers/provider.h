@@ -70,7 +70,7 @@ struct provider_ask {
     enum provider_op op;
     const struct provider_target *target;
     const struct client_headers *headers;
-    const struct chat *chat;
+    struct chat *chat; /* only what is forwarded of it is set (chat_send_...) */
     /* NULL: the client speaks the provider's protocol, the body goes on in pieces of its own bytes.
      * Else it is written anew from this (with max_tokens below). */
     const struct dialog *dialog;
@@ -124,6 +124,8 @@ struct provider {
 };
 
 extern const struct provider provider_anthropic;
+extern const struct provider provider_openai;
+extern const struct provider provider_azure_openai;
 extern const struct provider provider_gemini;
 extern const struct provider provider_vertex;
 

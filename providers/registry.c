@@ -6,6 +6,7 @@ const struct provider *const provider_all[] = {
     &provider_gemini,
     &provider_vertex,
     NULL,
+    &provider_anthropic, &provider_openai, &provider_azure_openai, &provider_gemini, NULL,
 };
 
 const struct provider *provider_find(const char *protocol)

@@ -57,6 +57,7 @@ struct answer {
     bool partial;     /* the body was shortened: only what it shows is charged */
     bool billed;      /* false: nothing is charged (errors) */
 
+    const char *ping; /* a whole event; NULL = none */
     int64_t delay_ms, ttft_ms, tps, chunk, gap_ms, ping_every_ms;
     enum stop stop;
     size_t stop_at;

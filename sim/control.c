@@ -2,11 +2,11 @@
 /* POST script, POST reset, GET stats. */
 #include "sim/control.h"
 
-#include "sim/anthropic_sim.h"
+#include "sim/ask.h"
 
 static void say(struct conn *c, int status, const char *message)
 {
-    anthropic_error(c, status, (struct span){NULL, 0}, span_of(message));
+    ask_error(c, &wire_anthropic, status, message);
 }
 
 static void say_ok(struct conn *c)

@@ -2,27 +2,30 @@
 /* Paths, and the book-keeping around each exchange. */
 #include "sim/door.h"
 
-#include "sim/anthropic_sim.h"
+#include "sim/anthropic.h"
+#include "sim/ask.h"
 #include "sim/control.h"
 
-enum route { ROUTE_MESSAGES, ROUTE_COUNT, ROUTE_MODELS, ROUTE_MODEL, ROUTE_CONTROL };
-
-/* A path is matched by its end, or by what stands in it (open); what comes before is
- * the site. */
-static const struct {
-    const char *path;
-    enum route route;
-    bool open;
-    const char *method; /* NULL = the handler looks */
-} routes[] = {
-    {"/v1/messages/count_tokens", ROUTE_COUNT, false, "POST"},
-    {"/v1/messages", ROUTE_MESSAGES, false, "POST"},
-    {"/v1/models/", ROUTE_MODEL, true, "GET"},
-    {"/v1/models", ROUTE_MODELS, false, "GET"},
-    {"/_sim/", ROUTE_CONTROL, true, NULL},
+/* A path is SITE root ... [model_at MODEL] end.  root names where the site ends; without model_at
+ * and end the path ends with root; with only model_at what follows is the rest. */
+struct route {
+    const char *root;
+    const char *model_at;
+    const char *end;
+    const struct wire *wire;
+    bool stream, count_only, event_stream;
 };
 
-enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
+static const struct route routes[] = {
+    {.root = "/v1/messages/count_tokens", .wire = &wire_anthropic, .count_only = true},
+    {.root = "/v1/messages", .wire = &wire_anthropic},
+    {.root = "/openai/deployments/",
+     .model_at = "/openai/deployments/",
+     .end = "/chat/completions",
+     .wire = &wire_azure},
+    {.root = "/v1/chat/completions", .wire = &wire_openai},
+    {.root = "/chat/completions", .wire = &wire_openai},
+};
 
 static void copy(char *out, size_t cap, struct span s)
 {
@@ -43,70 +46,116 @@ static void set_site(struct conn *c, struct span prefix)
     copy(c->exchange.site, sizeof(c->exchange.site), prefix);
 }
 
-/* The row of the table, or -1; ret_at is where its path begins. */
-static int match(struct span path, size_t *ret_at)
+static bool ends_with(struct span path, const char *end)
 {
-    for (int i = 0; i < ROUTES; i++) {
-        size_t len = strlen(routes[i].path);
-        if (path.len < len)
-            continue;
-        size_t at = path.len - len;
-        if (!routes[i].open) {
-            if (memcmp(path.ptr + at, routes[i].path, len) == 0) {
-                *ret_at = at;
-                return i;
-            }
-            continue;
-        }
-        for (size_t k = 0; k <= path.len - len; k++) {
-            if (memcmp(path.ptr + k, routes[i].path, len) == 0) {
-                *ret_at = k;
-                return i;
-            }
-        }
-    }
-    return -1;
+    size_t len = strlen(end);
+    return path.len >= len && memcmp(path.ptr + path.len - len, end, len) == 0;
 }
 
-static void dispatch(struct conn *c, struct http_request *r, struct span path)
+static const char *find_text(struct span path, const char *text)
 {
-    size_t at = 0;
-    int i = match(path, &at);
-    if (i < 0) {
-        if (span_is(path, "/") && (span_is(r->method, "GET") || span_is(r->method, "HEAD")))
-            answer_begin(&c->answer, 200, NULL);
+    return memmem(path.ptr, path.len, text, strlen(text));
+}
+
+/* Where the site ends, or NULL; *ret_model: the model in the path, as written. */
+static const char *match(const struct route *row, struct span path, struct span *ret_model)
+{
+    *ret_model = (struct span){NULL, 0};
+    if (row->model_at == NULL)
+        return ends_with(path, row->root) ? path.ptr + path.len - strlen(row->root) : NULL;
+    const char *root = find_text(path, row->root);
+    if (root == NULL || !ends_with(path, row->end))
+        return NULL;
+    struct span rest = {root, path.len - (size_t)(root - path.ptr)};
+    const char *at = find_text(rest, row->model_at);
+    if (at == NULL)
+        return NULL;
+    at += strlen(row->model_at);
+    const char *end = path.ptr + path.len - strlen(row->end);
+    if (end <= at || memchr(at, '/', (size_t)(end - at)) != NULL)
+        return NULL;
+    *ret_model = (struct span){at, (size_t)(end - at)};
+    return root;
+}
+
+static bool answer_model(struct conn *c, const struct http_request *r, struct span path,
+                         struct span query)
+{
+    struct span model;
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        const struct route *row = &routes[i];
+        const char *site_end = match(row, path, &model);
+        if (site_end == NULL)
+            continue;
+        set_site(c, (struct span){path.ptr, (size_t)(site_end - path.ptr)});
+        copy(c->exchange.protocol, sizeof(c->exchange.protocol), span_of(row->wire->name));
+        if (!span_is(r->method, "POST")) {
+            ask_error(c, row->wire, 405, "Method not allowed");
+            return true;
+        }
+        struct call call = {.wire = row->wire,
+                            .model = model,
+                            .query = query,
+                            .stream = row->stream,
+                            .count_only = row->count_only,
+                            .event_stream = row->event_stream};
+        ask_answer(c, r, &call);
+        return true;
+    }
+    return false;
+}
+
+/* Lists of models, and the simulator's own paths: open ends. */
+static bool answer_other(struct conn *c, const struct http_request *r, struct span path)
+{
+    static const struct {
+        const char *path;
+        bool control;
+    } rows[] = {{"/_sim/", true}, {"/v1/models/", false}, {"/v1/models", false}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *at = find_text(path, rows[i].path);
+        if (at == NULL)
+            continue;
+        set_site(c, (struct span){path.ptr, (size_t)(at - path.ptr)});
+        at += strlen(rows[i].path);
+        struct span rest = {at, path.len - (size_t)(at - path.ptr)};
+        if (rows[i].control)
+            control_answer(c, r, rest);
+        else if (span_is(r->method, "GET"))
+            anthropic_models(c, rest);
         else
-            anthropic_error(c, 404, (struct span){NULL, 0}, SPAN("Not found"));
-        return;
+            ask_error(c, &wire_anthropic, 405, "Method not allowed");
+        return true;
     }
-    set_site(c, (struct span){path.ptr, at});
-    if (routes[i].method != NULL && !span_is(r->method, routes[i].method)) {
-        anthropic_error(c, 405, (struct span){NULL, 0}, SPAN("Method not allowed"));
-        return;
-    }
-    size_t used = at + strlen(routes[i].path);
-    struct span rest = {path.ptr + used, path.len - used};
-    switch (routes[i].route) {
-    case ROUTE_MESSAGES:
-    case ROUTE_COUNT:
-        anthropic_messages(c, r, routes[i].route == ROUTE_COUNT);
-        break;
-    case ROUTE_MODELS:
-    case ROUTE_MODEL:
-        anthropic_models(c, rest);
-        break;
-    case ROUTE_CONTROL:
-        control_answer(c, r, rest);
-        break;
-    }
+    return false;
 }
 
-static void begin(struct conn *c, const struct http_request *r, struct span path)
+static void dispatch(struct conn *c, const struct http_request *r)
+{
+    const char *mark = memchr(r->target.ptr, '?', r->target.len);
+    struct span path = r->target;
+    struct span query = {NULL, 0};
+    if (mark != NULL) {
+        path.len = (size_t)(mark - r->target.ptr);
+        query = (struct span){mark + 1, r->target.len - path.len - 1};
+    }
+    if (answer_model(c, r, path, query) || answer_other(c, r, path))
+        return;
+    if (span_is(path, "/") && (span_is(r->method, "GET") || span_is(r->method, "HEAD")))
+        answer_begin(&c->answer, 200, NULL);
+    else
+        ask_error(c, &wire_anthropic, 404, "Not found");
+}
+
+static void begin(struct conn *c, const struct http_request *r)
 {
     struct exchange *x = &c->exchange;
     *x = (struct exchange){.seq = ++c->sim->n_requests, .body_len = r->body.len};
     copy(x->method, sizeof(x->method), r->method);
-    copy(x->path, sizeof(x->path), path);
+    copy(x->path, sizeof(x->path), r->target);
+    if (c->heard.cap > ANSWER_KEEP)
+        buf_done(&c->heard);
+    buf_reset(&c->heard);
     copy(x->request_id, sizeof(x->request_id), http_header(r, "x-request-id"));
     copy(x->site, sizeof(x->site), span_of(c->listener->name));
     if (c->sim->witness.fd >= 0) {
@@ -117,12 +166,8 @@ static void begin(struct conn *c, const struct http_request *r, struct span path
 
 void door_answer(struct conn *c, struct http_request *r)
 {
-    const char *query = memchr(r->target.ptr, '?', r->target.len);
-    struct span path = r->target;
-    if (query != NULL)
-        path.len = (size_t)(query - r->target.ptr);
-    begin(c, r, r->target);
-    dispatch(c, r, path);
+    begin(c, r);
+    dispatch(c, r);
     c->answer.bodiless = span_is(r->method, "HEAD");
     if (r->minor == 0)
         c->keep_alive = false;
@@ -131,8 +176,8 @@ void door_answer(struct conn *c, struct http_request *r)
 
 void door_refuse(struct conn *c, const struct http_request *r, int status)
 {
-    begin(c, r, r->target);
-    anthropic_error(c, status, (struct span){NULL, 0}, span_of(http_reason(status)));
+    begin(c, r);
+    ask_error(c, &wire_anthropic, status, http_reason(status));
     answer_seal(&c->answer, 1, false);
 }
 
@@ -173,10 +218,11 @@ struct bill door_bill(const struct conn *c)
 
 bool door_has_key(const struct http_request *r, struct span key)
 {
-    struct span plain = http_header(r, "x-api-key");
-    struct span bearer = http_header(r, "authorization");
-    if (plain.ptr != NULL && span_eq(plain, key))
-        return true;
-    return bearer.len == key.len + 7 && span_ieq((struct span){bearer.ptr, 7}, "Bearer ") &&
-           memcmp(bearer.ptr + 7, key.ptr, key.len) == 0;
+    static const char *const names[] = {"x-api-key", "api-key", "x-goog-api-key"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct span plain = http_header(r, names[i]);
+        if (plain.ptr != NULL && span_eq(plain, key))
+            return true;
+    }
+    return span_eq(http_bearer(r), key);
 }

@@ -18,6 +18,46 @@ struct span http_header(const struct http_request *r, const char *name)
     return (struct span){NULL, 0};
 }
 
+bool http_has(const struct http_request *r, const char *name)
+{
+    return http_header(r, name).len > 0;
+}
+
+struct span http_bearer(const struct http_request *r)
+{
+    struct span value = http_header(r, "authorization");
+    const size_t len = sizeof("Bearer ") - 1;
+    if (value.len <= len || !span_ieq((struct span){value.ptr, len}, "Bearer "))
+        return (struct span){NULL, 0};
+    return (struct span){value.ptr + len, value.len - len};
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool http_decode(struct span coded, struct buf *out)
+{
+    for (size_t i = 0; i < coded.len; i++) {
+        char c = coded.ptr[i];
+        if (c == '%') {
+            int hi = coded.len - i > 2 ? hex_digit(coded.ptr[i + 1]) : -1;
+            int lo = coded.len - i > 2 ? hex_digit(coded.ptr[i + 2]) : -1;
+            if (hi < 0 || lo < 0)
+                return false;
+            c = (char)(hi * 16 + lo);
+            i += 2;
+        }
+        buf_addc(out, c);
+    }
+    return !out->failed;
+}
+
 size_t http_head_len(struct span bytes, size_t from)
 {
     size_t at = from > 3 ? from - 3 : 0;
@@ -140,10 +180,7 @@ static bool parse_chunk_size(struct span line, size_t *ret)
     size_t i = 0;
     for (; i < line.len; i++) {
         char c = line.ptr[i];
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
+        int digit = hex_digit(c);
         if (digit < 0)
             break;
         if (n > SIZE_MAX / 32)

@@ -46,5 +46,11 @@ enum parsed http_parse_chunks(struct chunk_reader *r, char *bytes, size_t len, s
 /* The value of a header, or an empty span; names in any case. */
 struct span http_header(const struct http_request *r, const char *name);
 bool span_ieq(struct span a, const char *b);
+/* Appends a piece of a path with its %XX resolved; false when one is malformed. */
+bool http_decode(struct span coded, struct buf *out);
+/* Whether the header is there and not empty. */
+bool http_has(const struct http_request *r, const char *name);
+/* The token of "Authorization: Bearer TOKEN", or an empty span. */
+struct span http_bearer(const struct http_request *r);
 
 #endif

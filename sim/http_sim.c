@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "sim/door.h"
+#include "sim/heard.h"
 
 enum { CONN_READ_MIN = 4096, CONN_IN_KEEP = 256 * 1024 };
 
@@ -26,6 +27,7 @@ static void conn_free(struct conn *c)
     buf_done(&c->in);
     buf_done(&c->out);
     answer_done(&c->answer);
+    buf_done(&c->heard);
     free(c);
 }
 
@@ -292,6 +294,8 @@ static struct conn *conn_new(struct listener *listener)
     buf_init(&c->in, (size_t)HTTP_HEAD_MAX + 2 * (size_t)HTTP_BODY_MAX);
     buf_init(&c->out, ANSWER_HEAD_MAX + 2 * (size_t)ANSWER_BODY_MAX);
     answer_init(&c->answer);
+    /* Without a log every append is refused at once. */
+    buf_init(&c->heard, c->sim->witness.fd >= 0 ? HEARD_DIGEST_MAX : 0);
     uv_tcp_init(&c->sim->loop, &c->tcp);
     uv_timer_init(&c->sim->loop, &c->timer);
     c->handles_open = 2;

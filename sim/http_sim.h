@@ -24,7 +24,8 @@ struct exchange {
     uint64_t seq;
     int64_t begin_ms;
     char method[8];
-    char path[160];
+    char protocol[24];
+    char path[768];
     char site[ROSTER_NAME_MAX];
     char model[ROSTER_NAME_MAX];
     char request_id[80]; /* x-request-id */
@@ -55,6 +56,7 @@ struct conn {
     struct buf out;
 
     struct answer answer;
+    struct buf heard; /* digest of the request, for the witness log (sim/heard.h) */
     struct play play;
     struct exchange exchange;
     uint64_t bytes_sent; /* of this answer, framing included */

@@ -12,8 +12,9 @@ static const char usage_text[] =
     "usage: wayfare-sim [--listen HOST:PORT[=NAME]]... [--name NAME] [--log FILE]\n"
     "                   [--log-bodies] [--seed N] [--replay DIR] | --help | --keys\n"
     "\n"
-    "Speaks the Anthropic Messages API on each listener (default 127.0.0.1:9090; port 0\n"
-    "picks a free one) and prints \"listening on http://HOST:PORT\" for each when ready.\n"
+    "Speaks the protocols of Anthropic, OpenAI, Azure OpenAI, Gemini, Vertex and Bedrock on each\n"
+    "listener (default 127.0.0.1:9090; port 0 picks a free one) and prints \"listening on\n"
+    "http://HOST:PORT\" for each when ready.\n"
     "\n"
     "  --listen HOST:PORT[=NAME]  one simulated provider; may be given several times\n"
     "  --name NAME                name of listeners that have none (default \"sim\")\n"
@@ -24,8 +25,9 @@ static const char usage_text[] =
     "\n"
     "Behaviour is scripted in the model name (\"any?status=529&fail_first=2\"), in the last\n"
     "user text (\"[[sim:ttft_ms=300,tps=50]]\") or with POST /_sim/script\n"
-    "({\"model\": \"any\", \"status\": 529}); POST /_sim/reset, GET /_sim/stats. A path before\n"
-    "/v1/ or /_sim/ names a provider of its own. --keys lists the keys.\n";
+    "({\"model\": \"any\", \"status\": 529}); POST /_sim/reset, GET /_sim/stats. What\n"
+    "stands in a path before the protocol's own names a provider of its own. --keys lists the "
+    "keys.\n";
 
 struct options {
     const char *listen[SIM_LISTENERS_MAX];
@@ -242,6 +244,7 @@ static bool sim_init(struct sim *sim, const struct options *o)
     script_arena_init(&sim->arena);
     buf_init(&sim->model, SCRIPT_TEXT_MAX);
     buf_init(&sim->scratch, HTTP_BODY_MAX);
+    buf_init(&sim->prefix, SCRIPT_TEXT_MAX);
     static const int signums[2] = {SIGTERM, SIGINT};
     for (int i = 0; i < 2; i++) {
         uv_signal_init(&sim->loop, &sim->signals[i]);
@@ -265,6 +268,7 @@ static void sim_done(struct sim *sim)
     buf_done(&sim->arena);
     buf_done(&sim->model);
     buf_done(&sim->scratch);
+    buf_done(&sim->prefix);
 }
 
 static void raise_file_limit(void)

@@ -110,10 +110,14 @@ static bool send_piece(struct conn *c, size_t n)
 
 static bool send_ping(struct conn *c)
 {
-    static char ping[] = "24\r\nevent: ping\ndata: {\"type\": \"ping\"}\n\n\r\n";
-    uv_buf_t v = uv_buf_init(ping, sizeof(ping) - 1);
+    char size_line[24];
+    const char *ping = c->answer.ping;
+    int len = snprintf(size_line, sizeof(size_line), "%zx\r\n", strlen(ping));
+    uv_buf_t v[3] = {uv_buf_init(size_line, (unsigned)len),
+                     uv_buf_init((char *)(uintptr_t)ping, (unsigned)strlen(ping)),
+                     uv_buf_init((char *)(uintptr_t) "\r\n", 2)};
     c->play.ping_ms = uv_now(&c->sim->loop);
-    return conn_write(c, &v, 1);
+    return conn_write(c, v, 3);
 }
 
 static void stop_here(struct conn *c)
@@ -151,7 +155,8 @@ static bool at_event_end(const struct conn *c)
 static bool wait_until(struct conn *c, uint64_t now, uint64_t next_ms)
 {
     const struct answer *a = &c->answer;
-    bool may_ping = a->ping_every_ms > 0 && a->chunked && c->play.head_sent && at_event_end(c);
+    bool may_ping = a->ping_every_ms > 0 && a->ping != NULL && a->chunked && c->play.head_sent &&
+                    at_event_end(c);
     if (may_ping) {
         uint64_t ping_due = c->play.ping_ms + (uint64_t)a->ping_every_ms;
         if (ping_due <= now)

@@ -32,12 +32,17 @@
     N(ping_every_ms, 0, false, "ping events while nothing else is due")                            \
     N(usage_in_delta, 1, false, "message_delta repeats the input figures")                         \
     N(no_usage, 0, false, "no usage anywhere")                                                     \
-    N(tool, 0, false, "answer with a tool call when the request has tools")                        \
+    N(tool, 0, false, "answer with N tool calls when the request has tools")                       \
+    N(interleave, 0, false, "the pieces of parallel calls in turns")                               \
     N(thinking, -1, false, "1 or 0: a thinking block whatever the request says")                   \
     N(iterations, 0, false, "N calls on another model in usage.iterations")                        \
     N(crlf, 0, false, "event stream with CRLF line ends")                                          \
     N(pad, 0, false, "up to N spaces behind the JSON of an event")                                 \
+    N(done, 1, false, "chat completions: [DONE] at the end")                                       \
+    N(reasoning_on_top, 0, false, "chat completions: reasoning is not in completion_tokens")       \
+    N(no_tool_id, 0, false, "chat completions: calls without id and index")                        \
     N(lenient, 0, false, "accept routing fields, which the real provider refuses")                 \
+    N(strict, 0, false, "refuse every unknown field, as the real provider does")                   \
     N(require_version, 0, false,                                                                   \
       "refuse a request without anthropic-version, as the real provider does")                     \
     N(fail_first, -1, false, "faults only for the first N requests of this model")                 \
@@ -74,6 +79,13 @@ enum script_number {
     S(content_type, true, "its content type")                                                      \
     S(stop_reason, false, "stop_reason")                                                           \
     S(text, false, "the text of the answer")                                                       \
+    S(thoughts, false, "the text of its thinking")                                                 \
+    S(arguments, false, "of each tool call, JSON (default: an example of the tool's schema)")      \
+    S(refusal, false, "refuse with this text")                                                     \
+    S(comment, false, "chat completions: a comment line before the data and between")              \
+    S(usage_place, false, "chat completions: last, choice, beside, every, groq")                   \
+    S(reasoning_field, false, "chat completions: reasoning_content, reasoning, parts, tags")       \
+    S(error_form, false, "of an error in a stream: plain, choice, event")                          \
     S(iteration_model, false, "model of the inner calls")                                          \
     S(require_key, false, "401 unless the credential is this one")
 

@@ -1,7 +1,8 @@
 /* The simulator's own log: what arrived and what was charged for it, one JSON object
  * per line, for comparison with the router's ledger.  Two lines per request ("begin",
  * "end") with the same seq; the second repeats the first and adds what came of it.  Numbers are
- * integers, times unix ms.  Credentials are shown as their last four characters. */
+ * integers, times unix ms.  Credentials are shown as their last four characters, AWS
+ * signatures whole.  "heard" is what the provider understood (sim/heard.h). */
 #ifndef SIM_WITNESS_H
 #define SIM_WITNESS_H
 

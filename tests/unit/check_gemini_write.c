@@ -384,16 +384,18 @@ START_TEST(test_images_in_a_result)
     ask_with_images();
     ck_sent(
         "contents",
-        CALLS(",\"thoughtSignature\":\"skip_thought_signature_validator\"") "{\"role\":\"user\","
-                                                                            "\"parts\":[" RESPONSE(
-                                                                                "c1", "shot", "see",
-                                                                                ",\"parts\":"
-                                                                                "[" BYTES_IMAGE
-                                                                                "]") "," RESPONSE("c2",
-                                                                                                  "f",
-                                                                                                  "2",
-                                                                                                  "") "," URL_IMAGE
-                                                                                                      "]}]");
+        CALLS(
+            ",\"thoughtSignature\":\"skip_thought_signature_validator\"") "{\"role\":\"user\","
+                                                                          "\"parts\":[" RESPONSE(
+                                                                              "c1", "shot", "see",
+                                                                              ",\"parts\":"
+                                                                              "[" BYTES_IMAGE
+                                                                              "]") "," RESPONSE("c"
+                                                                                                "2",
+                                                                                                "f",
+                                                                                                "2",
+                                                                                                "") "," URL_IMAGE
+                                                                                                    "]}]");
     target.upstream_model = "gemini-2.5-pro";
     ck_sent("contents",
             CALLS("") "{\"role\":\"user\",\"parts\":[" RESPONSE(

@@ -1,0 +1,121 @@
+/* Usage figures of the chat completions protocol, in every place where a server was seen to state
+ * them (platform.openai.com/docs/api-reference/chat/object, openrouter.ai/docs usage-accounting,
+ * api-docs.deepseek.com, docs.litellm.ai, recorded exchanges).  Costs that some servers state are
+ * not read: what is billed are tokens at the catalog's price. */
+#include "providers/openai.h"
+
+/* Where a figure stands; group NULL: in the usage object itself.  The same figure may stand in
+ * several places: the largest counts. */
+static const struct {
+    enum openai_figure figure;
+    const char *group, *name;
+} places[] = {
+    {OAI_prompt, NULL, "prompt_tokens"},
+    {OAI_completion, NULL, "completion_tokens"},
+    {OAI_total, NULL, "total_tokens"},
+    {OAI_reasoning, "completion_tokens_details", "reasoning_tokens"},
+    {OAI_cache_read, "prompt_tokens_details", "cached_tokens"},
+    {OAI_cache_read, NULL, "cached_tokens"},                          /* Together, Moonshot */
+    {OAI_cache_read, NULL, "prompt_cache_hit_tokens"},                /* DeepSeek */
+    {OAI_cache_read, NULL, "cache_read_input_tokens"},                /* LiteLLM */
+    {OAI_cache_write, "prompt_tokens_details", "cache_write_tokens"}, /* OpenRouter */
+    {OAI_cache_write, "prompt_tokens_details", "cache_creation_input_tokens"}, /* Alibaba */
+    {OAI_cache_write, "prompt_tokens_details", "cache_creation_tokens"},       /* LiteLLM */
+    {OAI_cache_write, NULL, "cache_creation_input_tokens"},                    /* Vercel, LiteLLM */
+    {OAI_cache_write_1h, "cache_creation", "ephemeral_1h_input_tokens"},
+    {OAI_searches, "server_tool_use_details", "web_search_requests"}, /* OpenRouter */
+    {OAI_searches, "server_tool_use", "web_search_requests"},
+    {OAI_searches, NULL, "num_search_queries"}, /* Perplexity */
+    {OAI_searches, NULL, "num_sources_used"},   /* xAI: sources are what is billed */
+};
+
+static void raise(struct openai_figures *f, enum openai_figure which, int64_t n)
+{
+    if (n > f->n[which])
+        f->n[which] = n;
+    f->seen |= 1u << which;
+}
+
+void openai_read_figures(struct openai_figures *f, const struct json_doc *doc, json_ref usage)
+{
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        json_ref at = places[i].group != NULL ? json_get(doc, usage, places[i].group) : usage;
+        json_ref value = json_get(doc, at, places[i].name);
+        int64_t n;
+        if (json_int64(doc, value, &n) && n >= 0 && n <= OPENAI_FIGURE_MAX)
+            raise(f, places[i].figure, n);
+    }
+}
+
+static bool has(const struct openai_figures *f, enum openai_figure which)
+{
+    return (f->seen >> which & 1u) != 0;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Output that only the total shows. */
+static int64_t unstated_output(const struct openai_figures *f)
+{
+    if (!has(f, OAI_total) || !has(f, OAI_prompt))
+        return 0;
+    int64_t rest = f->n[OAI_total] - f->n[OAI_prompt] - f->n[OAI_completion];
+    return rest > 0 ? rest : 0;
+}
+
+/* What completion_tokens leaves out. */
+static int64_t output_apart(const struct openai_figures *f, const struct openai_dialect *d)
+{
+    switch (d->output) {
+    case OUTPUT_WHOLE:
+        return 0;
+    case OUTPUT_REASONING_APART:
+        return f->n[OAI_reasoning];
+    case OUTPUT_BY_TOTAL:
+        return unstated_output(f);
+    }
+    return 0;
+}
+
+/* prompt_tokens holds what was read from and written to the cache.  A server once stated more of
+ * that than there was prompt (Grok on Azure: 403 of 347): no token is billed twice. */
+static void set_prompt(const struct openai_figures *f, struct usage *ret)
+{
+    int64_t left = f->n[OAI_prompt];
+    if (has(f, OAI_cache_read)) {
+        int64_t n = smaller(f->n[OAI_cache_read], left);
+        usage_set(ret, USAGE_cache_read_tok, n);
+        left -= n;
+    }
+    if (has(f, OAI_cache_write)) {
+        int64_t n = smaller(f->n[OAI_cache_write], left);
+        int64_t hour = smaller(f->n[OAI_cache_write_1h], n);
+        usage_set(ret, USAGE_cache_write_5m_tok, n - hour);
+        if (has(f, OAI_cache_write_1h))
+            usage_set(ret, USAGE_cache_write_1h_tok, hour);
+        left -= n;
+    }
+    usage_set(ret, USAGE_input_tok, left);
+}
+
+void openai_figures_to_usage(const struct openai_figures *f, const struct openai_dialect *d,
+                             struct usage *ret)
+{
+    *ret = (struct usage){.seen = 0};
+    if (has(f, OAI_prompt))
+        set_prompt(f, ret);
+    if (has(f, OAI_completion))
+        usage_set(ret, USAGE_output_tok, f->n[OAI_completion] + output_apart(f, d));
+    if (has(f, OAI_searches))
+        usage_set(ret, USAGE_web_searches, f->n[OAI_searches]);
+}
+
+int64_t openai_reasoning_tok(const struct openai_figures *f, const struct openai_dialect *d)
+{
+    if (has(f, OAI_reasoning))
+        return f->n[OAI_reasoning];
+    return output_apart(f, d) > 0 ? output_apart(f, d) : -1;
+}
