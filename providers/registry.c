@@ -5,6 +5,10 @@
 #include <assert.h>
 
 const struct provider *const provider_all[] = {
+    &provider_anthropic,
+    &provider_gemini,
+    &provider_vertex,
+    NULL,
     &provider_anthropic, &provider_openai, &provider_azure_openai, &provider_gemini, NULL,
 };
 

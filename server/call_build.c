@@ -53,6 +53,7 @@ int call_build(struct call *c, struct fail *f)
         .max_completion_tokens = e->max_completion_tokens,
         .params = e->params,
         .secret = cred != NULL ? cred->secret : NULL,
+        .project = cred != NULL ? cred->project : NULL,
         .auth_type = cred != NULL && cred->kind == CREDENTIAL_NONE ? AUTH_NONE : p->auth_type,
         .auth_header_name = p->auth_header_name,
         .extra_headers = (const char *const *)p->headers,
