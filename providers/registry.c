@@ -9,6 +9,8 @@ const struct provider *const provider_all[] = {
     &provider_gemini,
     &provider_vertex,
     NULL,
+    &provider_anthropic,    &provider_bedrock, &provider_openai,
+    &provider_azure_openai, &provider_gemini,  NULL,
     &provider_anthropic, &provider_openai, &provider_azure_openai, &provider_gemini, NULL,
 };
 
