@@ -126,12 +126,20 @@ struct provider {
     bool (*read_error)(struct span body, struct buf *store, struct reply_error *ret);
 };
 
-extern const struct provider provider_anthropic;
-extern const struct provider provider_openai;
-extern const struct provider provider_azure_openai;
-extern const struct provider provider_gemini;
-extern const struct provider provider_vertex;
-extern const struct provider provider_bedrock;
+/* Every adapter, a row each. */
+/* clang-format off */
+#define PROVIDERS(P) \
+    P(anthropic) \
+    P(openai) \
+    P(azure_openai) \
+    P(gemini) \
+    P(vertex) \
+    P(bedrock)
+/* clang-format on */
+
+#define P(name) extern const struct provider provider_##name;
+PROVIDERS(P)
+#undef P
 
 /* NULL-terminated; look-up by catalog word, NULL when there is no adapter yet. */
 extern const struct provider *const provider_all[];

@@ -5,13 +5,10 @@
 #include <assert.h>
 
 const struct provider *const provider_all[] = {
-    &provider_anthropic,
-    &provider_gemini,
-    &provider_vertex,
-    NULL,
-    &provider_anthropic,    &provider_bedrock, &provider_openai,
-    &provider_azure_openai, &provider_gemini,  NULL,
-    &provider_anthropic, &provider_openai, &provider_azure_openai, &provider_gemini, NULL,
+#define P(name) &provider_##name,
+    PROVIDERS(P)
+#undef P
+        NULL,
 };
 
 const struct provider *provider_find(const char *protocol)

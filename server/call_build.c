@@ -86,6 +86,6 @@ int call_build(struct call *c, struct fail *f)
     buf_done(&beta);
     c->target.extra_headers = NULL;
     c->target.request_id = NULL;
-    c->reading = (struct provider_reading){.target = &c->target};
+    c->reading = (struct provider_reading){.target = &c->target, .dialog = ask.dialog};
     return ok;
 }

@@ -66,7 +66,8 @@ static void take_part(struct second *s, struct json_object *part)
     if (text != NULL) {
         char *to = json_object_get_boolean(member(part, "thought")) ? s->thinking : s->text;
         ck_assert(strlen(to) + (size_t)json_object_get_string_len(text) < sizeof(s->text));
-        strcat(to, json_object_get_string(text));
+        memcpy(to + strlen(to), json_object_get_string(text),
+               (size_t)json_object_get_string_len(text) + 1);
     }
     s->calls += member(member(part, "functionCall"), "name") != NULL;
 }
@@ -206,7 +207,7 @@ static void replay_stream(const struct provider *p, const char *file, struct spa
     static struct usage_report report;
     struct first f = {.file = file};
     struct reply_sink sink = {on_reply, &f};
-    struct provider_reading reading = {&target, &sink};
+    struct provider_reading reading = {.target = &target, .sink = &sink};
     int64_t content_bytes;
     reply_whole_init(&f.whole);
     void *stream = p->stream_open(&reading);
@@ -233,7 +234,7 @@ static void replay_plain(const struct provider *p, const char *file, struct json
     static struct usage_report report;
     struct first f = {.file = file};
     struct reply_sink sink = {on_reply, &f};
-    struct provider_reading reading = {&target, &sink};
+    struct provider_reading reading = {.target = &target, .sink = &sink};
     struct json_object *body = member(response, "body");
     struct span bytes =
         span_of(json_object_to_json_string_ext(body, JSON_C_TO_STRING_NOSLASHESCAPE));
