@@ -263,8 +263,6 @@ static const struct row tools[] = {
      TOOL "," CHOICE("\"type\":\"tool\",\"name\":\"f\"") "," HI_OUT, ""},
     {HI "," TOOL "," CHOICE("\"type\":\"none\""), ANTHROPIC, 0, 0,
      TOOL "," CHOICE("\"type\":\"none\"") "," HI_OUT, ""},
-    {HI "," TOOL "," CHOICE("\"type\":\"any\""), ANTHROPIC, 0, RULES(no_forced_tool),
-     TOOL "," CHOICE("\"type\":\"auto\"") "," HI_OUT, "tool_choice"},
     {HI "," CHOICE("\"type\":\"auto\""), OPENAI, 0, 0, HI_OUT, ""},
     {HI "," CHOICE("\"type\":\"any\""), OPENAI, 0, 0, HI_OUT, "tool_choice"},
 };
