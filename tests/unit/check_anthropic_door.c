@@ -239,9 +239,10 @@ START_TEST(test_what_has_no_place_is_named)
     struct buf names;
     buf_init(&names, 256);
     must_read(HI ",\"context_management\":{\"edits\":[]},\"speed\":\"fast\",\"container\":null,"
-                 "\"unknown\":1,\"thread\":{\"type\":\"create\"}");
+                 "\"unknown\":1,\"thread\":{\"type\":\"create\"},\"tools\":[{\"name\":\"f\","
+                 "\"defer_loading\":true}]");
     drops_print(&dialog.unread, &names);
-    ck_assert_str_eq(names.ptr, "context_management, speed, thread");
+    ck_assert_str_eq(names.ptr, "tools.defer_loading, context_management, speed, thread");
     buf_done(&names);
 }
 END_TEST
@@ -530,6 +531,53 @@ START_TEST(test_stream_of_everything_else)
 }
 END_TEST
 
+static int count(const char *text, const char *word)
+{
+    int n = 0;
+    for (const char *at = strstr(text, word); at != NULL; at = strstr(at + 1, word))
+        n++;
+    return n;
+}
+
+/* Arguments that arrive in one piece, with the call itself, must go out as a delta. */
+START_TEST(test_tool_arguments_in_one_piece_litellm_25561)
+{
+    static const struct reply events[] = {
+        START, CALL("c1", "f"), ARGUE("{\"a\":1}"), CLOSE(TOOL_CALL), STOP(TOOL), END};
+    answer.stream = true;
+    play(events, ROWS(events));
+    ck_assert_int_eq(count(out.ptr, "\"partial_json\":\"{\\\"a\\\":1}\""), 1);
+}
+END_TEST
+
+/* Clients run a tool at its content_block_stop: two of them run it twice. */
+START_TEST(test_one_stop_for_each_block_litellm_37273)
+{
+    static const struct reply events[] = {START,
+                                          OPEN(TEXT),
+                                          SAY(TEXT, "a"),
+                                          CLOSE(TEXT),
+                                          CALL("c1", "f"),
+                                          ARGUE("{}"),
+                                          CLOSE(TOOL_CALL),
+                                          CALL("c2", "f"),
+                                          ARGUE("{}"),
+                                          CLOSE(TOOL_CALL),
+                                          STOP(TOOL),
+                                          USED(1, 1),
+                                          END};
+    answer.stream = true;
+    play(events, ROWS(events));
+    for (int i = 0; i < 3; i++) {
+        char stop[64];
+        snprintf(stop, sizeof(stop), "\"content_block_stop\",\"index\":%d", i);
+        ck_assert_int_eq(count(out.ptr, stop), 1);
+    }
+    ck_assert_int_eq(count(out.ptr, "event: message_start"), 1);
+    ck_assert_int_eq(count(out.ptr, "event: message_delta"), 1);
+}
+END_TEST
+
 START_TEST(test_stream_that_breaks_off)
 {
     static const struct reply events[] = {
@@ -569,8 +617,8 @@ START_TEST(test_error_words)
 }
 END_TEST
 
-/* litellm#34692: tools that nobody runs because the answer seems to have ended. */
-START_TEST(test_stop_reasons)
+/* Tools that nobody runs because the answer seems to have ended. */
+START_TEST(test_tools_run_although_the_answer_ended_litellm_34692)
 {
     static const struct {
         enum reply_block block;
@@ -741,9 +789,11 @@ Suite *anthropic_door_suite(void)
     tcase_add_test(tc, test_stream_of_text);
     tcase_add_test(tc, test_stream_of_thinking_and_parallel_tools);
     tcase_add_test(tc, test_stream_of_everything_else);
+    tcase_add_test(tc, test_tool_arguments_in_one_piece_litellm_25561);
+    tcase_add_test(tc, test_one_stop_for_each_block_litellm_37273);
     tcase_add_test(tc, test_stream_that_breaks_off);
     tcase_add_test(tc, test_error_words);
-    tcase_add_test(tc, test_stop_reasons);
+    tcase_add_test(tc, test_tools_run_although_the_answer_ended_litellm_34692);
     tcase_add_test(tc, test_stop_sequence);
     tcase_add_test(tc, test_body);
     tcase_add_test(tc, test_usage_in_full);
