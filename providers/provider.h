@@ -126,6 +126,14 @@ struct provider {
     bool (*read_error)(struct span body, struct buf *store, struct reply_error *ret);
 };
 
+/* The request is one that the model refuses as it is: its adapter writes it anew, from a dialog,
+ * also where the client speaks the adapter's protocol.  (What cannot be mended keeps the endpoint
+ * out of the plan.) */
+static inline bool provider_must_mend(const struct chat *chat, const struct provider_target *target)
+{
+    return (chat->breaks & target->rules) != 0;
+}
+
 /* Every adapter, a row each. */
 /* clang-format off */
 #define PROVIDERS(P) \

@@ -77,6 +77,7 @@ struct chat {
         thinking_budget_tok; /* thinking.budget_tokens, which max_tokens must be above; 0 = none */
     uint32_t params;         /* PARAM_BIT of every parameter the request uses */
     uint32_t needs;          /* enum chat_need bits */
+    uint32_t breaks;         /* RULE_BIT of every rule of a model that it would break as it is */
     int n_server_tools;
     char server_tools[CHAT_SERVER_TOOLS_MAX]
                      [CHAT_TOOL_TYPE_MAX]; /* tool types, e.g. web_search_20250305 */

@@ -52,6 +52,7 @@ int call_build(struct call *c, struct fail *f)
         .upstream_model = e->upstream_model,
         .max_completion_tokens = e->max_completion_tokens,
         .params = e->params,
+        .rules = e->rules,
         .secret = cred != NULL ? cred->secret : NULL,
         .project = cred != NULL ? cred->project : NULL,
         .auth_type = cred != NULL && cred->kind == CREDENTIAL_NONE ? AUTH_NONE : p->auth_type,
