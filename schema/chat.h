@@ -123,6 +123,9 @@ struct chat {
     /* Some thinking of the history was not written by a provider of the request's own protocol
      * (THINKING_FOREIGN below): sent on as it is, the request would be refused. */
     bool foreign_thinking;
+    /* A member is there that only OpenRouter knows (reasoning, plugins, ...): sent as it is to
+     * another server of OpenAI's protocol, the request would be refused. */
+    bool openrouter_words;
 
     /* How to forward: body minus cuts, with the model's value replaced. Offsets into body. */
     uint32_t model_begin, model_end; /* the value of `model`, quotes included */
