@@ -82,6 +82,9 @@ struct provider_ask {
 struct provider_reading {
     const struct provider_target *target;
     const struct reply_sink *sink; /* NULL: bytes are relayed, only usage is of interest */
+    /* The request, where it was written anew: names that the provider was told in another form are
+     * the client's again in the answer.  May be NULL. */
+    const struct dialog *dialog;
 };
 
 struct provider {
@@ -128,6 +131,7 @@ extern const struct provider provider_openai;
 extern const struct provider provider_azure_openai;
 extern const struct provider provider_gemini;
 extern const struct provider provider_vertex;
+extern const struct provider provider_bedrock;
 
 /* NULL-terminated; look-up by catalog word, NULL when there is no adapter yet. */
 extern const struct provider *const provider_all[];
