@@ -4,17 +4,17 @@
 
 #include <assert.h>
 
+/* clang-format off */
 const struct provider *const provider_all[] = {
-    &provider_anthropic, &provider_openai, &provider_azure_openai,
-    &provider_gemini,    &provider_vertex, NULL,
     &provider_anthropic,
+    &provider_azure_openai,
+    &provider_bedrock,
     &provider_gemini,
+    &provider_openai,
     &provider_vertex,
     NULL,
-    &provider_anthropic,    &provider_bedrock, &provider_openai,
-    &provider_azure_openai, &provider_gemini,  NULL,
-    &provider_anthropic, &provider_openai, &provider_azure_openai, &provider_gemini, NULL,
 };
+/* clang-format on */
 
 const struct provider *provider_find(const char *protocol)
 {

@@ -63,7 +63,7 @@ static struct seen play(struct span s, size_t cut, bool listens)
 {
     struct seen seen = {.digest = 1};
     struct reply_sink sink = {on_reply, &seen};
-    struct provider_reading reading = {&target, listens ? &sink : NULL};
+    struct provider_reading reading = {.target = &target, .sink = listens ? &sink : NULL};
     const struct provider *p = &provider_gemini;
     reply_whole_init(&seen.whole);
     void *stream = p->stream_open(&reading);
@@ -127,7 +127,7 @@ static void try_body(struct span s)
 {
     struct seen seen = {.digest = 1};
     struct reply_sink sink = {on_reply, &seen};
-    struct provider_reading reading = {&target, &sink};
+    struct provider_reading reading = {.target = &target, .sink = &sink};
     struct reply_error error;
     struct buf store;
     buf_init(&store, PROVIDER_BODY_MAX);
