@@ -2,7 +2,8 @@
 #include "providers/provider.h"
 
 const struct provider *const provider_all[] = {
-    &provider_anthropic, &provider_openai, &provider_azure_openai, &provider_gemini, NULL,
+    &provider_anthropic, &provider_openai,  &provider_azure_openai,
+    &provider_gemini,    &provider_bedrock, NULL,
 };
 
 const struct provider *provider_find(const char *protocol)
