@@ -14,6 +14,8 @@ void anthropic_write_count(struct ask *k, int64_t tokens);
 void anthropic_write_error_event(struct ask *k, struct span type, struct span message);
 void anthropic_write_error(struct buf *out, int status, struct span type, struct span message,
                            uint64_t seq);
+/* A signature that anthropic_read knows for one of the simulator's own, quoted. */
+void anthropic_write_signature(struct buf *out, uint64_t seq);
 void anthropic_models(struct conn *c, struct span id);
 
 #endif

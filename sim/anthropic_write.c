@@ -2,6 +2,9 @@
 /* The Messages wire format, written. */
 #include "sim/anthropic.h"
 
+#include "sim/aws_event.h"
+#include "sim/base64.h"
+
 /* Small pieces that both forms share */
 
 static struct buf *body(struct ask *k)
@@ -49,12 +52,18 @@ void anthropic_write_error(struct buf *out, int status, struct span type, struct
     buf_adds(out, "\"}");
 }
 
+/* Only as real as its form: base64 that begins as theirs do. */
+void anthropic_write_signature(struct buf *out, uint64_t seq)
+{
+    buf_adds(out, "\"EqoBCkYIBxgCKkD");
+    for (uint64_t i = 0; i < 8; i++)
+        buf_addf(out, "%08X", (unsigned)((seq + 1) * 2654435761u >> i));
+    buf_adds(out, "/sim+signature==\"");
+}
+
 static void put_signature(struct ask *k)
 {
-    put(k, "\"EqoBCkYIBxgCKkD");
-    for (uint64_t i = 0; i < 8; i++)
-        buf_addf(body(k), "%08X", (unsigned)((k->c->exchange.seq + 1) * 2654435761u >> i));
-    put(k, "/sim+signature==\"");
+    anthropic_write_signature(body(k), k->c->exchange.seq);
 }
 
 static void put_tool_head(struct ask *k, const struct part *p)
@@ -218,15 +227,33 @@ static void write_json(struct ask *k)
 
 /* The stream */
 
+/* In AWS's stream an event is its JSON alone, in base64. */
 static void event_begin(struct ask *k, const char *name)
 {
     const char *eol = k->script.n[SCRIPT_crlf] > 0 ? "\r\n" : "\n";
-    put(k, "event: ");
-    put(k, name);
-    put(k, eol);
-    put(k, "data: {\"type\":\"");
+    k->event_at = body(k)->len;
+    if (!k->call->event_stream) {
+        put(k, "event: ");
+        put(k, name);
+        put(k, eol);
+        put(k, "data: ");
+    }
+    put(k, "{\"type\":\"");
     put(k, name);
     put(k, "\"");
+}
+
+static void wrap_event(struct ask *k)
+{
+    struct buf *json = &k->sim->prefix;
+    buf_reset(json);
+    buf_add(json, body(k)->ptr + k->event_at, body(k)->len - k->event_at);
+    body(k)->len = k->event_at;
+    size_t begin = aws_event_begin(body(k), "chunk", false);
+    put(k, "{\"bytes\":\"");
+    base64_encode(body(k), buf_span(json));
+    put(k, "\",\"p\":\"abcdefghijkl\"}");
+    aws_event_end(body(k), begin);
 }
 
 static void event_end(struct ask *k, int64_t tokens)
@@ -238,7 +265,10 @@ static void event_end(struct ask *k, int64_t tokens)
     put(k, "}");
     for (int64_t i = 0; i < spaces; i++)
         buf_addc(body(k), ' ');
-    put(k, k->script.n[SCRIPT_crlf] > 0 ? "\r\n\r\n" : "\n\n");
+    if (k->call->event_stream)
+        wrap_event(k);
+    else
+        put(k, k->script.n[SCRIPT_crlf] > 0 ? "\r\n\r\n" : "\n\n");
     answer_mark(k->answer, tokens);
 }
 
@@ -367,6 +397,12 @@ static void stream_stop(struct ask *k)
     }
     event_end(k, 0);
     event_begin(k, "message_stop");
+    if (k->call->event_stream) {
+        put_int(k, ",\"amazon-bedrock-invocationMetrics\":{\"inputTokenCount\":",
+                k->speech.bill.input_tok);
+        put_int(k, ",\"outputTokenCount\":", k->speech.bill.output_tok);
+        put(k, "}");
+    }
     event_end(k, 0);
 }
 
@@ -384,7 +420,8 @@ static void write_stream(struct ask *k)
     };
     int index = 0;
     stream_start(k);
-    stream_ping(k);
+    if (!k->call->event_stream)
+        stream_ping(k);
     for (int i = 0; i < k->speech.n; i++) {
         const struct part *p = &k->speech.parts[i];
         writers[p->kind](k, index, p);

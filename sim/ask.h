@@ -30,7 +30,8 @@ struct ask {
     struct script script;
     struct heard heard;
     struct speech speech;
-    bool replayed; /* the recording's headers are all there is */
+    size_t event_at; /* where the event begins that is being written */
+    bool replayed;   /* the recording's headers are all there is */
 };
 
 /* Answers a whole request into c->answer, not sealed. */

@@ -16,15 +16,49 @@ struct route {
     bool stream, count_only, event_stream;
 };
 
+#define CHAT "/chat/completions"
+#define DEPLOYMENTS "/openai/deployments/"
+#define GEMINI "/v1beta/models/"
+#define VERTEX "/v1/projects/"
+#define GOOGLE "/publishers/google/models/"
+#define CLAUDE "/publishers/anthropic/models/"
+#define GENERATE ":generateContent"
+#define STREAM ":streamGenerateContent"
+#define COUNT ":countTokens"
+#define BEDROCK "/model/"
+
 static const struct route routes[] = {
     {.root = "/v1/messages/count_tokens", .wire = &wire_anthropic, .count_only = true},
     {.root = "/v1/messages", .wire = &wire_anthropic},
-    {.root = "/openai/deployments/",
-     .model_at = "/openai/deployments/",
-     .end = "/chat/completions",
-     .wire = &wire_azure},
-    {.root = "/v1/chat/completions", .wire = &wire_openai},
-    {.root = "/chat/completions", .wire = &wire_openai},
+    {.root = DEPLOYMENTS, .model_at = DEPLOYMENTS, .end = CHAT, .wire = &wire_azure},
+    {.root = "/v1" CHAT, .wire = &wire_openai},
+    {.root = CHAT, .wire = &wire_openai},
+    {.root = GEMINI, .model_at = GEMINI, .end = GENERATE, .wire = &wire_gemini},
+    {.root = GEMINI, .model_at = GEMINI, .end = STREAM, .wire = &wire_gemini, .stream = true},
+    {.root = GEMINI, .model_at = GEMINI, .end = COUNT, .wire = &wire_gemini, .count_only = true},
+    {.root = VERTEX, .model_at = GOOGLE, .end = GENERATE, .wire = &wire_vertex},
+    {.root = VERTEX, .model_at = GOOGLE, .end = STREAM, .wire = &wire_vertex, .stream = true},
+    {.root = VERTEX, .model_at = GOOGLE, .end = COUNT, .wire = &wire_vertex, .count_only = true},
+    {.root = VERTEX, .model_at = CLAUDE, .end = ":rawPredict", .wire = &wire_vertex_claude},
+    {.root = VERTEX,
+     .model_at = CLAUDE,
+     .end = ":streamRawPredict",
+     .wire = &wire_vertex_claude,
+     .stream = true},
+    {.root = BEDROCK, .model_at = BEDROCK, .end = "/converse", .wire = &wire_converse},
+    {.root = BEDROCK,
+     .model_at = BEDROCK,
+     .end = "/converse-stream",
+     .wire = &wire_converse,
+     .stream = true,
+     .event_stream = true},
+    {.root = BEDROCK, .model_at = BEDROCK, .end = "/invoke", .wire = &wire_invoke},
+    {.root = BEDROCK,
+     .model_at = BEDROCK,
+     .end = "/invoke-with-response-stream",
+     .wire = &wire_invoke,
+     .stream = true,
+     .event_stream = true},
 };
 
 static void copy(char *out, size_t cap, struct span s)
@@ -224,5 +258,10 @@ bool door_has_key(const struct http_request *r, struct span key)
         if (plain.ptr != NULL && span_eq(plain, key))
             return true;
     }
+    static const struct span scheme = SPAN("AWS4-HMAC-SHA256 Credential=");
+    struct span value = http_header(r, "authorization");
+    if (value.len > scheme.len + key.len && memcmp(value.ptr, scheme.ptr, scheme.len) == 0)
+        return memcmp(value.ptr + scheme.len, key.ptr, key.len) == 0 &&
+               value.ptr[scheme.len + key.len] == '/';
     return span_eq(http_bearer(r), key);
 }

@@ -15,7 +15,8 @@ void door_ended(struct conn *c, const char *how);
 void door_count(struct conn *c, struct roster_model *m, struct span model);
 /* What the provider charges for what was sent so far. */
 struct bill door_bill(const struct conn *c);
-/* Whether the client's credential is exactly key, in either form. */
+/* Whether the client's credential is exactly key, in whatever header; of an AWS signature, its
+ * access key. */
 bool door_has_key(const struct http_request *r, struct span key);
 
 #endif

@@ -244,7 +244,7 @@ static bool sim_init(struct sim *sim, const struct options *o)
     script_arena_init(&sim->arena);
     buf_init(&sim->model, SCRIPT_TEXT_MAX);
     buf_init(&sim->scratch, HTTP_BODY_MAX);
-    buf_init(&sim->prefix, SCRIPT_TEXT_MAX);
+    buf_init(&sim->prefix, HTTP_BODY_MAX);
     static const int signums[2] = {SIGTERM, SIGINT};
     for (int i = 0; i < 2; i++) {
         uv_signal_init(&sim->loop, &sim->signals[i]);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "schema/json.h"
+#include "sim/base64.h"
 
 struct recording {
     char name[REPLAY_NAME_MAX];
@@ -54,30 +55,6 @@ static bool read_file(const char *path, struct buf *out)
     return ok;
 }
 
-static int base64_digit(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c != '\0' ? strchr(digits, c) : NULL;
-    return at != NULL ? (int)(at - digits) : -1;
-}
-
-static void add_decoded(struct buf *out, struct span text)
-{
-    uint32_t bits = 0;
-    int n = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        int digit = base64_digit(text.ptr[i]);
-        if (digit < 0)
-            continue;
-        bits = bits << 6 | (uint32_t)digit;
-        n += 6;
-        if (n >= 8) {
-            n -= 8;
-            buf_addc(out, (char)(bits >> n & 0xff));
-        }
-    }
-}
-
 /* Headers that describe the framing of the original connection are ours to write. */
 static bool is_framing(const struct json_doc *doc, json_ref header)
 {
@@ -115,7 +92,7 @@ static void take_body(struct recording *rec, const struct json_doc *doc, json_re
     if (text != JSON_NONE && json_kind(doc, text) == JSON_STRING)
         json_text(doc, text, &rec->body);
     else if (coded != JSON_NONE && json_kind(doc, coded) == JSON_STRING)
-        add_decoded(&rec->body, json_inner(doc, coded));
+        base64_decode(&rec->body, json_inner(doc, coded));
     else if (plain != JSON_NONE && json_kind(doc, plain) != JSON_NULL)
         buf_add_span(&rec->body, json_raw(doc, plain));
     json_ref sizes = json_get(doc, response, "chunk_sizes");

@@ -1,9 +1,19 @@
+#define _GNU_SOURCE
 /* Walks a schema; what it does not know becomes an empty object. */
 #include "sim/sample.h"
+
+#include <strings.h>
 
 enum { SAMPLE_DEPTH_MAX = 8 };
 
 static void sample_value(const struct json_doc *doc, json_ref schema, int depth, struct buf *out);
+
+/* Gemini writes types in capitals. */
+static bool type_is(const struct json_doc *doc, json_ref type, const char *word)
+{
+    struct span s = json_inner(doc, type);
+    return s.len == strlen(word) && strncasecmp(s.ptr, word, s.len) == 0;
+}
 
 static void sample_members(const struct json_doc *doc, json_ref schema, int depth, struct buf *out)
 {
@@ -33,17 +43,18 @@ static void sample_value(const struct json_doc *doc, json_ref schema, int depth,
     if (words != JSON_NONE && json_kind(doc, words) == JSON_ARRAY &&
         json_first(doc, words) != JSON_NONE)
         buf_add_span(out, json_raw(doc, json_first(doc, words)));
-    else if (type == JSON_NONE || json_text_is(doc, type, "string"))
+    else if (type == JSON_NONE || json_kind(doc, type) != JSON_STRING ||
+             type_is(doc, type, "string"))
         buf_adds(out, "\"an example\"");
-    else if (json_text_is(doc, type, "integer"))
+    else if (type_is(doc, type, "integer"))
         buf_adds(out, "42");
-    else if (json_text_is(doc, type, "number"))
+    else if (type_is(doc, type, "number"))
         buf_adds(out, "1.5");
-    else if (json_text_is(doc, type, "boolean"))
+    else if (type_is(doc, type, "boolean"))
         buf_adds(out, "true");
-    else if (json_text_is(doc, type, "array"))
+    else if (type_is(doc, type, "array"))
         buf_adds(out, "[]");
-    else if (json_text_is(doc, type, "object") && depth < SAMPLE_DEPTH_MAX)
+    else if (type_is(doc, type, "object") && depth < SAMPLE_DEPTH_MAX)
         sample_members(doc, schema, depth, out);
     else
         buf_adds(out, "{}");

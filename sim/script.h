@@ -40,7 +40,8 @@
     N(pad, 0, false, "up to N spaces behind the JSON of an event")                                 \
     N(done, 1, false, "chat completions: [DONE] at the end")                                       \
     N(reasoning_on_top, 0, false, "chat completions: reasoning is not in completion_tokens")       \
-    N(no_tool_id, 0, false, "chat completions: calls without id and index")                        \
+    N(no_tool_id, 0, false, "calls without id (and index)")                                        \
+    N(need_signature, 0, false, "gemini: refuse a tool call that came back without its signature") \
     N(lenient, 0, false, "accept routing fields, which the real provider refuses")                 \
     N(strict, 0, false, "refuse every unknown field, as the real provider does")                   \
     N(require_version, 0, false,                                                                   \
@@ -85,7 +86,7 @@ enum script_number {
     S(comment, false, "chat completions: a comment line before the data and between")              \
     S(usage_place, false, "chat completions: last, choice, beside, every, groq")                   \
     S(reasoning_field, false, "chat completions: reasoning_content, reasoning, parts, tags")       \
-    S(error_form, false, "of an error in a stream: plain, choice, event")                          \
+    S(error_form, false, "of an error in a stream: plain, choice, event, raw")                     \
     S(iteration_model, false, "model of the inner calls")                                          \
     S(require_key, false, "401 unless the credential is this one")
 

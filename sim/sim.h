@@ -43,7 +43,7 @@ struct sim {
     struct buf arena;    /* strings of its script */
     struct buf model;    /* model name of the same */
     struct buf scratch;
-    struct buf prefix; /* what every event of the answer begins with */
+    struct buf prefix; /* of events: a writer's own */
 };
 
 /* xorshift64*: repeatable with --seed. */

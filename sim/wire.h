@@ -38,6 +38,7 @@ struct wire {
     void (*add_headers)(struct ask *k, const struct script *s);
 };
 
-extern const struct wire wire_anthropic, wire_openai, wire_azure;
+extern const struct wire wire_anthropic, wire_openai, wire_azure, wire_gemini, wire_vertex,
+    wire_vertex_claude, wire_converse, wire_invoke;
 
 #endif

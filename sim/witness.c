@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "sim/base64.h"
 #include "sim/door.h"
 
 bool witness_open(struct witness *w, const char *path, bool log_bodies)
@@ -107,19 +108,6 @@ static void add_headers(struct witness *w, const struct http_request *r)
     buf_done(&value);
 }
 
-static void add_base64(struct buf *out, struct span s)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < s.len; i += 3) {
-        size_t n = s.len - i < 3 ? s.len - i : 3;
-        uint32_t bits = 0;
-        for (size_t k = 0; k < 3; k++)
-            bits = bits << 8 | (k < n ? (unsigned char)s.ptr[i + k] : 0u);
-        for (size_t k = 0; k < 4; k++)
-            buf_addc(out, k <= n ? digits[bits >> (18 - 6 * k) & 63] : '=');
-    }
-}
-
 /* What both lines of a request hold. r NULL: it could not be read. */
 static void start_line(struct witness *w, const struct conn *c, const struct http_request *r,
                        const char *event)
@@ -139,7 +127,7 @@ static void start_line(struct witness *w, const struct conn *c, const struct htt
     add_headers(w, r);
     if (w->log_bodies) {
         buf_adds(&w->line, ",\"body_base64\":\"");
-        add_base64(&w->line, r->body);
+        base64_encode(&w->line, r->body);
         buf_addc(&w->line, '"');
     }
 }
