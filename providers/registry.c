@@ -4,15 +4,17 @@
 
 #include <assert.h>
 
+/* clang-format off */
 const struct provider *const provider_all[] = {
     &provider_anthropic,
+    &provider_openai,
+    &provider_azure_openai,
     &provider_gemini,
     &provider_vertex,
+    &provider_bedrock,
     NULL,
-    &provider_anthropic,    &provider_bedrock, &provider_openai,
-    &provider_azure_openai, &provider_gemini,  NULL,
-    &provider_anthropic, &provider_openai, &provider_azure_openai, &provider_gemini, NULL,
 };
+/* clang-format on */
 
 const struct provider *provider_find(const char *protocol)
 {
