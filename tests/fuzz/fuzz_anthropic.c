@@ -78,7 +78,7 @@ static enum verdict play(struct span text, size_t cut, struct seen *seen,
                          struct usage_report *ret_usage)
 {
     struct reply_sink sink = {on_reply, seen};
-    struct provider_reading reading = {&target, seen != NULL ? &sink : NULL};
+    struct provider_reading reading = {.target = &target, .sink = seen != NULL ? &sink : NULL};
     void *stream = provider_anthropic.stream_open(&reading);
     int64_t content_bytes;
     assert(stream != NULL);
@@ -143,7 +143,8 @@ static void check_body(struct span text, struct json_doc *doc)
     struct seen seen;
     seen_init(&seen, &answer);
     struct reply_sink sink = {on_reply, &seen};
-    struct provider_reading plain = {&target, NULL}, with_sink = {&target, &sink};
+    struct provider_reading plain = {.target = &target},
+                            with_sink = {.target = &target, .sink = &sink};
     enum verdict verdict = provider_anthropic.read_body(&plain, text, &usage[0]);
     enum verdict again = provider_anthropic.read_body(&with_sink, text, &usage[1]);
     assert(verdict == again);
@@ -195,7 +196,7 @@ static bool read_request(struct request *r, struct span text)
     return false;
 }
 
-static bool write_request(const struct request *r, struct buf *out)
+static bool write_request(struct request *r, struct buf *out)
 {
     struct drops drops = {.n = 0};
     struct provider_ask ask = {.target = &target,

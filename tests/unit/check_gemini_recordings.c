@@ -206,7 +206,7 @@ static void replay_stream(const struct provider *p, const char *file, struct spa
     static struct usage_report report;
     struct first f = {.file = file};
     struct reply_sink sink = {on_reply, &f};
-    struct provider_reading reading = {&target, &sink};
+    struct provider_reading reading = {.target = &target, .sink = &sink};
     int64_t content_bytes;
     reply_whole_init(&f.whole);
     void *stream = p->stream_open(&reading);
@@ -233,7 +233,7 @@ static void replay_plain(const struct provider *p, const char *file, struct json
     static struct usage_report report;
     struct first f = {.file = file};
     struct reply_sink sink = {on_reply, &f};
-    struct provider_reading reading = {&target, &sink};
+    struct provider_reading reading = {.target = &target, .sink = &sink};
     struct json_object *body = member(response, "body");
     struct span bytes =
         span_of(json_object_to_json_string_ext(body, JSON_C_TO_STRING_NOSLASHESCAPE));
