@@ -214,6 +214,7 @@ class AnthropicDoor:
                 members(data, ("type", "error"), ("request_id",))
                 members(data["error"], ("type", "message"), None)
                 answer.error = (data["error"]["type"], data["error"]["message"])
+                answer.text += (block or {}).get("text", "")
                 state = "error"
             elif name == "message_start":
                 need(state == "start", "a second message_start", data)

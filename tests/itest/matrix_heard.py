@@ -78,7 +78,7 @@ class Heard:
             inner = self.blocks(b.get("content", []))
             texts = [i.get("text") for i in inner if i["kind"] == "text"] + texts_of(b.get("response", []))
             return {"kind": "result", "id": b.get("id"), "name": b.get("name"), "texts": texts,
-                    "error": b.get("error", False), "images": [i for i in inner if i["kind"] == "image"]}
+                    "raw": b, "images": [i for i in inner if i["kind"] == "image"]}
         return dict(b, kind=kind)
 
     def of_kind(self, kind):
