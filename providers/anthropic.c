@@ -8,8 +8,7 @@ const char anthropic_word[] = "anthropic";
 
 static const char default_version[] = "2023-06-01";
 
-/* The client's betas and the operator's, in one header. */
-static void add_beta(struct draft *d, struct span client)
+void anthropic_draft_beta(struct draft *d, struct span client)
 {
     const char *operator_beta = draft_extra_header(d, SPAN("anthropic-beta"));
     if (client.len == 0)
@@ -39,7 +38,7 @@ static void add_client_headers(struct draft *d, const struct client_headers *cli
         draft_header(d, SPAN("anthropic-version"),
                      version.len > 0 ? version : span_of(default_version), ERR_bad_request);
     }
-    add_beta(d, client->anthropic_beta);
+    anthropic_draft_beta(d, client->anthropic_beta);
     for (int i = 0; i < client->n_other; i++) {
         if (draft_extra_header(d, client->other[i].name) == NULL)
             draft_header(d, client->other[i].name, client->other[i].value, ERR_bad_request);

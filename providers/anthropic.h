@@ -64,6 +64,10 @@ void anthropic_replies_event(struct anthropic_replies *r, struct span name, stru
 void anthropic_replies_body(struct anthropic_replies *r, const struct json_doc *doc);
 void anthropic_replies_error(struct anthropic_replies *r, const struct json_doc *doc);
 
+/* The client's betas and the operator's, in one header. */
+struct draft;
+void anthropic_draft_beta(struct draft *d, struct span client);
+
 /* Writes the body of a call from ask->dialog.  version NULL: for Anthropic's own path, with model
  * and stream; else for a cloud that says those elsewhere, with anthropic_version in their place.
  * 0, or -1 with reterr. */

@@ -124,7 +124,10 @@ static int read_source(struct anthropic_body *b, json_ref v, struct dialog_media
         if (!json_text_is(b->doc, type, sources[i].type))
             continue;
         media->from = sources[i].from;
-        return anthropic_string(b, source, "media_type", &media->type) != 0
+        if (media->from == MEDIA_TEXT)
+            media->type = SPAN("text/plain");
+        return media->from != MEDIA_TEXT &&
+                       anthropic_string(b, source, "media_type", &media->type) != 0
                    ? -1
                    : anthropic_need_string(b, source, sources[i].data, &media->data);
     }

@@ -367,13 +367,29 @@ static void on_delta(struct anthropic_replies *r)
 
 /* ---- events ---- */
 
+static void read_content(struct anthropic_replies *r, json_ref message)
+{
+    json_ref content = json_get(r->doc, message, "content");
+    if (!is_kind(r, content, JSON_ARRAY))
+        return;
+    for (json_ref b = json_first(r->doc, content); b != JSON_NONE; b = json_next(r->doc, b)) {
+        if (is_kind(r, b, JSON_OBJECT))
+            open_block(r, b);
+        close_block(r);
+    }
+}
+
+/* Between the calls that a program of the model makes, message_start is the whole message, and
+ * message_stop follows (.../programmatic-tool-calling). */
 static void on_message_start(struct anthropic_replies *r)
 {
     json_ref message = json_get(r->doc, 0, "message");
     if (r->started)
         return;
     start(r, message);
+    read_content(r, message);
     read_usage(r, &r->first, json_get(r->doc, message, "usage"));
+    read_stop(r, message);
 }
 
 static void on_block_start(struct anthropic_replies *r)
@@ -442,14 +458,7 @@ void anthropic_replies_body(struct anthropic_replies *r, const struct json_doc *
     if (!look_at(r, doc))
         return;
     start(r, 0);
-    json_ref content = json_get(doc, 0, "content");
-    if (is_kind(r, content, JSON_ARRAY)) {
-        for (json_ref b = json_first(doc, content); b != JSON_NONE; b = json_next(doc, b)) {
-            if (is_kind(r, b, JSON_OBJECT))
-                open_block(r, b);
-            close_block(r);
-        }
-    }
+    read_content(r, 0);
     read_usage(r, &r->last, json_get(doc, 0, "usage"));
     read_stop(r, 0);
     end(r);

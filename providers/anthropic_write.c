@@ -128,7 +128,8 @@ static double number_of(struct span json)
 {
     char text[NUMBER_LEN_MAX];
     size_t n = json.len < sizeof(text) ? json.len : sizeof(text) - 1;
-    memcpy(text, json.ptr, n);
+    if (n > 0)
+        memcpy(text, json.ptr, n);
     text[n] = '\0';
     return strtod(text, NULL);
 }

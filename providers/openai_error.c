@@ -52,6 +52,18 @@ static void add_failed_generation(const struct json_doc *doc, json_ref error, st
     message->len = store->len - message->at;
 }
 
+/* Some servers put the status, or a sentence, where others have a word. */
+static bool is_word(struct span s)
+{
+    bool letter = false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == ' ')
+            return false;
+        letter |= s.ptr[i] > '9';
+    }
+    return letter;
+}
+
 /* error: an object with a message, or the message itself. */
 static void read_parts(const struct json_doc *doc, json_ref error, struct buf *store,
                        struct reply_error *ret)
@@ -73,6 +85,8 @@ static void read_parts(const struct json_doc *doc, json_ref error, struct buf *s
     }
     ret->http_status = status_of(doc, error);
     ret->type = span_at(store, type);
+    if (!is_word(ret->type))
+        ret->type = (struct span){"", 0};
     ret->message = span_at(store, message);
 }
 

@@ -134,13 +134,14 @@ static void start(struct openai_reply *r, const struct json_doc *doc)
 
 /* ---- thinking ---- */
 
-/* An entry of reasoning_details without its text, and without what says nothing. */
+/* An entry of reasoning_details without its text, and without what says nothing.  Of encrypted ones
+ * that is all there is. */
 static void skeleton(const struct json_doc *doc, json_ref entry, struct buf *out)
 {
     struct json_out json = {.buf = out};
     json_open_object(&json, NULL);
     for (json_ref m = json_first(doc, entry); m != JSON_NONE; m = json_next(doc, m)) {
-        static const char *const kept[] = {"type", "id", "format", "index", "signature"};
+        static const char *const kept[] = {"type", "id", "format", "index", "signature", "data"};
         for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
             if (json_key_is(doc, m, kept[i]) && json_kind(doc, m) != JSON_NULL)
                 json_put_raw(&json, kept[i], json_raw(doc, m));
@@ -154,7 +155,7 @@ static void take_redacted(struct openai_reply *r, const struct json_doc *doc, js
     struct buf sign;
     buf_init(&sign, PIECES_WAITING_MAX);
     buf_adds(&sign, OPENAI_SIGNATURE);
-    buf_add_span(&sign, json_raw(doc, entry));
+    skeleton(doc, entry, &sign);
     struct reply open = {.block = REPLY_REDACTED, .signature = buf_span(&sign)};
     r->pieces.failed |= sign.failed;
     pieces_whole(&r->pieces, &open);

@@ -20,7 +20,8 @@ enum provider_op { OP_MESSAGES, OP_COUNT_TOKENS };
 struct provider_target {
     const char *slug; /* the provider's, for messages */
     const char *base_url;
-    const char *region; /* catalog word, may be NULL */
+    const char *region;  /* catalog word, may be NULL */
+    const char *project; /* of the credential, for a cloud that has it in its addresses; or NULL */
     const char *upstream_model;
     int64_t max_completion_tokens; /* 0 = unknown */
     uint32_t params;               /* PARAM_BIT of what the endpoint supports; 0 = not stated */
@@ -81,6 +82,9 @@ struct provider_ask {
 struct provider_reading {
     const struct provider_target *target;
     const struct reply_sink *sink; /* NULL: bytes are relayed, only usage is of interest */
+    /* The request, where it was written anew: names that the provider was told in another form are
+     * the client's again in the answer.  May be NULL. */
+    const struct dialog *dialog;
 };
 
 struct provider {
@@ -126,6 +130,8 @@ extern const struct provider provider_anthropic;
 extern const struct provider provider_openai;
 extern const struct provider provider_azure_openai;
 extern const struct provider provider_gemini;
+extern const struct provider provider_vertex;
+extern const struct provider provider_bedrock;
 
 /* NULL-terminated; look-up by catalog word, NULL when there is no adapter yet. */
 extern const struct provider *const provider_all[];

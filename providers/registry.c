@@ -1,7 +1,16 @@
 /* Which adapters there are, and what a response status means for failover. */
+#include "providers/door.h"
 #include "providers/provider.h"
 
+#include <assert.h>
+
 const struct provider *const provider_all[] = {
+    &provider_anthropic,
+    &provider_gemini,
+    &provider_vertex,
+    NULL,
+    &provider_anthropic,    &provider_bedrock, &provider_openai,
+    &provider_azure_openai, &provider_gemini,  NULL,
     &provider_anthropic, &provider_openai, &provider_azure_openai, &provider_gemini, NULL,
 };
 
@@ -11,6 +20,17 @@ const struct provider *provider_find(const char *protocol)
         if (strcmp(provider_all[i]->protocol, protocol) == 0)
             return provider_all[i];
     }
+    return NULL;
+}
+
+const struct door *door_find(enum chat_door id)
+{
+    static const struct door *const doors[] = {&door_anthropic, &door_openai};
+    for (size_t i = 0; i < sizeof(doors) / sizeof(doors[0]); i++) {
+        if (doors[i]->id == id)
+            return doors[i];
+    }
+    assert(false && "no client's door");
     return NULL;
 }
 

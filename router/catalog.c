@@ -513,10 +513,12 @@ static void resolve_secrets(struct provider_row *p, struct chunk **arena, secret
 {
     for (int i = 0; i < p->n_credentials; i++) {
         struct credential *c = &p->credentials[i];
-        const char *secret = c->kind == CREDENTIAL_NONE ? NULL
-                             : lookup != NULL           ? lookup(ctx, c->kind, c->ref)
-                                                        : NULL;
-        c->secret = secret != NULL && secret[0] != '\0' ? keep(arena, secret) : NULL;
+        struct secret s = {.text = NULL};
+        if (c->kind != CREDENTIAL_NONE && lookup != NULL)
+            s = lookup(ctx, c->kind, c->ref);
+        c->secret = s.text != NULL && s.text[0] != '\0' ? keep(arena, s.text) : NULL;
+        c->project = s.project != NULL ? keep(arena, s.project) : NULL;
+        c->why = s.why != NULL ? keep(arena, s.why) : NULL;
     }
 }
 
@@ -770,16 +772,19 @@ static const char *secret_from_file(const char *path)
     return n > 0 ? secret : NULL;
 }
 
-const char *catalog_secret_from_system(void *ctx, enum credential_kind kind, const char *ref)
+struct secret catalog_secret_from_system(void *ctx, enum credential_kind kind, const char *ref)
 {
+    struct secret s = {.text = NULL};
     (void)ctx;
     switch (kind) {
     case CREDENTIAL_ENV:
-        return getenv(ref);
+        s.text = getenv(ref);
+        break;
     case CREDENTIAL_FILE:
-        return secret_from_file(ref);
+        s.text = secret_from_file(ref);
+        break;
     case CREDENTIAL_NONE:
         break;
     }
-    return NULL;
+    return s;
 }

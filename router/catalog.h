@@ -29,9 +29,11 @@ enum credential_kind { CREDENTIAL_NONE, CREDENTIAL_ENV, CREDENTIAL_FILE };
 
 struct credential {
     enum credential_kind kind;
-    const char *ref;    /* variable name or path; "" for none */
-    const char *secret; /* resolved when the snapshot was loaded; NULL = not available */
-    int index;          /* position within the provider */
+    const char *ref;     /* variable name or path; "" for none */
+    const char *secret;  /* resolved when the snapshot was loaded; NULL = not available */
+    const char *project; /* that it belongs to, for a cloud whose addresses name one; or NULL */
+    const char *why;     /* why secret is NULL, where more is known than that it is not there */
+    int index;           /* position within the provider */
 };
 
 struct timeouts {
@@ -174,13 +176,17 @@ const char *catalog_builder_owner(const struct catalog_builder *b, const char *n
 void catalog_builder_drop_alias(struct catalog_builder *b, const char *alias);
 /* The description comes from a foreign list (catalog.yields). */
 void catalog_builder_yields(struct catalog_builder *b);
-/* Looks a secret up; NULL = not available. Result is copied. */
-typedef const char *(*secret_lookup)(void *ctx, enum credential_kind kind, const char *ref);
+/* A secret that was looked up, as in struct credential: text NULL = not available. */
+struct secret {
+    const char *text, *project, *why;
+};
+/* Looks a secret up. The result is copied. */
+typedef struct secret (*secret_lookup)(void *ctx, enum credential_kind kind, const char *ref);
 /* Freezes; the builder is empty afterwards. Reference count 1. NULL on no memory. */
 struct catalog *catalog_freeze(struct catalog_builder *b, int64_t version, secret_lookup lookup,
                                void *ctx);
 /* The operator's own look-up: environment and files (trailing newline stripped, at most
  * 64 KiB). Buffer is thread-local, valid until the next call on the thread. */
-const char *catalog_secret_from_system(void *ctx, enum credential_kind kind, const char *ref);
+struct secret catalog_secret_from_system(void *ctx, enum credential_kind kind, const char *ref);
 
 #endif

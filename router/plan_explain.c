@@ -88,6 +88,10 @@ static void say_no_credential(const struct topic *t)
                  p->slug);
     else
         buf_addf(t->out, "the operator of this server has no usable credential for %s", p->slug);
+    for (int i = 0; t->x->detail != CAUSE_ADAPTER && i < p->n_credentials; i++) {
+        if (p->credentials[i].why != NULL)
+            buf_addf(t->out, ": %s", p->credentials[i].why);
+    }
 }
 
 static void say_quantization(const struct topic *t)

@@ -220,6 +220,15 @@ struct route_action route_hold_refused(struct route *r, enum err code, int64_t r
     return index >= 0 ? begin_attempt(r, index) : fail_with(code, retry_after_ms);
 }
 
+struct route_action route_build_refused(struct route *r, enum err code)
+{
+    const struct route_attempt *a = route_attempt(r);
+    assert(a->end == END_none && !a->sent && !r->committed);
+    r->n_attempts--;
+    int index = find_any_next(r);
+    return index >= 0 ? begin_attempt(r, index) : fail_with(code, -1);
+}
+
 void route_hold_again(struct route *r)
 {
     assert(r->first_refused >= 0 && r->n_attempts < ROUTE_ATTEMPTS_MAX);

@@ -3,6 +3,7 @@
 #ifndef ROUTER_ROUTE_H
 #define ROUTER_ROUTE_H
 
+#include "providers/door.h"
 #include "providers/provider.h"
 #include "router/plan.h"
 
@@ -75,6 +76,9 @@ struct route_attempt *route_attempt(struct route *r);
 /* The hold for the current candidate was refused by a cap (not an attempt): go on with a
  * cheaper candidate if there is one; ROUTE_FAIL with `code` otherwise. */
 struct route_action route_hold_refused(struct route *r, enum err code, int64_t retry_after_ms);
+/* The request cannot be put into the current candidate's protocol (not an attempt): go on with the
+ * next; ROUTE_FAIL with `code` when there is none. */
+struct route_action route_build_refused(struct route *r, enum err code);
 /* After that ROUTE_FAIL: back to the candidate whose hold was refused first, to be tried with less
  * (server/call_size.c, clamp), and the cheaper ones after it. */
 void route_hold_again(struct route *r);

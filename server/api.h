@@ -5,6 +5,7 @@
 #include "server/request.h"
 
 void api_messages(struct request *r);
+void api_chat(struct request *r);
 void api_count_tokens(struct request *r);
 void api_route(struct request *r);
 void api_models(struct request *r);

@@ -1,4 +1,4 @@
-/* POST /v1/messages, /v1/messages/count_tokens and /v1/route. */
+/* POST /v1/messages, /v1/messages/count_tokens, /v1/chat/completions and /v1/route. */
 #define _GNU_SOURCE
 #include <json-c/json.h>
 
@@ -7,6 +7,12 @@
 #include "server/dry_run.h"
 
 void api_messages(struct request *r)
+{
+    call_begin(r, CALL_MESSAGES);
+}
+
+/* The door tells the protocol. */
+void api_chat(struct request *r)
 {
     call_begin(r, CALL_MESSAGES);
 }

@@ -31,7 +31,8 @@ struct call *call_new(struct worker *w)
         c->worker = w;
         buf_init(&c->body, REQUEST_BODY_MAX);
         buf_init(&c->answer, CALL_ANSWER_MAX);
-        buf_init(&c->stream_text, REQUEST_PIPE_MAX);
+        buf_init(&c->shown, CALL_ANSWER_MAX);
+        dialog_init(&c->dialog);
         json_init(&c->doc);
         chat_init(&c->chat);
         plan_init(&c->plan);
@@ -55,7 +56,8 @@ static void on_timer_closed(uv_handle_t *h)
     struct call *c = h->data;
     buf_done(&c->body);
     buf_done(&c->answer);
-    buf_done(&c->stream_text);
+    buf_done(&c->shown);
+    dialog_done(&c->dialog);
     json_done(&c->doc);
     plan_done(&c->plan);
     chat_done(&c->chat);
@@ -98,7 +100,8 @@ static void call_recycle(struct call *c)
     }
     shrink(&c->body);
     shrink(&c->answer);
-    shrink(&c->stream_text);
+    shrink(&c->shown);
+    dialog_done(&c->dialog);
     if (w->n_free_calls >= CALL_POOL_MAX) {
         uv_close((uv_handle_t *)&c->timer, on_timer_closed);
         return;
@@ -130,6 +133,7 @@ static void detach(struct call *c)
 void call_done(struct call *c)
 {
     assert(c->transfer == NULL && !c->hold_open && !c->hold_waiting && c->stream == NULL);
+    assert(c->writer == NULL);
     uv_timer_stop(&c->timer);
     call_limits_end(c);
     if (c->draining) {
@@ -149,89 +153,6 @@ void call_after_extend(struct call *c)
     }
 }
 
-/* ---- limits of the running attempt ---- */
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* The provider is not to blame for a client that does not read. */
-static int64_t silent_deadline(const struct call *c)
-{
-    if (c->paused) {
-        return INT64_MAX;
-    }
-    if (c->stopped) {
-        return c->byte_tick_ms + CALL_LINGER_MS; /* all is said: no need to wait for the close */
-    }
-    return c->head_tick_ms < 0 ? c->sent_tick_ms + c->limits.first_byte_ms
-                               : c->byte_tick_ms + c->limits.idle_ms;
-}
-
-static int64_t ping_deadline(const struct call *c)
-{
-    return c->committed && c->req != NULL ? c->out_tick_ms + CALL_PING_MS : INT64_MAX;
-}
-
-static int64_t checkpoint_deadline(const struct call *c)
-{
-    return c->checkpoint_tick_ms >= 0 && !c->stopped ? c->checkpoint_tick_ms + CALL_CHECKPOINT_MS
-                                                     : INT64_MAX;
-}
-
-static void on_timer(uv_timer_t *t);
-
-static void arm(struct call *c)
-{
-    int64_t at = least(silent_deadline(c), c->sent_tick_ms + c->limits.total_ms);
-    at = least(least(at, ping_deadline(c)), checkpoint_deadline(c));
-    int64_t in = at - worker_tick_ms(c->worker);
-    uv_timer_start(&c->timer, on_timer, in > 1 ? (uint64_t)in : 1, 0);
-}
-
-static void cut(struct call *c, enum route_end why)
-{
-    if (c->transfer != NULL && c->cut == END_none) {
-        c->cut = why;
-        transfer_cancel(c->transfer);
-    }
-}
-
-void call_cut_at_cap(struct call *c, enum err code, const char *text)
-{
-    c->cut_code = code;
-    snprintf(c->cut_text, sizeof c->cut_text, "%s", text);
-    c->cut_soon = true;
-    if (c->stream == NULL || c->adapter->stream_at_boundary(c->stream)) {
-        cut(c, END_over_cap);
-    }
-}
-
-static void on_timer(uv_timer_t *t)
-{
-    struct call *c = t->data;
-    int64_t now = worker_tick_ms(c->worker);
-    if (c->transfer == NULL) {
-        return;
-    }
-    if (now >= silent_deadline(c) || now >= c->sent_tick_ms + c->limits.total_ms) {
-        cut(c, END_timed_out);
-        return;
-    }
-    if (now >= checkpoint_deadline(c)) {
-        call_checkpoint(c);
-    }
-    if (now >= ping_deadline(c)) {
-        if (c->stream != NULL && c->adapter->stream_at_boundary(c->stream) &&
-            !request_stream_full(c->req)) {
-            request_stream_write(c->req, SPAN("event: ping\ndata: {\"type\": \"ping\"}\n\n"));
-        }
-        c->out_tick_ms = now;
-    }
-    arm(c);
-}
-
 /* ---- one attempt ---- */
 
 static void attempt_reset(struct call *c)
@@ -239,6 +160,8 @@ static void attempt_reset(struct call *c)
     upreq_done(&c->upreq);
     upreq_init(&c->upreq);
     buf_reset(&c->answer);
+    buf_reset(&c->shown);
+    c->reply_ended = c->reply_broken = false;
     c->http_status = 0;
     c->cut = END_none;
     c->sent = c->paused = c->hold_open = c->hold_waiting = false;
@@ -257,6 +180,7 @@ static void close_stream(struct call *c)
         c->adapter->stream_close(c->stream);
         c->stream = NULL;
     }
+    call_translate_close(c);
 }
 
 static void record_health(struct call *c, enum route_end end, int64_t retry_after_ms)
@@ -304,11 +228,12 @@ static void attempt_over(struct call *c, enum route_end end, enum verdict verdic
     close_stream(c);
 }
 
-static bool is_event_stream(struct span headers)
+static bool is_event_stream(const struct call *c)
 {
-    struct span type = header_find(headers, "content-type");
-    size_t n = sizeof "text/event-stream" - 1;
-    return type.len >= n && strncasecmp(type.ptr, "text/event-stream", n) == 0;
+    const char *stream_type = c->adapter->stream_type;
+    struct span type = header_find(transfer_headers(c->transfer), "content-type");
+    size_t n = strlen(stream_type);
+    return type.len >= n && strncasecmp(type.ptr, stream_type, n) == 0;
 }
 
 static void on_head(void *ctx, int http_status)
@@ -316,14 +241,16 @@ static void on_head(void *ctx, int http_status)
     struct call *c = ctx;
     c->http_status = http_status;
     c->head_tick_ms = c->byte_tick_ms = worker_tick_ms(c->worker);
-    if (c->kind == CALL_MESSAGES && http_status / 100 == 2 &&
-        is_event_stream(transfer_headers(c->transfer))) {
+    if (http_status / 100 == 2) {
+        call_translate_begin(c);
+    }
+    if (c->kind == CALL_MESSAGES && http_status / 100 == 2 && is_event_stream(c)) {
         c->stream = c->adapter->stream_open(&c->reading);
         if (c->stream == NULL) {
-            cut(c, END_reset);
+            call_cut(c, END_reset);
         }
     }
-    arm(c);
+    call_arm(c);
 }
 
 static void on_event(void *ctx, const struct event *ev)
@@ -340,13 +267,16 @@ static void on_event(void *ctx, const struct event *ev)
  * error, can still be tried elsewhere. */
 static bool worth_committing(struct call *c)
 {
+    if (c->translated && (!c->chat.stream || c->shown.len == 0)) {
+        return false; /* a whole body comes at the end; nothing to show yet */
+    }
     switch (c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes)) {
     case VERDICT_FOREIGN:
-        cut(c, END_foreign);
+        call_cut(c, END_foreign);
         return false;
     case VERDICT_ERROR:
         if (!c->started) {
-            cut(c, END_stream_error);
+            call_cut(c, END_stream_error);
         }
         return c->started;
     case VERDICT_COMPLETE:
@@ -375,12 +305,15 @@ static struct span feed_event(struct call *c, struct span bytes)
 
 static bool on_last_event(struct call *c, struct span bytes)
 {
+    if (c->translated) {
+        return true; /* it has been cut */
+    }
     struct span fed = feed_event(c, bytes);
     if (c->req != NULL && fed.len > 0) {
         call_answer_stream(c, fed);
     }
     if (fed.len < bytes.len || c->adapter->stream_at_boundary(c->stream)) {
-        cut(c, END_over_cap);
+        call_cut(c, END_over_cap);
     }
     return true;
 }
@@ -396,12 +329,16 @@ static bool on_stream_body(struct call *c, struct span bytes)
         return on_last_event(c, bytes);
     }
     if (!c->adapter->stream_feed(c->stream, bytes, on_event, c)) {
-        cut(c, END_foreign);
+        call_cut(c, END_foreign);
         return true;
     }
     call_checkpoint_bytes(c, bytes.len);
     if (c->stopped) {
-        arm(c);
+        call_arm(c);
+    }
+    if (c->reply_broken) {
+        call_cut(c, END_foreign);
+        return true;
     }
     if (c->req == NULL || (!c->committed && !worth_committing(c))) {
         return true;
@@ -410,7 +347,7 @@ static bool on_stream_body(struct call *c, struct span bytes)
         c->committed = c->route.committed = true;
         call_answer_stream_begin(c, transfer_headers(c->transfer));
         c->out_tick_ms = c->byte_tick_ms;
-        arm(c);
+        call_arm(c);
     }
     call_answer_stream(c, bytes);
     c->out_tick_ms = c->byte_tick_ms;
@@ -428,7 +365,7 @@ static bool on_body(void *ctx, struct span bytes)
         return on_stream_body(c, bytes);
     }
     if (!buf_add_span(&c->answer, bytes)) {
-        cut(c, END_foreign);
+        call_cut(c, END_foreign);
     }
     return true;
 }
@@ -487,8 +424,20 @@ static void answer_over_cap(struct call *c)
     call_done(c);
 }
 
+/* The answer's end, for a client of another protocol: written before the attempt is closed. */
+static void end_translation(struct call *c)
+{
+    if (c->translated && c->reply_ended) {
+        c->cost_pusd = call_cost_pusd(c);
+        call_translate_end(c);
+    }
+}
+
 static void after_stream(struct call *c, enum route_end end, struct span headers)
 {
+    if (end == END_complete && c->adapter->stream_finish != NULL) {
+        c->adapter->stream_finish(c->stream);
+    }
     enum verdict verdict = c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
     if (verdict == VERDICT_COMPLETE && end != END_foreign) {
         end = END_complete; /* the last event came; how the connection ended does not matter */
@@ -496,6 +445,10 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
         end = verdict == VERDICT_ERROR     ? END_stream_error
               : verdict == VERDICT_FOREIGN ? END_foreign
                                            : END_truncated;
+    }
+    end_translation(c);
+    if (c->translated && end == END_complete && (c->reply_broken || c->shown.failed)) {
+        end = END_foreign;
     }
     attempt_over(c, end, verdict, -1);
     if (c->req == NULL) {
@@ -520,6 +473,10 @@ static void after_body(struct call *c, struct span headers)
         VERDICT_FOREIGN; /* also of an error body that was cut: its status counts */
     if (good) {
         verdict = c->adapter->read_body(&c->reading, buf_span(&c->answer), &c->usage);
+        end_translation(c);
+        if (c->translated && verdict == VERDICT_COMPLETE && (c->reply_broken || c->shown.failed)) {
+            verdict = VERDICT_FOREIGN;
+        }
     }
     int64_t retry_after_ms = retry_after_of(headers);
     enum route_end end = !good                        ? END_status
@@ -586,10 +543,23 @@ static void send_attempt(struct call *c)
         act(c, route_on_end(&c->route, END_connect_failed), (struct span){"", 0});
         return;
     }
-    arm(c);
+    call_arm(c);
 }
 
 /* ---- the next candidate ---- */
+
+/* The request cannot be told to this provider; another may take it. */
+static void on_build_refused(struct call *c, const struct fail *f)
+{
+    struct route_action next = route_build_refused(&c->route, f->code);
+    if (next.step == ROUTE_TRY) {
+        try_next(c);
+        return;
+    }
+    request_reply_fail(c->req, f);
+    call_record_end(c, "error", err_info(f->code)->status);
+    call_done(c);
+}
 
 static void try_hold(struct call *c)
 {
@@ -604,9 +574,7 @@ static void try_hold(struct call *c)
         call_note_attempt(c, END_connect_failed);
         act(c, route_on_end(&c->route, END_connect_failed), (struct span){"", 0});
     } else if (f.code == ERR_bad_request) {
-        request_reply_fail(c->req, &f);
-        call_record_end(c, "error", err_info(f.code)->status);
-        call_done(c);
+        on_build_refused(c, &f);
     } else if (c->kind == CALL_COUNT_TOKENS) {
         send_attempt(c);
     } else if (call_hold(c) != 0) {
@@ -779,7 +747,7 @@ void call_client_gone(struct call *c)
         c->draining = true;
         call_client_ready(c);
     } else {
-        cut(c, END_client_gone);
+        call_cut(c, END_client_gone);
     }
 }
 
@@ -789,7 +757,7 @@ void call_client_ready(struct call *c)
         c->paused = false;
         c->byte_tick_ms = worker_tick_ms(c->worker);
         transfer_unpause(c->transfer);
-        arm(c);
+        call_arm(c);
     }
 }
 
@@ -797,7 +765,7 @@ void call_end_all(struct worker *w)
 {
     for (struct call *c = w->calls; c != NULL; c = c->next) {
         if (c->transfer != NULL) {
-            cut(c, END_drained);
+            call_cut(c, END_drained);
         }
     }
 }

@@ -12,6 +12,8 @@
 
 #include "router/rate.h"
 #include "router/route.h"
+#include "schema/id.h"
+#include "schema/money.h"
 #include "schema/sse.h"
 #include "server/planning.h"
 #include "server/request.h"
@@ -27,6 +29,7 @@ enum {
     CALL_PING_MS = 10000,                /* keep-alive to a client of a silent stream */
     CALL_CHECKPOINT_MS = 5000,           /* a running stream's figures are made durable so often, */
     CALL_CHECKPOINT_TOK = 2000,          /* and after so many more output tokens */
+    CALL_DROPPED_MAX = 2048,             /* the header that names what a provider was not told */
     CALL_MESSAGE_MAX = 256               /* of a provider's error, for error.attempts */
 };
 
@@ -52,8 +55,9 @@ struct call {
     struct plan plan;
     struct upreq upreq;
     struct buf answer;         /* a whole answer or an error body */
-    struct buf stream_text;    /* x-wayfare-report: edited stream bytes */
-    struct sse stream_split;   /* x-wayfare-report: the events to edit */
+    struct buf shown;          /* edited or translated bytes on their way to the client */
+    struct sse stream_split;   /* the events of an edited stream */
+    struct dialog dialog;      /* the request, once it had to be translated */
     struct usage_report usage; /* of the running attempt: large, so cleared instead of zeroed */
 
     /* Zeroed for each request, from here on. */
@@ -82,6 +86,14 @@ struct call {
     struct provider_target target; /* of the last build; without what lived only there */
     struct provider_reading reading;
     struct drops drops; /* what the running attempt's provider was not told */
+    bool dialog_read;
+    bool translated;  /* the running attempt's provider speaks another protocol */
+    bool reply_ended; /* REPLY_END was read, not written yet */
+    bool reply_broken;
+    struct reply_sink sink;
+    struct door_writer *writer; /* of a translated answer */
+    struct door_answer door_answer;
+    char generation_id[ID_TEXT_MAX], cost_usd[MONEY_TEXT_MAX]; /* for door_answer */
     struct transfer *transfer;
     void *stream; /* the adapter's parser, NULL when not streaming */
     int http_status;
@@ -127,14 +139,35 @@ struct call *call_new(struct worker *w); /* from the pool; NULL when memory is s
 void call_run(struct call *c);           /* the plan is made: tries its candidates */
 void call_done(struct call *c);
 
+/* ---- call_timer.c ---- */
+/* Sets the timer to the next limit; after every change of one. */
+void call_arm(struct call *c);
+/* Ends the running attempt: its end comes to on_done with this reason.  The first one counts. */
+void call_cut(struct call *c, enum route_end why);
 /* END_over_cap: the hold of a running stream cannot grow. */
 void call_cut_at_cap(struct call *c, enum err code, const char *text);
+/* Something may be written to the client here without breaking an event. */
+bool call_at_boundary(const struct call *c);
+
+/* ---- call.c, for call_size.c ---- */
 /* The answer has come that a call which is done has waited for. */
 void call_after_extend(struct call *c);
 
 /* ---- call_build.c ---- */
 /* Fills c->upreq and c->limits for c->endpoint. 0, or -1 with f. */
 int call_build(struct call *c, struct fail *f);
+
+/* ---- call_translate.c: another protocol at the provider ---- */
+/* Before a call is built for c->target: decides whether it is translated, reads the dialog where
+ * one is needed. 0, or -1 with f: the request cannot be understood. */
+int call_translate_request(struct call *c, struct fail *f);
+/* A 2xx answer begins, a stream or not: what it means will be written to c->shown. */
+void call_translate_begin(struct call *c);
+/* After bytes were read, with c->cost_pusd up to date: the end, if it has come. */
+void call_translate_end(struct call *c);
+void call_translate_close(struct call *c);
+/* The error in c->answer, in words for the client. */
+void call_translate_error(struct call *c, struct fail *ret);
 
 /* ---- call_size.c ---- */
 /* Sizes the hold of the attempt that begins: hold_tok, hold_nusd. */
@@ -188,8 +221,13 @@ void call_answer_headers(struct call *c, struct span upstream_headers);
 void call_answer_body(struct call *c, struct span upstream_headers); /* a whole 2xx answer */
 void call_answer_pass(struct call *c, struct span upstream_headers); /* the provider's own error */
 void call_answer_stream_begin(struct call *c, struct span upstream_headers);
-/* Relays stream bytes, edited when the client asked for a report. */
+/* Relays stream bytes: as they are, edited (a report, a usage chunk that the client did not ask
+ * for) or translated. */
 void call_answer_stream(struct call *c, struct span bytes);
+/* The keep-alive of the client's protocol. */
+void call_answer_keep_alive(struct call *c);
+/* The error of Wayfare's that has this status. */
+enum err call_error_for_status(int http_status);
 /* What an edited stream still holds back goes out. */
 void call_answer_stream_finish(struct call *c);
 void call_answer_stream_error(struct call *c, enum err code, const char *text);

@@ -69,6 +69,13 @@ static void add_own_headers(struct call *c)
     request_add_header(r, "x-wayfare-attempts", span_of(text));
     add_cap_warning(c);
     call_add_clamp_headers(c);
+    if (c->drops.n > 0 && c->endpoint != NULL) {
+        struct buf names;
+        buf_init(&names, CALL_DROPPED_MAX);
+        drops_print(&c->drops, &names);
+        request_add_header(r, "x-wayfare-dropped", buf_span(&names));
+        buf_done(&names);
+    }
 }
 
 /* Named by the provider's own Connection header: hop-by-hop too (RFC 9110 7.6.1). */
@@ -138,6 +145,17 @@ static const char *cost_text(struct call *c, int64_t pusd, char out[MONEY_TEXT_M
     return money_print(money_charge_nusd(pusd), MONEY_SCALE_NUSD, out);
 }
 
+/* A provider that was asked for a stream may still answer as a whole, and the other way round:
+ * the client gets what it asked for. */
+static void answer_translated(struct call *c)
+{
+    struct buf taken = c->shown;
+    c->shown = c->req->reply_body;
+    c->req->reply_body = taken;
+    request_reply(c->req, c->http_status,
+                  c->chat.stream ? "text/event-stream" : "application/json");
+}
+
 void call_answer_body(struct call *c, struct span upstream_headers)
 {
     struct request *r = c->req;
@@ -146,6 +164,10 @@ void call_answer_body(struct call *c, struct span upstream_headers)
     call_answer_headers(c, upstream_headers);
     if (c->kind == CALL_MESSAGES) {
         request_add_header(r, "x-wayfare-cost", span_of(cost));
+    }
+    if (c->translated) {
+        answer_translated(c);
+        return;
     }
     if (r->report_body && c->kind == CALL_MESSAGES) {
         report_body(buf_span(&c->answer), call_slug(c), cost, &r->reply_body);
@@ -159,7 +181,7 @@ void call_answer_body(struct call *c, struct span upstream_headers)
 
 /* Error type of Anthropic's envelope by status, for answers that are not of the protocol
  * (platform.claude.com/docs/en/api/errors). */
-static enum err error_for_status(int status)
+enum err call_error_for_status(int status)
 {
     for (enum err e = ERR_bad_request; e < ERR_COUNT_; e++) {
         if (err_info(e)->status == status) {
@@ -167,6 +189,13 @@ static enum err error_for_status(int status)
         }
     }
     return status >= 500 ? ERR_internal : ERR_bad_request;
+}
+
+static void pass_translated(struct call *c)
+{
+    struct fail f;
+    call_translate_error(c, &f);
+    request_write_error(c->req, &f, (struct span){NULL, 0}, &c->req->reply_body);
 }
 
 static void pass_foreign(struct call *c)
@@ -177,7 +206,7 @@ static void pass_foreign(struct call *c)
                  call_slug(c), c->http_status);
         c->http_status = err_info(ERR_bad_upstream)->status;
     } else {
-        fail_set(&f, error_for_status(c->http_status), NULL,
+        fail_set(&f, call_error_for_status(c->http_status), NULL,
                  "%s answered with status %d and a body that is not of its protocol", call_slug(c),
                  c->http_status);
     }
@@ -189,7 +218,9 @@ void call_answer_pass(struct call *c, struct span upstream_headers)
     struct request *r = c->req;
     char type[128] = "application/json";
     call_answer_headers(c, upstream_headers);
-    if (c->http_status >= 400 && c->adapter->is_error_body(buf_span(&c->answer))) {
+    if (c->translated && c->http_status >= 400) {
+        pass_translated(c);
+    } else if (c->http_status >= 400 && c->adapter->is_error_body(buf_span(&c->answer))) {
         struct buf taken = c->answer;
         c->answer = r->reply_body;
         r->reply_body = taken;
@@ -208,7 +239,20 @@ void call_answer_stream_begin(struct call *c, struct span upstream_headers)
 {
     call_answer_headers(c, upstream_headers);
     char type[128];
-    request_stream_begin(c->req, c->http_status, content_type_of(upstream_headers, type));
+    request_stream_begin(c->req, c->http_status,
+                         c->translated ? "text/event-stream"
+                                       : content_type_of(upstream_headers, type));
+}
+
+/* OpenAI's usage chunk is always asked for, and taken out again for a client that did not. */
+static bool hides_usage(const struct call *c)
+{
+    return c->chat.door == DOOR_OPENAI && !c->chat.include_usage;
+}
+
+static bool is_edited(const struct call *c)
+{
+    return !c->translated && (c->req->report_body || hides_usage(c));
 }
 
 static bool edit_event(void *ctx, const struct sse_event *ev)
@@ -220,27 +264,53 @@ static bool edit_event(void *ctx, const struct sse_event *ev)
         c->cost_pusd = call_cost_pusd(c);
     }
     cost_text(c, c->cost_pusd, cost);
-    report_event(ev->name, ev->data, call_slug(c), cost, &c->stream_text);
+    const char *provider = c->req->report_body ? call_slug(c) : NULL;
+    if (c->chat.door == DOOR_OPENAI) {
+        report_chunk(ev->name, ev->data, provider, cost, !hides_usage(c), &c->shown);
+    } else {
+        report_event(ev->name, ev->data, provider, cost, &c->shown);
+    }
     return true;
+}
+
+/* What was translated of the bytes that have just been read. */
+static void flush_translated(struct call *c)
+{
+    if (c->reply_ended && c->stream != NULL) {
+        c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
+        c->cost_pusd = call_cost_pusd(c);
+        call_translate_end(c);
+    }
+    if (c->shown.len > 0) {
+        request_stream_write(c->req, buf_span(&c->shown));
+    }
+    buf_reset(&c->shown);
 }
 
 void call_answer_stream(struct call *c, struct span bytes)
 {
-    if (!c->req->report_body) {
+    if (c->translated) {
+        flush_translated(c);
+    } else if (!is_edited(c)) {
         request_stream_write(c->req, bytes);
-        return;
+    } else {
+        buf_reset(&c->shown);
+        sse_feed(&c->stream_split, bytes, edit_event, c);
+        if (c->shown.len > 0) {
+            request_stream_write(c->req, buf_span(&c->shown));
+        }
     }
-    buf_reset(&c->stream_text);
-    sse_feed(&c->stream_split, bytes, edit_event, c);
-    if (c->stream_text.len > 0) {
-        request_stream_write(c->req, buf_span(&c->stream_text));
-    }
+}
+
+void call_answer_keep_alive(struct call *c)
+{
+    request_stream_write(c->req, span_of(door_find(c->chat.door)->keep_alive));
 }
 
 /* A stream may end without its last blank line. */
 void call_answer_stream_finish(struct call *c)
 {
-    if (c->req->report_body) {
+    if (c->translated || is_edited(c)) {
         call_answer_stream(c, SPAN("\n\n"));
     }
 }
@@ -253,7 +323,7 @@ void call_answer_stream_error(struct call *c, enum err code, const char *text)
     fail_set(&f, code, NULL, "%s: %s", call_slug(c), text != NULL ? text : err_info(code)->text);
     buf_init(&event, FAIL_TEXT_MAX * 8);
     /* The blank line first: the stream may have been cut inside an event. */
-    buf_adds(&event, "\n\nevent: error\ndata: ");
+    buf_adds(&event, r->door == DOOR_OPENAI ? "\n\ndata: " : "\n\nevent: error\ndata: ");
     request_write_error(r, &f, (struct span){NULL, 0}, &event);
     buf_adds(&event, "\n\n");
     metrics_add(&c->worker->metrics, METRIC_streams_broken_total, 1);

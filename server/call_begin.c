@@ -38,13 +38,22 @@ static int check_configs(const struct call *c, struct fail *f)
     return 0;
 }
 
-static int read_chat(struct call *c, struct fail *f)
+static int read_body(struct call *c, struct fail *f)
 {
-    if (json_parse(&c->doc, buf_span(&c->body), f) != 0 ||
-        chat_read_anthropic(&c->chat, &c->doc, c->kind == CALL_COUNT_TOKENS, f) != 0 ||
-        preset_apply(c->key, &c->chat.prefs, f) != 0) {
+    if (json_parse(&c->doc, buf_span(&c->body), f) != 0) {
         return -1;
     }
+    return c->req->door == DOOR_OPENAI
+               ? chat_read_openai(&c->chat, &c->doc, f)
+               : chat_read_anthropic(&c->chat, &c->doc, c->kind == CALL_COUNT_TOKENS, f);
+}
+
+static int read_chat(struct call *c, struct fail *f)
+{
+    if (read_body(c, f) != 0 || preset_apply(c->key, &c->chat.prefs, f) != 0) {
+        return -1;
+    }
+    c->req->report_body |= c->chat.report;
     return check_configs(c, f) == 0 ? call_repeat_read(c, f) : -1;
 }
 
@@ -86,6 +95,27 @@ static void refuse_state(struct call *c)
                : SPAN("\"details\":{\"error_code\":\"state_unsupported_request\"}"));
 }
 
+/* Counting is forwarded to endpoints that count, in the client's own protocol. */
+static void keep_counting(struct call *c)
+{
+    int n = 0;
+    for (int i = 0; i < c->plan.n_candidates; i++) {
+        const struct endpoint *e = c->plan.candidates[i].endpoint;
+        const struct provider_target target = {.upstream_model = e->upstream_model};
+        const struct provider *adapter = e->provider->adapter;
+        if (adapter->can_count_tokens && adapter->native_door(&target) == c->chat.door) {
+            c->plan.candidates[n++] = c->plan.candidates[i];
+        }
+    }
+    if (n > 0) {
+        c->plan.n_candidates = n;
+        call_run(c);
+    } else {
+        call_answer_estimate(c);
+        call_done(c);
+    }
+}
+
 static void start_plan(struct call *c)
 {
     struct plan_source source = {c->catalog, c->worker->site->state, c->begun_ms, {0}};
@@ -108,6 +138,10 @@ static void start_plan(struct call *c)
     }
     if (!call_limits_take(c)) {
         call_done(c);
+        return;
+    }
+    if (c->kind == CALL_COUNT_TOKENS) {
+        keep_counting(c);
         return;
     }
     call_run(c);

@@ -53,6 +53,7 @@ int call_build(struct call *c, struct fail *f)
         .max_completion_tokens = e->max_completion_tokens,
         .params = e->params,
         .secret = cred != NULL ? cred->secret : NULL,
+        .project = cred != NULL ? cred->project : NULL,
         .auth_type = cred != NULL && cred->kind == CREDENTIAL_NONE ? AUTH_NONE : p->auth_type,
         .auth_header_name = p->auth_header_name,
         .extra_headers = (const char *const *)p->headers,
@@ -69,15 +70,19 @@ int call_build(struct call *c, struct fail *f)
     buf_init(&beta, REQUEST_REPLY_HEADERS_MAX);
     request_client_headers(c->req, &headers, &beta);
     c->drops.n = 0;
+    int ok = call_translate_request(c, f);
     struct provider_ask ask = {
         .op = c->kind == CALL_MESSAGES ? OP_MESSAGES : OP_COUNT_TOKENS,
         .target = &c->target,
         .headers = &headers,
         .chat = &c->chat,
+        .dialog = c->translated || c->chat.foreign_thinking ? &c->dialog : NULL,
         .max_tokens = c->clamp_tok > 0 ? c->clamp_tok : c->chat.max_tokens,
         .drops = &c->drops,
     };
-    int ok = c->adapter->build(&ask, &c->upreq, f);
+    if (ok == 0) {
+        ok = c->adapter->build(&ask, &c->upreq, f);
+    }
     buf_done(&beta);
     c->target.extra_headers = NULL;
     c->target.request_id = NULL;

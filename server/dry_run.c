@@ -2,6 +2,7 @@
 #include "server/dry_run.h"
 
 #include "router/preset.h"
+#include "router/route.h"
 #include "schema/chat.h"
 #include "schema/money.h"
 #include "server/planning.h"
@@ -81,13 +82,50 @@ static struct json_object *warning_rows(const struct plan *plan)
     return rows;
 }
 
-static struct json_object *route_object(const struct plan_inputs *in, const struct plan *plan)
+/* What the first candidate would not be told: its call is built and thrown away. */
+static struct json_object *dropped_rows(struct chat *chat, const struct plan *plan)
+{
+    struct json_object *rows = json_object_new_array();
+    const struct endpoint *e = plan->n_candidates > 0 ? plan->candidates[0].endpoint : NULL;
+    if (e == NULL)
+        return rows;
+    const struct provider_target target = {.slug = e->slug,
+                                           .base_url = e->provider->base_url,
+                                           .region = e->provider->region,
+                                           .upstream_model = e->upstream_model,
+                                           .max_completion_tokens = e->max_completion_tokens,
+                                           .params = e->params};
+    if (e->provider->adapter->native_door(&target) == chat->door)
+        return rows;
+    const struct client_headers headers = {.n_other = 0};
+    struct drops drops = {.n = 0};
+    struct dialog dialog;
+    struct upreq call;
+    dialog_init(&dialog);
+    upreq_init(&call);
+    const struct provider_ask ask = {.target = &target,
+                                     .headers = &headers,
+                                     .chat = chat,
+                                     .dialog = &dialog,
+                                     .max_tokens = chat->max_tokens,
+                                     .drops = &drops};
+    if (door_find(chat->door)->read(chat, &dialog, NULL) == 0)
+        e->provider->adapter->build(&ask, &call, NULL);
+    for (int i = 0; i < drops.n; i++)
+        json_object_array_add(rows, json_object_new_string(drops.names[i]));
+    upreq_done(&call);
+    dialog_done(&dialog);
+    return rows;
+}
+
+static struct json_object *route_object(const struct plan_inputs *in, struct chat *chat,
+                                        const struct plan *plan)
 {
     struct json_object *o = json_object_new_object();
     json_object_object_add(o, "plan", plan_rows(plan));
     json_object_object_add(o, "excluded", excluded_rows(in, plan));
     json_object_object_add(o, "warnings", warning_rows(plan));
-    json_object_object_add(o, "dropped", json_object_new_array());
+    json_object_object_add(o, "dropped", dropped_rows(chat, plan));
     return o;
 }
 
@@ -109,7 +147,7 @@ static int check_model(const struct plan_inputs *in, const struct plan *plan, st
     return -1;
 }
 
-static int plan_and_tell(const struct plan_inputs *in, struct json_object **ret,
+static int plan_and_tell(const struct plan_inputs *in, struct chat *chat, struct json_object **ret,
                          struct fail *reterr)
 {
     struct plan plan;
@@ -120,7 +158,7 @@ static int plan_and_tell(const struct plan_inputs *in, struct json_object **ret,
     else
         rc = check_model(in, &plan, reterr);
     if (rc == 0)
-        *ret = route_object(in, &plan);
+        *ret = route_object(in, chat, &plan);
     plan_done(&plan);
     return rc;
 }
@@ -152,7 +190,7 @@ int dry_run(const struct catalog *catalog, const struct key_row *key, struct sta
     if (rc == 0) {
         struct plan_inputs in;
         plan_inputs_fill(&in, &source, &chat, key, seed);
-        rc = plan_and_tell(&in, ret, reterr);
+        rc = plan_and_tell(&in, &chat, ret, reterr);
     }
     chat_done(&chat);
     json_done(&doc);

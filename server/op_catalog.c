@@ -53,12 +53,12 @@ static void on_change(void *ctx, const char *line)
 }
 
 /* An import stores references to secrets and needs none of them. */
-static const char *no_secret(void *ctx, enum credential_kind kind, const char *ref)
+static struct secret no_secret(void *ctx, enum credential_kind kind, const char *ref)
 {
     (void)ctx;
     (void)kind;
     (void)ref;
-    return NULL;
+    return (struct secret){.text = NULL};
 }
 
 static struct catalog *read_file(struct span text, enum catalog_format format,

@@ -117,18 +117,49 @@ static void write_lines(struct span data, struct buf *out)
     }
 }
 
-void report_event(struct span name, struct span data, const char *provider, const char *cost_usd,
-                  struct buf *out)
+static void write_event(struct span name, struct span data, struct buf *out)
 {
-    struct buf edited;
-    buf_init(&edited, data.len + INSERT_MAX);
     if (name.len > 0) {
         buf_adds(out, "event: ");
         buf_add_span(out, name);
         buf_addc(out, '\n');
     }
-    edit(name, data, provider, cost_usd, &edited);
-    write_lines(edited.failed ? data : buf_span(&edited), out);
+    write_lines(data, out);
     buf_addc(out, '\n');
+}
+
+/* The chunk of OpenAI's that holds nothing but usage. */
+static bool is_usage_chunk(const struct json_doc *d)
+{
+    json_ref choices = json_get(d, 0, "choices");
+    return choices != JSON_NONE && json_kind(d, choices) == JSON_ARRAY &&
+           json_first(d, choices) == JSON_NONE && is_object(d, json_get(d, 0, "usage"));
+}
+
+void report_chunk(struct span name, struct span data, const char *provider, const char *cost_usd,
+                  bool keep_usage, struct buf *out)
+{
+    struct json_doc d;
+    struct buf edited;
+    json_init(&d);
+    buf_init(&edited, data.len + INSERT_MAX);
+    bool chunk = json_parse(&d, data, NULL) == 0 && is_object(&d, 0);
+    if (chunk && provider != NULL) {
+        splice(&d, 0, provider, cost_usd, &edited);
+    }
+    if (!chunk || keep_usage || !is_usage_chunk(&d)) {
+        write_event(name, edited.len == 0 || edited.failed ? data : buf_span(&edited), out);
+    }
+    buf_done(&edited);
+    json_done(&d);
+}
+
+void report_event(struct span name, struct span data, const char *provider, const char *cost_usd,
+                  struct buf *out)
+{
+    struct buf edited;
+    buf_init(&edited, data.len + INSERT_MAX);
+    edit(name, data, provider, cost_usd, &edited);
+    write_event(name, edited.failed ? data : buf_span(&edited), out);
     buf_done(&edited);
 }

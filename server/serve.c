@@ -17,6 +17,7 @@
 #include "server/http.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/token.h"
 #include "server/upkeep.h"
 #include "server/webhook.h"
 #include "server/worker.h"
@@ -225,6 +226,26 @@ static void start_auditor(struct server *s)
     __atomic_store_n(&s->auditor, a, __ATOMIC_RELEASE);
 }
 
+/* A token came or was lost.  Called on the token thread. */
+static bool republish(void *ctx)
+{
+    struct server *s = ctx;
+    struct fail f;
+    pthread_mutex_lock(&s->site.reader_lock);
+    int ok = state_reload(s->site.state, s->site.reader, &f);
+    pthread_mutex_unlock(&s->site.reader_lock);
+    if (ok != 0) {
+        log_line(LOG_ERROR, "msg=\"an access token is not in use yet\" error=\"%s\"", f.text);
+    }
+    return ok == 0;
+}
+
+/* Before anything is admitted: their providers have no credential until then. */
+static int fetch_tokens(struct server *s, struct fail *f)
+{
+    return tokens_start(state_tokens(s->site.state), republish, s, f);
+}
+
 static void warn_if_empty(const struct site *site)
 {
     struct catalog *c = state_catalog(site->state);
@@ -348,6 +369,9 @@ static void take_down(struct server *s)
     auditor_stop(s->auditor);
     webhook_stop(s->webhook);
     upkeep_stop(s->upkeep);
+    if (site->state != NULL) {
+        tokens_stop(state_tokens(site->state));
+    }
     if (site->ledger != NULL) {
         ledger_stop(site->ledger);
     }
@@ -393,7 +417,8 @@ int serve_run(const struct serve_options *o)
     log_start(o->verbose ? LOG_DEBUG : LOG_INFO);
     at_quick_exit(log_last_words); /* the ledger ends the process when it cannot go on */
     if (s->site.rate == NULL || load_tls(&s->site, &f) != 0 || open_books(s, &f) != 0 ||
-        watch_books(s, &f) != 0 || start_admin(s, &f) != 0 || start_workers(s, text, &f) != 0) {
+        watch_books(s, &f) != 0 || fetch_tokens(s, &f) != 0 || start_admin(s, &f) != 0 ||
+        start_workers(s, text, &f) != 0) {
         return fail_start(s, &f);
     }
     s->upkeep = upkeep_start(s->site.ledger, o->retain_days);

@@ -8,6 +8,7 @@
 
 #include "router/calibrate_db.h"
 #include "router/catalog_db.h"
+#include "server/token.h"
 #include "server/warm.h"
 
 enum { SUBSCRIBERS_MAX = 64, HEALTH_BUCKETS = 4096 };
@@ -26,6 +27,7 @@ struct state {
     struct identity *identity;
     struct ledger *ledger;
     struct warm *warm;
+    struct tokens *tokens;
     int n_subscribers;
     struct {
         void (*changed)(void *ctx);
@@ -40,9 +42,14 @@ struct state {
     struct calibrate *calibrate;
 };
 
-static struct catalog *load_catalog(struct db *reader, struct fail *reterr)
+static struct catalog *load_catalog(struct state *s, struct db *reader, struct fail *reterr)
 {
-    return catalog_db_load(reader, catalog_secret_from_system, NULL, reterr);
+    tokens_begin_load(s->tokens);
+    struct catalog *c = catalog_db_load(reader, tokens_secret, s->tokens, reterr);
+    if (c != NULL) {
+        tokens_end_load(s->tokens);
+    }
+    return c;
 }
 
 struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *reterr)
@@ -57,13 +64,14 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
     pthread_mutex_init(&s->calibrate_lock, NULL);
     s->ledger = ledger;
     s->warm = warm_new();
+    s->tokens = tokens_new();
     s->calibrate = calibrate_new();
-    if (s->warm == NULL || s->calibrate == NULL) {
+    if (s->warm == NULL || s->calibrate == NULL || s->tokens == NULL) {
         fail_set(reterr, ERR_internal, NULL, "out of memory");
         state_free(s);
         return NULL;
     }
-    s->catalog = load_catalog(reader, reterr);
+    s->catalog = load_catalog(s, reader, reterr);
     s->identity = s->catalog != NULL ? identity_load(reader, reterr) : NULL;
     bool loaded = s->identity != NULL && calibrate_db_load(s->calibrate, reader, reterr) == 0;
     db_rest(reader);
@@ -82,6 +90,7 @@ void state_free(struct state *s)
     catalog_unref(s->catalog);
     identity_unref(s->identity);
     warm_free(s->warm);
+    tokens_free(s->tokens);
     for (int i = 0; i < HEALTH_BUCKETS; i++) {
         struct health_row *row = s->rows[i];
         while (row != NULL) {
@@ -123,6 +132,11 @@ struct warm *state_warm(struct state *s)
     return s->warm;
 }
 
+struct tokens *state_tokens(struct state *s)
+{
+    return s->tokens;
+}
+
 void state_subscribe(struct state *s, void (*changed)(void *ctx), void *ctx)
 {
     pthread_mutex_lock(&s->lock);
@@ -162,7 +176,7 @@ static void publish(struct state *s, struct catalog *catalog, struct identity *i
 
 int state_reload(struct state *s, struct db *reader, struct fail *reterr)
 {
-    struct catalog *catalog = load_catalog(reader, reterr);
+    struct catalog *catalog = load_catalog(s, reader, reterr);
     struct identity *identity = catalog != NULL ? identity_load(reader, reterr) : NULL;
     db_rest(reader);
     if (identity == NULL) {

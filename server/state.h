@@ -12,6 +12,7 @@
 
 struct state;
 struct warm;
+struct tokens;
 
 /* Loads both snapshots from the reader connection. NULL with reterr. */
 struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *reterr);
@@ -23,6 +24,7 @@ struct catalog *state_catalog(struct state *s);
 struct identity *state_identity(struct state *s);
 struct ledger *state_ledger(struct state *s);
 struct warm *state_warm(struct state *s); /* the table of warm prompt caches; lives as long as s */
+struct tokens *state_tokens(struct state *s); /* likewise */
 
 /* Called on the reloading thread for each publication; a worker signals its loop from it. */
 void state_subscribe(struct state *s, void (*changed)(void *ctx), void *ctx);

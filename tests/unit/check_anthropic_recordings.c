@@ -1,14 +1,16 @@
 /* Real recorded answers through the Anthropic adapter, where they are to be had
  * (WAYFARE_SHARED, default "../shared"): whole, byte by byte and at the recorded
  * network pieces.  The usage is computed a second time here, with json-c and the
- * plainest reading of the rules. */
+ * plainest reading of the rules; so is the text.  What an answer means goes out of the door
+ * again, and must mean the same.  Requests are read by the door, and written again. */
 #include <check.h>
 #include <dirent.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "providers/provider.h"
+#include "providers/door.h"
+#include "tests/unit/golden.h"
 
 static const struct provider_target target = {.base_url = "https://api.example"};
 static const struct provider_reading reading = {.target = &target};
@@ -214,6 +216,269 @@ static void replay_stream(const char *file, struct json_object *text, size_t ste
     must_be_billed(file, &report, stream_bill(bytes));
 }
 
+/* ---- what it means ---- */
+
+struct meaning {
+    struct golden_replies lines;
+    struct reply_whole whole;
+};
+
+static void on_reply(void *ctx, const struct reply *r)
+{
+    struct meaning *m = ctx;
+    golden_on_reply(&m->lines, r);
+    ck_assert(reply_gather(&m->whole, r));
+}
+
+static void meaning_init(struct meaning *m)
+{
+    golden_replies_init(&m->lines);
+    reply_whole_init(&m->whole);
+}
+
+static void meaning_done(struct meaning *m)
+{
+    golden_replies_done(&m->lines);
+    reply_whole_done(&m->whole);
+}
+
+static void ignore_event(void *ctx, const struct event *ev)
+{
+    (void)ctx;
+    (void)ev;
+}
+
+static void read_stream(struct span bytes, struct meaning *m)
+{
+    struct reply_sink sink = {on_reply, m};
+    struct provider_reading with_sink = {&target, &sink};
+    void *stream = provider_anthropic.stream_open(&with_sink);
+    ck_assert(provider_anthropic.stream_feed(stream, bytes, ignore_event, NULL));
+    provider_anthropic.stream_finish(stream);
+    provider_anthropic.stream_close(stream);
+}
+
+static void read_plain(struct span bytes, struct meaning *m)
+{
+    static struct usage_report report;
+    struct reply_sink sink = {on_reply, m};
+    struct provider_reading with_sink = {&target, &sink};
+    provider_anthropic.read_body(&with_sink, bytes, &report);
+}
+
+/* Texts and thinking of one message, each behind the other. */
+static void add_texts(struct buf *out, struct json_object *content)
+{
+    for (size_t i = 0; i < json_object_array_length(content); i++) {
+        struct json_object *block = json_object_array_get_idx(content, i);
+        static const char *const members[] = {"text", "thinking", "signature", "data"};
+        for (int k = 0; k < 4; k++) {
+            struct json_object *v = member(block, members[k]);
+            if (json_object_is_type(v, json_type_string))
+                buf_adds(out, json_object_get_string(v));
+        }
+    }
+}
+
+static void add_delta_text(struct buf *out, struct json_object *event)
+{
+    struct json_object *block = member(event, "content_block"), *delta = member(event, "delta");
+    static const char *const members[] = {"text", "thinking", "signature", "data"};
+    for (int k = 0; k < 4; k++) {
+        struct json_object *holder = block != NULL ? block : delta;
+        if (json_object_is_type(member(holder, members[k]), json_type_string))
+            buf_adds(out, json_object_get_string(member(holder, members[k])));
+    }
+}
+
+static void stream_texts(struct buf *out, const char *text)
+{
+    while (text != NULL && *text != '\0') {
+        const char *end = strchr(text, '\n');
+        if (strncmp(text, "data: ", 6) == 0) {
+            struct json_object *data = json_tokener_parse(text + 6);
+            struct json_object *content = member(member(data, "message"), "content");
+            const char *type = json_object_get_string(member(data, "type"));
+            if (content != NULL)
+                add_texts(out, content);
+            add_delta_text(out, data);
+            if (type != NULL && strcmp(type, "message_stop") == 0)
+                end = NULL; /* one file holds several answers */
+            json_object_put(data);
+        }
+        text = end != NULL ? end + 1 : NULL;
+    }
+}
+
+static void must_say(const char *file, const struct meaning *m, const struct buf *expected)
+{
+    struct buf said;
+    buf_init(&said, DIALOG_MEMORY_MAX);
+    for (const struct dialog_block *b = m->whole.content.first; b != NULL; b = b->next) {
+        buf_add_span(&said, b->text);
+        buf_add_span(&said, b->signature);
+    }
+    ck_assert_msg(span_eq(buf_span(&said), buf_span(expected)), "%s:\n%s\nexpected:\n%s", file,
+                  said.ptr, expected->ptr);
+    buf_done(&said);
+}
+
+/* In a body, arguments that are cut off are wrapped. */
+static bool same_arguments(struct span after, struct span before)
+{
+    static const char wrapped[] = "{\"INVALID_JSON\":";
+    return span_eq(after, before) || strncmp(after.ptr, wrapped, strlen(wrapped)) == 0;
+}
+
+/* Through the door as a stream and as a body: read again, it is the same content. */
+struct way_out {
+    struct door_writer *writer;
+    struct buf out;
+};
+
+static void write_out(void *ctx, const struct reply *r)
+{
+    struct way_out *w = ctx;
+    ck_assert(door_anthropic.write(w->writer, r, &w->out));
+}
+
+static void pass_the_door(struct span bytes, bool stream, const struct door_answer *answer,
+                          struct way_out *ret)
+{
+    static struct usage_report report;
+    struct reply_sink sink = {write_out, ret};
+    struct provider_reading with_sink = {&target, &sink};
+    buf_init(&ret->out, DIALOG_MEMORY_MAX);
+    ret->writer = door_anthropic.open(answer);
+    if (stream) {
+        void *s = provider_anthropic.stream_open(&with_sink);
+        ck_assert(provider_anthropic.stream_feed(s, bytes, ignore_event, NULL));
+        provider_anthropic.stream_finish(s);
+        provider_anthropic.stream_close(s);
+    } else {
+        provider_anthropic.read_body(&with_sink, bytes, &report);
+    }
+    door_anthropic.close(ret->writer);
+}
+
+static void must_equal(const char *file, const struct reply_whole *after,
+                       const struct reply_whole *before)
+{
+    const struct dialog_block *b = before->content.first;
+    ck_assert_msg(after->ended && after->stop == before->stop, "%s", file);
+    ck_assert_int_eq(after->content.n, before->content.n);
+    for (const struct dialog_block *a = after->content.first; a != NULL; a = a->next, b = b->next)
+        ck_assert_msg(a->kind == b->kind && span_eq(a->text, b->text) && span_eq(a->id, b->id) &&
+                          span_eq(a->name, b->name) && span_eq(a->signature, b->signature) &&
+                          same_arguments(a->json, b->json),
+                      "%s: %s", file, dialog_kind_name(b->kind));
+    for (int i = 0; i < USAGE_BUCKET_COUNT; i++)
+        ck_assert_int_eq(after->usage.n[i], before->usage.n[i]);
+    ck_assert_int_eq(after->reasoning_tok, before->reasoning_tok);
+}
+
+static void must_pass_the_door(const char *file, struct span bytes, bool stream,
+                               const struct meaning *before)
+{
+    struct door_answer answer = {.generation_id = "gen_1", .model = "m"};
+    for (int as_stream = 0; as_stream < 2; as_stream++) {
+        struct way_out way;
+        struct meaning after;
+        answer.stream = as_stream != 0;
+        pass_the_door(bytes, stream, &answer, &way);
+        meaning_init(&after);
+        if (answer.stream)
+            read_stream(buf_span(&way.out), &after);
+        else
+            read_plain(buf_span(&way.out), &after);
+        must_equal(file, &after.whole, &before->whole);
+        meaning_done(&after);
+        buf_done(&way.out);
+    }
+}
+
+static void check_meaning(const char *file, struct span bytes, bool stream, struct buf *texts)
+{
+    struct meaning m;
+    meaning_init(&m);
+    if (stream)
+        read_stream(bytes, &m);
+    else
+        read_plain(bytes, &m);
+    golden_lines(&m.lines);
+    ck_assert_msg(m.whole.ended, "%s: %s", file, m.lines.out.ptr);
+    must_say(file, &m, texts);
+    must_pass_the_door(file, bytes, stream, &m);
+    meaning_done(&m);
+}
+
+static void check_stream_meaning(const char *file, struct json_object *text)
+{
+    struct buf texts;
+    const char *bytes = json_object_get_string(text);
+    if (strstr(bytes, "event: message_stop") == NULL)
+        return;
+    buf_init(&texts, DIALOG_MEMORY_MAX);
+    stream_texts(&texts, bytes);
+    check_meaning(file, (struct span){bytes, (size_t)json_object_get_string_len(text)}, true,
+                  &texts);
+    buf_done(&texts);
+}
+
+/* ---- requests ---- */
+
+static void read_dialog(const char *file, struct span body, struct json_doc *doc, struct chat *chat,
+                        struct dialog *dialog)
+{
+    struct fail fail;
+    ck_assert_msg(json_parse(doc, body, &fail) == 0, "%s: %s", file, fail.text);
+    ck_assert_msg(chat_read_anthropic(chat, doc, false, &fail) == 0, "%s: %s", file, fail.text);
+    ck_assert_msg(door_anthropic.read(chat, dialog, &fail) == 0, "%s: %s", file, fail.text);
+}
+
+static void check_request(const char *file, struct json_object *body)
+{
+    struct json_doc docs[2];
+    struct chat chats[2];
+    struct dialog dialogs[2];
+    struct upreq up;
+    struct drops drops = {.n = 0};
+    struct client_headers headers = {.n_other = 0};
+    struct provider_target to = {.base_url = "https://api.example", .upstream_model = "m"};
+    const char *where = NULL;
+    for (int i = 0; i < 2; i++) {
+        json_init(&docs[i]);
+        chat_init(&chats[i]);
+        dialog_init(&dialogs[i]);
+    }
+    read_dialog(file, span_of(json_object_to_json_string_ext(body, JSON_C_TO_STRING_NOSLASHESCAPE)),
+                &docs[0], &chats[0], &dialogs[0]);
+    struct provider_ask ask = {.target = &to,
+                               .headers = &headers,
+                               .chat = &chats[0],
+                               .dialog = &dialogs[0],
+                               .max_tokens = chats[0].max_tokens,
+                               .drops = &drops};
+    upreq_init(&up);
+    ck_assert_int_eq(provider_anthropic.build(&ask, &up, NULL), 0);
+    char *sent = malloc(up.body_len + 1);
+    ck_assert(sent != NULL);
+    struct span written = {sent, upreq_read(&up, 0, sent, up.body_len)};
+    read_dialog(file, written, &docs[1], &chats[1], &dialogs[1]);
+    /* Said where the client did not. */
+    dialogs[0].max_tokens = dialogs[1].max_tokens;
+    ck_assert_msg(dialog_equal(&dialogs[0], &dialogs[1], &where), "%s: %s\n%.*s", file, where,
+                  (int)written.len, written.ptr);
+    ck_assert_msg(drops.n == 0, "%s: %s", file, drops.names[0]);
+    free(sent);
+    upreq_done(&up);
+    for (int i = 0; i < 2; i++) {
+        json_done(&docs[i]);
+        chat_done(&chats[i]);
+        dialog_done(&dialogs[i]);
+    }
+}
+
 static void replay_plain(const char *file, struct json_object *response)
 {
     static struct usage_report report;
@@ -230,6 +495,13 @@ static void replay_plain(const char *file, struct json_object *response)
     ck_assert_msg(provider_anthropic.read_body(&reading, bytes, &report) == VERDICT_COMPLETE, "%s",
                   file);
     ck_assert(!provider_anthropic.is_error_body(bytes));
+    if (member(body, "content") != NULL) {
+        struct buf texts;
+        buf_init(&texts, DIALOG_MEMORY_MAX);
+        add_texts(&texts, member(body, "content"));
+        check_meaning(file, bytes, false, &texts);
+        buf_done(&texts);
+    }
     struct json_object *usage = member(body, "usage");
     bool counts = member(body, "type") == NULL;
     must_be_billed(file, &report,
@@ -251,9 +523,13 @@ static bool replay_file(const char *path)
         replay_stream(path, text, 17, NULL);
         if (sizes != NULL)
             replay_stream(path, text, 0, sizes);
+        check_stream_meaning(path, text);
     } else if (member(response, "body") != NULL) {
         replay_plain(path, response);
     }
+    struct json_object *asked = member(member(file, "request"), "body");
+    if (member(asked, "messages") != NULL && member(asked, "model") != NULL)
+        check_request(path, asked);
     bool ours = stream || member(response, "body") != NULL;
     json_object_put(file);
     return ours;

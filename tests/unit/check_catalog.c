@@ -252,12 +252,13 @@ START_TEST(references_are_counted_across_threads)
 END_TEST
 
 /* Every secret but the second, which is not to be had, and the fourth, which is empty. */
-static const char *some_secrets(void *ctx, enum credential_kind kind, const char *ref)
+static struct secret some_secrets(void *ctx, enum credential_kind kind, const char *ref)
 {
     int *asked = ctx;
     (*asked)++;
     ck_assert_int_eq(kind, CREDENTIAL_ENV);
-    return strcmp(ref, "two") == 0 ? NULL : strcmp(ref, "four") == 0 ? "" : ref;
+    const char *text = strcmp(ref, "two") == 0 ? NULL : strcmp(ref, "four") == 0 ? "" : ref;
+    return (struct secret){.text = text, .project = ref, .why = text == NULL ? "not yet" : NULL};
 }
 
 START_TEST(credentials_are_used_in_turn)
@@ -279,6 +280,9 @@ START_TEST(credentials_are_used_in_turn)
         ck_assert_str_eq(provider_credential(p, i)->secret, turn[i]);
     ck_assert_str_eq(provider_credential(p, 0xffffffffu)->secret, "one");
     ck_assert_int_eq(provider_credential(p, 1)->index, 2);
+    ck_assert_str_eq(p->credentials[2].project, "three");
+    ck_assert_str_eq(p->credentials[1].why, "not yet");
+    ck_assert_ptr_null(p->credentials[0].why);
     catalog_unref(c);
 }
 END_TEST
@@ -308,7 +312,7 @@ static const char *secret_in_file(const char *bytes, size_t n)
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(write(fd, bytes, n), (ssize_t)n);
     close(fd);
-    const char *secret = catalog_secret_from_system(NULL, CREDENTIAL_FILE, path);
+    const char *secret = catalog_secret_from_system(NULL, CREDENTIAL_FILE, path).text;
     unlink(path);
     return secret;
 }
@@ -316,13 +320,14 @@ static const char *secret_in_file(const char *bytes, size_t n)
 START_TEST(secrets_come_from_the_system)
 {
     setenv("WAYFARE_TEST_SECRET", "from-env", 1);
-    ck_assert_str_eq(catalog_secret_from_system(NULL, CREDENTIAL_ENV, "WAYFARE_TEST_SECRET"),
+    ck_assert_str_eq(catalog_secret_from_system(NULL, CREDENTIAL_ENV, "WAYFARE_TEST_SECRET").text,
                      "from-env");
     unsetenv("WAYFARE_TEST_SECRET");
-    ck_assert_ptr_null(catalog_secret_from_system(NULL, CREDENTIAL_ENV, "WAYFARE_TEST_SECRET"));
-    ck_assert_ptr_null(catalog_secret_from_system(NULL, CREDENTIAL_NONE, ""));
-    ck_assert_ptr_null(catalog_secret_from_system(NULL, CREDENTIAL_FILE, "/nonexistent/x"));
-    ck_assert_ptr_null(catalog_secret_from_system(NULL, CREDENTIAL_FILE, "/tmp"));
+    ck_assert_ptr_null(
+        catalog_secret_from_system(NULL, CREDENTIAL_ENV, "WAYFARE_TEST_SECRET").text);
+    ck_assert_ptr_null(catalog_secret_from_system(NULL, CREDENTIAL_NONE, "").text);
+    ck_assert_ptr_null(catalog_secret_from_system(NULL, CREDENTIAL_FILE, "/nonexistent/x").text);
+    ck_assert_ptr_null(catalog_secret_from_system(NULL, CREDENTIAL_FILE, "/tmp").text);
     ck_assert_str_eq(secret_in_file("key\n", 4), "key");
     ck_assert_str_eq(secret_in_file("key\r\n\n", 6), "key");
     ck_assert_str_eq(secret_in_file("k e", 3), "k e");

@@ -97,7 +97,7 @@ START_TEST(test_first_token_is_not_held_back)
     bool seen = false;
     int n = 0;
     struct reply_sink sink = {on_reply, &seen};
-    struct provider_reading told = {&target, &sink};
+    struct provider_reading told = {.target = &target, .sink = &sink};
     const struct provider *p = &provider_gemini;
     void *stream = p->stream_open(&told);
     p->stream_feed(stream,

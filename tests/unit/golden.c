@@ -283,7 +283,7 @@ static void play_stream(const struct golden *g, struct span bytes, const size_t 
 {
     const struct provider *p = g->provider;
     struct reply_sink sink = {golden_on_reply, replies};
-    struct provider_reading reading = {g->target, replies != NULL ? &sink : NULL};
+    struct provider_reading reading = {.target = g->target, .sink = replies != NULL ? &sink : NULL};
     struct usage_report *report = calloc(1, sizeof(*report));
     void *stream = p->stream_open(&reading);
     struct seen seen = {.n = 0};
@@ -305,7 +305,7 @@ static void play_body(const struct golden *g, struct span bytes, struct golden_r
                       struct buf *ret_facts)
 {
     struct reply_sink sink = {golden_on_reply, replies};
-    struct provider_reading reading = {g->target, replies != NULL ? &sink : NULL};
+    struct provider_reading reading = {.target = g->target, .sink = replies != NULL ? &sink : NULL};
     struct usage_report *report = calloc(1, sizeof(*report));
     ck_assert(report != NULL);
     enum verdict verdict = g->provider->read_body(&reading, bytes, report);

@@ -258,12 +258,12 @@ void world_line(struct world *w, const char *line)
         ck_abort_msg("catalog line '%s'", line);
 }
 
-static const char *no_secret(void *ctx, enum credential_kind kind, const char *ref)
+static struct secret no_secret(void *ctx, enum credential_kind kind, const char *ref)
 {
     (void)ctx;
     (void)kind;
     (void)ref;
-    return NULL;
+    return (struct secret){.text = NULL};
 }
 
 void world_freeze(struct world *w)

@@ -1,0 +1,92 @@
+/* The limits of the running attempt: one timer for all of them, and the two ways to end it early.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+
+#include "server/call.h"
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The provider is not to blame for a client that does not read. */
+static int64_t silent_deadline(const struct call *c)
+{
+    if (c->paused) {
+        return INT64_MAX;
+    }
+    if (c->stopped) {
+        return c->byte_tick_ms + CALL_LINGER_MS; /* all is said: no need to wait for the close */
+    }
+    return c->head_tick_ms < 0 ? c->sent_tick_ms + c->limits.first_byte_ms
+                               : c->byte_tick_ms + c->limits.idle_ms;
+}
+
+static int64_t ping_deadline(const struct call *c)
+{
+    return c->committed && c->req != NULL ? c->out_tick_ms + CALL_PING_MS : INT64_MAX;
+}
+
+static int64_t checkpoint_deadline(const struct call *c)
+{
+    return c->checkpoint_tick_ms >= 0 && !c->stopped ? c->checkpoint_tick_ms + CALL_CHECKPOINT_MS
+                                                     : INT64_MAX;
+}
+
+static void on_timer(uv_timer_t *t);
+
+void call_arm(struct call *c)
+{
+    int64_t at = least(silent_deadline(c), c->sent_tick_ms + c->limits.total_ms);
+    at = least(least(at, ping_deadline(c)), checkpoint_deadline(c));
+    int64_t in = at - worker_tick_ms(c->worker);
+    uv_timer_start(&c->timer, on_timer, in > 1 ? (uint64_t)in : 1, 0);
+}
+
+void call_cut(struct call *c, enum route_end why)
+{
+    if (c->transfer != NULL && c->cut == END_none) {
+        c->cut = why;
+        transfer_cancel(c->transfer);
+    }
+}
+
+/* Something may be written to the client here without breaking an event. */
+bool call_at_boundary(const struct call *c)
+{
+    return c->translated || c->adapter->stream_at_boundary(c->stream);
+}
+
+void call_cut_at_cap(struct call *c, enum err code, const char *text)
+{
+    c->cut_code = code;
+    snprintf(c->cut_text, sizeof c->cut_text, "%s", text);
+    c->cut_soon = true;
+    if (c->stream == NULL || call_at_boundary(c)) {
+        call_cut(c, END_over_cap);
+    }
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    struct call *c = t->data;
+    int64_t now = worker_tick_ms(c->worker);
+    if (c->transfer == NULL) {
+        return;
+    }
+    if (now >= silent_deadline(c) || now >= c->sent_tick_ms + c->limits.total_ms) {
+        call_cut(c, END_timed_out);
+        return;
+    }
+    if (now >= checkpoint_deadline(c)) {
+        call_checkpoint(c);
+    }
+    if (now >= ping_deadline(c)) {
+        if (c->stream != NULL && call_at_boundary(c) && !request_stream_full(c->req)) {
+            call_answer_keep_alive(c);
+        }
+        c->out_tick_ms = now;
+    }
+    call_arm(c);
+}

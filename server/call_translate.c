@@ -1,0 +1,105 @@
+/* Client and provider speak different protocols: the request goes through a dialog, the answer
+ * through reply events to the writer of the client's door.
+ *
+ * The provider's REPLY_END is held back until the figures are known: what it leads to (usage,
+ * cost) is written by call_translate_end. */
+#define _GNU_SOURCE
+#include "schema/money.h"
+#include "server/call.h"
+
+static const struct door *door_of(const struct call *c)
+{
+    return door_find(c->chat.door);
+}
+
+int call_translate_request(struct call *c, struct fail *f)
+{
+    c->translated = c->kind == CALL_MESSAGES && c->adapter->native_door(&c->target) != c->chat.door;
+    if (!c->translated && !c->chat.foreign_thinking) {
+        return 0;
+    }
+    if (!c->dialog_read && door_of(c)->read(&c->chat, &c->dialog, f) != 0) {
+        return -1;
+    }
+    c->dialog_read = true;
+    return c->dialog.failed
+               ? fail_set(f, ERR_internal, NULL, "the request is too large to translate")
+               : 0;
+}
+
+/* ---- the answer ---- */
+
+static void write_reply(struct call *c, const struct reply *r)
+{
+    if (c->writer != NULL && !door_of(c)->write(c->writer, r, &c->shown)) {
+        c->reply_broken = true;
+    }
+}
+
+static void on_reply(void *ctx, const struct reply *r)
+{
+    struct call *c = ctx;
+    if (r->kind == REPLY_END) {
+        c->reply_ended = true;
+    } else if (c->req != NULL) {
+        write_reply(c, r);
+    }
+}
+
+void call_translate_begin(struct call *c)
+{
+    c->sink = (struct reply_sink){on_reply, c};
+    c->reading.sink = c->translated ? &c->sink : NULL;
+    if (!c->translated || c->req == NULL) {
+        return;
+    }
+    id_print(&c->request_id, ID_PREFIX_GENERATION, c->generation_id);
+    c->door_answer = (struct door_answer){
+        .stream = c->chat.stream,
+        .include_usage = c->chat.include_usage,
+        .generation_id = c->generation_id,
+        .model = c->endpoint->model->slug,
+        .created_s = c->begun_ms / 1000,
+        .report = c->req->report_body,
+        .provider = call_slug(c),
+    };
+    c->writer = door_of(c)->open(&c->door_answer);
+    c->reply_broken = c->writer == NULL;
+}
+
+void call_translate_end(struct call *c)
+{
+    if (!c->reply_ended || c->req == NULL) {
+        return;
+    }
+    c->reply_ended = false;
+    money_print(money_charge_nusd(c->cost_pusd), MONEY_SCALE_NUSD, c->cost_usd);
+    c->door_answer.cost_usd = c->cost_usd;
+    write_reply(c, &(struct reply){.kind = REPLY_END});
+}
+
+void call_translate_close(struct call *c)
+{
+    if (c->writer != NULL) {
+        door_of(c)->close(c->writer);
+        c->writer = NULL;
+    }
+}
+
+void call_translate_error(struct call *c, struct fail *ret)
+{
+    struct reply_error error = {.http_status = c->http_status};
+    struct buf store;
+    buf_init(&store, CALL_ANSWER_MAX);
+    if (c->adapter->read_error != NULL &&
+        c->adapter->read_error(buf_span(&c->answer), &store, &error) && error.message.len > 0) {
+        fail_set(ret, call_error_for_status(c->http_status), NULL, "%.*s",
+                 (int)(error.message.len < FAIL_TEXT_MAX ? error.message.len : FAIL_TEXT_MAX),
+                 error.message.ptr);
+    } else {
+        fail_set(ret, call_error_for_status(c->http_status), NULL,
+                 "%s answered with status %d and a body that is not of its protocol", call_slug(c),
+                 c->http_status);
+    }
+    buf_done(&store);
+}

@@ -1,0 +1,451 @@
+/* Real recorded answers through the OpenAI and Azure adapters, where they are to be had
+ * (WAYFARE_SHARED, default "../shared"): whole, byte by byte and at the recorded network pieces.
+ * Usage, text and tool calls are read a second time here, with json-c and the plainest reading of
+ * the rules. */
+#define _GNU_SOURCE /* strndup */
+#include <check.h>
+#include <dirent.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/unit/golden.h"
+
+enum { RECORDINGS_MIN = 110, CALLS_MAX = 16, TEXT_MAX = 1024 * 1024 };
+
+static const char *shared_dir(void)
+{
+    const char *dir = getenv("WAYFARE_SHARED");
+    return dir != NULL ? dir : "../shared";
+}
+
+static struct json_object *member(struct json_object *object, const char *key)
+{
+    struct json_object *value = NULL;
+    if (json_object_is_type(object, json_type_object))
+        json_object_object_get_ex(object, key, &value);
+    return value;
+}
+
+static int64_t number(struct json_object *object, const char *key)
+{
+    struct json_object *value = member(object, key);
+    return json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
+}
+
+static const char *string(struct json_object *object, const char *key)
+{
+    struct json_object *value = member(object, key);
+    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+}
+
+/* ---- the second reading ---- */
+
+struct call {
+    char id[256], name[256];
+    struct buf arguments;
+};
+
+struct expected {
+    struct json_object *usage; /* the last one; owned */
+    struct buf text, thinking;
+    int n_calls;
+    struct call calls[CALLS_MAX];
+    bool error;
+};
+
+static void expected_init(struct expected *e)
+{
+    memset(e, 0, sizeof(*e));
+    buf_init(&e->text, TEXT_MAX);
+    buf_init(&e->thinking, TEXT_MAX);
+    for (int i = 0; i < CALLS_MAX; i++)
+        buf_init(&e->calls[i].arguments, TEXT_MAX);
+}
+
+static void expected_done(struct expected *e)
+{
+    json_object_put(e->usage);
+    buf_done(&e->text);
+    buf_done(&e->thinking);
+    for (int i = 0; i < CALLS_MAX; i++)
+        buf_done(&e->calls[i].arguments);
+}
+
+static void expect_part(struct expected *e, struct json_object *part)
+{
+    struct json_object *thinking = member(part, "thinking");
+    size_t n =
+        json_object_is_type(thinking, json_type_array) ? json_object_array_length(thinking) : 0;
+    for (size_t i = 0; i < n; i++)
+        buf_adds(&e->thinking, string(json_object_array_get_idx(thinking, i), "text"));
+    buf_adds(&e->text, string(part, "text"));
+}
+
+static void expect_calls(struct expected *e, struct json_object *list)
+{
+    size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+    for (size_t i = 0; i < n; i++) {
+        struct json_object *call = json_object_array_get_idx(list, i);
+        struct json_object *function = member(call, "function");
+        int64_t at = member(call, "index") != NULL ? number(call, "index") : (int64_t)i;
+        ck_assert(at >= 0 && at < CALLS_MAX);
+        struct call *c = &e->calls[at];
+        if (c->name[0] == '\0')
+            snprintf(c->name, sizeof(c->name), "%s", string(function, "name"));
+        if (c->id[0] == '\0')
+            snprintf(c->id, sizeof(c->id), "%s", string(call, "id"));
+        buf_adds(&c->arguments, string(function, "arguments"));
+        if (at >= e->n_calls)
+            e->n_calls = (int)at + 1;
+    }
+}
+
+static void expect_said(struct expected *e, struct json_object *said)
+{
+    const char *thinking = string(said, "reasoning_content");
+    if (thinking[0] == '\0')
+        thinking = string(said, "reasoning");
+    struct json_object *details = member(said, "reasoning_details");
+    size_t n =
+        json_object_is_type(details, json_type_array) ? json_object_array_length(details) : 0;
+    for (size_t i = 0; i < n && thinking[0] == '\0'; i++) {
+        struct json_object *entry = json_object_array_get_idx(details, i);
+        buf_adds(&e->thinking, string(entry, "text"));
+        buf_adds(&e->thinking, string(entry, "summary"));
+    }
+    buf_adds(&e->thinking, thinking);
+    struct json_object *content = member(said, "content");
+    n = json_object_is_type(content, json_type_array) ? json_object_array_length(content) : 0;
+    for (size_t i = 0; i < n; i++)
+        expect_part(e, json_object_array_get_idx(content, i));
+    buf_adds(&e->text, string(said, "content"));
+    buf_adds(&e->text, string(member(said, "audio"), "transcript"));
+    expect_calls(e, member(said, "tool_calls"));
+    struct json_object *legacy = member(said, "function_call");
+    if (legacy != NULL) {
+        snprintf(e->calls[0].name, sizeof(e->calls[0].name), "%s", string(legacy, "name"));
+        buf_adds(&e->calls[0].arguments, string(legacy, "arguments"));
+        e->n_calls = 1;
+    }
+}
+
+static void expect_chunk(struct expected *e, struct json_object *chunk, const char *said)
+{
+    struct json_object *usage = member(chunk, "usage");
+    if (usage == NULL)
+        usage = member(member(chunk, "x_groq"), "usage");
+    if (usage != NULL) {
+        json_object_put(e->usage);
+        e->usage = json_object_get(usage);
+    }
+    e->error |= member(chunk, "error") != NULL;
+    struct json_object *choices = member(chunk, "choices");
+    if (!json_object_is_type(choices, json_type_array) || json_object_array_length(choices) == 0)
+        return;
+    struct json_object *choice = json_object_array_get_idx(choices, 0);
+    if (number(choice, "index") == 0)
+        expect_said(e, member(choice, said));
+}
+
+static void expect_stream(struct expected *e, const char *text)
+{
+    while (text != NULL && *text != '\0') {
+        const char *end = strchr(text, '\n');
+        if (strncmp(text, "data: {", 7) == 0) {
+            struct json_object *chunk = json_tokener_parse(text + 6);
+            ck_assert(chunk != NULL);
+            expect_chunk(e, chunk, "delta");
+            json_object_put(chunk);
+        }
+        text = end != NULL ? end + 1 : NULL;
+    }
+}
+
+/* ---- comparison ---- */
+
+/* xAI, and Vercel's gateway, add reasoning; Gemini's endpoint shows it only in the total. */
+static int64_t expected_output(const char *file, struct json_object *usage)
+{
+    int64_t n = number(usage, "completion_tokens");
+    if (strstr(file, "/xai/") != NULL || strstr(file, "/vercel-gateway/") != NULL)
+        n += number(member(usage, "completion_tokens_details"), "reasoning_tokens");
+    if (strstr(file, "/gemini/") != NULL)
+        n = number(usage, "total_tokens") - number(usage, "prompt_tokens");
+    return n;
+}
+
+static void must_be_billed(const char *file, const struct usage_report *r,
+                           struct json_object *usage)
+{
+    struct json_object *details = member(usage, "prompt_tokens_details");
+    int64_t prompt = number(usage, "prompt_tokens");
+    int64_t cached = number(details, "cached_tokens");
+    int64_t written = number(details, "cache_write_tokens");
+    cached = cached > prompt ? prompt : cached;
+    const int64_t *n = r->total.n;
+    ck_assert_msg(n[USAGE_input_tok] == prompt - cached - written, "%s: input %lld", file,
+                  (long long)n[USAGE_input_tok]);
+    ck_assert_msg(n[USAGE_cache_read_tok] == cached, "%s: cache", file);
+    ck_assert_msg(n[USAGE_cache_write_5m_tok] == written, "%s: cache writes", file);
+    ck_assert_msg(n[USAGE_output_tok] == expected_output(file, usage), "%s: output %lld", file,
+                  (long long)n[USAGE_output_tok]);
+    ck_assert_msg(usage_has(&r->total, USAGE_input_tok) == (usage != NULL), "%s: seen", file);
+}
+
+static void must_be_call(const char *file, const struct call *c, const struct dialog_block *b)
+{
+    ck_assert_msg(span_is(b->name, c->name), "%s: name %.*s", file, (int)b->name.len, b->name.ptr);
+    ck_assert_msg(c->id[0] == '\0' ? b->id.len > 0 : span_is(b->id, c->id), "%s: id", file);
+    char *text = strndup(b->json.ptr, b->json.len);
+    struct json_object *have = json_tokener_parse(text);
+    struct json_object *want = json_tokener_parse(c->arguments.len > 0 ? c->arguments.ptr : "{}");
+    ck_assert_msg(have != NULL && json_object_equal(have, want), "%s: arguments %s", file, text);
+    json_object_put(have);
+    json_object_put(want);
+    free(text);
+}
+
+static void must_be_said(const char *file, const struct reply_whole *w, const struct expected *e)
+{
+    struct buf text, thinking;
+    int n_calls = 0;
+    ck_assert_msg(w->errored == e->error && w->ended != e->error, "%s: the end", file);
+    if (w->errored)
+        return; /* a block that was broken off is in no answer */
+    buf_init(&text, TEXT_MAX);
+    buf_init(&thinking, TEXT_MAX);
+    for (const struct dialog_block *b = w->content.first; b != NULL; b = b->next) {
+        if (b->kind == BLOCK_TEXT)
+            buf_add_span(&text, b->text);
+        if (b->kind == BLOCK_THINKING)
+            buf_add_span(&thinking, b->text);
+        if (b->kind == BLOCK_TOOL_CALL) {
+            ck_assert_msg(n_calls < e->n_calls, "%s: more calls than there are", file);
+            must_be_call(file, &e->calls[n_calls++], b);
+        }
+    }
+    ck_assert_msg(span_eq(buf_span(&text), buf_span(&e->text)), "%s: text\n%s\n%s", file, text.ptr,
+                  e->text.ptr);
+    ck_assert_msg(span_eq(buf_span(&thinking), buf_span(&e->thinking)), "%s: thinking\n%s\n%s",
+                  file, thinking.ptr, e->thinking.ptr);
+    ck_assert_msg(n_calls == e->n_calls, "%s: %d calls of %d", file, n_calls, e->n_calls);
+    buf_done(&text);
+    buf_done(&thinking);
+}
+
+struct listener {
+    struct golden_replies lines;
+    struct reply_whole whole;
+};
+
+static void on_reply(void *ctx, const struct reply *r)
+{
+    struct listener *l = ctx;
+    golden_on_reply(&l->lines, r);
+    ck_assert(reply_gather(&l->whole, r));
+}
+
+/* ---- replay ---- */
+
+static const struct provider *provider_of(const char *file)
+{
+    return strstr(file, "/azure/") != NULL ? &provider_azure_openai : &provider_openai;
+}
+
+static void ignore_event(void *ctx, const struct event *ev)
+{
+    (void)ctx;
+    (void)ev;
+}
+
+struct play {
+    const char *file;
+    struct provider_target target;
+    struct span bytes;
+    const struct expected *expected;
+    struct buf *lines; /* of the first time; all others must be the same */
+};
+
+/* step 0: at the sizes of the array, then whole. */
+static void play_stream(const struct play *p, size_t step, struct json_object *sizes)
+{
+    static struct usage_report report;
+    const struct provider *provider = provider_of(p->file);
+    struct listener l;
+    golden_replies_init(&l.lines);
+    reply_whole_init(&l.whole);
+    struct reply_sink sink = {on_reply, &l};
+    struct provider_reading reading = {&p->target, &sink};
+    int64_t content_bytes;
+    void *stream = provider->stream_open(&reading);
+    for (size_t i = 0, at = 0; at < p->bytes.len; i++) {
+        size_t n = step;
+        if (step == 0 && i < json_object_array_length(sizes))
+            n = (size_t)json_object_get_int64(json_object_array_get_idx(sizes, i));
+        if (n == 0 || n > p->bytes.len - at)
+            n = p->bytes.len - at;
+        ck_assert(
+            provider->stream_feed(stream, (struct span){p->bytes.ptr + at, n}, ignore_event, NULL));
+        at += n;
+    }
+    provider->stream_finish(stream);
+    enum verdict verdict = provider->stream_state(stream, &report, &content_bytes);
+    provider->stream_close(stream);
+    ck_assert_msg(verdict == (p->expected->error ? VERDICT_ERROR : VERDICT_COMPLETE),
+                  "%s: verdict %d", p->file, verdict);
+    must_be_billed(p->file, &report, p->expected->usage);
+    must_be_said(p->file, &l.whole, p->expected);
+    struct span lines = golden_lines(&l.lines);
+    if (p->lines->len == 0)
+        buf_add_span(p->lines, lines);
+    ck_assert_msg(span_eq(lines, buf_span(p->lines)), "%s: other events at %zu", p->file, step);
+    golden_replies_done(&l.lines);
+    reply_whole_done(&l.whole);
+}
+
+static void play_body(const struct play *p)
+{
+    static struct usage_report report;
+    const struct provider *provider = provider_of(p->file);
+    struct listener l;
+    golden_replies_init(&l.lines);
+    reply_whole_init(&l.whole);
+    struct reply_sink sink = {on_reply, &l};
+    struct provider_reading reading = {&p->target, &sink};
+    ck_assert_msg(provider->read_body(&reading, p->bytes, &report) == VERDICT_COMPLETE, "%s",
+                  p->file);
+    ck_assert(!provider->is_error_body(p->bytes));
+    must_be_billed(p->file, &report, p->expected->usage);
+    must_be_said(p->file, &l.whole, p->expected);
+    golden_replies_done(&l.lines);
+    reply_whole_done(&l.whole);
+}
+
+static void read_error(const struct play *p)
+{
+    const struct provider *provider = provider_of(p->file);
+    struct reply_error error;
+    struct buf store;
+    buf_init(&store, TEXT_MAX);
+    ck_assert_msg(provider->read_error(p->bytes, &store, &error), "%s", p->file);
+    ck_assert_msg(error.message.len > 0, "%s: no message", p->file);
+    buf_done(&store);
+}
+
+/* The address as an operator would give it. */
+static void find_base(struct json_object *file, char *out, size_t cap)
+{
+    snprintf(out, cap, "%s", string(member(file, "request"), "url"));
+    char *path = strstr(out, "/chat/completions");
+    if (path != NULL)
+        *path = '\0';
+    if (out[0] == '\0')
+        snprintf(out, cap, "https://api.%s.example", string(file, "provider"));
+}
+
+static void replay_stream(struct play *p, struct json_object *response)
+{
+    struct json_object *text = member(response, "body_text");
+    struct json_object *sizes = member(response, "chunk_sizes");
+    struct expected expected;
+    struct buf lines;
+    buf_init(&lines, TEXT_MAX);
+    expected_init(&expected);
+    expect_stream(&expected, json_object_get_string(text));
+    p->bytes =
+        (struct span){json_object_get_string(text), (size_t)json_object_get_string_len(text)};
+    p->expected = &expected;
+    p->lines = &lines;
+    play_stream(p, SIZE_MAX, NULL);
+    play_stream(p, 1, NULL);
+    play_stream(p, 17, NULL);
+    if (sizes != NULL)
+        play_stream(p, 0, sizes);
+    expected_done(&expected);
+    buf_done(&lines);
+}
+
+static void replay_plain(struct play *p, struct json_object *response)
+{
+    struct json_object *body = member(response, "body");
+    struct expected expected;
+    p->bytes = span_of(json_object_to_json_string_ext(body, JSON_C_TO_STRING_NOSLASHESCAPE));
+    if (number(response, "status") >= 400) {
+        read_error(p);
+        return;
+    }
+    expected_init(&expected);
+    expect_chunk(&expected, body, "message");
+    p->expected = &expected;
+    play_body(p);
+    expected_done(&expected);
+}
+
+static bool replay_file(const char *path)
+{
+    struct json_object *file = json_object_from_file(path);
+    ck_assert_msg(file != NULL, "cannot read %s", path);
+    bool ours = strcmp(string(file, "api"), "openai.chat") == 0;
+    if (ours) {
+        char base[1024];
+        struct json_object *response = member(file, "response");
+        find_base(file, base, sizeof(base));
+        struct play p = {.file = path, .target = {.base_url = base}};
+        if (member(response, "body_text") != NULL)
+            replay_stream(&p, response);
+        else
+            replay_plain(&p, response);
+    }
+    json_object_put(file);
+    return ours;
+}
+
+static int replay_folder(const char *path)
+{
+    char file[1024];
+    int n = 0;
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return 0;
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        if (strstr(entry->d_name, ".json") == NULL)
+            continue;
+        snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
+        n += replay_file(file);
+    }
+    closedir(dir);
+    return n;
+}
+
+START_TEST(test_recordings)
+{
+    char path[768];
+    int n = 0;
+    snprintf(path, sizeof(path), "%s/recordings", shared_dir());
+    DIR *dir = opendir(path);
+    if (dir == NULL) {
+        printf("skip openai_recordings: no %s\n", path);
+        return;
+    }
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        snprintf(path, sizeof(path), "%s/recordings/%s", shared_dir(), entry->d_name);
+        if (entry->d_name[0] != '.')
+            n += replay_folder(path);
+    }
+    closedir(dir);
+    ck_assert_msg(n >= RECORDINGS_MIN, "only %d", n);
+}
+END_TEST
+
+Suite *openai_recordings_suite(void);
+
+Suite *openai_recordings_suite(void)
+{
+    Suite *s = suite_create("openai_recordings");
+    TCase *tc = tcase_create("recordings");
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, test_recordings);
+    suite_add_tcase(s, tc);
+    return s;
+}
