@@ -52,6 +52,7 @@ int call_build(struct call *c, struct fail *f)
         .upstream_model = e->upstream_model,
         .max_completion_tokens = e->max_completion_tokens,
         .params = e->params,
+        .rules = e->rules,
         .secret = cred != NULL ? cred->secret : NULL,
         .project = cred != NULL ? cred->project : NULL,
         .auth_type = cred != NULL && cred->kind == CREDENTIAL_NONE ? AUTH_NONE : p->auth_type,
@@ -86,6 +87,6 @@ int call_build(struct call *c, struct fail *f)
     buf_done(&beta);
     c->target.extra_headers = NULL;
     c->target.request_id = NULL;
-    c->reading = (struct provider_reading){.target = &c->target};
+    c->reading = (struct provider_reading){.target = &c->target, .dialog = ask.dialog};
     return ok;
 }

@@ -177,7 +177,7 @@ START_TEST(test_too_many_calls_break_the_stream)
 {
     struct counter counter = {.argument_bytes = 0};
     struct reply_sink sink = {count_reply, &counter};
-    struct provider_reading reading = {&target, &sink};
+    struct provider_reading reading = {.target = &target, .sink = &sink};
     const struct provider *p = &provider_openai;
     void *stream = p->stream_open(&reading);
     bool ok = true;
@@ -204,7 +204,7 @@ START_TEST(test_waiting_text_is_bounded)
 {
     struct counter counter = {.argument_bytes = 0};
     struct reply_sink sink = {count_reply, &counter};
-    struct provider_reading reading = {&target, &sink};
+    struct provider_reading reading = {.target = &target, .sink = &sink};
     const struct provider *p = &provider_openai;
     void *stream = p->stream_open(&reading);
     static const char open[] =
@@ -233,7 +233,7 @@ START_TEST(test_deltas_go_out_as_they_arrive)
 {
     struct counter counter = {.argument_bytes = 0};
     struct reply_sink sink = {count_reply, &counter};
-    struct provider_reading reading = {&target, &sink};
+    struct provider_reading reading = {.target = &target, .sink = &sink};
     const struct provider *p = &provider_openai;
     void *stream = p->stream_open(&reading);
     ck_assert(p->stream_feed(

@@ -276,7 +276,7 @@ static void play_stream(const struct play *p, size_t step, struct json_object *s
     golden_replies_init(&l.lines);
     reply_whole_init(&l.whole);
     struct reply_sink sink = {on_reply, &l};
-    struct provider_reading reading = {&p->target, &sink};
+    struct provider_reading reading = {.target = &p->target, .sink = &sink};
     int64_t content_bytes;
     void *stream = provider->stream_open(&reading);
     for (size_t i = 0, at = 0; at < p->bytes.len; i++) {
@@ -312,7 +312,7 @@ static void play_body(const struct play *p)
     golden_replies_init(&l.lines);
     reply_whole_init(&l.whole);
     struct reply_sink sink = {on_reply, &l};
-    struct provider_reading reading = {&p->target, &sink};
+    struct provider_reading reading = {.target = &p->target, .sink = &sink};
     ck_assert_msg(provider->read_body(&reading, p->bytes, &report) == VERDICT_COMPLETE, "%s",
                   p->file);
     ck_assert(!provider->is_error_body(p->bytes));
