@@ -166,10 +166,12 @@ static int run_check(struct audit *a, const struct check *c, struct fail *reterr
 {
     struct sqlite3_stmt *s = db_stmt(a->db, c->sql);
     int rc, n = 0;
+    db_long_step(a->db, true);
     while ((rc = db_step(a->db, s, reterr)) == 1) {
         if (++n <= DETAILS_MAX)
             add_violation(a, c->invariant, db_col_text(s, 0));
     }
+    db_long_step(a->db, false);
     if (n > DETAILS_MAX) {
         char more[64];
         snprintf(more, sizeof(more), "and %d more", n - DETAILS_MAX);

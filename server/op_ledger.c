@@ -100,6 +100,14 @@ static bool pause_before_next(const struct ops_env *env, const bool *stop)
     return stop == NULL || !__atomic_load_n(stop, __ATOMIC_RELAXED);
 }
 
+/* Half of it is done; the other half is for the next run. */
+static int check_stop(const struct ops_env *env, struct fail *reterr)
+{
+    if (env->stop == NULL || !__atomic_load_n(env->stop, __ATOMIC_RELAXED))
+        return 0;
+    return fail_set(reterr, ERR_draining, NULL, "broken off");
+}
+
 /* ---- for server/upkeep.c too ---- */
 
 int op_ledger_sum_up(const struct ops_env *env, const bool *stop, int *ret_lost,
@@ -172,8 +180,9 @@ int op_ledger_prune(struct ops_env *env, struct json_object *args, struct json_o
     if (a.older_than.value == NULL)
         return fail_set(reterr, ERR_bad_request, "older_than", "older_than must be given");
     if (read_days(a.older_than.value, &days, reterr) != 0 ||
-        op_ledger_sum_up(env, NULL, &lost, reterr) != 0 ||
-        op_ledger_retain(env, days, NULL, &pruned, reterr) != 0)
+        op_ledger_sum_up(env, env->stop, &lost, reterr) != 0 || check_stop(env, reterr) != 0 ||
+        op_ledger_retain(env, days, env->stop, &pruned, reterr) != 0 ||
+        check_stop(env, reterr) != 0)
         return -1;
     *ret = json_object_new_object();
     json_object_object_add(*ret, "before", shape_time(pruned.before_day * ROLLUP_DAY_MS));
@@ -217,8 +226,8 @@ static int apply_corrections(const struct ops_env *env, const struct correction_
         struct step s = {.kind = STEP_CORRECT, .corrections = &l->rows[i]};
         size_t left = l->n - i;
         s.n = left < CORRECT_STEP_ATTEMPTS ? (int)left : CORRECT_STEP_ATTEMPTS;
-        if (i > 0 && !pause_before_next(env, NULL))
-            return -1;
+        if (i > 0 && !pause_before_next(env, env->stop))
+            return check_stop(env, reterr);
         if (transact(env, &s, reterr) != 0)
             return -1;
     }
