@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "router/correction.h"
 #include "router/window.h"
 #include "tests/unit/ledger_live.h"
 
@@ -244,6 +245,37 @@ START_TEST(a_job_changes_caps_at_once)
 }
 END_TEST
 
+static int give_three_back(struct db *on, void *arg)
+{
+    struct correction c = {.attempt_id = world_attempt(1, 1), .n = 1, .add_nusd = -USD(3)};
+    return correction_db_write(on, &c, *(int64_t *)arg, NULL);
+}
+
+/* Balances that a job has changed are those that the next hold is judged by. */
+START_TEST(a_job_corrects_what_was_spent)
+{
+    int64_t at_ms = WORLD_NOW_MS;
+    world_cap(live.db, "key", 1, "total", USD(6));
+    live_start();
+    ck_assert_int_eq(live_hold(1, 1, USD(4), NULL), ERR_OK);
+    ck_assert_int_eq(live_hold(2, 1, USD(1), NULL), ERR_OK); /* goes on running */
+    live_end(LEDGER_SETTLE, 1, USD(4) * 1000);
+    ledger_barrier(live.ledger);
+    ck_assert_int_eq(live_hold(3, 1, USD(3), NULL), ERR_over_budget);
+    ck_assert_int_eq(ledger_job_reload(live.ledger, give_three_back, &at_ms), 0);
+    ck_assert_int_eq(ledger_job_reload(live.ledger, give_three_back, &at_ms), -1); /* not twice */
+    ck_assert_int_eq(live_hold(4, 1, USD(5), NULL), ERR_budget_busy);
+    ck_assert_int_eq(live_hold(5, 1, USD(4), NULL), ERR_OK);
+    live_end(LEDGER_SETTLE, 2, 2000);
+    live_end(LEDGER_SETTLE, 5, 3000);
+    ledger_barrier(live.ledger);
+    ck_assert_int_eq(world_int(live.eyes, "SELECT posted_nusd FROM account WHERE scope = 'team'"
+                                          " AND pending_nusd = 0"),
+                     USD(1) + 5);
+    ck_assert(world_is_sound(live.eyes));
+}
+END_TEST
+
 static int fail_after_writing(struct db *on, void *arg)
 {
     (void)arg;
@@ -475,6 +507,7 @@ Suite *ledger_suite(void)
     tcase_add_test(t, a_hold_that_grows);
     tcase_add_test(t, fifty_of_a_thousand_from_four_threads);
     tcase_add_test(t, a_job_changes_caps_at_once);
+    tcase_add_test(t, a_job_corrects_what_was_spent);
     tcase_add_test(t, a_failed_job_changes_nothing);
     tcase_add_test(t, a_cap_that_comes_later);
     tcase_add_test(t, a_changed_zone_is_no_refill);
