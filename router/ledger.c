@@ -27,6 +27,7 @@ struct waiter {
     int (*fn)(struct db *db, void *arg); /* NULL: a barrier */
     void *arg;
     const struct ledger_settings *settings; /* of ledger_set, else NULL */
+    bool reload;                            /* the job changes balances */
     int rc;
     bool done;
 };
@@ -294,6 +295,12 @@ int ledger_job(struct ledger *l, int (*fn)(struct db *db, void *arg), void *arg)
     return wait_for(l, &w);
 }
 
+int ledger_job_reload(struct ledger *l, int (*fn)(struct db *db, void *arg), void *arg)
+{
+    struct waiter w = {.fn = fn, .arg = arg, .reload = true};
+    return wait_for(l, &w);
+}
+
 static int sweep_alerts(struct db *db, void *arg)
 {
     struct timespec now;
@@ -527,8 +534,10 @@ static void refuse_holds(struct ledger *l, struct list *batch)
 
 /* ---- the ledger thread: jobs ---- */
 
-static enum ledger_write finish_job(struct ledger *l, struct fail *reterr)
+static enum ledger_write finish_job(struct ledger *l, bool reload, struct fail *reterr)
 {
+    if (reload && ledger_book_reload(l->book, reterr) != 0)
+        return LEDGER_BROKEN;
     enum ledger_write w = ledger_book_recap(l->book);
     if (w == LEDGER_WROTE)
         w = ledger_book_flush(l->book);
@@ -552,7 +561,7 @@ static int run_job(struct ledger *l, const struct waiter *w)
         db_rollback(l->db);
         return rc;
     }
-    enum ledger_write wrote = finish_job(l, &why);
+    enum ledger_write wrote = finish_job(l, w->reload, &why);
     if (wrote == LEDGER_WROTE)
         return 0;
     if (wrote != LEDGER_NO_ROOM)

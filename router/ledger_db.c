@@ -148,6 +148,8 @@ static struct sqlite3_stmt *sum_stmt(struct db *db, enum ledger_scope scope)
 #define SUMS(keys)                                                                                 \
     "SELECT coalesce(sum(CASE WHEN state IN ('SETTLED', 'VOID') THEN 0 ELSE hold_nusd END), 0),"   \
     " coalesce(sum(CASE WHEN state = 'SETTLED' THEN charge_nusd ELSE 0 END), 0)"                   \
+    " + (SELECT coalesce(sum(charge_nusd), 0) FROM correction WHERE key_id " keys                  \
+    " AND admitted_ms >= ?2 AND admitted_ms < ?3)"                                                 \
     " FROM attempt WHERE key_id " keys " AND admitted_ms >= ?2 AND admitted_ms < ?3"
     if (scope == LEDGER_SCOPE_TEAM)
         return db_stmt(db, SUMS("IN (SELECT id FROM api_key WHERE team_id = ?1)"));
