@@ -17,6 +17,12 @@ struct book_zone {
     struct zone *zone;
 };
 
+/* Operations whose rows are still to be written. */
+struct book_rows {
+    const struct ledger_op *ops[LEDGER_BATCH_MAX];
+    int n;
+};
+
 struct ledger_book {
     struct db *db;
     struct ledger_state state;
@@ -24,6 +30,7 @@ struct ledger_book {
     struct book_zone *zones; /* kept: owners point into it */
     void (*log)(const char *line);
     bool careful;
+    struct book_rows holds, settles, ends; /* empty when careful */
     struct ledger_book_counts done;
     struct alert_rules alert_at;
 };
@@ -39,6 +46,34 @@ static void say(const struct ledger_book *b, const char *fmt, ...)
     va_end(ap);
     if (b->log != NULL)
         b->log(line);
+}
+
+/* ---- rows that wait ---- */
+
+/* What has been judged since the last call becomes rows: holds, then the ends of attempts, then
+ * those of requests, which is the order of each one's life.  Before anything reads these tables
+ * or changes a row by itself. */
+static enum ledger_write write_waiting(struct ledger_book *b, struct fail *reterr)
+{
+    enum ledger_write w = LEDGER_WROTE;
+    if (b->holds.n > 0)
+        w = ledger_db_holds(b->db, b->holds.ops, b->holds.n, &b->boot, reterr);
+    if (b->settles.n > 0 && w == LEDGER_WROTE)
+        w = ledger_db_settles(b->db, b->settles.ops, b->settles.n, reterr);
+    for (int i = 0; i < b->ends.n && w == LEDGER_WROTE; i++)
+        w = ledger_db_end(b->db, b->ends.ops[i], reterr);
+    b->holds.n = b->settles.n = b->ends.n = 0;
+    return w;
+}
+
+/* -1 = none of this attempt waits there. */
+static int find_waiting(const struct book_rows *rows, const struct id *attempt_id)
+{
+    for (int i = 0; i < rows->n; i++) {
+        if (id_eq(&rows->ops[i]->attempt_id, attempt_id))
+            return i;
+    }
+    return -1;
 }
 
 /* ---- owners ---- */
@@ -122,7 +157,9 @@ static enum ledger_write open_account(struct ledger_book *b, struct ledger_owner
 {
     struct ledger_account a = {
         .scope = o->scope, .kind = kind, .window = window, .cap_nusd = o->cap_nusd[kind]};
-    enum ledger_write w = ledger_db_account_new(b->db, o->id, summed, &a, reterr);
+    enum ledger_write w = summed ? write_waiting(b, reterr) : LEDGER_WROTE;
+    if (w == LEDGER_WROTE)
+        w = ledger_db_account_new(b->db, o->id, summed, &a, reterr);
     if (w == LEDGER_WROTE && !ledger_core_widen(&b->state, o, &a) &&
         ledger_core_add_account(&b->state, o, &a) == NULL)
         w = LEDGER_NO_ROOM;
@@ -169,6 +206,18 @@ static enum ledger_write unmark(struct ledger_book *b, enum ledger_write w)
     return undone == LEDGER_WROTE ? w : undone;
 }
 
+/* The row is written with the others of the batch, or by itself when careful. */
+static enum ledger_write put(struct ledger_book *b, struct book_rows *rows,
+                             const struct ledger_op *op, struct fail *reterr)
+{
+    enum ledger_write w = rows->n < LEDGER_BATCH_MAX ? LEDGER_WROTE : write_waiting(b, reterr);
+    if (w == LEDGER_WROTE)
+        rows->ops[rows->n++] = op;
+    if (w == LEDGER_WROTE && b->careful && (w = mark(b)) == LEDGER_WROTE)
+        w = unmark(b, write_waiting(b, reterr));
+    return w;
+}
+
 /* ---- hold ---- */
 
 static void refuse(int64_t needs_nusd, const struct ledger_outcome *out,
@@ -210,12 +259,11 @@ static enum ledger_write find_owners(struct ledger_book *b, const struct ledger_
     return LEDGER_WROTE;
 }
 
-static enum ledger_write write_hold(struct ledger_book *b, const struct ledger_op *op,
-                                    int64_t at_ms, struct fail *reterr)
+static enum ledger_write write_hold(struct ledger_book *b, struct ledger_op *op, int64_t at_ms,
+                                    struct fail *reterr)
 {
-    enum ledger_write w = mark(b);
-    if (w == LEDGER_WROTE)
-        w = unmark(b, ledger_db_hold(b->db, op, &b->boot, at_ms, reterr));
+    op->u.hold.admitted_ms = at_ms;
+    enum ledger_write w = put(b, &b->holds, op, reterr);
     if (w == LEDGER_WROTE)
         b->done.holds++;
     else
@@ -223,7 +271,7 @@ static enum ledger_write write_hold(struct ledger_book *b, const struct ledger_o
     return w;
 }
 
-static enum ledger_write judge_hold(struct ledger_book *b, const struct ledger_op *op,
+static enum ledger_write judge_hold(struct ledger_book *b, struct ledger_op *op,
                                     struct ledger_event *e, struct ledger_answer *answer,
                                     struct fail *reterr)
 {
@@ -249,7 +297,15 @@ static enum ledger_write judge_hold(struct ledger_book *b, const struct ledger_o
     return LEDGER_POISON;
 }
 
-static enum ledger_write hold(struct ledger_book *b, const struct ledger_op *op,
+/* Is another request of the same Idempotency-Key in its way?  Its rows may still wait. */
+static enum ledger_write check_idempotency(struct ledger_book *b, const struct ledger_op *op,
+                                           struct ledger_answer *answer, struct fail *reterr)
+{
+    enum ledger_write w = write_waiting(b, reterr);
+    return w == LEDGER_WROTE ? idempotency_db_check(b->db, op, answer, reterr) : w;
+}
+
+static enum ledger_write hold(struct ledger_book *b, struct ledger_op *op,
                               struct ledger_answer *answer)
 {
     const struct ledger_hold *h = &op->u.hold;
@@ -260,7 +316,7 @@ static enum ledger_write hold(struct ledger_book *b, const struct ledger_op *op,
     struct fail why = {0};
     enum ledger_write w = find_owners(b, h, &e, &why);
     if (w == LEDGER_WROTE && h->request.idempotency.given)
-        w = idempotency_db_check(b->db, op, answer, &why);
+        w = check_idempotency(b, op, answer, &why);
     if (w == LEDGER_WROTE && answer->code == ERR_OK)
         w = judge_hold(b, op, &e, answer, &why);
     if (w != LEDGER_POISON || !b->careful)
@@ -278,7 +334,10 @@ static enum ledger_write write_extension(struct ledger_book *b, const struct led
                                          int64_t at_ms, struct fail *reterr)
 {
     int64_t hold_nusd = ledger_core_attempt(&b->state, &op->attempt_id)->hold_nusd;
-    enum ledger_write w = mark(b);
+    bool waits = find_waiting(&b->holds, &op->attempt_id) >= 0;
+    enum ledger_write w = waits ? write_waiting(b, reterr) : LEDGER_WROTE;
+    if (w == LEDGER_WROTE)
+        w = mark(b);
     if (w == LEDGER_WROTE)
         w = unmark(b, ledger_db_extend(b->db, op, hold_nusd, at_ms, reterr));
     if (w != LEDGER_WROTE)
@@ -344,46 +403,57 @@ static void strip(struct ledger_settle *t)
     }
 }
 
-static enum ledger_write write_settle(struct ledger_book *b, struct ledger_op *op,
-                                      const char *state)
+/* Of an attempt that still runs, only a STREAMING can wait already: what comes later says all that
+ * it said, and takes its place. */
+static enum ledger_write put_settle(struct ledger_book *b, const struct ledger_attempt *t,
+                                    const struct ledger_op *op, struct fail *reterr)
+{
+    int i = t->state == LEDGER_STREAMED ? find_waiting(&b->settles, &op->attempt_id) : -1;
+    if (i < 0)
+        return put(b, &b->settles, op, reterr);
+    b->settles.ops[i] = op;
+    return LEDGER_WROTE;
+}
+
+static enum ledger_write write_settle(struct ledger_book *b, const struct ledger_attempt *t,
+                                      struct ledger_op *op)
 {
     char id[ID_TEXT_MAX];
     struct fail why = {0};
-    id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id);
     for (int try = 0;; try++) {
-        enum ledger_write w = mark(b);
-        if (w == LEDGER_WROTE)
-            w = unmark(b, ledger_db_settle(b->db, op, state, &why));
+        enum ledger_write w = put_settle(b, t, op, &why);
         if (w != LEDGER_POISON || !b->careful)
             return w;
-        say(b, "ledger: %s as %s, cost %lld pico-USD, was not written: %s%s", id, state,
-            (long long)op->u.settle.cost_pusd, why.text,
-            try == 0 ? "; again without its texts" : "; it stays held until a restart");
+        say(b, "ledger: the %s of %s, cost %lld pico-USD, was not written: %s%s",
+            op->kind == LEDGER_STREAMING ? "checkpoint" : "end",
+            id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id), (long long)op->u.settle.cost_pusd,
+            why.text, try == 0 ? "; again without its texts" : "; it stays held until a restart");
         if (try == 1)
             return LEDGER_POISON;
         strip(&op->u.settle);
     }
 }
 
-static void note_unknown(struct ledger_book *b, const struct ledger_op *op)
+static enum ledger_write note_unknown(struct ledger_book *b, const struct ledger_op *op)
 {
     char id[ID_TEXT_MAX];
-    if (ledger_db_has_ended(b->db, &op->attempt_id) < 0)
+    struct fail why = {0};
+    enum ledger_write w = write_waiting(b, &why);
+    if (w == LEDGER_WROTE && ledger_db_has_ended(b->db, &op->attempt_id) < 0)
         say(b, "ledger: %s was never held: its end is not written",
             id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id));
+    return w;
 }
 
-static enum ledger_write settle(struct ledger_book *b, struct ledger_op *op, const char *state,
+static enum ledger_write settle(struct ledger_book *b, struct ledger_op *op,
                                 enum ledger_event_kind kind)
 {
     const struct ledger_attempt *t = ledger_core_attempt(&b->state, &op->attempt_id);
-    if (t == NULL) { /* sent twice, or after its end: the first one counts */
-        note_unknown(b, op);
-        return LEDGER_WROTE;
-    }
+    if (t == NULL) /* sent twice, or after its end: the first one counts */
+        return note_unknown(b, op);
     if (op->u.settle.cost_pusd < 0) /* a cost that overflowed: the worst case is known */
         op->u.settle.cost_pusd = t->hold_nusd * 1000;
-    enum ledger_write w = write_settle(b, op, state);
+    enum ledger_write w = write_settle(b, t, op);
     if (w == LEDGER_WROTE) {
         int64_t charge = kind == LEDGER_EV_SETTLE ? money_charge_nusd(op->u.settle.cost_pusd) : 0;
         struct ledger_event e = {.kind = kind,
@@ -400,9 +470,7 @@ static enum ledger_write settle(struct ledger_book *b, struct ledger_op *op, con
 static enum ledger_write end(struct ledger_book *b, const struct ledger_op *op)
 {
     struct fail why = {0};
-    enum ledger_write w = mark(b);
-    if (w == LEDGER_WROTE)
-        w = unmark(b, ledger_db_end(b->db, op, &why));
+    enum ledger_write w = put(b, &b->ends, op, &why);
     if (w != LEDGER_POISON || !b->careful)
         return w;
     say(b, "ledger: the end of a request was not written: %s", why.text);
@@ -435,11 +503,11 @@ enum ledger_write ledger_book_op(struct ledger_book *b, struct ledger_op *op,
         answer->cookie = op->cookie;
         return op->kind == LEDGER_HOLD ? hold(b, op, answer) : extend(b, op, answer);
     case LEDGER_STREAMING:
-        return settle(b, op, "STREAMING", LEDGER_EV_STREAM);
+        return settle(b, op, LEDGER_EV_STREAM);
     case LEDGER_SETTLE:
-        return settle(b, op, "SETTLED", LEDGER_EV_SETTLE);
+        return settle(b, op, LEDGER_EV_SETTLE);
     case LEDGER_VOID:
-        return settle(b, op, "VOID", LEDGER_EV_VOID);
+        return settle(b, op, LEDGER_EV_VOID);
     case LEDGER_END:
         return end(b, op);
     }
@@ -450,20 +518,20 @@ enum ledger_write ledger_book_op(struct ledger_book *b, struct ledger_op *op,
 enum ledger_write ledger_book_flush(struct ledger_book *b)
 {
     struct fail why = {0};
-    for (size_t i = 0; i < b->state.n_dirty; i++) {
+    enum ledger_write w = write_waiting(b, &why);
+    for (size_t i = 0; i < b->state.n_dirty && w == LEDGER_WROTE; i++) {
         struct ledger_account *a = b->state.dirty[i];
-        enum ledger_write w = ledger_db_account_put(b->db, a, &why);
+        w = ledger_db_account_put(b->db, a, &why);
         if (w == LEDGER_WROTE)
             w = alert_db_note(b->db, &b->alert_at, a, b->state.last_ms, &b->done.alerts, &why);
         if (w == LEDGER_POISON) { /* the sums contradict themselves */
             say(b, "ledger: account %lld: %s", (long long)a->row, why.text);
             return LEDGER_BROKEN;
         }
-        if (w != LEDGER_WROTE)
-            return w;
     }
-    ledger_core_written(&b->state);
-    return LEDGER_WROTE;
+    if (w == LEDGER_WROTE)
+        ledger_core_written(&b->state);
+    return w;
 }
 
 void ledger_book_alert_at(struct ledger_book *b, const struct alert_rules *rules)
@@ -518,6 +586,7 @@ static int load(struct ledger_book *b, struct fail *reterr)
 int ledger_book_reload(struct ledger_book *b, struct fail *reterr)
 {
     int64_t last_ms = b->state.last_ms, typical_ms = b->state.typical_ms;
+    b->holds.n = b->settles.n = b->ends.n = 0;
     ledger_core_done(&b->state);
     b->state.last_ms = last_ms;
     b->state.typical_ms = typical_ms;
@@ -604,8 +673,9 @@ struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(
     ledger_core_init(&b->state);
     int64_t floor_ms = 0; /* a clock that was set back must not admit into sums that are closed */
     int floor_known = rollup_db_floor(db, &floor_ms, reterr);
+    int prepared = ledger_db_prepare(db, reterr);
     b->state.last_ms = now_ms > floor_ms ? now_ms : floor_ms;
-    if (floor_known == 0 && load(b, reterr) == 0 && db_begin(db, reterr) == 0 &&
+    if (floor_known == 0 && prepared == 0 && load(b, reterr) == 0 && db_begin(db, reterr) == 0 &&
         recover_all(b, now_ms, reterr) == 0) {
         b->done = (struct ledger_book_counts){0}; /* it was another process's */
         return b;
