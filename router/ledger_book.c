@@ -569,17 +569,17 @@ static int load_running(struct ledger_book *b, struct ledger_db_running *r, stru
     return fail_set(reterr, ERR_ledger_down, NULL, "out of memory");
 }
 
+struct running {
+    struct ledger_db_running *rows; /* the caller frees them */
+    size_t n;
+};
+
 /* Oldest first: the owner's accounts are those that its oldest attempt may count in. */
-static int load(struct ledger_book *b, struct fail *reterr)
+static int load(struct ledger_book *b, struct running *ret, struct fail *reterr)
 {
-    struct ledger_db_running *rows = NULL;
-    size_t n = 0;
-    if (ledger_db_running(b->db, &rows, &n, reterr) != 0)
-        return -1;
-    int rc = 0;
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = load_running(b, &rows[i], reterr);
-    free(rows);
+    int rc = ledger_db_running(b->db, &ret->rows, &ret->n, reterr);
+    for (size_t i = 0; i < ret->n && rc == 0; i++)
+        rc = load_running(b, &ret->rows[i], reterr);
     return rc;
 }
 
@@ -590,7 +590,10 @@ int ledger_book_reload(struct ledger_book *b, struct fail *reterr)
     ledger_core_done(&b->state);
     b->state.last_ms = last_ms;
     b->state.typical_ms = typical_ms;
-    return load(b, reterr);
+    struct running r = {NULL, 0};
+    int rc = load(b, &r, reterr);
+    free(r.rows);
+    return rc;
 }
 
 /* ---- recovery ---- */
@@ -600,34 +603,35 @@ struct recovered {
     int64_t held_nusd, charged_nusd;
 };
 
-static int recover_one(struct ledger_book *b, const struct ledger_attempt *t, int64_t now_ms,
-                       struct recovered *ret, struct fail *reterr)
+static enum ledger_write recover_one(struct ledger_book *b, const struct ledger_attempt *t,
+                                     int64_t now_ms, struct ledger_op *op, struct recovered *ret,
+                                     struct fail *reterr)
 {
-    struct ledger_op op;
     enum ledger_recovery how;
-    if (ledger_db_recover(b->db, &t->id, now_ms, &op, &how, reterr) != 0)
-        return -1;
-    if (ledger_book_op(b, &op, NULL) != LEDGER_WROTE)
-        return fail_set(reterr, ERR_ledger_down, NULL, "recovery could not write");
+    if (ledger_db_recover(b->db, &t->id, now_ms, op, &how, reterr) != 0)
+        return ledger_db_trouble(b->db);
+    enum ledger_write w = ledger_book_op(b, op, NULL);
     ret->n[how]++;
     ret->held_nusd += t->hold_nusd;
-    ret->charged_nusd += op.kind == LEDGER_SETTLE ? money_charge_nusd(op.u.settle.cost_pusd) : 0;
-    return 0;
+    ret->charged_nusd += op->kind == LEDGER_SETTLE ? money_charge_nusd(op->u.settle.cost_pusd) : 0;
+    return w;
 }
 
 /* The attempts are looked up by id while they leave the core's table one by one. */
-static int recover_attempts(struct ledger_book *b, int64_t now_ms, struct recovered *ret,
-                            struct fail *reterr)
+static enum ledger_write recover_attempts(struct ledger_book *b, const struct running *r,
+                                          int64_t now_ms, struct recovered *ret,
+                                          struct fail *reterr)
 {
-    struct ledger_db_running *rows = NULL;
-    size_t n = 0;
-    if (ledger_db_running(b->db, &rows, &n, reterr) != 0)
-        return -1;
-    int rc = 0;
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = recover_one(b, &rows[i].attempt, now_ms, ret, reterr);
-    free(rows);
-    return rc;
+    struct ledger_op *ops = calloc(LEDGER_BATCH_MAX, sizeof(*ops));
+    enum ledger_write w = ops != NULL ? LEDGER_WROTE : LEDGER_NO_ROOM;
+    for (size_t i = 0; i < r->n && w == LEDGER_WROTE; i++) {
+        struct ledger_op *op = &ops[i % LEDGER_BATCH_MAX];
+        w = recover_one(b, &r->rows[i].attempt, now_ms, op, ret, reterr);
+        if (w == LEDGER_WROTE && (i + 1 == r->n || op == &ops[LEDGER_BATCH_MAX - 1]))
+            w = write_waiting(b, reterr);
+    }
+    free(ops);
+    return w;
 }
 
 static void say_recovered(const struct ledger_book *b, int n_requests, const struct recovered *r)
@@ -642,20 +646,56 @@ static void say_recovered(const struct ledger_book *b, int n_requests, const str
         money_print(r->held_nusd, MONEY_SCALE_NUSD, held));
 }
 
-static int recover_all(struct ledger_book *b, int64_t now_ms, struct fail *reterr)
+static enum ledger_write recover_all(struct ledger_book *b, const struct running *running,
+                                     int64_t now_ms, struct fail *reterr)
 {
     struct recovered r = {.held_nusd = 0};
     int n_requests = 0;
-    if (recover_attempts(b, now_ms, &r, reterr) != 0 ||
-        ledger_db_close_requests(b->db, now_ms, &n_requests, reterr) != LEDGER_WROTE)
-        return -1;
-    if (ledger_book_flush(b) != LEDGER_WROTE)
-        return fail_set(reterr, ERR_ledger_down, NULL, "recovery could not write the accounts");
-    if (db_commit(b->db, reterr) != 0)
-        return -1;
-    if (n_requests > 0)
+    if (db_begin(b->db, reterr) != 0)
+        return ledger_db_trouble(b->db);
+    enum ledger_write w = recover_attempts(b, running, now_ms, &r, reterr);
+    if (w == LEDGER_WROTE)
+        w = ledger_db_close_requests(b->db, now_ms, &n_requests, reterr);
+    if (w == LEDGER_WROTE)
+        w = ledger_book_flush(b);
+    if (w == LEDGER_WROTE && db_commit(b->db, reterr) != 0)
+        w = LEDGER_BROKEN;
+    if (w == LEDGER_WROTE && n_requests > 0)
         say_recovered(b, n_requests, &r);
-    return 0;
+    return w;
+}
+
+/* As ledger.c writes a batch: with savepoints only when a row was refused. */
+static int recover(struct ledger_book *b, const struct running *r, int64_t now_ms,
+                   struct fail *reterr)
+{
+    fail_set(reterr, ERR_ledger_down, NULL, "recovery could not write");
+    b->careful = false;
+    enum ledger_write w = recover_all(b, r, now_ms, reterr);
+    b->careful = true;
+    if (w == LEDGER_POISON) {
+        db_rollback(b->db);
+        if (ledger_book_reload(b, reterr) != 0)
+            return -1;
+        w = recover_all(b, r, now_ms, reterr);
+    }
+    if (w == LEDGER_WROTE)
+        b->done = (struct ledger_book_counts){0}; /* it was another process's */
+    return w == LEDGER_WROTE ? 0 : -1;
+}
+
+static int load_and_recover(struct ledger_book *b, int64_t now_ms, struct fail *reterr)
+{
+    int64_t floor_ms = 0; /* a clock that was set back must not admit into sums that are closed */
+    if (rollup_db_floor(b->db, &floor_ms, reterr) != 0)
+        return -1;
+    b->state.last_ms = now_ms > floor_ms ? now_ms : floor_ms;
+    struct running r = {NULL, 0};
+    int rc = load(b, &r, reterr);
+    if (rc == 0)
+        rc = recover(b, &r, now_ms, reterr);
+    free(r.rows);
+    return rc;
 }
 
 struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(const char *line),
@@ -669,17 +709,9 @@ struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(
     }
     b->db = db;
     b->log = log;
-    b->careful = true;
     ledger_core_init(&b->state);
-    int64_t floor_ms = 0; /* a clock that was set back must not admit into sums that are closed */
-    int floor_known = rollup_db_floor(db, &floor_ms, reterr);
-    int prepared = ledger_db_prepare(db, reterr);
-    b->state.last_ms = now_ms > floor_ms ? now_ms : floor_ms;
-    if (floor_known == 0 && prepared == 0 && load(b, reterr) == 0 && db_begin(db, reterr) == 0 &&
-        recover_all(b, now_ms, reterr) == 0) {
-        b->done = (struct ledger_book_counts){0}; /* it was another process's */
+    if (ledger_db_prepare(db, reterr) == 0 && load_and_recover(b, now_ms, reterr) == 0)
         return b;
-    }
     db_rollback(db);
     ledger_book_close(b);
     return NULL;

@@ -282,6 +282,32 @@ START_TEST(poison_loses_the_batch)
 }
 END_TEST
 
+/* What a dead process left is recovered in batches; one row that is refused spoils no other. */
+START_TEST(recovery_beside_a_row_that_is_refused)
+{
+    enum { N = LEDGER_BATCH_MAX + 10 };
+    struct ledger_op *ops = calloc(N, sizeof(*ops)), *op = ops;
+    world_sql(db, "DELETE FROM budget");
+    open_at(WORLD_NOW_MS);
+    begin_batch();
+    for (int n = 1; n <= N; n++)
+        op = put_hold(op, n, n == 7 ? 2 : 1, ERR_OK);
+    end_batch();
+    free(ops);
+    ledger_book_close(book);
+    world_sql(db, "CREATE TRIGGER no BEFORE UPDATE ON attempt WHEN OLD.n = 2"
+                  " BEGIN SELECT RAISE(ABORT, 'no'); END");
+    open_at(WORLD_NOW_MS);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE state = 'SENT'"), 1);
+    ledger_book_close(book);
+    world_sql(db, "DROP TRIGGER no");
+    open_at(WORLD_NOW_MS);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE state = 'SETTLED'"), N);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request WHERE status = 'running'"), 0);
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
 Suite *ledger_book_suite(void);
 Suite *ledger_book_suite(void)
 {
@@ -298,6 +324,7 @@ Suite *ledger_book_suite(void)
     tcase_add_test(t, an_account_opened_within_a_batch);
     tcase_add_test(t, one_key_twice_in_a_batch);
     tcase_add_test(t, more_than_a_batch);
+    tcase_add_test(t, recovery_beside_a_row_that_is_refused);
     tcase_add_loop_test(t, poison_loses_the_batch, 0, 2);
     suite_add_tcase(s, t);
     return s;
