@@ -29,7 +29,7 @@ struct ledger_book {
     struct id boot;
     struct book_zone *zones; /* kept: owners point into it */
     void (*log)(const char *line);
-    bool careful;
+    bool careful, owners_changed;
     struct book_rows holds, settles, ends; /* empty when careful */
     struct ledger_book_counts done;
     struct alert_rules alert_at;
@@ -539,15 +539,17 @@ void ledger_book_alert_at(struct ledger_book *b, const struct alert_rules *rules
     b->alert_at = *rules;
 }
 
+/* Most jobs change no owner, and there may be ten thousand of them. */
 enum ledger_write ledger_book_recap(struct ledger_book *b)
 {
-    for (size_t i = 0; i < LEDGER_OWNER_CHAINS; i++) {
+    for (size_t i = 0; i < LEDGER_OWNER_CHAINS && b->owners_changed; i++) {
         for (struct ledger_owner *o = b->state.owners[i]; o != NULL; o = o->next) {
             if (read_owner(b, o, NULL) < 0)
                 return ledger_db_trouble(b->db);
             ledger_core_recap(&b->state, o);
         }
     }
+    b->owners_changed = false;
     return LEDGER_WROTE;
 }
 
@@ -710,6 +712,7 @@ struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(
     b->db = db;
     b->log = log;
     ledger_core_init(&b->state);
+    ledger_db_watch_owners(db, &b->owners_changed);
     if (ledger_db_prepare(db, reterr) == 0 && load_and_recover(b, now_ms, reterr) == 0)
         return b;
     db_rollback(db);
@@ -721,6 +724,7 @@ void ledger_book_close(struct ledger_book *b)
 {
     if (b == NULL)
         return;
+    ledger_db_watch_owners(b->db, NULL);
     ledger_core_done(&b->state);
     while (b->zones != NULL) {
         struct book_zone *z = b->zones;

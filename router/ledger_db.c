@@ -109,6 +109,24 @@ int ledger_db_owner(struct db *db, struct ledger_owner *o, char ret_zone[ZONE_NA
     return rc == 0 ? 1 : -1;
 }
 
+static void on_write(void *changed, int what, const char *schema, const char *table,
+                     sqlite3_int64 row)
+{
+    static const char *const watched[] = {"team", "api_key", "budget"};
+    (void)what;
+    (void)schema;
+    (void)row;
+    for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++) {
+        if (strcmp(table, watched[i]) == 0)
+            *(bool *)changed = true;
+    }
+}
+
+void ledger_db_watch_owners(struct db *db, bool *changed)
+{
+    sqlite3_update_hook(db_handle(db), changed != NULL ? on_write : NULL, changed);
+}
+
 int ledger_db_accounts(struct db *db, const struct ledger_owner *o, int64_t since_ms,
                        bool (*fn)(void *ctx, const struct ledger_account *a), void *ctx,
                        struct fail *reterr)

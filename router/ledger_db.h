@@ -26,6 +26,10 @@ bool ledger_db_disk_full(struct db *db);
 /* Name, caps and zone name of a key or team.  1 = there, 0 = no such row, -1 (reterr). */
 int ledger_db_owner(struct db *db, struct ledger_owner *o, char ret_zone[ZONE_NAME_MAX],
                     struct fail *reterr);
+/* From now on *changed becomes true when a row that ledger_db_owner reads is written on this
+ * connection (but not by a DELETE without WHERE: sqlite.org/c3ref/update_hook.html); NULL = no
+ * more. */
+void ledger_db_watch_owners(struct db *db, bool *changed);
 /* Calls fn for each stored account of the owner whose window ends after since_ms. */
 int ledger_db_accounts(struct db *db, const struct ledger_owner *o, int64_t since_ms,
                        bool (*fn)(void *ctx, const struct ledger_account *a), void *ctx,
