@@ -55,6 +55,7 @@ struct ledger_hold {
     int n;                   /* 1, 2, 3: attempt number within the request */
     int64_t team_id, key_id; /* database rows */
     int64_t now_ms;
+    int64_t admitted_ms; /* set by the ledger: now_ms, or later when its clock had been ahead */
     int64_t amount_nusd; /* worst case on this endpoint */
     int64_t endpoint_id, price_version;
     bool cancel_stops_billing;
