@@ -134,12 +134,28 @@ static inline bool provider_must_mend(const struct chat *chat, const struct prov
     return (chat->breaks & target->rules) != 0;
 }
 
-extern const struct provider provider_anthropic;
-extern const struct provider provider_openai;
-extern const struct provider provider_azure_openai;
-extern const struct provider provider_gemini;
-extern const struct provider provider_vertex;
-extern const struct provider provider_bedrock;
+/* Whether the client's bytes cannot go on as they are: build needs a dialog. */
+static inline bool provider_must_rewrite(const struct provider *p, const struct chat *chat,
+                                         const struct provider_target *target)
+{
+    return p->native_door(target) != chat->door || chat->foreign_thinking ||
+           provider_must_mend(chat, target);
+}
+
+/* Every adapter, a row each. */
+/* clang-format off */
+#define PROVIDERS(P) \
+    P(anthropic) \
+    P(openai) \
+    P(azure_openai) \
+    P(gemini) \
+    P(vertex) \
+    P(bedrock)
+/* clang-format on */
+
+#define P(name) extern const struct provider provider_##name;
+PROVIDERS(P)
+#undef P
 
 /* NULL-terminated; look-up by catalog word, NULL when there is no adapter yet. */
 extern const struct provider *const provider_all[];
