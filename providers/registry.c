@@ -4,15 +4,24 @@
 
 #include <assert.h>
 
+/* clang-format off */
 const struct provider *const provider_all[] = {
+#define P(name) &provider_##name,
+    PROVIDERS(P)
+#undef P
+        NULL,
     &provider_anthropic,
+    &provider_azure_openai,
+    &provider_bedrock,
+    &provider_openai,
+    &provider_azure_openai,
     &provider_gemini,
+    &provider_openai,
     &provider_vertex,
+    &provider_bedrock,
     NULL,
-    &provider_anthropic,    &provider_bedrock, &provider_openai,
-    &provider_azure_openai, &provider_gemini,  NULL,
-    &provider_anthropic, &provider_openai, &provider_azure_openai, &provider_gemini, NULL,
 };
+/* clang-format on */
 
 const struct provider *provider_find(const char *protocol)
 {

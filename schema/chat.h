@@ -84,6 +84,7 @@ struct chat {
         thinking_budget_tok; /* thinking.budget_tokens, which max_tokens must be above; 0 = none */
     uint32_t params;         /* PARAM_BIT of every parameter the request uses */
     uint32_t needs;          /* enum chat_need bits */
+    uint32_t breaks;         /* RULE_BIT of every rule of a model that it would break as it is */
     int n_server_tools;
     char server_tools[CHAT_SERVER_TOOLS_MAX]
                      [CHAT_TOOL_TYPE_MAX]; /* tool types, e.g. web_search_20250305 */
@@ -122,6 +123,9 @@ struct chat {
     /* Some thinking of the history was not written by a provider of the request's own protocol
      * (THINKING_FOREIGN below): sent on as it is, the request would be refused. */
     bool foreign_thinking;
+    /* A member is there that only OpenRouter knows (reasoning, plugins, ...): sent as it is to
+     * another server of OpenAI's protocol, the request would be refused. */
+    bool openrouter_words;
 
     /* How to forward: body minus cuts, with the model's value replaced. Offsets into body. */
     uint32_t model_begin, model_end; /* the value of `model`, quotes included */

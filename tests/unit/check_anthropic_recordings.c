@@ -251,7 +251,7 @@ static void ignore_event(void *ctx, const struct event *ev)
 static void read_stream(struct span bytes, struct meaning *m)
 {
     struct reply_sink sink = {on_reply, m};
-    struct provider_reading with_sink = {&target, &sink};
+    struct provider_reading with_sink = {.target = &target, .sink = &sink};
     void *stream = provider_anthropic.stream_open(&with_sink);
     ck_assert(provider_anthropic.stream_feed(stream, bytes, ignore_event, NULL));
     provider_anthropic.stream_finish(stream);
@@ -262,7 +262,7 @@ static void read_plain(struct span bytes, struct meaning *m)
 {
     static struct usage_report report;
     struct reply_sink sink = {on_reply, m};
-    struct provider_reading with_sink = {&target, &sink};
+    struct provider_reading with_sink = {.target = &target, .sink = &sink};
     provider_anthropic.read_body(&with_sink, bytes, &report);
 }
 
@@ -347,7 +347,7 @@ static void pass_the_door(struct span bytes, bool stream, const struct door_answ
 {
     static struct usage_report report;
     struct reply_sink sink = {write_out, ret};
-    struct provider_reading with_sink = {&target, &sink};
+    struct provider_reading with_sink = {.target = &target, .sink = &sink};
     buf_init(&ret->out, DIALOG_MEMORY_MAX);
     ret->writer = door_anthropic.open(answer);
     if (stream) {
