@@ -115,7 +115,7 @@ static void put_tool_message(struct openai_writing *w, const struct dialog_block
     json_put_string(&w->out, "role", SPAN("tool"));
     put_call_id(w, "tool_call_id", result->id);
     if (openai_has(w->dialect, TRAIT_TOOL_NAME) && call != NULL)
-        json_put_string(&w->out, "name", call->name);
+        openai_put_name(w, "name", call->name);
     if (w->ok)
         openai_put_content(w, &list, result->is_error ? "Error: " : "");
     json_close_object(&w->out);
@@ -315,7 +315,7 @@ static void put_call(struct openai_writing *w, const struct dialog_block *b)
     put_call_id(w, "id", b->id);
     json_put_string(&w->out, "type", SPAN("function"));
     json_open_object(&w->out, "function");
-    json_put_string(&w->out, "name", b->name);
+    openai_put_name(w, "name", b->name);
     json_put_string(&w->out, "arguments", b->json.len > 0 ? b->json : SPAN("{}"));
     json_close_object(&w->out);
     if (openai_has(w->dialect, TRAIT_GOOGLE_SIGNATURE) && b->signature.len > n &&
