@@ -75,6 +75,7 @@ struct endpoint {
     enum quantization quantization;
     uint32_t modalities; /* MODALITY_BIT */
     uint32_t params;     /* PARAM_BIT of supported_parameters */
+    uint32_t rules;      /* RULE_BIT of what the model refuses */
     int n_server_tools;
     const char *
         server_tools[CATALOG_SERVER_TOOLS_MAX]; /* exact type or family prefix, e.g. "web_search" */
@@ -155,7 +156,7 @@ struct endpoint_spec {
     const char *provider, *variant, *upstream_model;
     int64_t context_length, max_completion_tokens;
     enum quantization quantization;
-    uint32_t modalities, params;
+    uint32_t modalities, params, rules;
     int n_server_tools;
     const char *server_tools[CATALOG_SERVER_TOOLS_MAX];
     struct price price;
@@ -185,8 +186,9 @@ typedef struct secret (*secret_lookup)(void *ctx, enum credential_kind kind, con
 /* Freezes; the builder is empty afterwards. Reference count 1. NULL on no memory. */
 struct catalog *catalog_freeze(struct catalog_builder *b, int64_t version, secret_lookup lookup,
                                void *ctx);
-/* The operator's own look-up: environment and files (trailing newline stripped, at most
- * 64 KiB). Buffer is thread-local, valid until the next call on the thread. */
+/* The operator's own look-up: environment ("A:B:C": several variables, their values with colons
+ * between them) and files (trailing newline stripped), at most 64 KiB. Buffer is thread-local,
+ * valid until the next call on the thread. */
 struct secret catalog_secret_from_system(void *ctx, enum credential_kind kind, const char *ref);
 
 #endif

@@ -481,6 +481,19 @@ static int e_params(struct catalog_reader *r, json_ref v, struct entry *e)
     return json_kind(r->doc, v) == JSON_ARRAY ? 0 : reader_refuse(r, v, "must be an array");
 }
 
+static int e_rules(struct catalog_reader *r, json_ref v, struct entry *e)
+{
+    if (json_kind(r->doc, v) != JSON_ARRAY)
+        return reader_refuse(r, v, "must be an array");
+    for (json_ref m = json_first(r->doc, v); m != JSON_NONE; m = json_next(r->doc, m)) {
+        enum model_rule word;
+        if (json_kind(r->doc, m) != JSON_STRING || !model_rule_parse(json_inner(r->doc, m), &word))
+            return reader_refuse(r, m, "is not a rule of docs/api.md");
+        e->endpoint.rules |= RULE_BIT(word);
+    }
+    return 0;
+}
+
 static int e_server_tools(struct catalog_reader *r, json_ref v, struct entry *e)
 {
     if (json_kind(r->doc, v) != JSON_ARRAY) {
@@ -622,6 +635,7 @@ static int read_endpoint(struct catalog_reader *r, json_ref v)
                                             {"input_modalities", e_modalities, false},
                                             {"supported_parameters", e_params, false},
                                             {"server_tools", e_server_tools, false},
+                                            {"rules", e_rules, false},
                                             {"pricing", e_pricing, false},
                                             {"source", NULL, false},
                                             {"updated", NULL, false},

@@ -88,6 +88,7 @@ struct call {
     struct drops drops; /* what the running attempt's provider was not told */
     bool dialog_read;
     bool translated;  /* the running attempt's provider speaks another protocol */
+    bool rewritten;   /* its request is written anew from the dialog */
     bool reply_ended; /* REPLY_END was read, not written yet */
     bool reply_broken;
     struct reply_sink sink;

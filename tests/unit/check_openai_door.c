@@ -205,7 +205,7 @@ static const struct {
      "a[thinking:hm:wf:openai:{\"type\":\"reasoning.text\",\"signature\":\"s\",\"format\":"
      "\"xai-responses-v1\"}]"},
     {"\"reasoning_details\":[{\"type\":\"reasoning.summary\",\"summary\":\"sum\"}]",
-     "a[thinking:sum:wf:openai:]"},
+     "a[thinking:sum:wf:openai:{\"type\":\"reasoning.summary\"}]"},
     /* a client that kept every piece of a stream */
     {"\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"h\",\"index\":0},{\"type\":"
      "\"reasoning.text\",\"text\":\"m\",\"index\":0},{\"type\":\"reasoning.text\",\"signature\":"
