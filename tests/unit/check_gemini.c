@@ -110,6 +110,39 @@ START_TEST(test_first_token_is_not_held_back)
 }
 END_TEST
 
+static bool gather(void *ctx, const char *body)
+{
+    static struct usage_report report;
+    struct provider_reading told = {.target = &target, .sink = ctx};
+    return provider_gemini.read_body(&told, span_of(body), &report) == VERDICT_COMPLETE;
+}
+
+static void on_gather(void *ctx, const struct reply *r)
+{
+    ck_assert(reply_gather(ctx, r));
+}
+
+/* What other gateways got wrong: end_turn where tools are called (litellm 34692), arguments and
+ * calls that get lost when there are several (litellm 25321, 29491), calls with one id. */
+START_TEST(test_parallel_calls_stop_for_tools_with_all_arguments)
+{
+    struct reply_whole whole;
+    struct reply_sink sink = {on_gather, &whole};
+    reply_whole_init(&whole);
+    ck_assert(gather(&sink,
+                     "{\"candidates\": [{\"finishReason\": \"STOP\", \"content\": {\"parts\": ["
+                     "{\"text\": \"I look.\"},"
+                     "{\"functionCall\": {\"name\": \"f\", \"args\": {\"a\": 1.0}}},"
+                     "{\"functionCall\": {\"name\": \"f\", \"args\": {\"a\": 1.0}}}]}}]}"));
+    ck_assert_int_eq(whole.stop, STOPPED_TOOL);
+    ck_assert_int_eq(whole.content.n, 3);
+    const struct dialog_block *one = whole.content.first->next, *two = one->next;
+    ck_assert(span_is(one->json, "{\"a\": 1.0}") && span_is(two->json, "{\"a\": 1.0}"));
+    ck_assert(one->id.len > 0 && !span_eq(one->id, two->id));
+    reply_whole_done(&whole);
+}
+END_TEST
+
 /* The price of a search: by the query from generation 3 on, before by the request. */
 START_TEST(test_searches_by_generation)
 {
@@ -189,6 +222,7 @@ Suite *gemini_suite(void)
     tcase_add_test(c, test_boundary);
     tcase_add_test(c, test_event_over_the_maximum);
     tcase_add_test(c, test_first_token_is_not_held_back);
+    tcase_add_test(c, test_parallel_calls_stop_for_tools_with_all_arguments);
     tcase_add_test(c, test_searches_by_generation);
     tcase_add_test(c, test_generation_of_a_name);
     tcase_add_test(c, test_error_body);
