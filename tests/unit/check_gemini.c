@@ -212,6 +212,44 @@ START_TEST(test_error_body)
 }
 END_TEST
 
+START_TEST(test_error_is_weighed)
+{
+    static const struct {
+        const char *details;
+        int64_t retry_ms, want_ms;
+        int want_status;
+    } cases[] = {
+        {"[]", -1, -1, 400},
+        {"5", -1, -1, 400},
+        {"[5, {\"reason\": \"API_KEY_INVALID\"}]", -1, -1, 401},
+        {"[{\"reason\": \"OTHER\"}, {\"retryDelay\": \"48s\"}]", -1, 48000, 400},
+        {"[{\"retryDelay\": \"48.939935699s\"}]", -1, 49000, 400},
+        {"[{\"retryDelay\": \"48s\"}]", 0, 0, 400}, /* the header wins */
+        {"[{\"retryDelay\": \"0s\"}]", -1, 0, 400},
+        {"[{\"retryDelay\": \"s\"}, {\"retryDelay\": \"-4s\"}]", -1, -1, 400},
+        {"[{\"retryDelay\": \"99999999999999999999s\"}, {\"retryDelay\": 5}]", -1, -1, 400},
+        {"[{\"retryDelay\": \"48h\"}]", -1, -1, 400},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buf body;
+        int status = 400;
+        int64_t retry_ms = cases[i].retry_ms;
+        buf_init(&body, 4096);
+        buf_addf(&body, "{\"error\": {\"code\": 400, \"details\": %s}}", cases[i].details);
+        provider_gemini.weigh_error(buf_span(&body), &status, &retry_ms);
+        ck_assert_msg(status == cases[i].want_status, "%s: %d", cases[i].details, status);
+        ck_assert_msg(retry_ms == cases[i].want_ms, "%s: %lld", cases[i].details,
+                      (long long)retry_ms);
+        buf_done(&body);
+    }
+    int status = 502;
+    int64_t retry_ms = -1;
+    provider_gemini.weigh_error(SPAN("<html>"), &status, &retry_ms);
+    provider_gemini.weigh_error(SPAN("[{\"error\": {\"details\": null}}]"), &status, &retry_ms);
+    ck_assert(status == 502 && retry_ms == -1);
+}
+END_TEST
+
 Suite *gemini_suite(void);
 Suite *gemini_suite(void)
 {
@@ -226,6 +264,7 @@ Suite *gemini_suite(void)
     tcase_add_test(c, test_searches_by_generation);
     tcase_add_test(c, test_generation_of_a_name);
     tcase_add_test(c, test_error_body);
+    tcase_add_test(c, test_error_is_weighed);
     suite_add_tcase(s, c);
     return s;
 }
