@@ -302,9 +302,12 @@ static bool on_message(void *ctx, const struct eventstream_message *m)
         take_exception(s, m, &ev);
         return true;
     }
-    if (s->inner != NULL && span_is(ev.name, "chunk"))
+    if (s->inner == NULL)
+        return take_converse(s, &ev);
+    if (span_is(ev.name, "chunk"))
         return take_chunk(s, &ev);
-    return take_converse(s, &ev);
+    s->on_event(s->ctx, &ev);
+    return true;
 }
 
 bool bedrock_stream_feed(void *stream, struct span bytes,

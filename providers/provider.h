@@ -134,6 +134,14 @@ static inline bool provider_must_mend(const struct chat *chat, const struct prov
     return (chat->breaks & target->rules) != 0;
 }
 
+/* Whether the client's bytes cannot go on as they are: build needs a dialog. */
+static inline bool provider_must_rewrite(const struct provider *p, const struct chat *chat,
+                                         const struct provider_target *target)
+{
+    return p->native_door(target) != chat->door || chat->foreign_thinking ||
+           provider_must_mend(chat, target);
+}
+
 /* Every adapter, a row each. */
 /* clang-format off */
 #define PROVIDERS(P) \

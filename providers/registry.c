@@ -13,9 +13,12 @@ const struct provider *const provider_all[] = {
     &provider_anthropic,
     &provider_azure_openai,
     &provider_bedrock,
+    &provider_openai,
+    &provider_azure_openai,
     &provider_gemini,
     &provider_openai,
     &provider_vertex,
+    &provider_bedrock,
     NULL,
 };
 /* clang-format on */

@@ -753,39 +753,3 @@ const struct credential *provider_credential(const struct provider_row *p, unsig
     }
     return NULL;
 }
-
-enum { SECRET_MAX = 64 * 1024 };
-
-static const char *secret_from_file(const char *path)
-{
-    static _Thread_local char secret[SECRET_MAX];
-    FILE *in = fopen(path, "re");
-    if (in == NULL)
-        return NULL;
-    size_t n = fread(secret, 1, sizeof secret, in);
-    fclose(in);
-    /* Cut off it would be a wrong secret. */
-    if (n == sizeof secret || memchr(secret, '\0', n) != NULL)
-        return NULL;
-    while (n > 0 && (secret[n - 1] == '\n' || secret[n - 1] == '\r'))
-        n--;
-    secret[n] = '\0';
-    return n > 0 ? secret : NULL;
-}
-
-struct secret catalog_secret_from_system(void *ctx, enum credential_kind kind, const char *ref)
-{
-    struct secret s = {.text = NULL};
-    (void)ctx;
-    switch (kind) {
-    case CREDENTIAL_ENV:
-        s.text = getenv(ref);
-        break;
-    case CREDENTIAL_FILE:
-        s.text = secret_from_file(ref);
-        break;
-    case CREDENTIAL_NONE:
-        break;
-    }
-    return s;
-}

@@ -186,8 +186,9 @@ typedef struct secret (*secret_lookup)(void *ctx, enum credential_kind kind, con
 /* Freezes; the builder is empty afterwards. Reference count 1. NULL on no memory. */
 struct catalog *catalog_freeze(struct catalog_builder *b, int64_t version, secret_lookup lookup,
                                void *ctx);
-/* The operator's own look-up: environment and files (trailing newline stripped, at most
- * 64 KiB). Buffer is thread-local, valid until the next call on the thread. */
+/* The operator's own look-up: environment ("A:B:C": several variables, their values with colons
+ * between them) and files (trailing newline stripped), at most 64 KiB. Buffer is thread-local,
+ * valid until the next call on the thread. */
 struct secret catalog_secret_from_system(void *ctx, enum credential_kind kind, const char *ref);
 
 #endif

@@ -87,6 +87,10 @@ struct provider_spec catalog_provider_spec(const char *slug, const char *name)
         s.n_credentials = 1;
         s.credentials[0].kind = k->env != NULL ? CREDENTIAL_ENV : CREDENTIAL_NONE;
         s.credentials[0].ref = k->env != NULL ? k->env : "";
+        if (strcmp(k->protocol, "bedrock") == 0) /* an API key, or the keys that AWS's tools know */
+            s.credentials[s.n_credentials++] = (struct credential){
+                .kind = CREDENTIAL_ENV,
+                .ref = "AWS_ACCESS_KEY_ID:AWS_SECRET_ACCESS_KEY:AWS_SESSION_TOKEN"};
     }
     return s;
 }

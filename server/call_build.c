@@ -77,7 +77,7 @@ int call_build(struct call *c, struct fail *f)
         .target = &c->target,
         .headers = &headers,
         .chat = &c->chat,
-        .dialog = c->translated || c->chat.foreign_thinking ? &c->dialog : NULL,
+        .dialog = c->rewritten ? &c->dialog : NULL,
         .max_tokens = c->clamp_tok > 0 ? c->clamp_tok : c->chat.max_tokens,
         .drops = &c->drops,
     };

@@ -326,6 +326,16 @@ START_TEST(secrets_come_from_the_system)
     ck_assert_ptr_null(
         catalog_secret_from_system(NULL, CREDENTIAL_ENV, "WAYFARE_TEST_SECRET").text);
     ck_assert_ptr_null(catalog_secret_from_system(NULL, CREDENTIAL_NONE, "").text);
+    static const char names[] = "WF_TEST_ID:WF_TEST_SECRET:WF_TEST_TOKEN";
+    setenv("WF_TEST_ID", "AKIA", 1);
+    ck_assert_ptr_null(catalog_secret_from_system(NULL, CREDENTIAL_ENV, names).text);
+    setenv("WF_TEST_SECRET", "s3/cr+3t", 1);
+    ck_assert_str_eq(catalog_secret_from_system(NULL, CREDENTIAL_ENV, names).text, "AKIA:s3/cr+3t");
+    setenv("WF_TEST_TOKEN", "tok", 1);
+    ck_assert_str_eq(catalog_secret_from_system(NULL, CREDENTIAL_ENV, names).text,
+                     "AKIA:s3/cr+3t:tok");
+    unsetenv("WF_TEST_ID");
+    ck_assert_ptr_null(catalog_secret_from_system(NULL, CREDENTIAL_ENV, names).text);
     ck_assert_ptr_null(catalog_secret_from_system(NULL, CREDENTIAL_FILE, "/nonexistent/x").text);
     ck_assert_ptr_null(catalog_secret_from_system(NULL, CREDENTIAL_FILE, "/tmp").text);
     ck_assert_str_eq(secret_in_file("key\n", 4), "key");

@@ -241,7 +241,7 @@ static void check_answer(const char *file, const struct provider *p, struct json
     struct telling t = {.streaming = door_openai.open(&streaming),
                         .whole = door_openai.open(&whole)};
     struct reply_sink sink = {on_reply, &t};
-    struct provider_reading reading = {&target, &sink};
+    struct provider_reading reading = {.target = &target, .sink = &sink};
     reply_whole_init(&t.told);
     reply_whole_init(&t.told_in_time);
     buf_init(&t.stream, TEXT_MAX);

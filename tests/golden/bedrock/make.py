@@ -285,6 +285,8 @@ INVOKE = {
     + chunk({"type": "content_block_stop", "index": 1})
     + chunk({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": None}, "usage": {"output_tokens": 7}})
     + chunk({"type": "message_stop"}),
+    # Events of the other API mean nothing in this one (found by fuzzing).
+    "events_of_converse": chunk(BEGIN) + start() + SAID + text(0, "ghost") + stop("end_turn") + metadata(**USAGE) + ENDED,
     "cut": chunk(BEGIN) + SAID,
     "exception_midway": chunk(BEGIN) + SAID + exception("modelTimeoutException", "Too slow."),
     "exception_after_the_end": chunk(BEGIN) + SAID + ENDED + exception("internalServerException", "late"),
