@@ -93,6 +93,23 @@ static int word_index(const struct json_doc *doc, json_ref v, const char *const 
 
 /* ---- tools ---- */
 
+/* What only Anthropic can do with a tool of the client's. */
+static void note_tool_members(struct anthropic_body *b, json_ref tool)
+{
+    static const struct {
+        const char *member, *name;
+    } rows[] = {
+        {"defer_loading", "tools.defer_loading"},
+        {"allowed_callers", "tools.allowed_callers"},
+        {"input_examples", "tools.input_examples"},
+        {"eager_input_streaming", "tools.eager_input_streaming"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (json_get(b->doc, tool, rows[i].member) != JSON_NONE)
+            drops_add(&b->d->unread, rows[i].name);
+    }
+}
+
 static int read_client_tool(struct anthropic_body *b, json_ref tool, struct dialog_tool *t)
 {
     json_ref schema, strict;
@@ -101,6 +118,7 @@ static int read_client_tool(struct anthropic_body *b, json_ref tool, struct dial
         anthropic_member(b, tool, "input_schema", KIND(OBJECT), "a JSON schema", &schema) != 0 ||
         anthropic_member(b, tool, "strict", KIND_BOOL, "true or false", &strict) != 0)
         return -1;
+    note_tool_members(b, tool);
     if (schema != JSON_NONE)
         t->schema_json = json_raw(b->doc, schema);
     if (strict != JSON_NONE)

@@ -85,14 +85,9 @@ static int put_tools(struct anthropic_writing *w)
 }
 
 /* "One tool at a time" needs a choice to stand in. */
-static enum tool_choice choice_to_put(struct anthropic_writing *w)
+static enum tool_choice choice_to_put(const struct anthropic_writing *w)
 {
     enum tool_choice choice = w->d->choice;
-    bool forced = choice == CHOICE_ANY || choice == CHOICE_TOOL;
-    if (forced && anthropic_rule(w, RULE_no_forced_tool)) {
-        anthropic_drop(w, "tool_choice", "tool_choice");
-        choice = CHOICE_AUTO;
-    }
     return choice == CHOICE_ABSENT && w->d->parallel == TRI_FALSE ? CHOICE_AUTO : choice;
 }
 

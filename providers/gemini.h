@@ -6,6 +6,7 @@
 #define PROVIDERS_GEMINI_H
 
 #include "providers/draft.h"
+#include "providers/teller.h"
 #include "schema/json.h"
 #include "schema/json_out.h"
 
@@ -79,19 +80,16 @@ void gemini_args_end(struct gemini_args *a, struct buf *out);
 /* One answer, from one or many GenerateContentResponse objects. */
 struct gemini_reader {
     const char *protocol;
-    const struct reply_sink *sink; /* may be NULL */
-    int generation;                /* of the model that was asked */
+    struct teller teller;
+    int generation; /* of the model that was asked */
     struct gemini_figures figures;
     int64_t content_bytes;
     bool known;    /* something of this protocol was seen */
-    bool started;  /* START has gone out */
     bool finished; /* a reason to stop was given; more may come: early models give it in every chunk
                     */
     bool error;
-    bool ended; /* END has gone out */
+    bool ended;
     enum reply_stop stop;
-    bool open;
-    enum reply_block block;
     bool call_open; /* a function call whose arguments come in pieces */
     struct gemini_args args;
     int n_calls;

@@ -11,7 +11,7 @@ void gemini_reader_init(struct gemini_reader *r, const char *protocol,
 {
     memset(r, 0, sizeof(*r));
     r->protocol = protocol;
-    r->sink = reading->sink;
+    r->teller.sink = reading->sink;
     r->generation = gemini_generation(reading->target->upstream_model);
     buf_init(&r->text, PROVIDER_EVENT_MAX);
     buf_init(&r->id, READER_ID_MAX);
@@ -25,66 +25,40 @@ void gemini_reader_done(struct gemini_reader *r)
     buf_done(&r->signature);
 }
 
-/* ---- replies ---- */
-
-static void give(const struct gemini_reader *r, const struct reply *reply)
+static void tell_figures(struct gemini_reader *r)
 {
-    if (r->sink != NULL)
-        r->sink->on_reply(r->sink->ctx, reply);
+    struct usage usage;
+    bool thoughts = r->figures.seen >> GEMINI_thoughts & 1u;
+    gemini_figures_to_usage(&r->figures, &usage);
+    if (usage.seen != 0)
+        tell_usage(&r->teller, &usage, thoughts ? r->figures.n[GEMINI_thoughts] : -1);
 }
 
-static void give_usage(const struct gemini_reader *r)
+/* Before anything else begins, arguments in pieces are brought to their end. */
+static void end_call(struct gemini_reader *r)
 {
-    struct reply reply = {.kind = REPLY_USAGE, .reasoning_tok = -1};
-    gemini_figures_to_usage(&r->figures, &reply.usage);
-    if (r->figures.seen >> GEMINI_thoughts & 1u)
-        reply.reasoning_tok = r->figures.n[GEMINI_thoughts];
-    if (reply.usage.seen != 0)
-        give(r, &reply);
-}
-
-static void give_delta(struct gemini_reader *r, enum reply_delta delta, struct span text)
-{
-    if (text.len > 0)
-        give(r,
-             &(struct reply){.kind = REPLY_DELTA, .block = r->block, .delta = delta, .text = text});
-}
-
-static void close_block(struct gemini_reader *r)
-{
-    if (!r->open)
+    if (!r->call_open)
         return;
-    if (r->call_open) {
-        struct buf rest; /* r->text may hold what is opened next */
-        buf_init(&rest, 2 * GEMINI_DEPTH_MAX);
-        gemini_args_end(&r->args, &rest);
-        give_delta(r, DELTA_ARGUMENTS, buf_span(&rest));
-        buf_done(&rest);
-    }
-    give(r, &(struct reply){.kind = REPLY_CLOSE, .block = r->block});
-    r->open = r->call_open = false;
+    struct buf rest; /* r->text may hold what comes next */
+    buf_init(&rest, 2 * GEMINI_DEPTH_MAX);
+    gemini_args_end(&r->args, &rest);
+    tell_arguments(&r->teller, buf_span(&rest));
+    tell_close(&r->teller);
+    buf_done(&rest);
+    r->call_open = false;
 }
 
-static void open_block(struct gemini_reader *r, struct reply *open)
+static void tell_whole(struct gemini_reader *r, const struct reply *block)
 {
-    close_block(r);
-    open->kind = REPLY_OPEN;
-    r->block = open->block;
-    r->open = true;
-    give(r, open);
+    end_call(r);
+    tell_block(&r->teller, block);
+    tell_close(&r->teller);
 }
 
-/* Text and thinking come in pieces that belong together. */
-static void need_block(struct gemini_reader *r, enum reply_block block)
+static void tell_raw(struct gemini_reader *r, struct span json)
 {
-    if (!r->open || r->block != block)
-        open_block(r, &(struct reply){.block = block});
-}
-
-static void give_whole(struct gemini_reader *r, struct reply *open)
-{
-    open_block(r, open);
-    close_block(r);
+    tell_whole(
+        r, &(struct reply){.block = REPLY_RAW, .json = json, .citation = {.json_of = r->protocol}});
 }
 
 static struct span string_of(struct buf *store, const struct json_doc *doc, json_ref string)
@@ -135,10 +109,10 @@ static bool error_of(const struct json_doc *doc, json_ref object, struct buf *st
     return true;
 }
 
-static void give_error(struct gemini_reader *r, const struct reply_error *error)
+static void fail_with(struct gemini_reader *r, const struct reply_error *error)
 {
     r->error = true;
-    give(r, &(struct reply){.kind = REPLY_ERROR, .error = *error});
+    tell_error(&r->teller, error);
 }
 
 /* ---- parts ---- */
@@ -177,9 +151,9 @@ static void read_text(struct gemini_reader *r, const struct json_doc *doc, json_
     if (text.len == 0 && signature.len == 0)
         return;
     r->content_bytes += (int64_t)text.len;
-    need_block(r, thought ? REPLY_THINKING : REPLY_TEXT);
-    give_delta(r, DELTA_TEXT, text);
-    give_delta(r, DELTA_SIGNATURE, signature);
+    end_call(r);
+    tell_text(&r->teller, thought ? REPLY_THINKING : REPLY_TEXT, text);
+    tell_signature(&r->teller, signature);
 }
 
 /* Early models give a call no id.  Made from what the answer says, so that reading it twice makes
@@ -201,10 +175,11 @@ static struct span call_id(struct gemini_reader *r, const struct json_doc *doc, 
 static void open_call(struct gemini_reader *r, const struct json_doc *doc, json_ref part,
                       json_ref call, struct span name)
 {
-    open_block(r, &(struct reply){.block = REPLY_TOOL_CALL,
-                                  .id = call_id(r, doc, call),
-                                  .name = name,
-                                  .signature = read_signature(r, doc, part)});
+    end_call(r);
+    tell_block(&r->teller, &(struct reply){.block = REPLY_TOOL_CALL,
+                                           .id = call_id(r, doc, call),
+                                           .name = name,
+                                           .signature = read_signature(r, doc, part)});
     r->n_calls++;
 }
 
@@ -214,7 +189,7 @@ static void read_pieces(struct gemini_reader *r, const struct json_doc *doc, jso
     for (json_ref p = first_of(doc, pieces); p != JSON_NONE; p = json_next(doc, p))
         gemini_args_piece(&r->args, doc, p, &r->text);
     r->content_bytes += (int64_t)r->text.len;
-    give_delta(r, DELTA_ARGUMENTS, buf_span(&r->text));
+    tell_arguments(&r->teller, buf_span(&r->text));
 }
 
 /* Whole, or (gemini_args.c) a beginning with a name, pieces, and an end with neither. */
@@ -230,7 +205,8 @@ static void read_call(struct gemini_reader *r, const struct json_doc *doc, json_
         if (!more && pieces == JSON_NONE) {
             struct span whole = is_object(doc, args) ? json_raw(doc, args) : SPAN("{}");
             r->content_bytes += (int64_t)whole.len;
-            give_delta(r, DELTA_ARGUMENTS, whole);
+            tell_arguments(&r->teller, whole);
+            tell_close(&r->teller);
         } else {
             r->call_open = true;
             r->args = (struct gemini_args){.n_steps = 0};
@@ -238,8 +214,8 @@ static void read_call(struct gemini_reader *r, const struct json_doc *doc, json_
     }
     if (r->call_open && pieces != JSON_NONE)
         read_pieces(r, doc, pieces);
-    if (!more && r->open && r->block == REPLY_TOOL_CALL)
-        close_block(r);
+    if (!more)
+        end_call(r);
 }
 
 static void read_blob(struct gemini_reader *r, const struct json_doc *doc, json_ref part,
@@ -250,12 +226,10 @@ static void read_blob(struct gemini_reader *r, const struct json_doc *doc, json_
     if (is_thought(doc, part))
         return; /* a sketch on the way to the picture */
     if (type.len > 6 && memcmp(type.ptr, "image/", 6) == 0)
-        give_whole(r, &(struct reply){.block = REPLY_IMAGE,
+        tell_whole(r, &(struct reply){.block = REPLY_IMAGE,
                                       .media = {.from = MEDIA_BASE64, .type = type, .data = data}});
     else
-        give_whole(r, &(struct reply){.block = REPLY_RAW,
-                                      .json = json_raw(doc, part),
-                                      .citation = {.json_of = r->protocol}});
+        tell_raw(r, json_raw(doc, part));
 }
 
 static void read_part(struct gemini_reader *r, const struct json_doc *doc, json_ref part)
@@ -270,15 +244,13 @@ static void read_part(struct gemini_reader *r, const struct json_doc *doc, json_
     else if (is_object(doc, blob))
         read_blob(r, doc, part, blob);
     else if (json_first(doc, part) != JSON_NONE)
-        give_whole(r, &(struct reply){.block = REPLY_RAW,
-                                      .json = json_raw(doc, part),
-                                      .citation = {.json_of = r->protocol}});
+        tell_raw(r, json_raw(doc, part));
 }
 
 /* ---- citations ---- */
 
-static void give_citation(struct gemini_reader *r, const struct json_doc *doc, json_ref source,
-                          struct span quoted, json_ref whole)
+static void cite(struct gemini_reader *r, const struct json_doc *doc, json_ref source,
+                 struct span quoted, json_ref whole)
 {
     json_ref web = json_get(doc, source, "web");
     json_ref from = is_object(doc, web) ? web : json_get(doc, source, "retrievedContext");
@@ -286,18 +258,15 @@ static void give_citation(struct gemini_reader *r, const struct json_doc *doc, j
         from = source; /* of citationMetadata: flat */
     struct buf title;
     buf_init(&title, PROVIDER_EVENT_MAX);
-    struct reply reply = {
-        .kind = REPLY_DELTA,
-        .block = REPLY_TEXT,
-        .delta = DELTA_CITATION,
-        .citation = {.url = plain(doc, json_get(doc, from, "uri")),
-                     .title = string_of(&title, doc, json_get(doc, from, "title")),
-                     .quoted = quoted,
-                     .json = json_raw(doc, whole),
-                     .json_of = r->protocol},
+    struct reply_citation citation = {
+        .url = plain(doc, json_get(doc, from, "uri")),
+        .title = string_of(&title, doc, json_get(doc, from, "title")),
+        .quoted = quoted,
+        .json = json_raw(doc, whole),
+        .json_of = r->protocol,
     };
-    if (reply.citation.url.len > 0 || reply.citation.title.len > 0)
-        give(r, &reply);
+    if (citation.url.len > 0 || citation.title.len > 0)
+        tell_citation(&r->teller, &citation);
     buf_done(&title);
 }
 
@@ -328,7 +297,7 @@ static void read_grounding(struct gemini_reader *r, const struct json_doc *doc, 
                                   : JSON_NONE;
             n++;
             if (is_object(doc, source))
-                give_citation(r, doc, source, quoted, s);
+                cite(r, doc, source, quoted, s);
         }
     }
 }
@@ -342,7 +311,7 @@ static void read_recitation(struct gemini_reader *r, const struct json_doc *doc,
     int n = 0;
     for (json_ref s = first_of(doc, list); s != JSON_NONE && n < CITATIONS_MAX; n++) {
         if (is_object(doc, s))
-            give_citation(r, doc, s, (struct span){"", 0}, s);
+            cite(r, doc, s, (struct span){"", 0}, s);
         s = json_next(doc, s);
     }
 }
@@ -401,10 +370,10 @@ static void read_finish(struct gemini_reader *r, const struct json_doc *doc, jso
     if (i == REASONS || !reasons[i].failed)
         return;
     struct span said = string_of(&r->text, doc, json_get(doc, candidate, "finishMessage"));
-    give_error(r, &(struct reply_error){
-                      .type = plain(doc, reason),
-                      .message = said.len > 0 ? said : SPAN("the model's answer was malformed"),
-                  });
+    fail_with(r, &(struct reply_error){
+                     .type = plain(doc, reason),
+                     .message = said.len > 0 ? said : SPAN("the model's answer was malformed"),
+                 });
 }
 
 /* The prompt was blocked: there are no candidates. */
@@ -420,11 +389,12 @@ void gemini_conclude(struct gemini_reader *r)
 {
     if (!r->finished || r->error || r->ended)
         return;
-    close_block(r);
-    give_usage(r);
-    enum reply_stop stop = r->stop == STOPPED_END && r->n_calls > 0 ? STOPPED_TOOL : r->stop;
-    give(r, &(struct reply){.kind = REPLY_STOP, .stop = stop});
-    give(r, &(struct reply){.kind = REPLY_END});
+    end_call(r);
+    tell_close(&r->teller);
+    tell_figures(r);
+    bool calls = r->stop == STOPPED_END && r->n_calls > 0;
+    tell_stop(&r->teller, calls ? STOPPED_TOOL : r->stop, (struct span){"", 0});
+    tell_end(&r->teller);
     r->ended = true;
 }
 
@@ -439,12 +409,12 @@ static void start(struct gemini_reader *r, const struct json_doc *doc, json_ref 
 {
     int64_t created_ms = 0;
     when_parse(plain(doc, json_get(doc, object, "createTime")), &created_ms);
-    r->started = true;
-    give(r, &(struct reply){.kind = REPLY_START,
-                            .id = plain(doc, json_get(doc, object, "responseId")),
-                            .model = plain(doc, json_get(doc, object, "modelVersion")),
-                            .created_s = created_ms / 1000});
-    give_usage(r);
+    tell_start(&r->teller,
+               &(struct reply){.id = plain(doc, json_get(doc, object, "responseId")),
+                               .model = plain(doc, json_get(doc, object, "modelVersion")),
+                               .created_s = created_ms / 1000,
+                               .reasoning_tok = -1});
+    tell_figures(r);
 }
 
 static void read_candidate(struct gemini_reader *r, const struct json_doc *doc, json_ref candidate,
@@ -462,7 +432,7 @@ static void read_candidate(struct gemini_reader *r, const struct json_doc *doc, 
     json_ref grounding = json_get(doc, candidate, "groundingMetadata");
     if (is_object(doc, grounding))
         gemini_read_searches(&r->figures, doc, grounding, r->generation);
-    if (r->open && r->block == REPLY_TEXT) {
+    if (r->teller.open && r->teller.block == REPLY_TEXT) {
         if (is_object(doc, grounding))
             read_grounding(r, doc, grounding);
         read_recitation(r, doc, json_get(doc, candidate, "citationMetadata"));
@@ -490,14 +460,14 @@ enum event_kind gemini_read(struct gemini_reader *r, const struct json_doc *doc,
     buf_reset(&r->text);
     if (error_of(doc, object, &r->text, &error)) {
         r->known = true;
-        give_error(r, &error);
+        fail_with(r, &error);
         return EVENT_ERROR;
     }
     if (!is_response(doc, object))
         return EVENT_OTHER;
     r->known = true;
     gemini_read_usage(&r->figures, doc, json_get(doc, object, "usageMetadata"));
-    if (!r->started)
+    if (!r->teller.started)
         start(r, doc, object);
     json_ref candidate = first_of(doc, json_get(doc, object, "candidates"));
     if (is_object(doc, candidate))

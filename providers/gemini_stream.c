@@ -66,7 +66,7 @@ static void on_object(struct gemini_stream *s, struct span data)
 {
     struct span content = {NULL, 0}, none = {NULL, 0};
     enum event_kind kind = EVENT_OTHER;
-    bool started = s->reader.started;
+    bool started = s->reader.teller.started;
     s->n_events++;
     if (json_parse(&s->doc, data, NULL) == 0) {
         s->n_objects++;
@@ -74,7 +74,7 @@ static void on_object(struct gemini_stream *s, struct span data)
     } else if (!span_is(data, "[DONE]")) { /* gateways add it */
         s->garbled = true;
     }
-    if (!started && s->reader.started)
+    if (!started && s->reader.teller.started)
         tell(s, EVENT_START, data, none);
     tell(s, kind, data, content);
 }

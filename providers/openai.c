@@ -16,7 +16,8 @@ static void build_body(const struct provider_ask *ask, const struct openai_diale
     if (ask->dialog == NULL) {
         name_limit(ask, d);
         /* Every stream must state its usage. */
-        chat_send_stream_options(ask->chat, openai_has(d, TRAIT_STREAM_OPTIONS));
+        bool takes = openai_has(d, TRAIT_STREAM_OPTIONS);
+        chat_send_stream_options(ask->chat, takes ? OPTIONS_ASK_USAGE : OPTIONS_LEFT_OUT);
         draft_pieces(draft, ask->chat);
         return;
     }

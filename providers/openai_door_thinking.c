@@ -38,10 +38,10 @@ static bool begins(struct span s, struct span with)
 
 /* The entry without its text, behind OPENAI_DOOR_SIGNATURE: what its maker needs to know it again.
  */
-static struct span sign_with_entry(struct openai_body *b, json_ref entry)
+static struct span sign_with_entry(struct openai_body *b, json_ref entry, const char *text_name)
 {
     struct span raw = json_raw(b->doc, entry), all = SPAN(OPENAI_DOOR_SIGNATURE);
-    json_ref text = json_get(b->doc, entry, "text");
+    json_ref text = json_get(b->doc, entry, text_name);
     struct json_cut cut = {json_at(b->doc, entry)->end, json_at(b->doc, entry)->end};
     if (text != JSON_NONE)
         json_cut_members(b->doc, entry, &text, 1, &cut);
@@ -75,7 +75,7 @@ static struct span signature_of(struct openai_body *b, json_ref entry, struct sp
         return own;
     if (span_is(format, "google-gemini-v1"))
         return sign_as(b, SPAN(THINKING_FOREIGN "gemini:"), own);
-    return sign_with_entry(b, entry);
+    return sign_with_entry(b, entry, "text");
 }
 
 static void read_text(struct openai_body *b, const struct openai_place *place, json_ref entry,
@@ -94,6 +94,16 @@ static void read_text(struct openai_body *b, const struct openai_place *place, j
         t->signature = signature_of(b, entry, own);
 }
 
+static void read_summary(struct openai_body *b, const struct openai_place *place, json_ref entry)
+{
+    struct span text = openai_body_text(b, entry, "summary");
+    if (text.len == 0)
+        return;
+    struct dialog_block *block = openai_body_add(b, place, BLOCK_THINKING);
+    block->text = text;
+    block->signature = sign_with_entry(b, entry, "summary");
+}
+
 static void read_entry(struct openai_body *b, const struct openai_place *place, json_ref entry,
                        struct thought *t)
 {
@@ -109,7 +119,7 @@ static void read_entry(struct openai_body *b, const struct openai_place *place, 
             openai_body_add(b, place, BLOCK_REDACTED)->signature = signature_of(b, entry, data);
     } else if (json_text_is(b->doc, type, "reasoning.summary")) {
         end_thought(b, place, t);
-        openai_body_unsigned(b, place, openai_body_text(b, entry, "summary"));
+        read_summary(b, place, entry);
     } else {
         read_text(b, place, entry, t);
     }

@@ -21,6 +21,7 @@ struct item {
 struct items {
     struct item *at;
     int n, cap;
+    bool said; /* by the model: its neighbouring texts are one text in pieces (citations) */
 };
 
 static void fail_memory(struct openai_writing *w)
@@ -264,13 +265,20 @@ static bool needs_parts(const struct openai_writing *w, const struct items *list
     return false;
 }
 
+static const char *between(const struct items *list, int i)
+{
+    const struct dialog_block *last = i > 0 ? list->at[i - 1].block : NULL;
+    bool glued = list->said && last != NULL && last->next == list->at[i].block;
+    return i == 0 || glued ? "" : "\n";
+}
+
 static void put_string(struct openai_writing *w, const struct items *list, const char *before)
 {
     struct buf text;
     buf_init(&text, TEXT_MAX);
     buf_adds(&text, before);
     for (int i = 0; i < list->n; i++) {
-        buf_adds(&text, i > 0 ? "\n" : "");
+        buf_adds(&text, between(list, i));
         add_item_text(&text, &list->at[i]);
         openai_put_cache(w, list->at[i].cache); /* says that it is dropped */
     }
@@ -317,13 +325,24 @@ static struct span format_in_words(struct openai_writing *w, struct buf *text)
     return buf_span(text);
 }
 
+/* Claude Code's line about its version, which changes with every request: Anthropic takes it out by
+ * itself, every other provider's prompt cache would never match (claude-code#68900). */
+static bool is_billing_header(const struct dialog_block *b)
+{
+    static const char start[] = "x-anthropic-billing-header";
+    const size_t n = sizeof(start) - 1;
+    return b->text.len >= n && memcmp(b->text.ptr, start, n) == 0;
+}
+
 static void put_system(struct openai_writing *w)
 {
     struct items list = {.n = 0};
     struct buf words;
     buf_init(&words, TEXT_MAX);
-    for (const struct dialog_block *b = w->dialog->system.first; b != NULL; b = b->next)
-        add_block(w, &list, b);
+    for (const struct dialog_block *b = w->dialog->system.first; b != NULL; b = b->next) {
+        if (!is_billing_header(b))
+            add_block(w, &list, b);
+    }
     struct span format = format_in_words(w, &words);
     if (format.len > 0)
         add_item(w, &list, (struct item){.label = format});
@@ -511,34 +530,34 @@ static void put_thinking_detail(struct openai_writing *w, const struct json_doc 
     json_close_object(&w->out);
 }
 
-/* An entry of reasoning_details as it was.  The signature comes from a client: it must be an
- * object. */
-static void put_detail(struct openai_writing *w, const struct dialog_block *b, struct span kept)
+/* The entry of reasoning_details that a block was made of.  Its signature comes from a client: it
+ * must be an object. */
+static bool parse_detail(struct json_doc *doc, const struct dialog_block *b, struct span *ret_kept)
 {
-    struct json_doc doc;
-    json_init(&doc);
-    bool good = json_parse(&doc, kept, NULL) == 0 && json_kind(&doc, 0) == JSON_OBJECT;
-    if (good && b->kind == BLOCK_THINKING)
-        put_thinking_detail(w, &doc, b->text);
-    else if (good)
-        json_put_raw(&w->out, NULL, kept);
-    json_done(&doc);
+    return is_own_thinking(b, ret_kept) && json_parse(doc, *ret_kept, NULL) == 0 &&
+           json_kind(doc, 0) == JSON_OBJECT;
 }
 
 static void put_details(struct openai_writing *w, const struct dialog_message *m)
 {
-    bool open = false;
+    struct json_doc doc;
     struct span kept;
+    bool open = false;
+    json_init(&doc);
     for (const struct dialog_block *b = m->blocks.first; b != NULL; b = b->next) {
-        if (!is_own_thinking(b, &kept) || kept.len == 0)
+        if (!parse_detail(&doc, b, &kept))
             continue;
         if (!open)
             json_open_array(&w->out, "reasoning_details");
         open = true;
-        put_detail(w, b, kept);
+        if (b->kind == BLOCK_THINKING)
+            put_thinking_detail(w, &doc, b->text);
+        else
+            json_put_raw(&w->out, NULL, kept);
     }
     if (open)
         json_close_array(&w->out);
+    json_done(&doc);
 }
 
 static bool has_kind(const struct dialog_message *m, enum dialog_kind kind)
@@ -687,7 +706,7 @@ static void gather_said(struct openai_writing *w, const struct dialog_message *m
 
 static void put_assistant(struct openai_writing *w, const struct dialog_message *m)
 {
-    struct items list = {.n = 0};
+    struct items list = {.said = true};
     bool tools = openai_has(w->dialect, TRAIT_TOOLS);
     bool calls = tools && has_kind(m, BLOCK_TOOL_CALL);
     bool refusal = openai_has(w->dialect, TRAIT_REFUSAL) && has_kind(m, BLOCK_REFUSAL);

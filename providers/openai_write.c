@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "providers/openai.h"
+#include "schema/json_scan.h"
 
 enum { USER_MAX = 64 }; /* bytes that OpenAI takes */
 
@@ -72,16 +73,32 @@ static bool is_own(const struct dialog_tool *t)
     return t->raw_of == NULL || strcmp(t->raw_of, "openai") == 0;
 }
 
+/* OpenAI refuses an object's schema without "properties" ("object schema missing properties"),
+ * which tools without arguments often have: langchain-mcp-adapters#137, spring-ai#4776. */
+static void put_parameters(struct openai_writing *w, struct span schema)
+{
+    struct json_scan members = json_scan_open(schema);
+    struct span key, value, type = json_scan_get(schema, "type");
+    bool empty = !json_scan_next(&members, &key, &value);
+    bool object = members.object && (type.len == 0 || span_is(type, "\"object\""));
+    if (schema.len == 0 || (empty && object)) {
+        json_put_raw(&w->out, "parameters", SPAN("{\"type\":\"object\",\"properties\":{}}"));
+    } else if (!object || json_scan_get(schema, "properties").len > 0) {
+        json_put_raw(&w->out, "parameters", schema);
+    } else {
+        json_put_raw(&w->out, "parameters", SPAN("{\"properties\":{},"));
+        buf_add_span(w->out.buf, (struct span){schema.ptr + 1, schema.len - 1});
+    }
+}
+
 static void put_function(struct openai_writing *w, const struct dialog_tool *t)
 {
-    bool schema = t->schema_json.len > 0;
     json_open_object(&w->out, NULL);
     json_put_string(&w->out, "type", SPAN("function"));
     json_open_object(&w->out, "function");
     json_put_string(&w->out, "name", t->name);
     json_put_some_string(&w->out, "description", t->description);
-    json_put_raw(&w->out, "parameters",
-                 schema ? t->schema_json : SPAN("{\"type\":\"object\",\"properties\":{}}"));
+    put_parameters(w, t->schema_json);
     if (t->strict != TRI_ABSENT)
         json_put_bool(&w->out, "strict", t->strict == TRI_TRUE);
     json_close_object(&w->out);

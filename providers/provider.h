@@ -126,12 +126,36 @@ struct provider {
     bool (*read_error)(struct span body, struct buf *store, struct reply_error *ret);
 };
 
-extern const struct provider provider_anthropic;
-extern const struct provider provider_openai;
-extern const struct provider provider_azure_openai;
-extern const struct provider provider_gemini;
-extern const struct provider provider_vertex;
-extern const struct provider provider_bedrock;
+/* The request is one that the model refuses as it is: its adapter writes it anew, from a dialog,
+ * also where the client speaks the adapter's protocol.  (What cannot be mended keeps the endpoint
+ * out of the plan.) */
+static inline bool provider_must_mend(const struct chat *chat, const struct provider_target *target)
+{
+    return (chat->breaks & target->rules) != 0;
+}
+
+/* Whether the client's bytes cannot go on as they are: build needs a dialog. */
+static inline bool provider_must_rewrite(const struct provider *p, const struct chat *chat,
+                                         const struct provider_target *target)
+{
+    return p->native_door(target) != chat->door || chat->foreign_thinking ||
+           provider_must_mend(chat, target);
+}
+
+/* Every adapter, a row each. */
+/* clang-format off */
+#define PROVIDERS(P) \
+    P(anthropic) \
+    P(openai) \
+    P(azure_openai) \
+    P(gemini) \
+    P(vertex) \
+    P(bedrock)
+/* clang-format on */
+
+#define P(name) extern const struct provider provider_##name;
+PROVIDERS(P)
+#undef P
 
 /* NULL-terminated; look-up by catalog word, NULL when there is no adapter yet. */
 extern const struct provider *const provider_all[];

@@ -25,16 +25,23 @@ void tell_close(struct teller *t)
     tell(t, &(struct reply){.kind = REPLY_CLOSE, .block = t->block, .reasoning_tok = -1});
 }
 
-void tell_open(struct teller *t, enum reply_block block, struct span id, struct span name)
+void tell_block(struct teller *t, const struct reply *open)
 {
     tell_start(t, &(struct reply){.reasoning_tok = -1});
     tell_close(t);
     if (t->stopped)
         return;
     t->open = true;
-    t->block = block;
-    tell(t, &(struct reply){
-                .kind = REPLY_OPEN, .block = block, .id = id, .name = name, .reasoning_tok = -1});
+    t->block = open->block;
+    struct reply r = *open;
+    r.kind = REPLY_OPEN;
+    r.reasoning_tok = -1;
+    tell(t, &r);
+}
+
+void tell_open(struct teller *t, enum reply_block block, struct span id, struct span name)
+{
+    tell_block(t, &(struct reply){.block = block, .id = id, .name = name});
 }
 
 static void tell_delta(struct teller *t, enum reply_delta delta, struct span text)
@@ -46,13 +53,25 @@ static void tell_delta(struct teller *t, enum reply_delta delta, struct span tex
                             .reasoning_tok = -1});
 }
 
-void tell_text(struct teller *t, enum reply_block block, struct span text)
+/* Opens a block of this kind where another or none is open. */
+static void tell_into(struct teller *t, enum reply_block block, enum reply_delta delta,
+                      struct span text)
 {
     if (text.len == 0 || t->stopped)
         return;
     if (!t->open || t->block != block)
-        tell_open(t, block, (struct span){"", 0}, (struct span){"", 0});
-    tell_delta(t, DELTA_TEXT, text);
+        tell_block(t, &(struct reply){.block = block});
+    tell_delta(t, delta, text);
+}
+
+void tell_text(struct teller *t, enum reply_block block, struct span text)
+{
+    tell_into(t, block, DELTA_TEXT, text);
+}
+
+void tell_signature(struct teller *t, struct span signature)
+{
+    tell_into(t, REPLY_THINKING, DELTA_SIGNATURE, signature);
 }
 
 void tell_arguments(struct teller *t, struct span json)

@@ -16,8 +16,12 @@ struct teller {
 void tell_start(struct teller *t, const struct reply *start);
 /* Closes what is open.  id and name: of a tool call. */
 void tell_open(struct teller *t, enum reply_block block, struct span id, struct span name);
+/* The same, with all that a block can begin with. */
+void tell_block(struct teller *t, const struct reply *open);
 /* Opens a block of this kind where another or none is open.  Empty text says nothing. */
 void tell_text(struct teller *t, enum reply_block block, struct span text);
+/* Of thinking, likewise. */
+void tell_signature(struct teller *t, struct span signature);
 /* Of the tool call that is open; without one they are lost. */
 void tell_arguments(struct teller *t, struct span json);
 void tell_citation(struct teller *t, const struct reply_citation *c);

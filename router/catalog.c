@@ -485,6 +485,7 @@ int catalog_add_endpoint(struct catalog_builder *b, const struct endpoint_spec *
         .quantization = s->quantization,
         .modalities = s->modalities,
         .params = s->params,
+        .rules = s->rules,
         .n_server_tools = s->n_server_tools,
         .price = s->price,
     };

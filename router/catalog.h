@@ -75,6 +75,7 @@ struct endpoint {
     enum quantization quantization;
     uint32_t modalities; /* MODALITY_BIT */
     uint32_t params;     /* PARAM_BIT of supported_parameters */
+    uint32_t rules;      /* RULE_BIT of what the model refuses */
     int n_server_tools;
     const char *
         server_tools[CATALOG_SERVER_TOOLS_MAX]; /* exact type or family prefix, e.g. "web_search" */
@@ -155,7 +156,7 @@ struct endpoint_spec {
     const char *provider, *variant, *upstream_model;
     int64_t context_length, max_completion_tokens;
     enum quantization quantization;
-    uint32_t modalities, params;
+    uint32_t modalities, params, rules;
     int n_server_tools;
     const char *server_tools[CATALOG_SERVER_TOOLS_MAX];
     struct price price;

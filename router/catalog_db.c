@@ -163,6 +163,7 @@ static int load_endpoint(struct db *db, struct sqlite3_stmt *s, struct catalog_b
         .modalities = words_modalities(span_of(db_col_text(s, 8))),
         .params = words_params(span_of(db_col_text(s, 9))),
         .price_version = db_col_int(s, 11),
+        .rules = words_rules(span_of(db_col_text(s, 13))),
     };
     quantization_parse(span_of(db_col_text(s, 7)), &e.quantization);
     words_split(span_of(db_col_text(s, 10)), &tools);
@@ -170,7 +171,7 @@ static int load_endpoint(struct db *db, struct sqlite3_stmt *s, struct catalog_b
     for (int i = 0; i < e.n_server_tools; i++) {
         e.server_tools[i] = tools.word[i];
     }
-    read_rates(s, 13, &e.price.base);
+    read_rates(s, 14, &e.price.base);
     if (db_col_int(s, 12) > 0 && read_tiers(db, e.price_version, &e.price, f) != 0) {
         return -1;
     }
@@ -183,7 +184,8 @@ static struct sqlite3_stmt *endpoints_by_model(struct db *db)
         db, "SELECT e.model_id, e.id, p.slug, e.variant, e.upstream_model, e.context_length, "
             "e.max_completion_tokens, e.quantization, e.modalities, e.params, e.server_tools, "
             "e.price_id, (SELECT count(*) FROM price_tier t WHERE t.price_id = "
-            "e.price_id)" PRICE_COLUMNS " FROM endpoint e JOIN provider p ON p.id = e.provider_id "
+            "e.price_id), e.rules" PRICE_COLUMNS
+            " FROM endpoint e JOIN provider p ON p.id = e.provider_id "
             "JOIN price ON price.id = e.price_id ORDER BY e.model_id, e.id");
 }
 

@@ -308,11 +308,11 @@ static bool same_price(const struct price *a, const struct price *b)
 
 static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
 {
-    bool equal = same(a->upstream_model, b->upstream_model) &&
-                 a->context_length == b->context_length &&
-                 a->max_completion_tokens == b->max_completion_tokens &&
-                 a->quantization == b->quantization && a->modalities == b->modalities &&
-                 a->params == b->params && a->n_server_tools == b->n_server_tools;
+    bool equal =
+        same(a->upstream_model, b->upstream_model) && a->context_length == b->context_length &&
+        a->max_completion_tokens == b->max_completion_tokens &&
+        a->quantization == b->quantization && a->modalities == b->modalities &&
+        a->params == b->params && a->rules == b->rules && a->n_server_tools == b->n_server_tools;
     for (int i = 0; equal && i < a->n_server_tools; i++) {
         equal = same(a->server_tools[i], b->server_tools[i]);
     }
@@ -372,6 +372,9 @@ static void bind_words(struct sqlite3_stmt *s, const struct endpoint *e)
         buf_adds(&b, e->server_tools[i]);
     }
     db_bind_span(s, 10, buf_span(&b));
+    buf_reset(&b);
+    words_write_rules(e->rules, &b);
+    db_bind_span(s, 11, buf_span(&b));
     buf_done(&b);
 }
 
@@ -381,11 +384,12 @@ static int64_t write_endpoint(struct merge *m, int64_t model_id, int64_t provide
     struct sqlite3_stmt *s = db_stmt(
         m->db,
         "INSERT INTO endpoint(model_id, provider_id, variant, upstream_model, context_length, "
-        "max_completion_tokens, quantization, modalities, params, server_tools) "
-        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(model_id, provider_id, "
+        "max_completion_tokens, quantization, modalities, params, server_tools, rules) "
+        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT(model_id, provider_id, "
         "variant) "
         "DO UPDATE SET upstream_model = ?4, context_length = ?5, max_completion_tokens = ?6, "
-        "quantization = ?7, modalities = ?8, params = ?9, server_tools = ?10 RETURNING id");
+        "quantization = ?7, modalities = ?8, params = ?9, server_tools = ?10, rules = ?11 "
+        "RETURNING id");
     db_bind_int(s, 1, model_id);
     db_bind_int(s, 2, provider_id);
     db_bind_text(s, 3, e->variant != NULL ? e->variant : "");
@@ -472,6 +476,7 @@ static struct endpoint yielding_endpoint(const struct endpoint *e, const struct 
     struct endpoint merged = *e;
     merged.upstream_model = old->upstream_model;
     merged.params |= old->params;
+    merged.rules |= old->rules;
     merged.modalities |= old->modalities;
     if (merged.quantization == QUANT_unknown)
         merged.quantization = old->quantization;

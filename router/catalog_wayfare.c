@@ -330,6 +330,18 @@ static int p_timeouts(struct catalog_reader *r, json_ref v, struct entry *e)
     return read_members(r, v, members, e);
 }
 
+/* Protocols whose keys have a header of their own; the others' go as bearer tokens. */
+static bool has_own_key_header(const char *protocol)
+{
+    static const char *const protocols[] = {"anthropic", "azure-openai", "gemini"};
+    for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++) {
+        if (strcmp(protocol, protocols[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int read_provider(struct catalog_reader *r, json_ref v)
 {
     static const struct member members[] = {{"slug", p_slug, true},
@@ -356,7 +368,7 @@ static int read_provider(struct catalog_reader *r, json_ref v)
     if (read_members(r, v, members, &e) != 0) {
         return -1;
     }
-    if (json_get(r->doc, v, "auth") == JSON_NONE && strcmp(e.provider.protocol, "anthropic") != 0) {
+    if (json_get(r->doc, v, "auth") == JSON_NONE && !has_own_key_header(e.provider.protocol)) {
         e.provider.auth_type = AUTH_BEARER;
     }
     struct fail f;
@@ -479,6 +491,19 @@ static int e_params(struct catalog_reader *r, json_ref v, struct entry *e)
         e->endpoint.params |= PARAM_BIT(word);
     }
     return json_kind(r->doc, v) == JSON_ARRAY ? 0 : reader_refuse(r, v, "must be an array");
+}
+
+static int e_rules(struct catalog_reader *r, json_ref v, struct entry *e)
+{
+    if (json_kind(r->doc, v) != JSON_ARRAY)
+        return reader_refuse(r, v, "must be an array");
+    for (json_ref m = json_first(r->doc, v); m != JSON_NONE; m = json_next(r->doc, m)) {
+        enum model_rule word;
+        if (json_kind(r->doc, m) != JSON_STRING || !model_rule_parse(json_inner(r->doc, m), &word))
+            return reader_refuse(r, m, "is not a rule of docs/api.md");
+        e->endpoint.rules |= RULE_BIT(word);
+    }
+    return 0;
 }
 
 static int e_server_tools(struct catalog_reader *r, json_ref v, struct entry *e)
@@ -622,6 +647,7 @@ static int read_endpoint(struct catalog_reader *r, json_ref v)
                                             {"input_modalities", e_modalities, false},
                                             {"supported_parameters", e_params, false},
                                             {"server_tools", e_server_tools, false},
+                                            {"rules", e_rules, false},
                                             {"pricing", e_pricing, false},
                                             {"source", NULL, false},
                                             {"updated", NULL, false},

@@ -47,6 +47,18 @@ uint32_t words_params(struct span text)
     return bits;
 }
 
+uint32_t words_rules(struct span text)
+{
+    struct word_list words;
+    uint32_t bits = 0;
+    words_split(text, &words);
+    for (int i = 0; i < words.n; i++) {
+        enum model_rule r;
+        bits |= model_rule_parse(span_of(words.word[i]), &r) ? RULE_BIT(r) : 0;
+    }
+    return bits;
+}
+
 static void add_word(struct buf *out, const char *word)
 {
     if (out->len > 0) {
@@ -70,6 +82,14 @@ void words_write_params(uint32_t bits, struct buf *out)
         if ((bits & PARAM_BIT(i)) != 0) {
             add_word(out, param_name((enum param)i));
         }
+    }
+}
+
+void words_write_rules(uint32_t bits, struct buf *out)
+{
+    for (int i = 0; i < RULE_COUNT; i++) {
+        if ((bits & RULE_BIT(i)) != 0)
+            add_word(out, model_rule_name((enum model_rule)i));
     }
 }
 

@@ -16,8 +16,10 @@ void words_split(struct span text, struct word_list *ret);
 /* Unknown words are left out. */
 uint32_t words_modalities(struct span text);
 uint32_t words_params(struct span text);
+uint32_t words_rules(struct span text);
 void words_write_modalities(uint32_t bits, struct buf *out);
 void words_write_params(uint32_t bits, struct buf *out);
+void words_write_rules(uint32_t bits, struct buf *out);
 
 const char *credential_kind_word(enum credential_kind k);
 enum credential_kind

@@ -150,6 +150,11 @@ static const char *param_word(int i)
     return param_name((enum param)i);
 }
 
+static const char *rule_word(int i)
+{
+    return model_rule_name((enum model_rule)i);
+}
+
 static void write_endpoint(const struct endpoint *e, struct buf *out)
 {
     buf_adds(out, "       {");
@@ -163,6 +168,8 @@ static void write_endpoint(const struct endpoint *e, struct buf *out)
     buf_addf(out, ", \"quantization\": \"%s\",\n        ", quantization_name(e->quantization));
     write_list(out, "input_modalities", e->modalities, MODALITY_COUNT, modality_word);
     write_list(out, "supported_parameters", e->params, PARAM_COUNT, param_word);
+    if (e->rules != 0)
+        write_list(out, "rules", e->rules, RULE_COUNT, rule_word);
     buf_adds(out, "\"server_tools\": [");
     for (int i = 0; i < e->n_server_tools; i++) {
         buf_adds(out, i > 0 ? ", " : "");

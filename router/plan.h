@@ -73,6 +73,8 @@ enum plan_cause {
     CAUSE_IMAGES,
     CAUSE_DOCUMENTS,
     CAUSE_AUDIO,
+    CAUSE_PREFILL,
+    CAUSE_FORCED_TOOL,
     CAUSE_SERVER_TOOL /* capability; the last
                        * plus i: the i-th server tool of the request */
 };

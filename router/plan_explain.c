@@ -194,6 +194,8 @@ static void say_capability(const struct topic *t)
         [CAUSE_IMAGES] = "images",
         [CAUSE_DOCUMENTS] = "documents",
         [CAUSE_AUDIO] = "audio",
+        [CAUSE_PREFILL] = "an answer that it begins itself",
+        [CAUSE_FORCED_TOOL] = "a tool_choice that forces a tool",
     };
     if (t->x->detail < CAUSE_SERVER_TOOL)
         buf_addf(t->out, "the request has %s, which %s does not take", INPUTS[t->x->detail],

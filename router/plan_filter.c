@@ -236,6 +236,10 @@ static bool by_capability(struct look *k, int32_t *detail)
         *detail = CAUSE_DOCUMENTS;
     else if ((chat->needs & NEED_AUDIO) && !(e->modalities & MODALITY_BIT(MODALITY_audio)))
         *detail = CAUSE_AUDIO;
+    else if (chat->breaks & e->rules & RULE_BIT(RULE_no_prefill))
+        *detail = CAUSE_PREFILL;
+    else if (chat->breaks & e->rules & RULE_BIT(RULE_no_forced_tool))
+        *detail = CAUSE_FORCED_TOOL;
     for (int i = 0; *detail == CAUSE_NONE && i < chat->n_server_tools; i++) {
         if (!has_server_tool(e, chat->server_tools[i]))
             *detail = CAUSE_SERVER_TOOL + i;

@@ -177,19 +177,29 @@ static bool is_ours(const struct chat_reader *r, json_ref member)
            (r->chat->door == DOOR_OPENAI && json_key_is(r->doc, member, "usage"));
 }
 
-int chat_read_routing(struct chat_reader *r)
+/* also: a member that goes too; NONE: no other. */
+static int find_cuts(const struct chat_reader *r, json_ref also, struct json_cut *ret)
 {
-    if (prefs_read(&r->chat->prefs, r->doc, 0, r->reterr) != 0)
-        return -1;
     json_ref members[CHAT_CUTS_MAX];
     size_t n = 0;
     for (json_ref m = json_first(r->doc, 0); m != JSON_NONE; m = json_next(r->doc, m)) {
-        if (!is_ours(r, m))
+        if (m != also && !is_ours(r, m))
             continue;
         assert(n < CHAT_CUTS_MAX); /* each name was known and there once */
         members[n++] = m;
     }
-    r->chat->n_cuts = (int)json_cut_members(r->doc, 0, members, n, r->chat->cuts);
+    return (int)json_cut_members(r->doc, 0, members, n, ret);
+}
+
+int chat_read_routing(struct chat_reader *r)
+{
+    struct chat *c = r->chat;
+    if (prefs_read(&c->prefs, r->doc, 0, r->reterr) != 0)
+        return -1;
+    c->n_cuts = find_cuts(r, JSON_NONE, c->cuts);
+    json_ref options = c->door == DOOR_OPENAI ? json_get(r->doc, 0, "stream_options") : JSON_NONE;
+    if (options != JSON_NONE)
+        c->n_cuts_without_options = find_cuts(r, options, c->cuts_without_options);
     return 0;
 }
 
@@ -257,7 +267,7 @@ static struct edits find_edits(const struct chat *c, struct span model_json)
     if (c->max_tokens_again_end > 0)
         add_edit(&list, c->max_tokens_again_begin, c->max_tokens_again_end,
                  span_of(c->sent_max_tokens));
-    if (c->send_usage_edit)
+    if (c->stream_options == OPTIONS_ASK_USAGE)
         add_edit(&list, c->usage_edit.begin, c->usage_edit.end, c->usage_edit.text);
     return list;
 }
@@ -275,9 +285,9 @@ void chat_send_max_tokens(struct chat *c, int64_t tok)
     snprintf(out + n, CHAT_NUMBER_MAX - n, "%lld", (long long)tok);
 }
 
-void chat_send_stream_options(struct chat *c, bool include)
+void chat_send_stream_options(struct chat *c, enum chat_stream_options how)
 {
-    c->send_usage_edit = include;
+    c->stream_options = how;
 }
 
 void chat_pieces(const struct chat *c, struct span model_json,
@@ -285,16 +295,18 @@ void chat_pieces(const struct chat *c, struct span model_json,
 {
     struct emitter e = {c, 0, piece, ctx};
     struct edits edits = find_edits(c, model_json);
-    int next = 0;
-    for (int i = 0; i <= c->n_cuts; i++) {
-        uint32_t limit = i < c->n_cuts ? c->cuts[i].begin : UINT32_MAX;
+    bool bare = c->stream_options == OPTIONS_LEFT_OUT && c->n_cuts_without_options > 0;
+    const struct json_cut *cuts = bare ? c->cuts_without_options : c->cuts;
+    int n_cuts = bare ? c->n_cuts_without_options : c->n_cuts, next = 0;
+    for (int i = 0; i <= n_cuts; i++) {
+        uint32_t limit = i < n_cuts ? cuts[i].begin : UINT32_MAX;
         /* A member put in where a cut begins comes before it. */
         for (; next < edits.n && edits.at[next].begin <= limit; next++) {
             emit_around(&e, edits.at[next].begin, edits.at[next].end);
             emit(&e, edits.at[next].text);
         }
-        if (i < c->n_cuts)
-            emit_around(&e, c->cuts[i].begin, c->cuts[i].end);
+        if (i < n_cuts)
+            emit_around(&e, cuts[i].begin, cuts[i].end);
     }
     emit_around(&e, c->body.len, c->body.len);
 }

@@ -54,6 +54,13 @@ struct chat_edit {
     struct span text;
 };
 
+/* What is forwarded of OpenAI's stream_options. */
+enum chat_stream_options {
+    OPTIONS_AS_RECEIVED,
+    OPTIONS_ASK_USAGE, /* with include_usage: true, whatever else it says */
+    OPTIONS_LEFT_OUT   /* some servers refuse the member (Mistral: 422 extra_forbidden) */
+};
+
 /* A cache breakpoint: everything before and including a block that carries
  * cache_control (or the whole prompt for the automatic, top-level form). */
 struct chat_prefix {
@@ -77,6 +84,7 @@ struct chat {
         thinking_budget_tok; /* thinking.budget_tokens, which max_tokens must be above; 0 = none */
     uint32_t params;         /* PARAM_BIT of every parameter the request uses */
     uint32_t needs;          /* enum chat_need bits */
+    uint32_t breaks;         /* RULE_BIT of every rule of a model that it would break as it is */
     int n_server_tools;
     char server_tools[CHAT_SERVER_TOOLS_MAX]
                      [CHAT_TOOL_TYPE_MAX]; /* tool types, e.g. web_search_20250305 */
@@ -115,6 +123,9 @@ struct chat {
     /* Some thinking of the history was not written by a provider of the request's own protocol
      * (THINKING_FOREIGN below): sent on as it is, the request would be refused. */
     bool foreign_thinking;
+    /* A member is there that only OpenRouter knows (reasoning, plugins, ...): sent as it is to
+     * another server of OpenAI's protocol, the request would be refused. */
+    bool openrouter_words;
 
     /* How to forward: body minus cuts, with the model's value replaced. Offsets into body. */
     uint32_t model_begin, model_end; /* the value of `model`, quotes included */
@@ -128,7 +139,10 @@ struct chat {
     int n_cuts;
     struct json_cut cuts[CHAT_CUTS_MAX];
     char sent_max_tokens[CHAT_NUMBER_MAX]; /* forwarded instead of what was received; "" = that */
-    bool send_usage_edit;
+    /* The same, and stream_options as well; only where the body has it. */
+    int n_cuts_without_options;
+    struct json_cut cuts_without_options[CHAT_CUTS_MAX];
+    enum chat_stream_options stream_options;
 
     struct prefs prefs;
 };
@@ -150,10 +164,9 @@ int chat_read_openai(struct chat *c, const struct json_doc *doc, struct fail *re
  * nothing); < 0: as received.  What chat->max_tokens says stays. */
 void chat_send_max_tokens(struct chat *c, int64_t tok);
 
-/* Forwards a stream's body with stream_options.include_usage true, whatever it says itself
- * (include_usage above keeps what the client asked for); false: as received.  A body that is no
- * stream's, or not of OpenAI's protocol, has no such member and stays as it is. */
-void chat_send_stream_options(struct chat *c, bool include);
+/* How a body is forwarded from now on; include_usage above keeps what the client asked for.  A body
+ * that is no stream's, or not of OpenAI's protocol, is not asked for usage. */
+void chat_send_stream_options(struct chat *c, enum chat_stream_options how);
 
 /* Appends the forwarded body to out as pieces of the original and replacements:
  * calls piece(ctx, span) in order.  model_json is the replacement value, quoted.  All other

@@ -195,5 +195,8 @@ int chat_read_anthropic(struct chat *c, const struct json_doc *doc, bool for_cou
         chat_read_models(&r, ms.at[MEMBER_model], ms.at[MEMBER_models]) != 0 ||
         chat_read_routing(&r) != 0 || read_settings(&r, &ms) != 0 || read_state(&r, &ms) != 0)
         return -1;
-    return read_prompt(&r, &ms);
+    if (read_prompt(&r, &ms) != 0)
+        return -1;
+    chat_read_breaks(&r);
+    return 0;
 }

@@ -3,7 +3,8 @@
  *
  * Members: platform.openai.com/docs/api-reference/chat/create, and what OpenRouter adds
  * (openrouter.ai/docs/api-reference/chat-completion): models, provider, usage, reasoning,
- * include_reasoning, top_k, min_p, top_a, repetition_penalty, cache_control. */
+ * include_reasoning, top_k, min_p, top_a, repetition_penalty, cache_control, and route, transforms,
+ * plugins, session_id and trace, of which only their presence matters here. */
 #include <assert.h>
 
 #include "schema/chat_reader.h"
@@ -50,6 +51,11 @@
     M(web_search_options, KIND(OBJECT), "an object")                                               \
     M(cache_control, KIND(OBJECT), "an object with type")                                          \
     M(usage, KIND(OBJECT), "an object with include")                                               \
+    M(route, ANY, "")                                                                              \
+    M(transforms, ANY, "")                                                                         \
+    M(plugins, ANY, "")                                                                            \
+    M(session_id, ANY, "")                                                                         \
+    M(trace, ANY, "")                                                                              \
     M(user, ANY, "")
 
 enum member {
@@ -231,6 +237,15 @@ static int read_reasoning(struct chat_reader *r, json_ref reasoning)
     return 0;
 }
 
+static void read_openrouter_words(struct chat_reader *r, const struct members *ms)
+{
+    static const enum member words[] = {
+        MEMBER_reasoning, MEMBER_include_reasoning, MEMBER_route, MEMBER_transforms,
+        MEMBER_plugins,   MEMBER_session_id,        MEMBER_trace, MEMBER_cache_control};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        r->chat->openrouter_words |= ms->at[words[i]] != JSON_NONE;
+}
+
 static int read_response_format(struct chat_reader *r, json_ref format)
 {
     json_ref type;
@@ -252,6 +267,7 @@ static int read_settings(struct chat_reader *r, const struct members *ms)
         return -1;
     read_plain_params(r, ms);
     read_switches(r, ms);
+    read_openrouter_words(r, ms);
     if (user != JSON_NONE && json_kind(r->doc, user) == JSON_STRING)
         r->chat->user_id = json_inner(r->doc, user);
     return 0;
@@ -288,5 +304,8 @@ int chat_read_openai(struct chat *c, const struct json_doc *doc, struct fail *re
         chat_read_models(&r, ms.at[MEMBER_model], ms.at[MEMBER_models]) != 0 ||
         chat_read_routing(&r) != 0 || read_settings(&r, &ms) != 0)
         return -1;
-    return read_prompt(&r, &ms);
+    if (read_prompt(&r, &ms) != 0)
+        return -1;
+    chat_read_breaks(&r);
+    return 0;
 }

@@ -88,4 +88,7 @@ int chat_add_server_tool(struct chat_reader *r, const char *type);
 /* max_uses of a web search, JSON_NONE: as often as the provider likes. */
 void chat_add_searches(struct chat_reader *r, json_ref max_uses);
 
+/* chat_breaks.c: after all else. */
+void chat_read_breaks(struct chat_reader *r);
+
 #endif

@@ -4,7 +4,7 @@
 BUILD_PACKAGES="gcc libc6-dev make autoconf automake pkg-config libmicrohttpd-dev
     libcurl4-openssl-dev libjson-c-dev libsqlite3-dev libuv1-dev libssl-dev"
 RUN_PACKAGES="curl ca-certificates tzdata"
-TEST_PACKAGES="check python3"
+TEST_PACKAGES="check python3 openssl"
 
 say() {
     printf '%s: %s\n' "${0##*/}" "$*"
@@ -18,7 +18,7 @@ die() {
 # have_package NAME: installed by dpkg, or a tool that is there from elsewhere.
 have_package() {
     case $1 in
-        gcc | make | autoconf | automake | pkg-config | curl | python3)
+        gcc | make | autoconf | automake | pkg-config | curl | python3 | openssl)
             command -v "$1" > /dev/null 2>&1 && return 0
             ;;
     esac

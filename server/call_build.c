@@ -52,6 +52,7 @@ int call_build(struct call *c, struct fail *f)
         .upstream_model = e->upstream_model,
         .max_completion_tokens = e->max_completion_tokens,
         .params = e->params,
+        .rules = e->rules,
         .secret = cred != NULL ? cred->secret : NULL,
         .project = cred != NULL ? cred->project : NULL,
         .auth_type = cred != NULL && cred->kind == CREDENTIAL_NONE ? AUTH_NONE : p->auth_type,
@@ -76,7 +77,7 @@ int call_build(struct call *c, struct fail *f)
         .target = &c->target,
         .headers = &headers,
         .chat = &c->chat,
-        .dialog = c->translated || c->chat.foreign_thinking ? &c->dialog : NULL,
+        .dialog = c->rewritten ? &c->dialog : NULL,
         .max_tokens = c->clamp_tok > 0 ? c->clamp_tok : c->chat.max_tokens,
         .drops = &c->drops,
     };
@@ -86,6 +87,6 @@ int call_build(struct call *c, struct fail *f)
     buf_done(&beta);
     c->target.extra_headers = NULL;
     c->target.request_id = NULL;
-    c->reading = (struct provider_reading){.target = &c->target};
+    c->reading = (struct provider_reading){.target = &c->target, .dialog = ask.dialog};
     return ok;
 }

@@ -15,7 +15,8 @@ static const struct door *door_of(const struct call *c)
 int call_translate_request(struct call *c, struct fail *f)
 {
     c->translated = c->kind == CALL_MESSAGES && c->adapter->native_door(&c->target) != c->chat.door;
-    if (!c->translated && !c->chat.foreign_thinking) {
+    c->rewritten = provider_must_rewrite(c->adapter, &c->chat, &c->target);
+    if (!c->rewritten) {
         return 0;
     }
     if (!c->dialog_read && door_of(c)->read(&c->chat, &c->dialog, f) != 0) {

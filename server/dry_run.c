@@ -94,8 +94,9 @@ static struct json_object *dropped_rows(struct chat *chat, const struct plan *pl
                                            .region = e->provider->region,
                                            .upstream_model = e->upstream_model,
                                            .max_completion_tokens = e->max_completion_tokens,
-                                           .params = e->params};
-    if (e->provider->adapter->native_door(&target) == chat->door)
+                                           .params = e->params,
+                                           .rules = e->rules};
+    if (!provider_must_rewrite(e->provider->adapter, chat, &target))
         return rows;
     const struct client_headers headers = {.n_other = 0};
     struct drops drops = {.n = 0};

@@ -263,8 +263,6 @@ static const struct row tools[] = {
      TOOL "," CHOICE("\"type\":\"tool\",\"name\":\"f\"") "," HI_OUT, ""},
     {HI "," TOOL "," CHOICE("\"type\":\"none\""), ANTHROPIC, 0, 0,
      TOOL "," CHOICE("\"type\":\"none\"") "," HI_OUT, ""},
-    {HI "," TOOL "," CHOICE("\"type\":\"any\""), ANTHROPIC, 0, RULES(no_forced_tool),
-     TOOL "," CHOICE("\"type\":\"auto\"") "," HI_OUT, "tool_choice"},
     {HI "," CHOICE("\"type\":\"auto\""), OPENAI, 0, 0, HI_OUT, ""},
     {HI "," CHOICE("\"type\":\"any\""), OPENAI, 0, 0, HI_OUT, "tool_choice"},
 };
@@ -445,6 +443,18 @@ START_TEST(test_blocks_of_other_protocols)
 }
 END_TEST
 
+/* Thinking that was moved, or joined with its neighbour, is refused by its maker: it goes back at
+ * its place, also between calls. */
+START_TEST(test_thinking_keeps_its_place_bifrost_6342)
+{
+    static const char turns[] = MESSAGES(USER(TEXT("a")) "," MODEL(
+        THOUGHT("czE=") "," TEXT("b") "," THOUGHT("czI=") "," CALL("t1") "," THOUGHT(
+            "czM=") "," CALL("t2")) "," USER(RESULT("t1", TEXT("r")) "," RESULT("t2", TEXT("s"))));
+    read_request(turns, ANTHROPIC);
+    must_write("thinking", turns, "");
+}
+END_TEST
+
 START_TEST(test_nothing_to_send)
 {
     read_request(MESSAGES(USER(TEXT(" "))), OPENAI);
@@ -524,6 +534,7 @@ Suite *anthropic_write_suite(void)
     tcase_add_test(tc, test_tools_of_another_protocol);
     tcase_add_test(tc, test_settings_that_anthropic_has_not);
     tcase_add_test(tc, test_blocks_of_other_protocols);
+    tcase_add_test(tc, test_thinking_keeps_its_place_bifrost_6342);
     tcase_add_test(tc, test_nothing_to_send);
     tcase_add_test(tc, test_max_tokens_must_be_said);
     tcase_add_test(tc, test_count_tokens_and_clouds);

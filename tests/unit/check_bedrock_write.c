@@ -314,6 +314,7 @@ static const struct {
      "\"temperature\":0.70,\"top_p\":0.9,\"top_k\":40,\"stop_sequences\":[\"A\",\"\\n\"]," HI,
      "{" HI_OUT
      ",\"inferenceConfig\":{\"temperature\":0.70,\"topP\":0.9,\"stopSequences\":[\"A\",\"\\n\"]},"
+     "\"additionalModelResponseFieldPaths\":[\"/stop_sequence\"],"
      "\"additionalModelRequestFields\":{\"inferenceConfig\":{\"topK\":40}}}",
      ""},
     {"top_k", MISTRAL, ANTHROPIC, "\"top_k\":40," HI,

@@ -316,7 +316,7 @@ START_TEST(a_foreign_list_yields)
              "\"base_url\":\"https://ours.example\",\"zdr\":true}],\"models\":["
              "{\"id\":\"mine\",\"name\":\"Mine\",\"aliases\":[\"openai/m\",\"m\"],\"endpoints\":[{"
              "\"provider\":\"openai\",\"upstream_model\":\"m-2026\",\"context_length\":5,"
-             "\"quantization\":\"fp8\",\"server_tools\":[\"code\"],"
+             "\"quantization\":\"fp8\",\"server_tools\":[\"code\"],\"rules\":[\"thinking_always\"],"
              "\"pricing\":{\"prompt\":\"1\",\"completion\":\"2\"}}]}]}",
              CATALOG_WAYFARE);
     imported(list, CATALOG_MODELS_DEV);
@@ -332,6 +332,7 @@ START_TEST(a_foreign_list_yields)
     const struct endpoint *e = mine->endpoints[0];
     ck_assert_str_eq(e->upstream_model, "m-2026");
     ck_assert_str_eq(e->server_tools[0], "code");
+    ck_assert_uint_eq(e->rules, RULE_BIT(RULE_thinking_always));
     ck_assert_int_eq(e->quantization, QUANT_fp8);
     ck_assert_int_eq(e->context_length, 5);
     ck_assert_int_eq(e->price.base.pusd[PRICE_prompt], 7000000);

@@ -170,6 +170,9 @@ static const struct bad {
      "models[0].endpoints[0].input_modalities: must be an array"},
     {ENDPOINT(",\"supported_parameters\":[\"tools\",\"magic\"]"),
      "models[0].endpoints[0].supported_parameters[1]: is not"},
+    {ENDPOINT(",\"rules\":[\"no_prefill\",\"no_fun\"]"),
+     "models[0].endpoints[0].rules[1]: is not a rule"},
+    {ENDPOINT(",\"rules\":\"no_prefill\""), "models[0].endpoints[0].rules: must be an array"},
     {ENDPOINT(",\"server_tools\":[\"a b\"]"), "models[0].endpoints[0].server_tools[0]: may hold"},
     {ENDPOINT(",\"pricing\":[]"), "models[0].endpoints[0].pricing: must be an object"},
     {ENDPOINT("},{\"provider\":\"p\",\"upstream_model\":\"v\""),
@@ -264,7 +267,7 @@ static const char full[] =
     "   {\"provider\": \"p\", \"variant\": \"turbo\", \"upstream_model\": \"m 1\","
     "    \"context_length\": 200000, \"max_completion_tokens\": null, \"quantization\": \"fp8\","
     "    \"input_modalities\": [\"text\", \"pdf\"], \"supported_parameters\": [\"tools\"],"
-    "    \"server_tools\": [\"web_search\"],"
+    "    \"server_tools\": [\"web_search\"], \"rules\": [\"no_prefill\", \"no_sampling\"],"
     "    \"pricing\": {\"prompt\": \"3\", \"completion\": 15, \"cache_read\": \"0.30\","
     "      \"cache_write_1h\": null, \"request\": \"0\", \"web_search\": 0.01,"
     "      \"tiers\": [{\"above_prompt_tokens\": 500000, \"prompt\": \"9\"},"
@@ -307,6 +310,8 @@ static void check_full(const struct catalog *c)
     ck_assert_uint_eq(e->modalities, MODALITY_BIT(MODALITY_text) | MODALITY_BIT(MODALITY_pdf));
     ck_assert_uint_eq(e->params, PARAM_BIT(PARAM_tools));
     ck_assert_str_eq(e->server_tools[0], "web_search");
+    ck_assert_uint_eq(e->rules, RULE_BIT(RULE_no_prefill) | RULE_BIT(RULE_no_sampling));
+    ck_assert_uint_eq(m->endpoints[1]->rules, 0);
     const int64_t *pusd = e->price.base.pusd;
     ck_assert_int_eq(pusd[PRICE_prompt], 3000000);
     ck_assert_int_eq(pusd[PRICE_completion], 15000000);

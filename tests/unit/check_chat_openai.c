@@ -105,6 +105,10 @@ START_TEST(open_lists_pass)
                 "\"web\"}],\"session_id\":\"s\",\"trace\":{},\"metadata\":{\"a\":1},\"store\":true,"
                 "\"thinking\":{\"type\":\"enabled\"},\"logit_bias\":{\"50256\":-100},\"n\":null"));
     ck_assert_int_eq(chat.n_cuts, 0);
+    ck_assert(chat.openrouter_words);
+    take(REQUEST(",\"metadata\":{},\"reasoning_effort\":\"low\",\"usage\":{},\"top_k\":1,"
+                 "\"session_id\":null"));
+    ck_assert(!chat.openrouter_words);
     take("{\"model\":\"m\",\"messages\":[{\"role\":\"narrator\",\"content\":{\"odd\":1}},"
          "{\"content\":7},{}]}");
     take(CONTENT("{\"type\":\"hologram\",\"hologram\":{\"data\":\"x\"}},7,null,\"bare\""));
@@ -112,6 +116,18 @@ START_TEST(open_lists_pass)
 END_TEST
 
 /* ---- what is asked for ---- */
+
+START_TEST(words_of_openrouter)
+{
+    static const char *const words[] = {"reasoning", "cache_control", "trace"};
+    for (size_t i = 0; i < ROWS(words); i++) {
+        char body[128];
+        snprintf(body, sizeof(body), REQUEST(",\"%s\":{}"), words[i]);
+        take(body);
+        ck_assert_msg(chat.openrouter_words, "%s", body);
+    }
+}
+END_TEST
 
 START_TEST(parameters)
 {
@@ -566,6 +582,7 @@ Suite *chat_openai_suite(void)
     tcase_add_test(t, bad_bodies);
     tcase_add_test(t, members_are_given_once);
     tcase_add_test(t, open_lists_pass);
+    tcase_add_test(t, words_of_openrouter);
     tcase_add_test(t, parameters);
     tcase_add_test(t, settings);
     tcase_add_test(t, routing);

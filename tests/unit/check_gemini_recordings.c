@@ -13,7 +13,7 @@
 static const struct provider_target target = {.base_url = "https://api.example",
                                               .upstream_model = "gemini-3-flash"};
 
-enum { RECORDINGS_MIN = 28, OBJECTS_MAX = 256 };
+enum { RECORDINGS_MIN = 28, OBJECTS_MAX = 256, TEXT_MAX = 1024 * 1024 };
 
 static const char *const folders[] = {"gemini", "vertex"};
 
@@ -49,7 +49,7 @@ struct second {
     struct json_object *objects[OBJECTS_MAX];
     int n;
     int64_t prompt, cached, candidates, thoughts, tools; /* the last that was said */
-    char text[64 * 1024], thinking[64 * 1024];
+    struct buf text, thinking;
     int calls;
     bool error, finished;
 };
@@ -64,9 +64,8 @@ static void take_part(struct second *s, struct json_object *part)
 {
     struct json_object *text = member(part, "text");
     if (text != NULL) {
-        char *to = json_object_get_boolean(member(part, "thought")) ? s->thinking : s->text;
-        ck_assert(strlen(to) + (size_t)json_object_get_string_len(text) < sizeof(s->text));
-        strcat(to, json_object_get_string(text));
+        bool thought = json_object_get_boolean(member(part, "thought"));
+        buf_adds(thought ? &s->thinking : &s->text, json_object_get_string(text));
     }
     s->calls += member(member(part, "functionCall"), "name") != NULL;
 }
@@ -115,11 +114,19 @@ static void take_stream(struct second *s, const char *text)
         take_object(s, json_tokener_parse(bare + 2));
 }
 
+static void second_init(struct second *s)
+{
+    memset(s, 0, sizeof(*s));
+    buf_init(&s->text, TEXT_MAX);
+    buf_init(&s->thinking, TEXT_MAX);
+}
+
 static void second_done(struct second *s)
 {
     for (int i = 0; i < s->n; i++)
         json_object_put(s->objects[i]);
-    memset(s, 0, sizeof(*s));
+    buf_done(&s->text);
+    buf_done(&s->thinking);
 }
 
 /* ---- the adapter's reading ---- */
@@ -165,24 +172,34 @@ static void ck_arguments(const char *file, struct span json)
     json_done(&doc);
 }
 
+static void ck_text(const char *file, const struct buf *a, const struct buf *b)
+{
+    ck_assert(!a->failed && !b->failed);
+    ck_assert_msg(span_eq(buf_span(a), buf_span(b)), "%s: %.*s\nnot %.*s", file, (int)a->len,
+                  a->ptr, (int)b->len, b->ptr);
+}
+
 static void ck_content(const struct first *f, const struct second *s)
 {
-    static char text[64 * 1024], thinking[64 * 1024];
+    struct buf text, thinking;
     int calls = 0;
-    text[0] = thinking[0] = '\0';
+    buf_init(&text, TEXT_MAX);
+    buf_init(&thinking, TEXT_MAX);
     for (const struct dialog_block *b = f->whole.content.first; b != NULL; b = b->next) {
         if (b->kind == BLOCK_TEXT)
-            strncat(text, b->text.ptr, b->text.len);
+            buf_add_span(&text, b->text);
         if (b->kind == BLOCK_THINKING)
-            strncat(thinking, b->text.ptr, b->text.len);
+            buf_add_span(&thinking, b->text);
         if (b->kind == BLOCK_TOOL_CALL) {
             ck_arguments(f->file, b->json);
             calls++;
         }
     }
-    ck_assert_msg(strcmp(text, s->text) == 0, "%s: %s\nnot %s", f->file, text, s->text);
-    ck_assert_msg(strcmp(thinking, s->thinking) == 0, "%s: %s", f->file, thinking);
+    ck_text(f->file, &text, &s->text);
+    ck_text(f->file, &thinking, &s->thinking);
     ck_assert_msg(calls == s->calls, "%s: %d calls", f->file, calls);
+    buf_done(&text);
+    buf_done(&thinking);
 }
 
 static void ck_reading(struct first *f, const struct second *s, enum verdict verdict,
@@ -256,12 +273,13 @@ static void replay_plain(const struct provider *p, const char *file, struct json
 /* true: it was one of ours. */
 static bool replay_file(const struct provider *p, const char *path)
 {
-    static struct second s;
+    struct second s;
     struct json_object *file = json_object_from_file(path);
     ck_assert_msg(file != NULL, "cannot read %s", path);
     struct json_object *response = member(file, "response");
     struct json_object *text = member(response, "body_text");
     struct json_object *sizes = member(response, "chunk_sizes");
+    second_init(&s);
     bool stream = is_word(member(file, "api"), "gemini.streamGenerateContent");
     bool plain = is_word(member(file, "api"), "gemini.generateContent");
     if (stream && text != NULL) {

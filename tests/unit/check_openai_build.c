@@ -203,14 +203,37 @@ START_TEST(test_stream_asks_for_usage)
 END_TEST
 
 /* Mistral refuses members it does not know, and states usage without being asked.  The same chat
- * may have gone to another server before. */
+ * may go to another server before and after. */
+static const struct {
+    const char *received, *to_openai, *to_mistral;
+} option_rows[] = {
+    {"{\"stream\":true,\"model\":\"a\",\"messages\":" MESSAGES "}",
+     "{\"stream\":true,\"model\":\"gpt-example\",\"stream_options\":{\"include_usage\":true},"
+     "\"messages\":" MESSAGES "}",
+     "{\"stream\":true,\"model\":\"gpt-example\",\"messages\":" MESSAGES "}"},
+    {"{\"stream\":true,\"stream_options\":{\"include_usage\":false},\"messages\":" MESSAGES
+     ",\"model\":\"a\"}",
+     "{\"stream\":true,\"stream_options\":{\"include_usage\":true},\"messages\":" MESSAGES
+     ",\"model\":\"gpt-example\"}",
+     "{\"stream\":true,\"messages\":" MESSAGES ",\"model\":\"gpt-example\"}"},
+    {"{\"stream\":true,\"messages\":" MESSAGES ",\"model\":\"a\",\"models\":[\"b\"], "
+     "\"stream_options\":{\"include_usage\":true},\"usage\":{\"include\":true}}",
+     "{\"stream\":true,\"messages\":" MESSAGES ",\"model\":\"gpt-example\","
+     "\"stream_options\":{\"include_usage\":true}}",
+     "{\"stream\":true,\"messages\":" MESSAGES ",\"model\":\"gpt-example\"}"},
+};
+
 START_TEST(test_stream_options_are_left_out_where_they_are_refused)
 {
-    set_chat(stream_body);
-    ck_assert_int_eq(build(&provider_openai), 0);
-    target.base_url = "https://api.mistral.ai/v1";
-    ck_assert_int_eq(build(&provider_openai), 0);
-    must_be_body("{\"stream\":true,\"model\":\"gpt-example\",\"messages\":" MESSAGES "}");
+    set_chat(option_rows[_i].received);
+    for (int round = 0; round < 2; round++) {
+        target.base_url = "https://api.openai.com/v1";
+        ck_assert_int_eq(build(&provider_openai), 0);
+        must_be_body(option_rows[_i].to_openai);
+        target.base_url = "https://api.mistral.ai/v1";
+        ck_assert_int_eq(build(&provider_openai), 0);
+        must_be_body(option_rows[_i].to_mistral);
+    }
 }
 END_TEST
 
@@ -260,7 +283,8 @@ Suite *openai_build_suite(void)
     tcase_add_test(tc, test_headers);
     tcase_add_test(tc, test_body_is_the_clients);
     tcase_add_test(tc, test_stream_asks_for_usage);
-    tcase_add_test(tc, test_stream_options_are_left_out_where_they_are_refused);
+    tcase_add_loop_test(tc, test_stream_options_are_left_out_where_they_are_refused, 0,
+                        (int)ROWS(option_rows));
     tcase_add_test(tc, test_inserted_limit_is_named_for_the_server);
     tcase_add_test(tc, test_tokens_are_not_counted);
     suite_add_tcase(s, tc);

@@ -64,108 +64,100 @@ static void take(const char *members)
 
 static const struct {
     const char *members, *prompt;
-} prompts[] =
-    {
-        {HI, "u[text:hi]"},
-        {MESSAGES(
-             SYSTEM("\"be\\u00e9\"") ",{\"role\":\"developer\",\"content\":\"b\"}," USER("\"c\"")),
-         "system[text:be\xc3\xa9 text:b] u[text:c]"},
-        {MESSAGES(USER("\"a\"") "," SYSTEM("\"s\"") "," SYSTEM(
-             "[{\"type\":\"text\",\"text\":\"t\"}]") "," USER("\"b\"")),
-         "u[text:a] s[text:s text:t] u[text:b]"},
-        /* instructions alone: someone has to speak */
-        {MESSAGES(SYSTEM("\"tell a joke\"")), "u[text:tell a joke]"},
-        {MESSAGES(USER("\"a\"") "," USER("\"b\"") "," MODEL("\"content\":\"c\"") "," MODEL(
-             "\"content\":\"d\"")),
-         "u[text:a text:b] a[text:c text:d]"},
-        {MESSAGES("{\"role\":\"user\",\"name\":\"ann\",\"content\":\"a\"}," USER("\"b\"")),
-         "u(ann)[text:a] u[text:b]"},
-        /* nothing empty */
-        {MESSAGES(USER("\"a\"") "," MODEL("\"content\":null") "," MODEL(
-             "\"content\":\"\"") "," USER("[]") "," USER("\"b\"")),
-         "u[text:a text:b]"},
-        /* parts */
-        {MESSAGES(
-             USER("[{\"type\":\"text\",\"text\":\"a\"},\"bare\",{\"type\":\"image_url\","
-                  "\"image_url\":{\"url\":\"data:image\\/png;base64,iVBO\",\"detail\":\"low\"}},"
-                  "{\"type\":\"image_url\",\"image_url\":\"https://x/y.png\"}]")),
-         "u[text:a text:bare image:image/png:iVBO:low image:https://x/y.png]"},
-        {MESSAGES(
-             USER("[{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/jpeg;charset=x;"
-                  "base64,AAAA\"}},{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"UklG\","
-                  "\"format\":\"wav\"}}]")),
-         "u[image:image/jpeg:AAAA audio:audio/wav:UklG]"},
-        {MESSAGES(
-             USER("[{\"type\":\"file\",\"file\":{\"filename\":\"a.pdf\",\"file_data\":"
-                  "\"data:application/pdf;base64,JVBE\"}},{\"type\":\"file\",\"file\":"
-                  "{\"file_id\":\"file-1\"}},{\"type\":\"file\",\"file\":{\"file_data\":"
-                  "\"https://x/a.pdf\"}},{\"type\":\"file\",\"file\":{\"file_data\":\"JVBE\"}},"
-                  "{\"type\":\"file\",\"file\":{\"file_data\":\"data:image/png;base64,iVBO\"}}]")),
-         "u[document:application/pdf:JVBE:a.pdf document:file-1 "
-         "document:application/pdf:https://x/a.pdf document:application/pdf:JVBE "
-         "image:image/png:iVBO]"},
-        {MESSAGES(USER("[{\"type\":\"video_url\",\"video_url\":{\"url\": \"v\"}}]")),
-         "u[raw:{\"type\":\"video_url\",\"video_url\":{\"url\": \"v\"}}]"},
-        /* tool calls, and their results first */
-        {MESSAGES(USER("\"a\"") "," MODEL(
-             "\"content\":null,\"tool_calls\":[" CALL("1", "f", "\"{\\\"n\\\": 1.50}\"") "," CALL(
-                 "2", "g",
-                 "\"\"") "]") "," TOOL("1", "\"x\"") "," TOOL("2", "[{\"type\":\"text\",\"text\":"
-                                                                   "\"y\"}]") "," USER("\"b\"")),
-         "u[text:a] a[tool_call:1:f:{\"n\": 1.50} tool_call:2:g:{}] "
-         "u[tool_result:1(text:x) tool_result:2(text:y) text:b]"},
-        {MESSAGES(USER("\"a\"") "," TOOL("1", "\"x\"") "," USER("\"b\"") "," TOOL("2", "\"y\"")),
-         "u[tool_result:1(text:x) tool_result:2(text:y) text:a text:b]"},
-        {MESSAGES(TOOL("1", "null") "," TOOL("2", "\"\"") "," USER("\"b\"") "," TOOL("3", "\"z\"")),
-         "u[tool_result:1 tool_result:2 tool_result:3(text:z) text:b]"},
-        {MESSAGES(TOOL("1", "[{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://i\"}}]")),
-         "u[tool_result:1(image:https://i)]"},
-        /* arguments that are no JSON object */
-        {MESSAGES(MODEL("\"tool_calls\":[" CALL("1", "f", "\"{\\\"a\\\":\"") "," CALL(
-             "2", "f",
-             "\"[1]\"") "," CALL("3", "f",
-                                 "\"say \\\"hi\\\"\"") "," CALL("4", "f",
-                                                                "{\"b\": 2}") "," CALL("5", "f",
-                                                                                       "null") "]")),
-         "a[tool_call:1:f:{\"INVALID_JSON\":\"{\\\"a\\\":\"} "
-         "tool_call:2:f:{\"INVALID_JSON\":\"[1]\"} "
-         "tool_call:3:f:{\"INVALID_JSON\":\"say \\\"hi\\\"\"} tool_call:4:f:{\"b\": 2} "
-         "tool_call:5:f:{}]"},
-        {MESSAGES(
-             MODEL("\"tool_calls\":[{\"id\":\"1\",\"type\":\"custom\",\"custom\":{\"name\":\"sh\","
-                   "\"input\":\"ls \\\"x\\\"\"}}]")),
-         "a[tool_call:1:sh:{\"input\":\"ls \\\"x\\\"\"}]"},
-        /* the form before there were tools */
-        {
-            MESSAGES(MODEL("\"content\":null,\"function_call\":{\"name\":\"f\",\"arguments\":\"{}"
-                           "\"}") ",{\"role\":\"function\",\"name\":\"f\",\"content\":\"x\"}"
-                                  "," MODEL("\"function_call\":{\"name\":\"f\",\"arguments\":\"{}"
-                                            "\"}") ",{\"role\":\"function\",\"name\":\"f\","
-                                                   "\"content\":\"y\"}"),
-            "a[tool_call:call_1:f:{}] u[tool_result:call_1(text:x)] a[tool_call:call_2:f:{}] "
-            "u[tool_result:call_2(text:y)]"},
-        /* a signature that came in an id */
-        {MESSAGES(
-             MODEL("\"tool_calls\":[" CALL("c1_wfsig_Z2VtaW5pOkNpUUI", "f", "\"{}\"") "]") "," TOOL(
-                 "c1_wfsig_Z2VtaW5pOkNpUUI", "\"x\"")),
-         "a[tool_call:c1:f:{}:wf:gemini:CiQB] u[tool_result:c1(text:x)]"},
-        /* refusals */
-        {MESSAGES(MODEL("\"content\":[{\"type\":\"refusal\",\"refusal\":\"no\"}]") "," USER(
-             "\"why\"") "," MODEL("\"content\":null,\"refusal\":\"never\"")),
-         "a[refusal:no] u[text:why] a[refusal:never]"},
-        /* cache marks: of a part, a message, a call, a result */
-        {MESSAGES("{\"role\":\"system\"," MARK ",\"content\":\"s\"}," USER(
-             "[{\"type\":\"text\",\"text\":\"a\"," MARK "},{\"type\":\"text\",\"text\":\"b\","
-             "\"cache_control\":{\"type\":\"ephemeral\",\"ttl\":\"1h\"}}]")),
-         "system[text:s*5m] u[text:a*5m text:b*1h]"},
-        {MESSAGES(MODEL(
-             "\"tool_calls\":[{\"id\":\"1\",\"function\":{\"name\":\"f\"}," MARK
-             "}]") ",{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":[{\"type\":\"text\","
-                   "\"text\":\"x\"," MARK "}]},{\"role\":\"tool\",\"tool_call_id\":\"2\"," MARK
-                   ",\"content\":\"\"}"),
-         "a[tool_call:1:f:{}*5m] u[tool_result:1*5m(text:x) tool_result:2*5m]"},
-        {MESSAGES(USER("[{\"type\":\"text\",\"text\":\"\"," MARK "}]") "," USER("\"b\"")),
-         "u[text:b]"},
+} prompts[] = {
+    {HI, "u[text:hi]"},
+    {MESSAGES(SYSTEM("\"be\\u00e9\"") ",{\"role\":\"developer\",\"content\":\"b\"}," USER("\"c\"")),
+     "system[text:be\xc3\xa9 text:b] u[text:c]"},
+    {MESSAGES(USER("\"a\"") "," SYSTEM("\"s\"") "," SYSTEM(
+         "[{\"type\":\"text\",\"text\":\"t\"}]") "," USER("\"b\"")),
+     "u[text:a] s[text:s text:t] u[text:b]"},
+    /* instructions alone: someone has to speak */
+    {MESSAGES(SYSTEM("\"tell a joke\"")), "u[text:tell a joke]"},
+    {MESSAGES(USER("\"a\"") "," USER("\"b\"") "," MODEL("\"content\":\"c\"") "," MODEL(
+         "\"content\":\"d\"")),
+     "u[text:a text:b] a[text:c text:d]"},
+    {MESSAGES("{\"role\":\"user\",\"name\":\"ann\",\"content\":\"a\"}," USER("\"b\"")),
+     "u(ann)[text:a] u[text:b]"},
+    /* nothing empty */
+    {MESSAGES(USER("\"a\"") "," MODEL("\"content\":null") "," MODEL("\"content\":\"\"") "," USER(
+         "[]") "," USER("\"b\"")),
+     "u[text:a text:b]"},
+    /* parts */
+    {MESSAGES(USER("[{\"type\":\"text\",\"text\":\"a\"},\"bare\",{\"type\":\"image_url\","
+                   "\"image_url\":{\"url\":\"data:image\\/png;base64,iVBO\",\"detail\":\"low\"}},"
+                   "{\"type\":\"image_url\",\"image_url\":\"https://x/y.png\"}]")),
+     "u[text:a text:bare image:image/png:iVBO:low image:https://x/y.png]"},
+    {MESSAGES(USER("[{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/jpeg;charset=x;"
+                   "base64,AAAA\"}},{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"UklG\","
+                   "\"format\":\"wav\"}}]")),
+     "u[image:image/jpeg:AAAA audio:audio/wav:UklG]"},
+    {MESSAGES(USER("[{\"type\":\"file\",\"file\":{\"filename\":\"a.pdf\",\"file_data\":"
+                   "\"data:application/pdf;base64,JVBE\"}},{\"type\":\"file\",\"file\":"
+                   "{\"file_id\":\"file-1\"}},{\"type\":\"file\",\"file\":{\"file_data\":"
+                   "\"https://x/a.pdf\"}},{\"type\":\"file\",\"file\":{\"file_data\":\"JVBE\"}},"
+                   "{\"type\":\"file\",\"file\":{\"file_data\":\"data:image/png;base64,iVBO\"}}]")),
+     "u[document:application/pdf:JVBE:a.pdf document:file-1 "
+     "document:application/pdf:https://x/a.pdf document:application/pdf:JVBE "
+     "image:image/png:iVBO]"},
+    {MESSAGES(USER("[{\"type\":\"video_url\",\"video_url\":{\"url\": \"v\"}}]")),
+     "u[raw:{\"type\":\"video_url\",\"video_url\":{\"url\": \"v\"}}]"},
+    /* tool calls, and their results first */
+    {MESSAGES(USER("\"a\"") "," MODEL(
+         "\"content\":null,\"tool_calls\":[" CALL("1", "f", "\"{\\\"n\\\": 1.50}\"") "," CALL(
+             "2", "g", "\"\"") "]") "," TOOL("1", "\"x\"") "," TOOL("2",
+                                                                    "[{\"type\":\"text\",\"text\":"
+                                                                    "\"y\"}]") "," USER("\"b\"")),
+     "u[text:a] a[tool_call:1:f:{\"n\": 1.50} tool_call:2:g:{}] "
+     "u[tool_result:1(text:x) tool_result:2(text:y) text:b]"},
+    {MESSAGES(USER("\"a\"") "," TOOL("1", "\"x\"") "," USER("\"b\"") "," TOOL("2", "\"y\"")),
+     "u[tool_result:1(text:x) tool_result:2(text:y) text:a text:b]"},
+    {MESSAGES(TOOL("1", "null") "," TOOL("2", "\"\"") "," USER("\"b\"") "," TOOL("3", "\"z\"")),
+     "u[tool_result:1 tool_result:2 tool_result:3(text:z) text:b]"},
+    {MESSAGES(TOOL("1", "[{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://i\"}}]")),
+     "u[tool_result:1(image:https://i)]"},
+    /* arguments that are no JSON object */
+    {MESSAGES(MODEL("\"tool_calls\":[" CALL("1", "f", "\"{\\\"a\\\":\"") "," CALL(
+         "2", "f",
+         "\"[1]\"") "," CALL("3", "f",
+                             "\"say \\\"hi\\\"\"") "," CALL("4", "f",
+                                                            "{\"b\": 2}") "," CALL("5", "f",
+                                                                                   "null") "]")),
+     "a[tool_call:1:f:{\"INVALID_JSON\":\"{\\\"a\\\":\"} "
+     "tool_call:2:f:{\"INVALID_JSON\":\"[1]\"} "
+     "tool_call:3:f:{\"INVALID_JSON\":\"say \\\"hi\\\"\"} tool_call:4:f:{\"b\": 2} "
+     "tool_call:5:f:{}]"},
+    {MESSAGES(MODEL("\"tool_calls\":[{\"id\":\"1\",\"type\":\"custom\",\"custom\":{\"name\":\"sh\","
+                    "\"input\":\"ls \\\"x\\\"\"}}]")),
+     "a[tool_call:1:sh:{\"input\":\"ls \\\"x\\\"\"}]"},
+    /* the form before there were tools */
+    {MESSAGES(MODEL("\"content\":null,\"function_call\":{\"name\":\"f\",\"arguments\":\"{}"
+                    "\"}") ",{\"role\":\"function\",\"name\":\"f\",\"content\":\"x\"}"
+                           "," MODEL("\"function_call\":{\"name\":\"f\",\"arguments\":\"{}"
+                                     "\"}") ",{\"role\":\"function\",\"name\":\"f\","
+                                            "\"content\":\"y\"}"),
+     "a[tool_call:call_1:f:{}] u[tool_result:call_1(text:x)] a[tool_call:call_2:f:{}] "
+     "u[tool_result:call_2(text:y)]"},
+    /* a signature that came in an id */
+    {MESSAGES(
+         MODEL("\"tool_calls\":[" CALL("c1_wfsig_Z2VtaW5pOkNpUUI", "f", "\"{}\"") "]") "," TOOL(
+             "c1_wfsig_Z2VtaW5pOkNpUUI", "\"x\"")),
+     "a[tool_call:c1:f:{}:wf:gemini:CiQB] u[tool_result:c1(text:x)]"},
+    /* refusals */
+    {MESSAGES(MODEL("\"content\":[{\"type\":\"refusal\",\"refusal\":\"no\"}]") "," USER(
+         "\"why\"") "," MODEL("\"content\":null,\"refusal\":\"never\"")),
+     "a[refusal:no] u[text:why] a[refusal:never]"},
+    /* cache marks: of a part, a message, a call, a result */
+    {MESSAGES("{\"role\":\"system\"," MARK ",\"content\":\"s\"}," USER(
+         "[{\"type\":\"text\",\"text\":\"a\"," MARK "},{\"type\":\"text\",\"text\":\"b\","
+         "\"cache_control\":{\"type\":\"ephemeral\",\"ttl\":\"1h\"}}]")),
+     "system[text:s*5m] u[text:a*5m text:b*1h]"},
+    {MESSAGES(
+         MODEL("\"tool_calls\":[{\"id\":\"1\",\"function\":{\"name\":\"f\"}," MARK
+               "}]") ",{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":[{\"type\":\"text\","
+                     "\"text\":\"x\"," MARK "}]},{\"role\":\"tool\",\"tool_call_id\":\"2\"," MARK
+                     ",\"content\":\"\"}"),
+     "a[tool_call:1:f:{}*5m] u[tool_result:1*5m(text:x) tool_result:2*5m]"},
+    {MESSAGES(USER("[{\"type\":\"text\",\"text\":\"\"," MARK "}]") "," USER("\"b\"")), "u[text:b]"},
 };
 
 START_TEST(test_prompts)
@@ -213,7 +205,7 @@ static const struct {
      "a[thinking:hm:wf:openai:{\"type\":\"reasoning.text\",\"signature\":\"s\",\"format\":"
      "\"xai-responses-v1\"}]"},
     {"\"reasoning_details\":[{\"type\":\"reasoning.summary\",\"summary\":\"sum\"}]",
-     "a[thinking:sum:wf:openai:]"},
+     "a[thinking:sum:wf:openai:{\"type\":\"reasoning.summary\"}]"},
     /* a client that kept every piece of a stream */
     {"\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"h\",\"index\":0},{\"type\":"
      "\"reasoning.text\",\"text\":\"m\",\"index\":0},{\"type\":\"reasoning.text\",\"signature\":"

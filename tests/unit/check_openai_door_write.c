@@ -1,13 +1,12 @@
 /* Unit tests of OpenAI's door, answers: reply events into chunks and bodies.  Beside examples of
- * the exact text there is a client of the plainest kind, built on json-c: what it makes of a stream
- * and of a body is what was told, for answers drawn at random. */
+ * the exact text there is a client of the plainest kind (openai_client.h): what it makes of a
+ * stream and of a body is what was told, for answers drawn at random. */
 #include <check.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "providers/door.h"
-#include "schema/sse.h"
+#include "tests/unit/openai_client.h"
 
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -362,181 +361,6 @@ START_TEST(test_a_body)
 }
 END_TEST
 
-/* ---- a plain client ---- */
-
-enum { CALLS_MAX = 16 };
-
-struct client {
-    char id[64], finish[32];
-    struct buf content, reasoning, details_text, refusal, images, annotations;
-    struct buf signatures; /* each ended by a line end */
-    int n_calls;
-    struct {
-        char id[64], name[64];
-        struct buf arguments;
-    } calls[CALLS_MAX];
-    int64_t prompt_tok, completion_tok;
-    bool has_usage, done;
-};
-
-static void client_init(struct client *c)
-{
-    memset(c, 0, sizeof(*c));
-    struct buf *all[] = {&c->content, &c->reasoning,   &c->details_text, &c->refusal,
-                         &c->images,  &c->annotations, &c->signatures};
-    for (size_t i = 0; i < ROWS(all); i++)
-        buf_init(all[i], OUT_MAX);
-    for (int i = 0; i < CALLS_MAX; i++)
-        buf_init(&c->calls[i].arguments, OUT_MAX);
-}
-
-static void client_done(struct client *c)
-{
-    struct buf *all[] = {&c->content, &c->reasoning,   &c->details_text, &c->refusal,
-                         &c->images,  &c->annotations, &c->signatures};
-    for (size_t i = 0; i < ROWS(all); i++)
-        buf_done(all[i]);
-    for (int i = 0; i < CALLS_MAX; i++)
-        buf_done(&c->calls[i].arguments);
-}
-
-static struct json_object *member(struct json_object *o, const char *name)
-{
-    struct json_object *v = NULL;
-    return json_object_object_get_ex(o, name, &v) ? v : NULL;
-}
-
-static void add_string(struct buf *to, struct json_object *v)
-{
-    if (v != NULL)
-        buf_add(to, json_object_get_string(v), (size_t)json_object_get_string_len(v));
-}
-
-static void set_string(char *to, size_t cap, struct json_object *v)
-{
-    if (v != NULL)
-        snprintf(to, cap, "%s", json_object_get_string(v));
-}
-
-static void client_call(struct client *c, struct json_object *call, int index)
-{
-    struct json_object *function = member(call, "function");
-    ck_assert_int_lt(index, CALLS_MAX);
-    /* a call begins with all of its head, in order */
-    ck_assert_int_le(index, c->n_calls);
-    ck_assert((index == c->n_calls) == (member(call, "id") != NULL));
-    if (index == c->n_calls) {
-        ck_assert_str_eq(json_object_get_string(member(call, "type")), "function");
-        c->n_calls++;
-    }
-    set_string(c->calls[index].id, sizeof(c->calls[index].id), member(call, "id"));
-    set_string(c->calls[index].name, sizeof(c->calls[index].name), member(function, "name"));
-    add_string(&c->calls[index].arguments, member(function, "arguments"));
-}
-
-static void client_details(struct client *c, struct json_object *details)
-{
-    for (size_t i = 0; i < json_object_array_length(details); i++) {
-        struct json_object *e = json_object_array_get_idx(details, i);
-        add_string(&c->details_text, member(e, "text"));
-        struct json_object *sign =
-            member(e, "signature") != NULL ? member(e, "signature") : member(e, "data");
-        if (sign != NULL) {
-            add_string(&c->signatures, sign);
-            buf_addc(&c->signatures, '\n');
-        }
-    }
-}
-
-static void client_citations(struct client *c, struct json_object *list)
-{
-    for (size_t i = 0; i < json_object_array_length(list); i++) {
-        struct json_object *of = member(json_object_array_get_idx(list, i), "url_citation");
-        buf_addf(&c->annotations, "%s %lld-%lld\n", json_object_get_string(member(of, "url")),
-                 (long long)json_object_get_int64(member(of, "start_index")),
-                 (long long)json_object_get_int64(member(of, "end_index")));
-    }
-}
-
-/* A message or a delta. */
-static void client_message(struct client *c, struct json_object *m)
-{
-    struct json_object *calls = member(m, "tool_calls"), *images = member(m, "images");
-    add_string(&c->content, member(m, "content"));
-    add_string(&c->refusal, member(m, "refusal"));
-    add_string(&c->reasoning, member(m, "reasoning"));
-    struct json_object *same = member(m, "reasoning_content");
-    ck_assert((same == NULL) == (member(m, "reasoning") == NULL));
-    if (member(m, "reasoning_details") != NULL)
-        client_details(c, member(m, "reasoning_details"));
-    if (member(m, "annotations") != NULL)
-        client_citations(c, member(m, "annotations"));
-    for (size_t i = 0; calls != NULL && i < json_object_array_length(calls); i++) {
-        struct json_object *call = json_object_array_get_idx(calls, i);
-        struct json_object *index = member(call, "index");
-        client_call(c, call, index != NULL ? json_object_get_int(index) : (int)i);
-    }
-    for (size_t i = 0; images != NULL && i < json_object_array_length(images); i++) {
-        struct json_object *of = member(json_object_array_get_idx(images, i), "image_url");
-        add_string(&c->images, member(of, "url"));
-    }
-}
-
-static void client_usage(struct client *c, struct json_object *usage)
-{
-    ck_assert(!c->has_usage && usage != NULL);
-    c->has_usage = true;
-    c->prompt_tok = json_object_get_int64(member(usage, "prompt_tokens"));
-    c->completion_tok = json_object_get_int64(member(usage, "completion_tokens"));
-    ck_assert_int_eq(json_object_get_int64(member(usage, "total_tokens")),
-                     c->prompt_tok + c->completion_tok);
-}
-
-static void client_object(struct client *c, struct json_object *o, const char *message)
-{
-    struct json_object *choices = member(o, "choices"), *choice;
-    ck_assert_ptr_nonnull(choices);
-    set_string(c->id, sizeof(c->id), member(o, "id"));
-    if (json_object_object_get_ex(o, "usage", &choice))
-        client_usage(c, choice);
-    if (json_object_array_length(choices) == 0)
-        return;
-    ck_assert_str_eq(c->finish, "");
-    choice = json_object_array_get_idx(choices, 0);
-    client_message(c, member(choice, message));
-    set_string(c->finish, sizeof(c->finish), member(choice, "finish_reason"));
-}
-
-static struct json_object *parse(struct span text)
-{
-    struct json_tokener *tok = json_tokener_new();
-    struct json_object *o = json_tokener_parse_ex(tok, text.ptr, (int)text.len);
-    ck_assert_msg(json_tokener_get_error(tok) == json_tokener_success, "%.*s", (int)text.len,
-                  text.ptr);
-    json_tokener_free(tok);
-    return o;
-}
-
-/* Each event is one line of data. */
-static void client_reads_stream(struct client *c)
-{
-    const char *at = out.ptr, *end;
-    for (; *at != '\0'; at = end + 2) {
-        ck_assert(strncmp(at, "data: ", 6) == 0);
-        end = strstr(at, "\n\n");
-        ck_assert_ptr_nonnull(end);
-        struct span data = {at + 6, (size_t)(end - at) - 6};
-        ck_assert_ptr_null(memchr(data.ptr, '\n', data.len));
-        ck_assert(!c->done);
-        c->done = span_is(data, "[DONE]");
-        if (c->done)
-            continue;
-        struct json_object *o = parse(data);
-        client_object(c, o, "delta");
-        json_object_put(o);
-    }
-}
-
 /* ---- answers drawn at random ---- */
 
 static uint64_t dice;
@@ -563,7 +387,7 @@ static struct span word(void)
 struct drawn {
     struct reply at[EVENTS_MAX];
     size_t n;
-    char ids[CALLS_MAX][16];
+    char ids[OPENAI_CALLS_MAX][16];
     int n_calls;
 };
 
@@ -630,94 +454,29 @@ static void draw_answer(struct drawn *d)
     draw(d, (struct reply){.kind = REPLY_END});
 }
 
-/* What was told, in the client's words. */
-static void expect_texts(const struct reply_whole *w, struct client *want)
-{
-    for (const struct dialog_block *b = w->content.first; b != NULL; b = b->next) {
-        struct buf *to = b->kind == BLOCK_TEXT       ? &want->content
-                         : b->kind == BLOCK_THINKING ? &want->reasoning
-                         : b->kind == BLOCK_REFUSAL  ? &want->refusal
-                                                     : NULL;
-        if (to != NULL)
-            buf_add_span(to, b->text);
-        if (b->kind == BLOCK_IMAGE)
-            buf_adds(&want->images, "data:image/png;base64,iVBO");
-        if (b->signature.len > 0) {
-            buf_add_span(&want->signatures, b->signature);
-            buf_addc(&want->signatures, '\n');
-        }
-    }
-    buf_add_span(&want->details_text, buf_span(&want->reasoning));
-}
-
-static void expect_calls(const struct reply_whole *w, struct client *want)
-{
-    for (const struct dialog_block *b = w->content.first; b != NULL; b = b->next) {
-        if (b->kind != BLOCK_TOOL_CALL)
-            continue;
-        snprintf(want->calls[want->n_calls].id, 64, "%.*s", (int)b->id.len, b->id.ptr);
-        snprintf(want->calls[want->n_calls].name, 64, "%.*s", (int)b->name.len, b->name.ptr);
-        buf_add_span(&want->calls[want->n_calls++].arguments, b->json);
-    }
-}
-
-static void compare_buf(const struct buf *seen, const struct buf *want)
-{
-    ck_assert_msg(span_eq(buf_span(seen), buf_span(want)), "seen %.*s, told %.*s", (int)seen->len,
-                  seen->ptr, (int)want->len, want->ptr);
-}
-
-static void compare(const struct client *seen, const struct client *want,
-                    const struct reply_whole *told)
-{
-    compare_buf(&seen->content, &want->content);
-    compare_buf(&seen->reasoning, &want->reasoning);
-    compare_buf(&seen->details_text, &want->details_text);
-    compare_buf(&seen->refusal, &want->refusal);
-    compare_buf(&seen->images, &want->images);
-    compare_buf(&seen->signatures, &want->signatures);
-    ck_assert_int_eq(seen->n_calls, want->n_calls);
-    for (int i = 0; i < seen->n_calls; i++) {
-        ck_assert_str_eq(seen->calls[i].id, want->calls[i].id);
-        ck_assert_str_eq(seen->calls[i].name, want->calls[i].name);
-        compare_buf(&seen->calls[i].arguments, &want->calls[i].arguments);
-    }
-    ck_assert_str_eq(seen->id, told->id.len > 0 ? "msg_1" : "gen_1");
-    ck_assert_str_ne(seen->finish, "");
-    ck_assert(seen->has_usage == (told->usage.seen != 0));
-    ck_assert_int_eq(seen->prompt_tok, usage_prompt_tok(&told->usage));
-    ck_assert_int_eq(seen->completion_tok, told->usage.n[USAGE_output_tok]);
-}
-
 static void check_answer(const struct drawn *d)
 {
     struct reply_whole told;
-    struct client want, streamed, whole;
+    struct openai_client streamed, whole;
     reply_whole_init(&told);
-    client_init(&want);
-    client_init(&streamed);
-    client_init(&whole);
     for (size_t i = 0; i < d->n; i++)
         ck_assert(reply_gather(&told, &d->at[i]));
-    expect_texts(&told, &want);
-    expect_calls(&told, &want);
+    openai_client_init(&streamed);
+    openai_client_init(&whole);
     answer.stream = true;
     tell(d->at, d->n);
-    client_reads_stream(&streamed);
+    openai_client_stream(&streamed, out.ptr);
     ck_assert(streamed.done);
-    compare(&streamed, &want, &told);
+    openai_client_compare(&streamed, &told, answer.generation_id);
     answer.stream = false;
     tell(d->at, d->n);
-    struct json_object *o = parse((struct span){out.ptr, out.len - 1});
-    client_object(&whole, o, "message");
-    json_object_put(o);
-    compare(&whole, &want, &told);
+    openai_client_body(&whole, out.ptr);
+    openai_client_compare(&whole, &told, answer.generation_id);
     ck_assert_str_eq(whole.finish, streamed.finish);
-    compare_buf(&whole.annotations, &streamed.annotations);
+    ck_assert(span_eq(buf_span(&whole.annotations), buf_span(&streamed.annotations)));
     reply_whole_done(&told);
-    client_done(&want);
-    client_done(&streamed);
-    client_done(&whole);
+    openai_client_done(&streamed);
+    openai_client_done(&whole);
 }
 
 START_TEST(test_a_client_gets_what_was_told)

@@ -78,6 +78,17 @@ START_TEST(sort_words)
 }
 END_TEST
 
+START_TEST(rule_words)
+{
+    for (int i = 0; i < RULE_COUNT; i++) {
+        enum model_rule r = RULE_COUNT;
+        ck_assert(model_rule_parse(span_of(model_rule_name((enum model_rule)i)), &r));
+        ck_assert_int_eq(r, i);
+    }
+    ck_assert_str_eq(model_rule_name(RULE_no_prefill), "no_prefill");
+}
+END_TEST
+
 static const struct span no_words[] = {
     {"", 0},      {NULL, 0},    {"fp", 2},    {"fp88", 4},   {"FP8", 3},  {" fp8", 4},
     {"fp8 ", 4},  {"fp8\0", 4}, {"Price", 5}, {"prices", 6}, {"tool", 4}, {"TEXT", 4},
@@ -90,6 +101,8 @@ START_TEST(refuses_other_words)
     enum param p = PARAM_seed;
     enum modality m = MODALITY_pdf;
     enum sort s = SORT_latency;
+    enum model_rule r = RULE_no_prefill;
+    ck_assert(!model_rule_parse(no_words[_i], &r));
     ck_assert(!quantization_parse(no_words[_i], &q));
     ck_assert(!param_parse(no_words[_i], &p));
     ck_assert(!modality_parse(no_words[_i], &m));
@@ -114,6 +127,7 @@ Suite *vocab_suite(void)
 {
     Suite *s = suite_create("vocab");
     TCase *t = tcase_create("vocab");
+    tcase_add_test(t, rule_words);
     tcase_add_loop_test(t, quantization_words, 0, ROWS(quantizations));
     tcase_add_loop_test(t, param_words, 0, ROWS(params));
     tcase_add_loop_test(t, modality_words, 0, ROWS(modalities));

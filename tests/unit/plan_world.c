@@ -173,6 +173,18 @@ static bool read_rate(struct rates *r, const char *word)
     return false;
 }
 
+static uint32_t rules_of(const char *list)
+{
+    char item[64];
+    uint32_t bits = 0;
+    while (next_item(&list, item, sizeof(item))) {
+        enum model_rule r = RULE_COUNT;
+        ck_assert_msg(model_rule_parse(span_of(item), &r), "%s", item);
+        bits |= RULE_BIT(r);
+    }
+    return bits;
+}
+
 static void no_rates(struct rates *r)
 {
     for (int i = 0; i < PRICE_ITEM_COUNT; i++)
@@ -195,6 +207,8 @@ static void endpoint_word(struct world *w, const char *word)
         s->modalities = modalities_of(v);
     } else if ((v = value_of(word, "params")) != NULL) {
         s->params = params_of(v);
+    } else if ((v = value_of(word, "rules")) != NULL) {
+        s->rules = rules_of(v);
     } else {
         v = value_of(word, "server_tools");
         ck_assert_msg(v != NULL, "endpoint word %s", word);
@@ -397,7 +411,7 @@ static uint32_t needs_of(const char *list)
 }
 
 /* chat max_tokens=N bytes=N images=N documents=N searches=N cache=5m|1h needs=LIST params=LIST
- * server_tools=LIST */
+ * server_tools=LIST breaks=LIST */
 static void chat_word(struct chat *c, const char *word)
 {
     const char *v;
@@ -418,6 +432,8 @@ static void chat_word(struct chat *c, const char *word)
         c->needs = needs_of(v);
     } else if ((v = value_of(word, "params")) != NULL) {
         c->params = params_of(v);
+    } else if ((v = value_of(word, "breaks")) != NULL) {
+        c->breaks = rules_of(v);
     } else {
         v = value_of(word, "server_tools");
         ck_assert_msg(v != NULL, "chat word %s", word);
