@@ -154,7 +154,8 @@ static inline bool provider_must_rewrite(const struct provider *p, const struct 
     P(azure_openai) \
     P(gemini) \
     P(vertex) \
-    P(bedrock)
+    P(bedrock) \
+    P(cohere)
 /* clang-format on */
 
 #define P(name) extern const struct provider provider_##name;
