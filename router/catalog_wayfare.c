@@ -356,7 +356,7 @@ static int read_provider(struct catalog_reader *r, json_ref v)
     if (read_members(r, v, members, &e) != 0) {
         return -1;
     }
-    if (json_get(r->doc, v, "auth") == JSON_NONE && strcmp(e.provider.protocol, "anthropic") != 0) {
+    if (json_get(r->doc, v, "auth") == JSON_NONE && strcmp(e.provider.protocol, "openai") == 0) {
         e.provider.auth_type = AUTH_BEARER;
     }
     struct fail f;
