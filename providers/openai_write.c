@@ -309,9 +309,9 @@ static void put_format(struct openai_writing *w)
     enum format_kind kind = w->dialog->format.kind;
     if (kind == FORMAT_SCHEMA && openai_has(w->dialect, TRAIT_SCHEMA)) {
         put_schema_format(w);
-    } else if (kind == FORMAT_SCHEMA || kind == FORMAT_JSON) {
+    } else if (kind != FORMAT_ABSENT) {
         json_open_object(&w->out, "response_format");
-        json_put_string(&w->out, "type", SPAN("json_object"));
+        json_put_string(&w->out, "type", kind == FORMAT_TEXT ? SPAN("text") : SPAN("json_object"));
         json_close_object(&w->out);
     }
     if (kind == FORMAT_SCHEMA && !openai_has(w->dialect, TRAIT_SCHEMA))
