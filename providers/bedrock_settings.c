@@ -135,6 +135,13 @@ static void write_inference(struct bedrock_writer *w)
         json_close_array(&w->o);
     }
     json_close_object(&w->o);
+    /* Which of them it was stands only in the model's own answer; a field that it does not have is
+     * passed over (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html). */
+    if (d->n_stops > 0) {
+        json_open_array(&w->o, "additionalModelResponseFieldPaths");
+        json_put_string(&w->o, NULL, SPAN("/stop_sequence"));
+        json_close_array(&w->o);
+    }
 }
 
 static bool is_effort_off(struct span effort)

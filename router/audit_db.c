@@ -29,10 +29,13 @@ enum { DETAILS_MAX = 20, PRICES_CACHED = 256 };
     " AND e.kind IN ('post', 'correction') WHERE a.admitted_ms >= " PRUNED_MS " AND" IN_ACCOUNT    \
     ") + (SELECT coalesce(sum(a.charge_nusd), 0) FROM (SELECT key_id, charge_nusd,"                \
     " day * 86400000 AS admitted_ms FROM usage_day WHERE day < " PRUNED_DAY                        \
-    ") a WHERE c.window = 'total' AND" IN_ACCOUNT ")"
+    " UNION ALL SELECT key_id, charge_nusd, admitted_ms FROM correction WHERE admitted_ms "        \
+    "< " PRUNED_MS ") a WHERE c.window = 'total' AND" IN_ACCOUNT ")"
 #define PENDING                                                                                    \
     "(SELECT coalesce(sum(a.hold_nusd), 0) FROM attempt a INDEXED BY attempt_open WHERE " OPEN     \
     " AND" IN_ACCOUNT ")"
+
+#define BELOW_ZERO(member, json) " OR coalesce(a." #member ", 0) + sum(c." #member ") < 0"
 
 /* Each row of an answer is one violation: its text. */
 static const struct check {
@@ -67,12 +70,24 @@ static const struct check {
     {"I6", "SELECT " ATT " || ' is ' || a.state || ', its ' || e.kind || ' says ' ||"
            " e.amount_nusd FROM attempt a JOIN entry e ON e.attempt_id = a.id WHERE"
            " (e.kind = 'post' AND (a.state <> 'SETTLED' OR e.amount_nusd IS NOT a.charge_nusd)) OR"
-           " (e.kind = 'release' AND (a.state <> 'VOID' OR e.amount_nusd <> a.hold_nusd))"},
+           " (e.kind = 'release' AND (a.state <> 'VOID' OR e.amount_nusd <> a.hold_nusd)) OR"
+           " (e.kind = 'correction' AND (a.state <> 'SETTLED' OR NOT EXISTS (SELECT 1 FROM"
+           " correction c WHERE c.attempt_id = a.id AND c.n = e.n"
+           " AND c.charge_nusd = e.amount_nusd)))"},
+    {"I6", "SELECT 'correction ' || c.n || ' of att_' || lower(hex(c.attempt_id)) || ' of ' ||"
+           " c.charge_nusd || ' nano-USD is not in the journal' FROM correction c"
+           " WHERE c.admitted_ms >= " PRUNED_MS " AND c.charge_nusd IS NOT (SELECT e.amount_nusd"
+           " FROM entry e WHERE e.attempt_id = c.attempt_id AND e.kind = 'correction'"
+           " AND e.n = c.n)"},
+    {"I6", "SELECT " ATT " || ' is corrected to less than nothing' FROM correction c"
+           " JOIN attempt a ON a.id = c.attempt_id GROUP BY a.id"
+           " HAVING a.charge_nusd + sum(c.charge_nusd) < 0" USAGE_BUCKETS(BELOW_ZERO)},
     {"I7", "SELECT 'a trigger that protects the journal is missing' FROM"
            " (SELECT count(*) AS n FROM sqlite_schema WHERE type = 'trigger' AND name IN"
            " ('attempt_ends_once', 'attempt_facts', 'attempt_hold_grows', 'attempt_stays',"
            " 'entry_keeps', 'entry_stays', 'account_grows', 'rollup_advances', 'rollup_stays',"
-           " 'usage_day_grows', 'usage_day_is_over', 'usage_day_stays')) WHERE n <> 12"},
+           " 'usage_day_grows', 'usage_day_is_over', 'usage_day_stays', 'correction_keeps',"
+           " 'correction_stays')) WHERE n <> 14"},
     {"I8", "SELECT " ATT " || ' runs, but its process is gone' FROM attempt a WHERE " OPEN
            " AND a.boot_id <> (SELECT b.boot_id FROM attempt b WHERE b.state NOT IN"
            " ('SETTLED', 'VOID') ORDER BY b.admitted_ms DESC, b.id DESC LIMIT 1)"},
@@ -151,10 +166,12 @@ static int run_check(struct audit *a, const struct check *c, struct fail *reterr
 {
     struct sqlite3_stmt *s = db_stmt(a->db, c->sql);
     int rc, n = 0;
+    db_long_step(a->db, true);
     while ((rc = db_step(a->db, s, reterr)) == 1) {
         if (++n <= DETAILS_MAX)
             add_violation(a, c->invariant, db_col_text(s, 0));
     }
+    db_long_step(a->db, false);
     if (n > DETAILS_MAX) {
         char more[64];
         snprintf(more, sizeof(more), "and %d more", n - DETAILS_MAX);

@@ -462,8 +462,10 @@ int audit_db_pages(struct db *db, audit_fn fn, void *ctx, struct fail *reterr)
     struct sqlite3_stmt *s =
         db_stmt(db, "SELECT * FROM pragma_quick_check WHERE quick_check <> 'ok'");
     int rc;
+    db_long_step(db, true);
     while ((rc = db_step(db, s, reterr)) == 1)
         fn(ctx, "database", db_col_text(s, 0));
+    db_long_step(db, false);
     db_rest(db);
     return rc;
 }

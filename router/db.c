@@ -35,7 +35,9 @@ struct db {
     bool unclean; /* __atomic */
     int wal_pages;
     int n_stmts;
-    bool interrupted;
+    bool interrupted;          /* __atomic */
+    pthread_mutex_t step_lock; /* of in_long_step, and of interrupting it */
+    bool in_long_step;
     char path[PATH_MAX];
     struct {
         const char *sql; /* the literal's address is the key */
@@ -294,6 +296,7 @@ struct db *db_open(const char *path, enum db_mode mode, struct fail *reterr)
     }
     db->mode = mode;
     db->lock_fd = -1;
+    pthread_mutex_init(&db->step_lock, NULL);
     snprintf(db->path, sizeof(db->path), "%s", path);
     if ((mode == DB_OWN ? open_owned(db, reterr) : open_read(db, reterr)) == 0)
         return db;
@@ -314,6 +317,7 @@ void db_close(struct db *db)
             db->unclean = true; /* the next start takes a look for nothing */
         close(db->lock_fd);
     }
+    pthread_mutex_destroy(&db->step_lock);
     free(db);
 }
 
@@ -332,10 +336,22 @@ void db_set_checked(struct db *db)
     __atomic_store_n(&db->unclean, false, __ATOMIC_RELAXED);
 }
 
-/* Not sqlite3_interrupt: that makes also the next prepare fail, and is forgotten after it. */
+/* Elsewhere not sqlite3_interrupt: that makes also the next prepare fail, and is forgotten after
+ * it. */
 void db_interrupt(struct db *db)
 {
     __atomic_store_n(&db->interrupted, true, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&db->step_lock);
+    if (db->in_long_step)
+        sqlite3_interrupt(db->handle);
+    pthread_mutex_unlock(&db->step_lock);
+}
+
+void db_long_step(struct db *db, bool on)
+{
+    pthread_mutex_lock(&db->step_lock);
+    db->in_long_step = on;
+    pthread_mutex_unlock(&db->step_lock);
 }
 
 const char *db_path(const struct db *db)
@@ -411,6 +427,11 @@ int db_checkpoint(struct db *db)
 
 /* ---- backup ---- */
 
+static bool is_interrupted(const struct db *db)
+{
+    return __atomic_load_n(&db->interrupted, __ATOMIC_RELAXED);
+}
+
 static int backup_pages(struct db *db, sqlite3 *to, struct fail *reterr)
 {
     sqlite3_backup *backup = sqlite3_backup_init(to, "main", db->handle, "main");
@@ -419,7 +440,7 @@ static int backup_pages(struct db *db, sqlite3 *to, struct fail *reterr)
     int rc;
     do {
         rc = sqlite3_backup_step(backup, DB_BACKUP_STEP_PAGES);
-    } while (rc == SQLITE_OK);
+    } while (rc == SQLITE_OK && !is_interrupted(db));
     int finish = sqlite3_backup_finish(backup);
     if (rc == SQLITE_DONE && finish == SQLITE_OK)
         return 0;

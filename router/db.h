@@ -36,6 +36,9 @@ bool db_was_unclean(const struct db *db);
 void db_set_checked(struct db *db);
 /* Any thread, for a reader: what it runs now fails, and so does all that it runs later. */
 void db_interrupt(struct db *db);
+/* On the reader's thread: between the two calls db_interrupt also ends what SQLite does in a single
+ * step (PRAGMA quick_check); nothing may be prepared there. */
+void db_long_step(struct db *db, bool on);
 
 /* A prepared statement, kept for the life of the connection and reset here.  sql must be a
  * string literal (the cache is keyed by its address). Asserts that it compiles. */

@@ -55,6 +55,7 @@ struct ledger_hold {
     int n;                   /* 1, 2, 3: attempt number within the request */
     int64_t team_id, key_id; /* database rows */
     int64_t now_ms;
+    int64_t admitted_ms; /* set by the ledger: now_ms, or later when its clock had been ahead */
     int64_t amount_nusd; /* worst case on this endpoint */
     int64_t endpoint_id, price_version;
     bool cancel_stops_billing;
@@ -170,6 +171,9 @@ void ledger_send(struct ledger *l, struct ledger_op *op);
  * never call it on a loop thread.  After a job the accounts are re-read (caps may have
  * changed).  Returns fn's result, or -1 when its transaction could not be committed. */
 int ledger_job(struct ledger *l, int (*fn)(struct db *db, void *arg), void *arg);
+/* Likewise, for a job that changes what is in the accounts (corrections): they are read again
+ * before its transaction is committed. */
+int ledger_job_reload(struct ledger *l, int (*fn)(struct db *db, void *arg), void *arg);
 /* Waits until everything sent before is committed (or, while the disk is full, kept for
  * later). Not on a loop thread. */
 void ledger_barrier(struct ledger *l);

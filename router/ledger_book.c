@@ -17,13 +17,20 @@ struct book_zone {
     struct zone *zone;
 };
 
+/* Operations whose rows are still to be written. */
+struct book_rows {
+    const struct ledger_op *ops[LEDGER_BATCH_MAX];
+    int n;
+};
+
 struct ledger_book {
     struct db *db;
     struct ledger_state state;
     struct id boot;
     struct book_zone *zones; /* kept: owners point into it */
     void (*log)(const char *line);
-    bool careful;
+    bool careful, owners_changed;
+    struct book_rows holds, settles, ends; /* empty when careful */
     struct ledger_book_counts done;
     struct alert_rules alert_at;
 };
@@ -39,6 +46,34 @@ static void say(const struct ledger_book *b, const char *fmt, ...)
     va_end(ap);
     if (b->log != NULL)
         b->log(line);
+}
+
+/* ---- rows that wait ---- */
+
+/* What has been judged since the last call becomes rows: holds, then the ends of attempts, then
+ * those of requests, which is the order of each one's life.  Before anything reads these tables
+ * or changes a row by itself. */
+static enum ledger_write write_waiting(struct ledger_book *b, struct fail *reterr)
+{
+    enum ledger_write w = LEDGER_WROTE;
+    if (b->holds.n > 0)
+        w = ledger_db_holds(b->db, b->holds.ops, b->holds.n, &b->boot, reterr);
+    if (b->settles.n > 0 && w == LEDGER_WROTE)
+        w = ledger_db_settles(b->db, b->settles.ops, b->settles.n, reterr);
+    for (int i = 0; i < b->ends.n && w == LEDGER_WROTE; i++)
+        w = ledger_db_end(b->db, b->ends.ops[i], reterr);
+    b->holds.n = b->settles.n = b->ends.n = 0;
+    return w;
+}
+
+/* -1 = none of this attempt waits there. */
+static int find_waiting(const struct book_rows *rows, const struct id *attempt_id)
+{
+    for (int i = 0; i < rows->n; i++) {
+        if (id_eq(&rows->ops[i]->attempt_id, attempt_id))
+            return i;
+    }
+    return -1;
 }
 
 /* ---- owners ---- */
@@ -122,7 +157,9 @@ static enum ledger_write open_account(struct ledger_book *b, struct ledger_owner
 {
     struct ledger_account a = {
         .scope = o->scope, .kind = kind, .window = window, .cap_nusd = o->cap_nusd[kind]};
-    enum ledger_write w = ledger_db_account_new(b->db, o->id, summed, &a, reterr);
+    enum ledger_write w = summed ? write_waiting(b, reterr) : LEDGER_WROTE;
+    if (w == LEDGER_WROTE)
+        w = ledger_db_account_new(b->db, o->id, summed, &a, reterr);
     if (w == LEDGER_WROTE && !ledger_core_widen(&b->state, o, &a) &&
         ledger_core_add_account(&b->state, o, &a) == NULL)
         w = LEDGER_NO_ROOM;
@@ -169,6 +206,18 @@ static enum ledger_write unmark(struct ledger_book *b, enum ledger_write w)
     return undone == LEDGER_WROTE ? w : undone;
 }
 
+/* The row is written with the others of the batch, or by itself when careful. */
+static enum ledger_write put(struct ledger_book *b, struct book_rows *rows,
+                             const struct ledger_op *op, struct fail *reterr)
+{
+    enum ledger_write w = rows->n < LEDGER_BATCH_MAX ? LEDGER_WROTE : write_waiting(b, reterr);
+    if (w == LEDGER_WROTE)
+        rows->ops[rows->n++] = op;
+    if (w == LEDGER_WROTE && b->careful && (w = mark(b)) == LEDGER_WROTE)
+        w = unmark(b, write_waiting(b, reterr));
+    return w;
+}
+
 /* ---- hold ---- */
 
 static void refuse(int64_t needs_nusd, const struct ledger_outcome *out,
@@ -210,12 +259,11 @@ static enum ledger_write find_owners(struct ledger_book *b, const struct ledger_
     return LEDGER_WROTE;
 }
 
-static enum ledger_write write_hold(struct ledger_book *b, const struct ledger_op *op,
-                                    int64_t at_ms, struct fail *reterr)
+static enum ledger_write write_hold(struct ledger_book *b, struct ledger_op *op, int64_t at_ms,
+                                    struct fail *reterr)
 {
-    enum ledger_write w = mark(b);
-    if (w == LEDGER_WROTE)
-        w = unmark(b, ledger_db_hold(b->db, op, &b->boot, at_ms, reterr));
+    op->u.hold.admitted_ms = at_ms;
+    enum ledger_write w = put(b, &b->holds, op, reterr);
     if (w == LEDGER_WROTE)
         b->done.holds++;
     else
@@ -223,7 +271,7 @@ static enum ledger_write write_hold(struct ledger_book *b, const struct ledger_o
     return w;
 }
 
-static enum ledger_write judge_hold(struct ledger_book *b, const struct ledger_op *op,
+static enum ledger_write judge_hold(struct ledger_book *b, struct ledger_op *op,
                                     struct ledger_event *e, struct ledger_answer *answer,
                                     struct fail *reterr)
 {
@@ -249,7 +297,15 @@ static enum ledger_write judge_hold(struct ledger_book *b, const struct ledger_o
     return LEDGER_POISON;
 }
 
-static enum ledger_write hold(struct ledger_book *b, const struct ledger_op *op,
+/* Is another request of the same Idempotency-Key in its way?  Its rows may still wait. */
+static enum ledger_write check_idempotency(struct ledger_book *b, const struct ledger_op *op,
+                                           struct ledger_answer *answer, struct fail *reterr)
+{
+    enum ledger_write w = write_waiting(b, reterr);
+    return w == LEDGER_WROTE ? idempotency_db_check(b->db, op, answer, reterr) : w;
+}
+
+static enum ledger_write hold(struct ledger_book *b, struct ledger_op *op,
                               struct ledger_answer *answer)
 {
     const struct ledger_hold *h = &op->u.hold;
@@ -260,7 +316,7 @@ static enum ledger_write hold(struct ledger_book *b, const struct ledger_op *op,
     struct fail why = {0};
     enum ledger_write w = find_owners(b, h, &e, &why);
     if (w == LEDGER_WROTE && h->request.idempotency.given)
-        w = idempotency_db_check(b->db, op, answer, &why);
+        w = check_idempotency(b, op, answer, &why);
     if (w == LEDGER_WROTE && answer->code == ERR_OK)
         w = judge_hold(b, op, &e, answer, &why);
     if (w != LEDGER_POISON || !b->careful)
@@ -278,7 +334,10 @@ static enum ledger_write write_extension(struct ledger_book *b, const struct led
                                          int64_t at_ms, struct fail *reterr)
 {
     int64_t hold_nusd = ledger_core_attempt(&b->state, &op->attempt_id)->hold_nusd;
-    enum ledger_write w = mark(b);
+    bool waits = find_waiting(&b->holds, &op->attempt_id) >= 0;
+    enum ledger_write w = waits ? write_waiting(b, reterr) : LEDGER_WROTE;
+    if (w == LEDGER_WROTE)
+        w = mark(b);
     if (w == LEDGER_WROTE)
         w = unmark(b, ledger_db_extend(b->db, op, hold_nusd, at_ms, reterr));
     if (w != LEDGER_WROTE)
@@ -344,48 +403,59 @@ static void strip(struct ledger_settle *t)
     }
 }
 
-static enum ledger_write write_settle(struct ledger_book *b, struct ledger_op *op,
-                                      const char *state)
+/* Of an attempt that still runs, only a STREAMING can wait already: what comes later says all that
+ * it said, and takes its place. */
+static enum ledger_write put_settle(struct ledger_book *b, const struct ledger_attempt *t,
+                                    const struct ledger_op *op, struct fail *reterr)
+{
+    int i = t->state == LEDGER_STREAMED ? find_waiting(&b->settles, &op->attempt_id) : -1;
+    if (i < 0)
+        return put(b, &b->settles, op, reterr);
+    b->settles.ops[i] = op;
+    return LEDGER_WROTE;
+}
+
+static enum ledger_write write_settle(struct ledger_book *b, const struct ledger_attempt *t,
+                                      struct ledger_op *op)
 {
     char id[ID_TEXT_MAX];
     struct fail why = {0};
-    id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id);
     for (int try = 0;; try++) {
-        enum ledger_write w = mark(b);
-        if (w == LEDGER_WROTE)
-            w = unmark(b, ledger_db_settle(b->db, op, state, &why));
+        enum ledger_write w = put_settle(b, t, op, &why);
         if (w != LEDGER_POISON || !b->careful)
             return w;
-        say(b, "ledger: %s as %s, cost %lld pico-USD, was not written: %s%s", id, state,
-            (long long)op->u.settle.cost_pusd, why.text,
-            try == 0 ? "; again without its texts" : "; it stays held until a restart");
+        say(b, "ledger: the %s of %s, cost %lld pico-USD, was not written: %s%s",
+            op->kind == LEDGER_STREAMING ? "checkpoint" : "end",
+            id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id), (long long)op->u.settle.cost_pusd,
+            why.text, try == 0 ? "; again without its texts" : "; it stays held until a restart");
         if (try == 1)
             return LEDGER_POISON;
         strip(&op->u.settle);
     }
 }
 
-static void note_unknown(struct ledger_book *b, const struct ledger_op *op)
+static enum ledger_write note_unknown(struct ledger_book *b, const struct ledger_op *op)
 {
     char id[ID_TEXT_MAX];
-    if (ledger_db_has_ended(b->db, &op->attempt_id) < 0)
+    struct fail why = {0};
+    enum ledger_write w = write_waiting(b, &why);
+    if (w == LEDGER_WROTE && ledger_db_has_ended(b->db, &op->attempt_id) < 0)
         say(b, "ledger: %s was never held: its end is not written",
             id_print(&op->attempt_id, ID_PREFIX_ATTEMPT, id));
+    return w;
 }
 
-static enum ledger_write settle(struct ledger_book *b, struct ledger_op *op, const char *state,
+static enum ledger_write settle(struct ledger_book *b, struct ledger_op *op,
                                 enum ledger_event_kind kind)
 {
     const struct ledger_attempt *t = ledger_core_attempt(&b->state, &op->attempt_id);
-    if (t == NULL) { /* sent twice, or after its end: the first one counts */
-        note_unknown(b, op);
-        return LEDGER_WROTE;
-    }
+    if (t == NULL) /* sent twice, or after its end: the first one counts */
+        return note_unknown(b, op);
     if (op->u.settle.cost_pusd < 0) { /* a cost that overflowed: the worst case is known */
         op->u.settle.cost_pusd = t->hold_nusd * 1000;
         op->u.settle.source = USAGE_ESTIMATED;
     }
-    enum ledger_write w = write_settle(b, op, state);
+    enum ledger_write w = write_settle(b, t, op);
     if (w == LEDGER_WROTE) {
         int64_t charge = kind == LEDGER_EV_SETTLE ? money_charge_nusd(op->u.settle.cost_pusd) : 0;
         struct ledger_event e = {.kind = kind,
@@ -402,9 +472,7 @@ static enum ledger_write settle(struct ledger_book *b, struct ledger_op *op, con
 static enum ledger_write end(struct ledger_book *b, const struct ledger_op *op)
 {
     struct fail why = {0};
-    enum ledger_write w = mark(b);
-    if (w == LEDGER_WROTE)
-        w = unmark(b, ledger_db_end(b->db, op, &why));
+    enum ledger_write w = put(b, &b->ends, op, &why);
     if (w != LEDGER_POISON || !b->careful)
         return w;
     say(b, "ledger: the end of a request was not written: %s", why.text);
@@ -437,11 +505,11 @@ enum ledger_write ledger_book_op(struct ledger_book *b, struct ledger_op *op,
         answer->cookie = op->cookie;
         return op->kind == LEDGER_HOLD ? hold(b, op, answer) : extend(b, op, answer);
     case LEDGER_STREAMING:
-        return settle(b, op, "STREAMING", LEDGER_EV_STREAM);
+        return settle(b, op, LEDGER_EV_STREAM);
     case LEDGER_SETTLE:
-        return settle(b, op, "SETTLED", LEDGER_EV_SETTLE);
+        return settle(b, op, LEDGER_EV_SETTLE);
     case LEDGER_VOID:
-        return settle(b, op, "VOID", LEDGER_EV_VOID);
+        return settle(b, op, LEDGER_EV_VOID);
     case LEDGER_END:
         return end(b, op);
     }
@@ -452,20 +520,20 @@ enum ledger_write ledger_book_op(struct ledger_book *b, struct ledger_op *op,
 enum ledger_write ledger_book_flush(struct ledger_book *b)
 {
     struct fail why = {0};
-    for (size_t i = 0; i < b->state.n_dirty; i++) {
+    enum ledger_write w = write_waiting(b, &why);
+    for (size_t i = 0; i < b->state.n_dirty && w == LEDGER_WROTE; i++) {
         struct ledger_account *a = b->state.dirty[i];
-        enum ledger_write w = ledger_db_account_put(b->db, a, &why);
+        w = ledger_db_account_put(b->db, a, &why);
         if (w == LEDGER_WROTE)
             w = alert_db_note(b->db, &b->alert_at, a, b->state.last_ms, &b->done.alerts, &why);
         if (w == LEDGER_POISON) { /* the sums contradict themselves */
             say(b, "ledger: account %lld: %s", (long long)a->row, why.text);
             return LEDGER_BROKEN;
         }
-        if (w != LEDGER_WROTE)
-            return w;
     }
-    ledger_core_written(&b->state);
-    return LEDGER_WROTE;
+    if (w == LEDGER_WROTE)
+        ledger_core_written(&b->state);
+    return w;
 }
 
 void ledger_book_alert_at(struct ledger_book *b, const struct alert_rules *rules)
@@ -473,15 +541,17 @@ void ledger_book_alert_at(struct ledger_book *b, const struct alert_rules *rules
     b->alert_at = *rules;
 }
 
+/* Most jobs change no owner, and there may be ten thousand of them. */
 enum ledger_write ledger_book_recap(struct ledger_book *b)
 {
-    for (size_t i = 0; i < LEDGER_OWNER_CHAINS; i++) {
+    for (size_t i = 0; i < LEDGER_OWNER_CHAINS && b->owners_changed; i++) {
         for (struct ledger_owner *o = b->state.owners[i]; o != NULL; o = o->next) {
             if (read_owner(b, o, NULL) < 0)
                 return ledger_db_trouble(b->db);
             ledger_core_recap(&b->state, o);
         }
     }
+    b->owners_changed = false;
     return LEDGER_WROTE;
 }
 
@@ -503,27 +573,31 @@ static int load_running(struct ledger_book *b, struct ledger_db_running *r, stru
     return fail_set(reterr, ERR_ledger_down, NULL, "out of memory");
 }
 
+struct running {
+    struct ledger_db_running *rows; /* the caller frees them */
+    size_t n;
+};
+
 /* Oldest first: the owner's accounts are those that its oldest attempt may count in. */
-static int load(struct ledger_book *b, struct fail *reterr)
+static int load(struct ledger_book *b, struct running *ret, struct fail *reterr)
 {
-    struct ledger_db_running *rows = NULL;
-    size_t n = 0;
-    if (ledger_db_running(b->db, &rows, &n, reterr) != 0)
-        return -1;
-    int rc = 0;
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = load_running(b, &rows[i], reterr);
-    free(rows);
+    int rc = ledger_db_running(b->db, &ret->rows, &ret->n, reterr);
+    for (size_t i = 0; i < ret->n && rc == 0; i++)
+        rc = load_running(b, &ret->rows[i], reterr);
     return rc;
 }
 
 int ledger_book_reload(struct ledger_book *b, struct fail *reterr)
 {
     int64_t last_ms = b->state.last_ms, typical_ms = b->state.typical_ms;
+    b->holds.n = b->settles.n = b->ends.n = 0;
     ledger_core_done(&b->state);
     b->state.last_ms = last_ms;
     b->state.typical_ms = typical_ms;
-    return load(b, reterr);
+    struct running r = {NULL, 0};
+    int rc = load(b, &r, reterr);
+    free(r.rows);
+    return rc;
 }
 
 /* ---- recovery ---- */
@@ -533,34 +607,35 @@ struct recovered {
     int64_t held_nusd, charged_nusd;
 };
 
-static int recover_one(struct ledger_book *b, const struct ledger_attempt *t, int64_t now_ms,
-                       struct recovered *ret, struct fail *reterr)
+static enum ledger_write recover_one(struct ledger_book *b, const struct ledger_attempt *t,
+                                     int64_t now_ms, struct ledger_op *op, struct recovered *ret,
+                                     struct fail *reterr)
 {
-    struct ledger_op op;
     enum ledger_recovery how;
-    if (ledger_db_recover(b->db, &t->id, now_ms, &op, &how, reterr) != 0)
-        return -1;
-    if (ledger_book_op(b, &op, NULL) != LEDGER_WROTE)
-        return fail_set(reterr, ERR_ledger_down, NULL, "recovery could not write");
+    if (ledger_db_recover(b->db, &t->id, now_ms, op, &how, reterr) != 0)
+        return ledger_db_trouble(b->db);
+    enum ledger_write w = ledger_book_op(b, op, NULL);
     ret->n[how]++;
     ret->held_nusd += t->hold_nusd;
-    ret->charged_nusd += op.kind == LEDGER_SETTLE ? money_charge_nusd(op.u.settle.cost_pusd) : 0;
-    return 0;
+    ret->charged_nusd += op->kind == LEDGER_SETTLE ? money_charge_nusd(op->u.settle.cost_pusd) : 0;
+    return w;
 }
 
 /* The attempts are looked up by id while they leave the core's table one by one. */
-static int recover_attempts(struct ledger_book *b, int64_t now_ms, struct recovered *ret,
-                            struct fail *reterr)
+static enum ledger_write recover_attempts(struct ledger_book *b, const struct running *r,
+                                          int64_t now_ms, struct recovered *ret,
+                                          struct fail *reterr)
 {
-    struct ledger_db_running *rows = NULL;
-    size_t n = 0;
-    if (ledger_db_running(b->db, &rows, &n, reterr) != 0)
-        return -1;
-    int rc = 0;
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = recover_one(b, &rows[i].attempt, now_ms, ret, reterr);
-    free(rows);
-    return rc;
+    struct ledger_op *ops = calloc(LEDGER_BATCH_MAX, sizeof(*ops));
+    enum ledger_write w = ops != NULL ? LEDGER_WROTE : LEDGER_NO_ROOM;
+    for (size_t i = 0; i < r->n && w == LEDGER_WROTE; i++) {
+        struct ledger_op *op = &ops[i % LEDGER_BATCH_MAX];
+        w = recover_one(b, &r->rows[i].attempt, now_ms, op, ret, reterr);
+        if (w == LEDGER_WROTE && (i + 1 == r->n || op == &ops[LEDGER_BATCH_MAX - 1]))
+            w = write_waiting(b, reterr);
+    }
+    free(ops);
+    return w;
 }
 
 static void say_recovered(const struct ledger_book *b, int n_requests, const struct recovered *r)
@@ -575,20 +650,56 @@ static void say_recovered(const struct ledger_book *b, int n_requests, const str
         money_print(r->held_nusd, MONEY_SCALE_NUSD, held));
 }
 
-static int recover_all(struct ledger_book *b, int64_t now_ms, struct fail *reterr)
+static enum ledger_write recover_all(struct ledger_book *b, const struct running *running,
+                                     int64_t now_ms, struct fail *reterr)
 {
     struct recovered r = {.held_nusd = 0};
     int n_requests = 0;
-    if (recover_attempts(b, now_ms, &r, reterr) != 0 ||
-        ledger_db_close_requests(b->db, now_ms, &n_requests, reterr) != LEDGER_WROTE)
-        return -1;
-    if (ledger_book_flush(b) != LEDGER_WROTE)
-        return fail_set(reterr, ERR_ledger_down, NULL, "recovery could not write the accounts");
-    if (db_commit(b->db, reterr) != 0)
-        return -1;
-    if (n_requests > 0)
+    if (db_begin(b->db, reterr) != 0)
+        return ledger_db_trouble(b->db);
+    enum ledger_write w = recover_attempts(b, running, now_ms, &r, reterr);
+    if (w == LEDGER_WROTE)
+        w = ledger_db_close_requests(b->db, now_ms, &n_requests, reterr);
+    if (w == LEDGER_WROTE)
+        w = ledger_book_flush(b);
+    if (w == LEDGER_WROTE && db_commit(b->db, reterr) != 0)
+        w = LEDGER_BROKEN;
+    if (w == LEDGER_WROTE && n_requests > 0)
         say_recovered(b, n_requests, &r);
-    return 0;
+    return w;
+}
+
+/* As ledger.c writes a batch: with savepoints only when a row was refused. */
+static int recover(struct ledger_book *b, const struct running *r, int64_t now_ms,
+                   struct fail *reterr)
+{
+    fail_set(reterr, ERR_ledger_down, NULL, "recovery could not write");
+    b->careful = false;
+    enum ledger_write w = recover_all(b, r, now_ms, reterr);
+    b->careful = true;
+    if (w == LEDGER_POISON) {
+        db_rollback(b->db);
+        if (ledger_book_reload(b, reterr) != 0)
+            return -1;
+        w = recover_all(b, r, now_ms, reterr);
+    }
+    if (w == LEDGER_WROTE)
+        b->done = (struct ledger_book_counts){0}; /* it was another process's */
+    return w == LEDGER_WROTE ? 0 : -1;
+}
+
+static int load_and_recover(struct ledger_book *b, int64_t now_ms, struct fail *reterr)
+{
+    int64_t floor_ms = 0; /* a clock that was set back must not admit into sums that are closed */
+    if (rollup_db_floor(b->db, &floor_ms, reterr) != 0)
+        return -1;
+    b->state.last_ms = now_ms > floor_ms ? now_ms : floor_ms;
+    struct running r = {NULL, 0};
+    int rc = load(b, &r, reterr);
+    if (rc == 0)
+        rc = recover(b, &r, now_ms, reterr);
+    free(r.rows);
+    return rc;
 }
 
 struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(const char *line),
@@ -602,16 +713,10 @@ struct ledger_book *ledger_book_open(struct db *db, int64_t now_ms, void (*log)(
     }
     b->db = db;
     b->log = log;
-    b->careful = true;
     ledger_core_init(&b->state);
-    int64_t floor_ms = 0; /* a clock that was set back must not admit into sums that are closed */
-    int floor_known = rollup_db_floor(db, &floor_ms, reterr);
-    b->state.last_ms = now_ms > floor_ms ? now_ms : floor_ms;
-    if (floor_known == 0 && load(b, reterr) == 0 && db_begin(db, reterr) == 0 &&
-        recover_all(b, now_ms, reterr) == 0) {
-        b->done = (struct ledger_book_counts){0}; /* it was another process's */
+    ledger_db_watch_owners(db, &b->owners_changed);
+    if (ledger_db_prepare(db, reterr) == 0 && load_and_recover(b, now_ms, reterr) == 0)
         return b;
-    }
     db_rollback(db);
     ledger_book_close(b);
     return NULL;
@@ -621,6 +726,7 @@ void ledger_book_close(struct ledger_book *b)
 {
     if (b == NULL)
         return;
+    ledger_db_watch_owners(b->db, NULL);
     ledger_core_done(&b->state);
     while (b->zones != NULL) {
         struct book_zone *z = b->zones;

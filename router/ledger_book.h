@@ -2,10 +2,11 @@
  * written by ledger_db, or neither.  Owned by the ledger thread (ledger.c), which brackets
  * calls with a transaction.
  *
- * A row that the tables refuse is poison.  A careful book (as it is opened) undoes what that
- * one operation wrote, by a savepoint for each, which costs as much as the rows themselves.
- * One that is not careful leaves the transaction to be rolled back.  When a transaction is
- * lost, ledger_book_reload reads the tables again. */
+ * A row that the tables refuse is poison.  A careful book (as it is opened) writes the rows of each
+ * operation at once and undoes those of a poisonous one, by a savepoint for each.  One that is not
+ * careful judges each at once and writes the rows of all together, in ledger_book_flush, which
+ * costs half as much; it leaves the transaction to be rolled back.  When a transaction is lost,
+ * ledger_book_reload reads the tables again. */
 #ifndef ROUTER_LEDGER_BOOK_H
 #define ROUTER_LEDGER_BOOK_H
 
@@ -31,12 +32,13 @@ struct ledger_book_counts {
 struct ledger_book_counts ledger_book_counts(const struct ledger_book *b);
 void ledger_book_recount(struct ledger_book *b, const struct ledger_book_counts *counts);
 
-/* One operation.  LEDGER_WROTE also when it was refused, or (careful) poison: then `answer` (of
- * a hold or extension; else NULL allowed) or the log says so.  LEDGER_POISON (not careful),
- * LEDGER_NO_ROOM, LEDGER_BROKEN: the transaction is lost. */
+/* One operation, borrowed until ledger_book_flush (careful: for the call).  LEDGER_WROTE also when
+ * it was refused, or (careful) poison: then `answer` (of a hold or extension; else NULL allowed) or
+ * the log says so.  LEDGER_POISON (not careful), LEDGER_NO_ROOM, LEDGER_BROKEN: the transaction is
+ * lost. */
 enum ledger_write ledger_book_op(struct ledger_book *b, struct ledger_op *op,
                                  struct ledger_answer *answer);
-/* Writes the accounts that changed: last before COMMIT. */
+/* Writes the rows that wait and the accounts that changed: last before COMMIT. */
 enum ledger_write ledger_book_flush(struct ledger_book *b);
 /* Names, zones and caps again, after an admin's change, in the same transaction. */
 enum ledger_write ledger_book_recap(struct ledger_book *b);

@@ -7,6 +7,7 @@
 
 #include <sqlite3.h>
 
+#include "router/rows_db.h"
 #include "schema/money.h"
 
 static const char *const scope_names[LEDGER_SCOPES] = {"key", "team"};
@@ -53,11 +54,6 @@ static void bind_known(struct sqlite3_stmt *s, int i, int64_t v, bool known)
         db_bind_int(s, i, v);
     else
         db_bind_text(s, i, NULL);
-}
-
-static void bind_word(struct sqlite3_stmt *s, int i, const char *v)
-{
-    db_bind_text(s, i, v[0] != '\0' ? v : NULL);
 }
 
 static void bind_id(struct sqlite3_stmt *s, int i, const struct id *id)
@@ -113,6 +109,24 @@ int ledger_db_owner(struct db *db, struct ledger_owner *o, char ret_zone[ZONE_NA
     return rc == 0 ? 1 : -1;
 }
 
+static void on_write(void *changed, int what, const char *schema, const char *table,
+                     sqlite3_int64 row)
+{
+    static const char *const watched[] = {"team", "api_key", "budget"};
+    (void)what;
+    (void)schema;
+    (void)row;
+    for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++) {
+        if (strcmp(table, watched[i]) == 0)
+            *(bool *)changed = true;
+    }
+}
+
+void ledger_db_watch_owners(struct db *db, bool *changed)
+{
+    sqlite3_update_hook(db_handle(db), changed != NULL ? on_write : NULL, changed);
+}
+
 int ledger_db_accounts(struct db *db, const struct ledger_owner *o, int64_t since_ms,
                        bool (*fn)(void *ctx, const struct ledger_account *a), void *ctx,
                        struct fail *reterr)
@@ -148,6 +162,8 @@ static struct sqlite3_stmt *sum_stmt(struct db *db, enum ledger_scope scope)
 #define SUMS(keys)                                                                                 \
     "SELECT coalesce(sum(CASE WHEN state IN ('SETTLED', 'VOID') THEN 0 ELSE hold_nusd END), 0),"   \
     " coalesce(sum(CASE WHEN state = 'SETTLED' THEN charge_nusd ELSE 0 END), 0)"                   \
+    " + (SELECT coalesce(sum(charge_nusd), 0) FROM correction WHERE key_id " keys                  \
+    " AND admitted_ms >= ?2 AND admitted_ms < ?3)"                                                 \
     " FROM attempt WHERE key_id " keys " AND admitted_ms >= ?2 AND admitted_ms < ?3"
     if (scope == LEDGER_SCOPE_TEAM)
         return db_stmt(db, SUMS("IN (SELECT id FROM api_key WHERE team_id = ?1)"));
@@ -219,86 +235,150 @@ enum ledger_write ledger_db_account_put(struct db *db, const struct ledger_accou
     return run(db, s, reterr);
 }
 
+/* ---- operations as rows ---- */
+
+static void cell_id(struct sqlite3_context *c, const struct id *id)
+{
+    sqlite3_result_blob(c, id->b, sizeof(id->b), SQLITE_STATIC);
+}
+
+static void cell_text(struct sqlite3_context *c, const char *v)
+{
+    sqlite3_result_text(c, v, -1, SQLITE_STATIC);
+}
+
+static void cell_word(struct sqlite3_context *c, const char *v)
+{
+    if (v[0] != '\0')
+        cell_text(c, v);
+}
+
+static void cell_int(struct sqlite3_context *c, int64_t v)
+{
+    sqlite3_result_int64(c, v);
+}
+
+static void cell_known(struct sqlite3_context *c, int64_t v, bool known)
+{
+    if (known)
+        cell_int(c, v);
+}
+
+/* Columns as X(name, statement that gives its value). */
+#define COLUMN_NAME(name, value) ", " #name
+#define COLUMN_CASE(name, value)                                                                   \
+    case COLUMN_##name:                                                                            \
+        value;                                                                                     \
+        return;
+#define COLUMN_ENUM(name, value) COLUMN_##name,
+
+static int by_attempt(const void *a, const void *b)
+{
+    const struct ledger_op *const *x = a, *const *y = b;
+    return memcmp(&(*x)->attempt_id, &(*y)->attempt_id, sizeof(struct id));
+}
+
+static int by_request(const void *a, const void *b)
+{
+    const struct ledger_op *const *x = a, *const *y = b;
+    return memcmp(&(*x)->request_id, &(*y)->request_id, sizeof(struct id));
+}
+
 /* ---- hold ---- */
 
-static enum ledger_write insert_entry(struct db *db, const struct id *attempt_id, const char *kind,
-                                      int64_t amount_nusd, int64_t at_ms, struct fail *reterr)
-{
-    struct sqlite3_stmt *s = db_stmt(db, "INSERT INTO entry(attempt_id, kind, amount_nusd, at_ms)"
-                                         " VALUES (?1, ?2, ?3, ?4)");
-    bind_id(s, 1, attempt_id);
-    db_bind_text(s, 2, kind);
-    db_bind_int(s, 3, amount_nusd);
-    db_bind_int(s, 4, at_ms);
-    return run(db, s, reterr);
-}
+#define HOLD_COLUMNS(X)                                                                            \
+    X(attempt_id, cell_id(c, &op->attempt_id))                                                     \
+    X(request_id, cell_id(c, &op->request_id))                                                     \
+    X(n, cell_int(c, h->n))                                                                        \
+    X(team_id, cell_int(c, h->team_id))                                                            \
+    X(key_id, cell_int(c, h->key_id))                                                              \
+    X(now_ms, cell_int(c, h->now_ms))                                                              \
+    X(admitted_ms, cell_int(c, h->admitted_ms))                                                    \
+    X(amount_nusd, cell_int(c, h->amount_nusd))                                                    \
+    X(endpoint_id, cell_int(c, h->endpoint_id))                                                    \
+    X(price_version, cell_int(c, h->price_version))                                                \
+    X(cancel_stops_billing, cell_int(c, h->cancel_stops_billing))                                  \
+    X(prompt_estimate_tok, cell_int(c, h->prompt_estimate_tok))                                    \
+    X(prompt_estimate_nusd, cell_int(c, h->prompt_estimate_nusd))                                  \
+    X(prompt_class, cell_known(c, h->prompt_class - 1, h->prompt_class > 0))                       \
+    X(n_images, cell_int(c, h->n_images))                                                          \
+    X(model, cell_text(c, h->model))                                                               \
+    X(provider, cell_text(c, h->provider))                                                         \
+    X(upstream_model, cell_text(c, h->upstream_model))                                             \
+    X(created_ms, cell_int(c, r->created_ms))                                                      \
+    X(stream, cell_int(c, r->stream))                                                              \
+    X(requested_model, cell_text(c, r->requested_model))                                           \
+    X(door, cell_text(c, r->door))                                                                 \
+    X(experiment, cell_word(c, r->experiment))                                                     \
+    X(arm, cell_word(c, r->arm))
 
-static enum ledger_write insert_request(struct db *db, const struct ledger_op *op,
-                                        struct fail *reterr)
+static void hold_cell(struct sqlite3_context *c, const void *all, int i, int column)
 {
-    const struct ledger_request *r = &op->u.hold.request;
-    struct sqlite3_stmt *s =
-        db_stmt(db, "INSERT INTO request(id, created_ms, team_id, key_id, stream,"
-                    " requested_model, door, experiment, arm)"
-                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT(id) DO NOTHING");
-    bind_id(s, 1, &op->request_id);
-    db_bind_int(s, 2, r->created_ms);
-    db_bind_int(s, 3, op->u.hold.team_id);
-    db_bind_int(s, 4, op->u.hold.key_id);
-    db_bind_int(s, 5, r->stream);
-    db_bind_text(s, 6, r->requested_model);
-    db_bind_text(s, 7, r->door);
-    bind_word(s, 8, r->experiment);
-    bind_word(s, 9, r->arm);
-    return run(db, s, reterr);
-}
-
-static enum ledger_write insert_attempt(struct db *db, const struct ledger_op *op,
-                                        const struct id *boot, int64_t admitted_ms,
-                                        struct fail *reterr)
-{
+    const struct ledger_op *op = ((const struct ledger_op *const *)all)[i];
     const struct ledger_hold *h = &op->u.hold;
+    const struct ledger_request *r = &h->request;
+    enum { HOLD_COLUMNS(COLUMN_ENUM) };
+    switch (column) {
+        HOLD_COLUMNS(COLUMN_CASE)
+    }
+}
+
+static const struct rows_kind hold_rows = {
+    "ledger_hold", "CREATE TABLE x(rows HIDDEN" HOLD_COLUMNS(COLUMN_NAME) ")", hold_cell};
+
+static enum ledger_write insert_requests(struct db *db, const struct rows *holds,
+                                         struct fail *reterr)
+{
+    struct sqlite3_stmt *s = db_stmt(
+        db, "INSERT INTO request(id, created_ms, team_id, key_id, stream, requested_model, door,"
+            " experiment, arm) SELECT request_id, created_ms, team_id, key_id, stream,"
+            " requested_model, door, experiment, arm FROM ledger_hold(?1)"
+            " WHERE true ON CONFLICT(id) DO NOTHING");
+    rows_db_bind(s, 1, holds);
+    return run(db, s, reterr);
+}
+
+/* The prompt's estimate: a part of the worst case, which has been found to be sane. */
+static enum ledger_write insert_attempts(struct db *db, const struct rows *holds,
+                                         const struct id *boot, struct fail *reterr)
+{
     struct sqlite3_stmt *s = db_stmt(
         db, "INSERT INTO attempt(id, request_id, n, team_id, key_id, boot_id, state, admitted_ms,"
             " endpoint_id, price_version, model, provider, upstream_model, cancel_stops_billing,"
             " prompt_estimate_tok, prompt_estimate_nusd, n_images, hold_nusd, sent_ms,"
-            " prompt_class)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'SENT', ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
-            " ?16, ?17, ?18, ?19)");
-    bind_id(s, 1, &op->attempt_id);
-    bind_id(s, 2, &op->request_id);
-    db_bind_int(s, 3, h->n);
-    db_bind_int(s, 4, h->team_id);
-    db_bind_int(s, 5, h->key_id);
-    bind_id(s, 6, boot);
-    db_bind_int(s, 7, admitted_ms);
-    db_bind_int(s, 8, h->endpoint_id);
-    db_bind_int(s, 9, h->price_version);
-    db_bind_text(s, 10, h->model);
-    db_bind_text(s, 11, h->provider);
-    db_bind_text(s, 12, h->upstream_model);
-    db_bind_int(s, 13, h->cancel_stops_billing);
-    db_bind_int(s, 14, h->prompt_estimate_tok);
-    /* A part of the worst case, which has been found to be sane. */
-    db_bind_int(
-        s, 15, h->prompt_estimate_nusd < h->amount_nusd ? h->prompt_estimate_nusd : h->amount_nusd);
-    db_bind_int(s, 16, h->n_images);
-    db_bind_int(s, 17, h->amount_nusd);
-    db_bind_int(s, 18, h->now_ms);
-    bind_known(s, 19, h->prompt_class - 1, h->prompt_class > 0);
+            " prompt_class) SELECT attempt_id, request_id, n, team_id, key_id, ?2, 'SENT',"
+            " admitted_ms, endpoint_id, price_version, model, provider, upstream_model,"
+            " cancel_stops_billing, prompt_estimate_tok, min(prompt_estimate_nusd, amount_nusd),"
+            " n_images, amount_nusd, now_ms, prompt_class FROM ledger_hold(?1)");
+    rows_db_bind(s, 1, holds);
+    bind_id(s, 2, boot);
     return run(db, s, reterr);
 }
 
-enum ledger_write ledger_db_hold(struct db *db, const struct ledger_op *op, const struct id *boot,
-                                 int64_t admitted_ms, struct fail *reterr)
+static enum ledger_write insert_holds(struct db *db, const struct rows *holds, struct fail *reterr)
 {
-    enum ledger_write w = insert_request(db, op, reterr);
+    struct sqlite3_stmt *s =
+        db_stmt(db, "INSERT INTO entry(attempt_id, kind, amount_nusd, at_ms)"
+                    " SELECT attempt_id, 'hold', amount_nusd, admitted_ms FROM ledger_hold(?1)");
+    rows_db_bind(s, 1, holds);
+    return run(db, s, reterr);
+}
+
+enum ledger_write ledger_db_holds(struct db *db, const struct ledger_op **ops, int n,
+                                  const struct id *boot, struct fail *reterr)
+{
+    const struct rows holds = {ops, n};
+    qsort(ops, (size_t)n, sizeof(struct ledger_op *), by_request);
+    enum ledger_write w = insert_requests(db, &holds, reterr);
+    qsort(ops, (size_t)n, sizeof(struct ledger_op *), by_attempt);
     if (w == LEDGER_WROTE)
-        w = insert_attempt(db, op, boot, admitted_ms, reterr);
+        w = insert_attempts(db, &holds, boot, reterr);
     if (w == LEDGER_WROTE)
-        w = insert_entry(db, &op->attempt_id, "hold", op->u.hold.amount_nusd, admitted_ms, reterr);
-    if (w == LEDGER_WROTE && op->u.hold.request.idempotency.given)
-        w = idempotency_db_claim(db, op, reterr);
+        w = insert_holds(db, &holds, reterr);
+    for (int i = 0; i < n && w == LEDGER_WROTE; i++) {
+        if (ops[i]->u.hold.request.idempotency.given)
+            w = idempotency_db_claim(db, ops[i], reterr);
+    }
     return w;
 }
 
@@ -324,57 +404,98 @@ enum ledger_write ledger_db_extend(struct db *db, const struct ledger_op *op, in
 
 /* ---- settle ---- */
 
-/* Parameters 3 to 8, in the order of enum usage_bucket; a bucket that was not stated is NULL. */
-static void bind_usage(struct sqlite3_stmt *s, const struct usage *u)
+static const char *state_of(const struct ledger_op *op)
 {
-    for (int i = 0; i < USAGE_BUCKET_COUNT; i++)
-        bind_known(s, 3 + i, u->n[i], usage_has(u, (enum usage_bucket)i));
+    return op->kind == LEDGER_VOID ? "VOID" : op->kind == LEDGER_SETTLE ? "SETTLED" : "STREAMING";
 }
 
-static enum ledger_write update_attempt(struct db *db, const struct ledger_op *op,
-                                        const char *state, struct fail *reterr)
+#define SETTLE_COLUMNS(X)                                                                          \
+    X(attempt_id, cell_id(c, &op->attempt_id))                                                     \
+    X(state, cell_text(c, state_of(op)))                                                           \
+    X(input_tok, cell_bucket(c, op, USAGE_input_tok))                                              \
+    X(output_tok, cell_bucket(c, op, USAGE_output_tok))                                            \
+    X(cache_read_tok, cell_bucket(c, op, USAGE_cache_read_tok))                                    \
+    X(cache_write_5m_tok, cell_bucket(c, op, USAGE_cache_write_5m_tok))                            \
+    X(cache_write_1h_tok, cell_bucket(c, op, USAGE_cache_write_1h_tok))                            \
+    X(web_searches, cell_bucket(c, op, USAGE_web_searches))                                        \
+    X(usage_source, cell_text(c, usage_source_name(is_void ? USAGE_NONE : t->source)))             \
+    X(cost_pusd, cell_int(c, is_void ? 0 : t->cost_pusd))                                          \
+    X(charge_nusd, cell_known(c, is_void ? 0 : money_charge_nusd(t->cost_pusd), ended))            \
+    X(http_status, cell_known(c, t->http_status, t->http_status != 0))                             \
+    X(first_byte_ms, cell_known(c, t->first_byte_ms, t->first_byte_ms >= 0))                       \
+    X(duration_ms, cell_known(c, t->duration_ms, ended && t->duration_ms >= 0))                    \
+    X(end_reason, cell_word(c, t->end_reason))                                                     \
+    X(provider_request_id, cell_word(c, t->provider_request_id))                                   \
+    X(iterations, cell_word(c, t->iterations))                                                     \
+    X(now_ms, cell_int(c, t->now_ms))
+
+/* One that was not stated is NULL. */
+static void cell_bucket(struct sqlite3_context *c, const struct ledger_op *op, enum usage_bucket b)
 {
-    static const struct usage nothing;
+    const struct usage *u = &op->u.settle.usage;
+    cell_known(c, u->n[b], op->kind != LEDGER_VOID && usage_has(u, b));
+}
+
+static void settle_cell(struct sqlite3_context *c, const void *all, int i, int column)
+{
+    const struct ledger_op *op = ((const struct ledger_op *const *)all)[i];
     const struct ledger_settle *t = &op->u.settle;
-    bool is_void = strcmp(state, "VOID") == 0, ended = strcmp(state, "STREAMING") != 0;
+    bool is_void = op->kind == LEDGER_VOID, ended = op->kind != LEDGER_STREAMING;
+    enum { SETTLE_COLUMNS(COLUMN_ENUM) };
+    switch (column) {
+        SETTLE_COLUMNS(COLUMN_CASE)
+    }
+}
+
+static const struct rows_kind settle_rows = {
+    "ledger_settle", "CREATE TABLE x(rows HIDDEN" SETTLE_COLUMNS(COLUMN_NAME) ")", settle_cell};
+
+static enum ledger_write update_attempts(struct db *db, const struct rows *settles,
+                                         struct fail *reterr)
+{
     struct sqlite3_stmt *s = db_stmt(
-        db, "UPDATE attempt SET state = ?2, input_tok = ?3, output_tok = ?4, cache_read_tok = ?5,"
-            " cache_write_5m_tok = ?6, cache_write_1h_tok = ?7, web_searches = ?8,"
-            " usage_source = ?9, cost_pusd = ?10, charge_nusd = ?11, http_status = ?12,"
-            " first_byte_ms = ?13, duration_ms = ?14, end_reason = ?15,"
-            " provider_request_id = ?16, iterations = ?17 WHERE id = ?1");
-    bind_id(s, 1, &op->attempt_id);
-    db_bind_text(s, 2, state);
-    bind_usage(s, is_void ? &nothing : &t->usage);
-    db_bind_text(s, 9, usage_source_name(is_void ? USAGE_NONE : t->source));
-    db_bind_int(s, 10, is_void ? 0 : t->cost_pusd);
-    bind_known(s, 11, is_void ? 0 : money_charge_nusd(t->cost_pusd), ended);
-    bind_known(s, 12, t->http_status, t->http_status != 0);
-    bind_known(s, 13, t->first_byte_ms, t->first_byte_ms >= 0);
-    bind_known(s, 14, t->duration_ms, ended && t->duration_ms >= 0);
-    bind_word(s, 15, t->end_reason);
-    bind_word(s, 16, t->provider_request_id);
-    bind_word(s, 17, t->iterations);
+        db, "UPDATE attempt SET state = s.state, input_tok = s.input_tok,"
+            " output_tok = s.output_tok, cache_read_tok = s.cache_read_tok,"
+            " cache_write_5m_tok = s.cache_write_5m_tok,"
+            " cache_write_1h_tok = s.cache_write_1h_tok, web_searches = s.web_searches,"
+            " usage_source = s.usage_source, cost_pusd = s.cost_pusd,"
+            " charge_nusd = s.charge_nusd, http_status = s.http_status,"
+            " first_byte_ms = s.first_byte_ms, duration_ms = s.duration_ms,"
+            " end_reason = s.end_reason, provider_request_id = s.provider_request_id,"
+            " iterations = s.iterations FROM ledger_settle(?1) s WHERE attempt.id = s.attempt_id");
+    rows_db_bind(s, 1, settles);
     return run(db, s, reterr);
 }
 
-enum ledger_write ledger_db_settle(struct db *db, const struct ledger_op *op, const char *state,
-                                   struct fail *reterr)
+static enum ledger_write insert_ends(struct db *db, const struct rows *settles, struct fail *reterr)
 {
-    const struct ledger_settle *t = &op->u.settle;
-    enum ledger_write w = update_attempt(db, op, state, reterr);
-    if (w != LEDGER_WROTE || strcmp(state, "STREAMING") == 0)
-        return w;
-    if (strcmp(state, "VOID") == 0) {
-        struct sqlite3_stmt *s = db_stmt(db, "INSERT INTO entry(attempt_id, kind, amount_nusd,"
-                                             " at_ms) SELECT id, 'release', hold_nusd, ?2"
-                                             " FROM attempt WHERE id = ?1");
-        bind_id(s, 1, &op->attempt_id);
-        db_bind_int(s, 2, t->now_ms);
-        return run(db, s, reterr);
-    }
-    return insert_entry(db, &op->attempt_id, "post", money_charge_nusd(t->cost_pusd), t->now_ms,
-                        reterr);
+    struct sqlite3_stmt *s =
+        db_stmt(db, "INSERT INTO entry(attempt_id, kind, amount_nusd, at_ms)"
+                    " SELECT attempt_id, iif(state = 'VOID', 'release', 'post'),"
+                    " iif(state = 'VOID', (SELECT a.hold_nusd FROM attempt a"
+                    " WHERE a.id = s.attempt_id), charge_nusd), now_ms"
+                    " FROM ledger_settle(?1) s WHERE state <> 'STREAMING'");
+    rows_db_bind(s, 1, settles);
+    return run(db, s, reterr);
+}
+
+enum ledger_write ledger_db_settles(struct db *db, const struct ledger_op **ops, int n,
+                                    struct fail *reterr)
+{
+    const struct rows settles = {ops, n};
+    qsort(ops, (size_t)n, sizeof(struct ledger_op *), by_attempt);
+    for (int i = 1; i < n; i++) /* else it is open which of the two UPDATE ... FROM takes */
+        assert(by_attempt(&ops[i - 1], &ops[i]) != 0);
+    enum ledger_write w = update_attempts(db, &settles, reterr);
+    return w == LEDGER_WROTE ? insert_ends(db, &settles, reterr) : w;
+}
+
+int ledger_db_prepare(struct db *db, struct fail *reterr)
+{
+    return rows_db_declare(db, &hold_rows, reterr) == 0 &&
+                   rows_db_declare(db, &settle_rows, reterr) == 0
+               ? 0
+               : -1;
 }
 
 enum ledger_write ledger_db_end(struct db *db, const struct ledger_op *op, struct fail *reterr)

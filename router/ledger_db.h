@@ -26,6 +26,10 @@ bool ledger_db_disk_full(struct db *db);
 /* Name, caps and zone name of a key or team.  1 = there, 0 = no such row, -1 (reterr). */
 int ledger_db_owner(struct db *db, struct ledger_owner *o, char ret_zone[ZONE_NAME_MAX],
                     struct fail *reterr);
+/* From now on *changed becomes true when a row that ledger_db_owner reads is written on this
+ * connection (but not by a DELETE without WHERE: sqlite.org/c3ref/update_hook.html); NULL = no
+ * more. */
+void ledger_db_watch_owners(struct db *db, bool *changed);
 /* Calls fn for each stored account of the owner whose window ends after since_ms. */
 int ledger_db_accounts(struct db *db, const struct ledger_owner *o, int64_t since_ms,
                        bool (*fn)(void *ctx, const struct ledger_account *a), void *ctx,
@@ -39,16 +43,19 @@ enum ledger_write ledger_db_account_put(struct db *db, const struct ledger_accou
 
 /* ---- operations ---- */
 
-/* Request (once), attempt and its hold entry.  LEDGER_POISON: the id, or the number within
+/* What the rows of holds and ends are written from; once for a connection. */
+int ledger_db_prepare(struct db *db, struct fail *reterr);
+/* Requests (once each), attempts and their hold entries, with one statement for each table.  ops
+ * are put in the order of their ids.  LEDGER_POISON: of one of them the id, or the number within
  * the request, is taken. */
-enum ledger_write ledger_db_hold(struct db *db, const struct ledger_op *op, const struct id *boot,
-                                 int64_t admitted_ms, struct fail *reterr);
+enum ledger_write ledger_db_holds(struct db *db, const struct ledger_op **ops, int n,
+                                  const struct id *boot, struct fail *reterr);
 /* The attempt's hold becomes hold_nusd, by an entry of what was added. */
 enum ledger_write ledger_db_extend(struct db *db, const struct ledger_op *op, int64_t hold_nusd,
                                    int64_t at_ms, struct fail *reterr);
-/* state: "STREAMING", "SETTLED" or "VOID". */
-enum ledger_write ledger_db_settle(struct db *db, const struct ledger_op *op, const char *state,
-                                   struct fail *reterr);
+/* STREAMING, SETTLE and VOID, no attempt twice: as above. */
+enum ledger_write ledger_db_settles(struct db *db, const struct ledger_op **ops, int n,
+                                    struct fail *reterr);
 enum ledger_write ledger_db_end(struct db *db, const struct ledger_op *op, struct fail *reterr);
 /* Has this attempt ended? 1 = yes, 0 = it runs, -1 = there is none. */
 int ledger_db_has_ended(struct db *db, const struct id *attempt_id);
@@ -59,7 +66,7 @@ int ledger_db_has_ended(struct db *db, const struct id *attempt_id);
  * answer->code and answer->earlier. */
 enum ledger_write idempotency_db_check(struct db *db, const struct ledger_op *op,
                                        struct ledger_answer *answer, struct fail *reterr);
-/* Makes or takes over the row; called by ledger_db_hold with the other rows of the hold. */
+/* Makes or takes over the row; called by ledger_db_holds with the other rows of the hold. */
 enum ledger_write idempotency_db_claim(struct db *db, const struct ledger_op *op,
                                        struct fail *reterr);
 

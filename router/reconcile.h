@@ -58,10 +58,18 @@ int reconcile_csv(struct span text, struct reconcile_export *e, struct fail *ret
 
 /* ---- reconcile_db.c ---- */
 
-/* provider: a slug; all its variants count.  *ret: {"ok", "provider", "format", "since", "until",
- * "compared", "data": [{"day", "model", "figure", "ours", "theirs", "difference" (theirs - ours),
- * "final", "partial", "estimated" (the parts of ours)}]}, only figures that differ. */
+struct correction_list;
+
+/* provider: a slug; all its variants count.  now_ms: attempts of days that are over may be
+ * corrected.  *ret_corrections: what would be, for correction_db_write; the caller's, also after a
+ * failure (correction_list_done).  *ret: {"provider", "format", "since", "until", "ok",
+ * "compared", "unattributed", "data": [{"day", "model", "figure", "ours", "theirs", "difference"
+ * (theirs - ours), "final", "partial", "estimated" (the parts of ours, corrections included),
+ * "attributed" (of the difference; null: not a day to be corrected)}], only figures that differ,
+ * "corrections": [{"attempt", "day", "usage_source", "cost_usd", "corrected_cost_usd"}],
+ * "correction_usd"}. */
 int reconcile_db_compare(struct db *db, const struct reconcile_export *e, const char *provider,
+                         int64_t now_ms, struct correction_list *ret_corrections,
                          struct json_object **ret, struct fail *reterr);
 
 #endif

@@ -75,19 +75,20 @@ int rollup_db_span(struct db *db, struct window *span, struct rollup_span *ret, 
         days_end_ms = reach.summed_ms;
     }
     if (first >= end || first * ROLLUP_DAY_MS >= days_end_ms) {
-        *ret = (struct rollup_span){0, 0, *span, {0, 0}};
+        *ret = (struct rollup_span){0, 0, *span, {0, 0}, *span};
         return 0;
     }
     *ret = (struct rollup_span){
-        first, end, {span->start_ms, first * ROLLUP_DAY_MS}, {days_end_ms, span->end_ms}};
+        first, end, {span->start_ms, first * ROLLUP_DAY_MS}, {days_end_ms, span->end_ms}, *span};
     return 0;
 }
 
 void rollup_db_bind(struct sqlite3_stmt *s, const struct rollup_span *span)
 {
-    const int64_t v[] = {span->day_first,   span->day_end,       span->head.start_ms,
-                         span->head.end_ms, span->tail.start_ms, span->tail.end_ms};
-    for (int i = 0; i < 6; i++)
+    const int64_t v[] = {span->day_first,      span->day_end,       span->head.start_ms,
+                         span->head.end_ms,    span->tail.start_ms, span->tail.end_ms,
+                         span->whole.start_ms, span->whole.end_ms};
+    for (int i = 0; i < 8; i++)
         db_bind_int(s, i + 1, v[i]);
 }
 

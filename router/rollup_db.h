@@ -23,17 +23,18 @@ enum {
 };
 
 /* Where the figures of [since, until) are: usage_day for days [day_first, day_end), attempts
- * admitted in head and in tail (either may be empty: end_ms <= start_ms). */
+ * admitted in head and in tail (either may be empty: end_ms <= start_ms); corrections of all that
+ * was admitted in `whole`. */
 struct rollup_span {
     int64_t day_first, day_end;
-    struct window head, tail;
+    struct window head, tail, whole;
 };
 
 /* span->start_ms and end_ms are moved outwards to the day's ends where they cut a day whose
  * detail is gone. */
 int rollup_db_span(struct db *db, struct window *span, struct rollup_span *ret,
                    struct fail *reterr);
-/* Parameters 1 to 6 of the statements made with the macros of router/rollup_sql.h. */
+/* Parameters 1 to 8 of the statements made with the macros of router/rollup_sql.h. */
 void rollup_db_bind(struct sqlite3_stmt *s, const struct rollup_span *span);
 
 /* Sums up at most about max_attempts more (at least one millisecond's); *ret_more: there is

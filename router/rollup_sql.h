@@ -1,4 +1,5 @@
-/* The figures of usage as SQL: rows of usage_day, and attempts made to look like such rows.
+/* The figures of usage as SQL: rows of usage_day, and attempts and corrections made to look like
+ * such rows.
  * For rollup_db.c, usage_db.c and reconcile_db.c. */
 #ifndef ROUTER_ROLLUP_SQL_H
 #define ROUTER_ROLLUP_SQL_H
@@ -47,10 +48,16 @@
     "SELECT day, " ROLLUP_CELL ", " ROLLUP_COUNTS USAGE_BUCKETS(                                   \
         ROLLUP_BUCKET_NAME) ", charge_nusd FROM usage_day WHERE day >= ?1 AND day < ?2 "
 
-/* Everything in a struct rollup_span; parameters 1 to 6 by rollup_db_bind. */
+/* What was corrected later, of attempts in either place; it counts nothing. */
+#define ROLLUP_CORRECTIONS                                                                         \
+    "SELECT admitted_ms / 86400000, " ROLLUP_CELL ", team_id, 0, 0, 0, 0, 0, 0, 0" USAGE_BUCKETS(  \
+        ROLLUP_BUCKET_NAME) ", charge_nusd FROM correction WHERE admitted_ms >= ?7"                \
+                            " AND admitted_ms < ?8 "
+
+/* Everything in a struct rollup_span; parameters 1 to 8 by rollup_db_bind. */
 #define ROLLUP_PART                                                                                \
     ROLLUP_DAYS "UNION ALL " ROLLUP_ATTEMPTS                                                       \
                 "AND a.admitted_ms >= ?3 AND a.admitted_ms < ?4 UNION ALL " ROLLUP_ATTEMPTS        \
-                "AND a.admitted_ms >= ?5 AND a.admitted_ms < ?6 "
+                "AND a.admitted_ms >= ?5 AND a.admitted_ms < ?6 UNION ALL " ROLLUP_CORRECTIONS
 
 #endif

@@ -10,7 +10,8 @@
 /* args: by (team|key|model|provider|day|experiment), since, until; ret: the `usage` shape.
  * Counted are attempts that were sent in [since, until) and are not void, by the instant of
  * their admission, which is also what picks a cap's window.  Tokens and cost are those of
- * settled ones: the cost equals what the ledger posted, to the nano-dollar.
+ * settled ones, with their corrections: the cost equals what the ledger posted, to the
+ * nano-dollar.
  * "requests" are requests, counted where the first of their attempts that counts was admitted
  * (in rows by model or provider: the first one there), so that the figures of neighbouring times
  * add up; "errors" are those of them that ended with status error (a client that left is none).
@@ -21,7 +22,8 @@ int usage_db_report(struct db *db, struct json_object *args, int64_t now_ms,
                     struct json_object **ret, struct fail *reterr);
 /* One generation; team_id 0 = any team.  ERR_not_found when there is none of that team.
  * Its model and provider are those of the last attempt that is not void; its usage and cost
- * are the sums over its settled attempts. */
+ * are the sums over its settled attempts.  An attempt that was corrected (router/correction.h)
+ * is shown so, and its usage_source as reconciled. */
 int generation_db_get(struct db *db, const struct id *id, int64_t team_id, struct json_object **ret,
                       struct fail *reterr);
 /* args: key, team, since, limit (default 20, at most 1000); newest first: {"data": [...]}. */

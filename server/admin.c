@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
-/* The admin listener and the admin socket: two small libmicrohttpd daemons with a thread
- * each.  Handlers may block here; no client of the data listener waits for them. */
+/* The admin listener and the admin socket: two small libmicrohttpd daemons with a thread for
+ * each connection.  Handlers may block here; nobody else waits for them. */
 #include "server/admin.h"
 
 #include <errno.h>
@@ -36,7 +36,6 @@ struct admin {
     struct admin_options o;
     struct admin_auth auth;
     struct admin_door tcp, local;
-    pthread_mutex_t own_lock;
     int port;
     int dir_fd; /* for a long socket path, else -1 */
     char socket_path[ADMIN_SOCKET_MAX];
@@ -199,16 +198,6 @@ static enum MHD_Result first_look(const struct admin_door *door, struct MHD_Conn
 
 /* ---- the work ---- */
 
-static int run_op(struct admin *a, const char *op, struct json_object *args,
-                  struct json_object **ret, struct fail *reterr)
-{
-    pthread_mutex_t *lock = a->o.reader_lock != NULL ? a->o.reader_lock : &a->own_lock;
-    pthread_mutex_lock(lock);
-    int rc = ops_run(a->o.env, op, args, ret, reterr);
-    pthread_mutex_unlock(lock);
-    return rc;
-}
-
 struct query_reader {
     const struct admin_route *route;
     struct json_object *args;
@@ -233,7 +222,7 @@ static int run_any(struct admin *a, struct json_object *request, struct json_obj
     struct json_object *args = json_object_object_get(request, "args");
     if (!json_object_is_type(op, json_type_string))
         return fail_set(reterr, ERR_bad_request, "op", "op must be a string");
-    return run_op(a, json_object_get_string(op), args, ret, reterr);
+    return ops_run(a->o.env, json_object_get_string(op), args, ret, reterr);
 }
 
 static int run_route(struct admin *a, struct MHD_Connection *c, const struct admin_call *call,
@@ -247,7 +236,7 @@ static int run_route(struct admin *a, struct MHD_Connection *c, const struct adm
     if (rc == 0 && call->route->kind == ADMIN_ANY_OP)
         rc = run_any(a, q.args, ret, reterr);
     else if (rc == 0)
-        rc = run_op(a, call->route->op, q.args, ret, reterr);
+        rc = ops_run(a->o.env, call->route->op, q.args, ret, reterr);
     json_object_put(q.args);
     return rc;
 }
@@ -257,7 +246,11 @@ static enum MHD_Result answer_op(struct admin *a, struct MHD_Connection *c,
 {
     struct json_object *result = NULL;
     struct fail fail = {0};
-    if (run_route(a, c, call, &result, &fail) != 0)
+    /* The library's clock runs on while we work; it begins anew with the second call. */
+    MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, 0U);
+    int failed = run_route(a, c, call, &result, &fail);
+    MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)ADMIN_IDLE_S);
+    if (failed != 0)
         return reply_fail(c, &fail, NULL);
     enum MHD_Result rc;
     struct json_object *text = json_object_object_get(result, "text");
@@ -405,7 +398,7 @@ static void on_library_log(void *ctx, const char *fmt, va_list args)
     (void)args; /* it speaks of clients that left; our own answers are enough */
 }
 
-/* Signals belong to the main thread: the daemon's thread inherits a mask that blocks them. */
+/* Signals belong to the main thread: the daemon's threads inherit a mask that blocks them. */
 static int open_door(struct admin *a, struct admin_door *door, int fd, struct fail *reterr)
 {
     sigset_t all, before;
@@ -413,8 +406,9 @@ static int open_door(struct admin *a, struct admin_door *door, int fd, struct fa
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     door->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL,
-        NULL, on_request, door, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL |
+            MHD_USE_ITC | MHD_USE_ERROR_LOG,
+        0, NULL, NULL, on_request, door, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_CONNECTIONS_MAX,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
@@ -449,7 +443,6 @@ struct admin *admin_start(const struct admin_options *o, struct fail *reterr)
     }
     a->o = *o;
     a->dir_fd = -1;
-    pthread_mutex_init(&a->own_lock, NULL);
     if (start(a, reterr) == 0)
         return a;
     admin_stop(a);
@@ -473,6 +466,5 @@ void admin_stop(struct admin *a)
         MHD_stop_daemon(a->tcp.daemon);
     if (a->dir_fd >= 0)
         close(a->dir_fd);
-    pthread_mutex_destroy(&a->own_lock);
     free(a);
 }

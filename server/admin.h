@@ -2,11 +2,9 @@
  * routes on the UNIX socket beside the database (mode 0600, no token).  docs/api.md "Admin
  * listener".
  *
- * Threads: two of its own, one per listener, which may block; operations run one at a time. */
+ * Threads of its own: one per listener and one per connection, which may block. */
 #ifndef SERVER_ADMIN_H
 #define SERVER_ADMIN_H
-
-#include <pthread.h>
 
 #include "schema/buf.h"
 #include "schema/err.h"
@@ -24,8 +22,7 @@ struct admin_options {
     const char *host; /* TCP; NULL = no TCP listener */
     int port;         /* 0 = any free one */
     const char *db_path;
-    struct ops_env *env;          /* of the server; outlives the admin */
-    pthread_mutex_t *reader_lock; /* held while env->db is used; NULL = nobody else uses it */
+    struct ops_env *env;                         /* of the server; outlives the admin */
     void (*metrics)(void *ctx, struct buf *out); /* any thread; NULL = none */
     void *metrics_ctx;
 };

@@ -18,7 +18,7 @@ static const struct admin_query list_query[] = {
 static const struct admin_query import_query[] = {
     {"format", QUERY_TEXT}, {"dry_run", QUERY_FLAG}, {0}};
 static const struct admin_query reconcile_query[] = {
-    {"format", QUERY_TEXT}, {"provider", QUERY_TEXT}, {0}};
+    {"format", QUERY_TEXT}, {"provider", QUERY_TEXT}, {"apply", QUERY_FLAG}, {0}};
 static const struct admin_query route_query[] = {{"key", QUERY_TEXT}, {0}};
 
 /* clang-format off */

@@ -688,19 +688,6 @@ static bool hold_another(struct call *c, const struct ledger_answer *a)
     }
 }
 
-static void answer_refused(struct call *c, const struct ledger_answer *a)
-{
-    struct fail f;
-    struct buf members;
-    buf_init(&members, LOG_LINE_MAX);
-    call_refused(c, a, 0, &f, &members);
-    request_reply_fail_more(c->req, &f, a->code == ERR_budget_busy ? a->retry_after_ms : -1,
-                            buf_span(&members));
-    buf_done(&members);
-    call_record_end(c, "refused", err_info(f.code)->status);
-    call_done(c);
-}
-
 void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
 {
     if (a->kind == LEDGER_EXTEND) {
@@ -720,7 +707,8 @@ void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
         c->clamping = false;
         send_attempt(c);
     } else if (!hold_another(c, a)) {
-        answer_refused(c, a);
+        call_record_end(c, "refused", call_answer_refused(c, a));
+        call_done(c);
     }
 }
 

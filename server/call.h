@@ -30,6 +30,7 @@ enum {
     CALL_CHECKPOINT_MS = 5000,           /* a running stream's figures are made durable so often, */
     CALL_CHECKPOINT_TOK = 2000,          /* and after so many more output tokens */
     CALL_DROPPED_MAX = 2048,             /* the header that names what a provider was not told */
+    CALL_REFUSAL_MAX = 4096,             /* what is said of a cap */
     CALL_MESSAGE_MAX = 256               /* of a provider's error, for error.attempts */
 };
 
@@ -233,6 +234,8 @@ enum err call_error_for_status(int http_status);
 void call_answer_stream_finish(struct call *c);
 void call_answer_stream_error(struct call *c, enum err code, const char *text);
 void call_answer_fail(struct call *c, enum err code, int64_t retry_after_ms);
+/* The ledger refused; returns the status of the answer. */
+int call_answer_refused(struct call *c, const struct ledger_answer *a);
 void call_answer_no_endpoint(struct call *c, const struct plan_inputs *in);
 void call_answer_estimate(struct call *c); /* count_tokens, locally */
 void call_note_attempt(struct call *c, enum route_end end);

@@ -407,6 +407,18 @@ void call_answer_fail(struct call *c, enum err code, int64_t retry_after_ms)
     buf_done(&members);
 }
 
+int call_answer_refused(struct call *c, const struct ledger_answer *a)
+{
+    struct fail f;
+    struct buf members;
+    buf_init(&members, CALL_REFUSAL_MAX);
+    call_refused(c, a, 0, &f, &members);
+    request_reply_fail_more(c->req, &f, a->code == ERR_budget_busy ? a->retry_after_ms : -1,
+                            buf_span(&members));
+    buf_done(&members);
+    return err_info(f.code)->status;
+}
+
 /* ---- nothing fits ---- */
 
 static void write_exclusions(const struct plan_inputs *in, const struct plan *p, struct buf *out)

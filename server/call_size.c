@@ -176,7 +176,7 @@ static void refused(struct call *c, const struct ledger_answer *a)
         c->grow_refused = true; /* asked once more when all that is held is used */
         return;
     }
-    buf_init(&members, 4096);
+    buf_init(&members, CALL_REFUSAL_MAX);
     call_refused(c, a, c->hold_nusd, &f, &members);
     buf_done(&members);
     call_cut_at_cap(c, f.code == ERR_budget_busy ? ERR_over_budget : f.code, f.text);

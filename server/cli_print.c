@@ -269,7 +269,7 @@ int cli_print(const struct cli_call *call, struct json_object *result, struct bu
         buf_addf(out, "%s\n",
                  json_object_to_json_string_ext(result, JSON_C_TO_STRING_PRETTY |
                                                             JSON_C_TO_STRING_NOSLASHESCAPE));
-        struct json_object *ok = cli_member(result, "ok"); /* of ledger verify */
+        struct json_object *ok = cli_member(result, "ok"); /* of ledger verify, ledger reconcile */
         if (ok != NULL && !json_object_get_boolean(ok))
             rc = CLI_EXIT_FAILED;
         return rc;

@@ -283,20 +283,38 @@ int cli_show_prune(const struct cli_call *call, struct json_object *result, stru
     return CLI_EXIT_OK;
 }
 
+/* One line on what is, or would be, corrected. */
+static void add_corrections(struct json_object *result, bool applied, struct buf *out)
+{
+    size_t n = length_of(cli_member(result, "corrections"));
+    const char *usd = cli_member_text(result, "correction_usd");
+    const char *left = cli_member_text(result, "unattributed");
+    if (n > 0)
+        buf_addf(out,
+                 applied ? "%zu attempts corrected, by %s USD in all\n"
+                         : "--apply would correct %zu attempts, by %s USD in all\n",
+                 n, usd);
+    if (strcmp(left, "0") != 0)
+        buf_addf(out, "%s figures belong to no attempt that can be corrected, wholly or in part\n",
+                 left);
+}
+
 int cli_show_reconcile(const struct cli_call *call, struct json_object *result, struct buf *out)
 {
     struct json_object *rows = cli_member(result, "data");
-    bool equal = json_object_get_boolean(cli_member(result, "ok"));
+    bool ok = json_object_get_boolean(cli_member(result, "ok")), equal = length_of(rows) == 0;
+    bool applied = json_object_get_boolean(cli_member(result, "applied"));
     if (!json_object_is_type(rows, json_type_array))
         return CLI_EXIT_FAILED;
     buf_addf(out, "%s, %s to %s: ", cli_member_text(result, "provider"),
              cli_member_text(result, "since"), cli_member_text(result, "until"));
     if (equal) {
         buf_addf(out, "equal (%s figures)\n", cli_member_text(result, "compared"));
-        return CLI_EXIT_OK;
+    } else {
+        buf_addf(out, "%zu of %s figures %s\n", length_of(rows),
+                 cli_member_text(result, "compared"), applied ? "differed" : "differ");
+        cli_print_table(call->command->columns, rows, NULL, out);
     }
-    buf_addf(out, "%zu of %s figures differ\n", length_of(rows),
-             cli_member_text(result, "compared"));
-    cli_print_table(call->command->columns, rows, NULL, out);
-    return CLI_EXIT_FAILED;
+    add_corrections(result, applied, out);
+    return ok ? CLI_EXIT_OK : CLI_EXIT_FAILED;
 }

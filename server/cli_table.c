@@ -184,6 +184,7 @@ static const struct cli_option reconcile_file[] = {
 static const struct cli_option reconcile_options[] = {
     {"format", "F", CLI_TEXT, 0, NULL, NULL, reconcile_formats, "anthropic, openai or openrouter (default: recognised from the content)"},
     {"provider", "SLUG", CLI_TEXT, 0, NULL, NULL, NULL, "whose attempts to compare (default: the provider named like the format)"},
+    {"apply", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "write the differences as corrections of attempts that were settled by estimates"},
     {0}};
 static const struct cli_column reconcile_columns[] = {
     {"day", "DAY", CELL_TEXT},
@@ -195,6 +196,7 @@ static const struct cli_column reconcile_columns[] = {
     {"final", "FINAL", CELL_COUNT},
     {"partial", "PARTIAL", CELL_COUNT},
     {"estimated", "ESTIMATED", CELL_COUNT},
+    {"attributed", "ATTRIBUTED", CELL_COUNT},
     {0}};
 static const struct cli_option backup_dest[] = {
     {"DEST", NULL, CLI_PATH, CLI_REQUIRED, "dest", NULL, NULL, "a file that does not exist yet"},
@@ -221,6 +223,6 @@ const struct cli_command cli_commands[] = {
     {"route", "dry run: what would be chosen for a request", "route", route_file, route_options, NULL, cli_show_route, "Nothing is sent to a provider."},
     {"ledger verify", "check every invariant of the books", "ledger verify", NULL, NULL, NULL, cli_show_verify, NULL},
     {"ledger prune", "delete the detail of old days; their sums stay", "ledger prune", NULL, prune_options, NULL, cli_show_prune, "Usage reports stay the same to the nano-dollar; generations of those days cannot be shown any more."},
-    {"ledger reconcile", "compare the ledger with a provider's usage export", "ledger reconcile", reconcile_file, reconcile_options, reconcile_columns, cli_show_reconcile, "Exit code 0: equal; 1: there are differences."},
+    {"ledger reconcile", "compare the ledger with a provider's usage export", "ledger reconcile", reconcile_file, reconcile_options, reconcile_columns, cli_show_reconcile, "ATTRIBUTED: what --apply gives to attempts settled by an estimate or by what was seen. Exit code 0: equal (with --apply: now); 1: there are differences."},
     {"backup", "a consistent copy of the database, also while running", "backup", backup_dest, NULL, NULL, cli_show_backup, NULL},
     {0}};

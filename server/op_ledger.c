@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
-/* Operations that work through the ledger in small transactions: letting old detail go. */
+/* Operations that work through the ledger in small transactions: summing up, letting old detail
+ * go, corrections. */
 #include "server/op_ledger.h"
 
 #include <string.h>
@@ -7,11 +8,12 @@
 
 #include "router/args.h"
 #include "router/budget_db.h"
-#include "router/reconcile.h"
+#include "router/correction.h"
 #include "server/ops.h"
 
 enum {
     DIRECT_STEP_ATTEMPTS = 20000,
+    CORRECT_STEP_ATTEMPTS = 100, /* each is two rows and its accounts */
     /* Between transactions on the ledger thread, so that of a long backlog no hold ever waits
      * for more than one. */
     PAUSE_MS = 20
@@ -20,25 +22,45 @@ enum {
 /* ---- one transaction, on the ledger thread or here ---- */
 
 struct step {
-    enum { STEP_LOST, STEP_SUM, STEP_ALLOW, STEP_PRUNE } kind;
+    enum { STEP_LOST, STEP_SUM, STEP_ALLOW, STEP_PRUNE, STEP_CORRECT } kind;
     int max_attempts;
-    int64_t days, before_day; /* ALLOW: to keep; reached */
-    int n;                    /* PRUNE, LOST */
-    int64_t horizon_ms;       /* SUM: of the round */
-    bool more;                /* SUM */
+    int64_t days, before_day;             /* ALLOW: to keep; reached */
+    int n;                                /* PRUNE, LOST */
+    int64_t horizon_ms;                   /* SUM: of the round */
+    bool more;                            /* SUM */
+    const struct correction *corrections; /* CORRECT: n of them */
     int rc;
     struct fail fail;
 };
 
+static int correct(struct db *db, struct step *s)
+{
+    int rc = 0;
+    for (int i = 0; i < s->n && rc == 0; i++)
+        rc = correction_db_write(db, &s->corrections[i], identity_now_ms(), &s->fail);
+    return rc;
+}
+
 static int run_step(struct db *db, void *arg)
 {
     struct step *s = arg;
-    s->rc = s->kind == STEP_LOST ? rollup_db_end_lost(db, identity_now_ms(), &s->n, &s->fail)
-            : s->kind == STEP_SUM
-                ? rollup_db_step(db, s->max_attempts, &s->horizon_ms, &s->more, &s->fail)
-            : s->kind == STEP_ALLOW
-                ? rollup_db_allow(db, identity_now_ms(), s->days, &s->before_day, &s->fail)
-                : rollup_db_prune(db, s->max_attempts, &s->n, &s->fail);
+    switch (s->kind) {
+    case STEP_LOST:
+        s->rc = rollup_db_end_lost(db, identity_now_ms(), &s->n, &s->fail);
+        break;
+    case STEP_SUM:
+        s->rc = rollup_db_step(db, s->max_attempts, &s->horizon_ms, &s->more, &s->fail);
+        break;
+    case STEP_ALLOW:
+        s->rc = rollup_db_allow(db, identity_now_ms(), s->days, &s->before_day, &s->fail);
+        break;
+    case STEP_PRUNE:
+        s->rc = rollup_db_prune(db, s->max_attempts, &s->n, &s->fail);
+        break;
+    case STEP_CORRECT:
+        s->rc = correct(db, s);
+        break;
+    }
     return s->rc;
 }
 
@@ -58,7 +80,9 @@ static int transact(const struct ops_env *env, struct step *s, struct fail *rete
 {
     if (env->ledger == NULL)
         return run_direct(env->db, s, reterr);
-    if (ledger_job(env->ledger, run_step, s) == 0)
+    int rc = s->kind == STEP_CORRECT ? ledger_job_reload(env->ledger, run_step, s)
+                                     : ledger_job(env->ledger, run_step, s);
+    if (rc == 0)
         return 0;
     if (s->rc == 0)
         return fail_set(reterr, ERR_ledger_down, NULL, "the change could not be committed");
@@ -74,6 +98,14 @@ static bool pause_before_next(const struct ops_env *env, const bool *stop)
     if (env->ledger != NULL)
         nanosleep(&pause, NULL);
     return stop == NULL || !__atomic_load_n(stop, __ATOMIC_RELAXED);
+}
+
+/* Half of it is done; the other half is for the next run. */
+static int check_stop(const struct ops_env *env, struct fail *reterr)
+{
+    if (env->stop == NULL || !__atomic_load_n(env->stop, __ATOMIC_RELAXED))
+        return 0;
+    return fail_set(reterr, ERR_draining, NULL, "broken off");
 }
 
 /* ---- for server/upkeep.c too ---- */
@@ -148,8 +180,9 @@ int op_ledger_prune(struct ops_env *env, struct json_object *args, struct json_o
     if (a.older_than.value == NULL)
         return fail_set(reterr, ERR_bad_request, "older_than", "older_than must be given");
     if (read_days(a.older_than.value, &days, reterr) != 0 ||
-        op_ledger_sum_up(env, NULL, &lost, reterr) != 0 ||
-        op_ledger_retain(env, days, NULL, &pruned, reterr) != 0)
+        op_ledger_sum_up(env, env->stop, &lost, reterr) != 0 || check_stop(env, reterr) != 0 ||
+        op_ledger_retain(env, days, env->stop, &pruned, reterr) != 0 ||
+        check_stop(env, reterr) != 0)
         return -1;
     *ret = json_object_new_object();
     json_object_object_add(*ret, "before", shape_time(pruned.before_day * ROLLUP_DAY_MS));
@@ -161,31 +194,79 @@ int op_ledger_prune(struct ops_env *env, struct json_object *args, struct json_o
 
 struct reconcile_args {
     struct arg_text text, format, provider;
+    struct arg_flag apply;
 };
 
-int op_ledger_reconcile(struct ops_env *env, struct json_object *args, struct json_object **ret,
-                        struct fail *reterr)
+static int read_reconcile_args(struct json_object *args, struct reconcile_args *a,
+                               struct fail *reterr)
 {
     static const struct arg_spec specs[] = {
         {"text", ARG_TEXT, offsetof(struct reconcile_args, text), true},
         {"format", ARG_TEXT, offsetof(struct reconcile_args, format), false},
         {"provider", ARG_TEXT, offsetof(struct reconcile_args, provider), false},
+        {"apply", ARG_FLAG, offsetof(struct reconcile_args, apply), false},
         {0}};
-    struct reconcile_args a = {0};
-    struct reconcile_export e;
-    if (args_read(args, specs, &a, reterr) != 0)
+    if (args_read(args, specs, a, reterr) != 0)
         return -1;
-    const char *f = a.format.value;
+    const char *f = a->format.value;
     if (f != NULL && strcmp(f, "anthropic") != 0 && strcmp(f, "openai") != 0 &&
         strcmp(f, "openrouter") != 0)
         return fail_set(reterr, ERR_bad_request, "format",
                         "format must be anthropic, openai or openrouter");
-    if (a.text.value == NULL)
+    if (a->text.value == NULL)
         return fail_set(reterr, ERR_bad_request, "text", "text must be given");
-    int rc = reconcile_read(span_of(a.text.value), f, &e, reterr);
+    return 0;
+}
+
+/* Broken off, the next run writes the rest: it finds what is left of the differences. */
+static int apply_corrections(const struct ops_env *env, const struct correction_list *l,
+                             struct fail *reterr)
+{
+    for (size_t i = 0; i < l->n; i += CORRECT_STEP_ATTEMPTS) {
+        struct step s = {.kind = STEP_CORRECT, .corrections = &l->rows[i]};
+        size_t left = l->n - i;
+        s.n = left < CORRECT_STEP_ATTEMPTS ? (int)left : CORRECT_STEP_ATTEMPTS;
+        if (i > 0 && !pause_before_next(env, env->stop))
+            return check_stop(env, reterr);
+        if (transact(env, &s, reterr) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* What has been corrected is equal now. */
+static void note_applied(struct json_object *report, bool applied)
+{
+    struct json_object *left = NULL;
+    json_object_object_get_ex(report, "unattributed", &left);
+    if (applied && json_object_get_int64(left) == 0)
+        json_object_object_add(report, "ok", json_object_new_boolean(true));
+    json_object_object_add(report, "applied", json_object_new_boolean(applied));
+}
+
+int op_ledger_reconcile(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                        struct fail *reterr)
+{
+    struct reconcile_args a = {0};
+    struct reconcile_export e;
+    struct correction_list corrections = {0};
+    struct json_object *report = NULL;
+    if (read_reconcile_args(args, &a, reterr) != 0)
+        return -1;
+    int rc = reconcile_read(span_of(a.text.value), a.format.value, &e, reterr);
     if (rc == 0)
-        rc = reconcile_db_compare(
-            env->db, &e, a.provider.value != NULL ? a.provider.value : e.format, ret, reterr);
+        rc = reconcile_db_compare(env->db, &e,
+                                  a.provider.value != NULL ? a.provider.value : e.format,
+                                  identity_now_ms(), &corrections, &report, reterr);
+    if (rc == 0 && a.apply.value)
+        rc = apply_corrections(env, &corrections, reterr);
+    if (rc == 0) {
+        note_applied(report, a.apply.value);
+        *ret = report;
+    } else {
+        json_object_put(report);
+    }
+    correction_list_done(&corrections);
     reconcile_done(&e);
     return rc;
 }

@@ -2,6 +2,7 @@
 #include "server/ops.h"
 
 #include "router/identity_db.h"
+#include "server/ops_long.h"
 
 /* An identity operation needs the connection only. */
 #define IDENTITY_OP(fn)                                                                            \
@@ -34,10 +35,10 @@ const struct op ops_all[] = {{"team create", OP_ACCESS_WRITE, run_team_db_create
                              {"generation get", OP_ACCESS_READ, op_generation_get},
                              {"generation list", OP_ACCESS_READ, op_generation_list},
                              {"route", OP_ACCESS_READ, op_route},
-                             {"ledger verify", OP_ACCESS_READ, op_ledger_verify},
-                             {"ledger prune", OP_ACCESS_READ, op_ledger_prune},
-                             {"ledger reconcile", OP_ACCESS_READ, op_ledger_reconcile},
-                             {"backup", OP_ACCESS_READ, op_backup},
+                             {"ledger verify", OP_ACCESS_LONG, op_ledger_verify},
+                             {"ledger prune", OP_ACCESS_LONG, op_ledger_prune},
+                             {"ledger reconcile", OP_ACCESS_LONG, op_ledger_reconcile},
+                             {"backup", OP_ACCESS_LONG, op_backup},
                              {0}};
 
 const struct op *ops_find(const char *name)
@@ -102,24 +103,41 @@ static int write_direct(struct job *j, struct fail *reterr)
     return -1;
 }
 
-int ops_run(struct ops_env *env, const char *name, struct json_object *args,
-            struct json_object **ret, struct fail *reterr)
+static int run_read(struct ops_env *env, const struct op *op, struct json_object *args,
+                    struct json_object **ret, struct fail *reterr)
 {
-    const struct op *op = ops_find(name);
-    if (op == NULL)
-        return fail_set(reterr, ERR_not_found, "op", "there is no operation %.64s", name);
-    if (op->access == OP_ACCESS_READ) {
-        if (env->ledger != NULL)
-            ledger_barrier(env->ledger);
-        int done = op->run(env, args, ret, reterr);
-        db_rest(env->db);
-        return done;
-    }
+    int rc = op->run(env, args, ret, reterr);
+    db_rest(env->db);
+    return rc;
+}
+
+static int run_job(struct ops_env *env, const struct op *op, struct json_object *args,
+                   struct json_object **ret, struct fail *reterr)
+{
     struct job job = {.op = op, .env = env, .args = args, .result = -1};
     int rc = env->ledger != NULL ? write_in_server(&job, reterr) : write_direct(&job, reterr);
     if (rc == 0)
         *ret = job.ret;
     else
         json_object_put(job.ret);
+    return rc;
+}
+
+int ops_run(struct ops_env *env, const char *name, struct json_object *args,
+            struct json_object **ret, struct fail *reterr)
+{
+    const struct op *op = ops_find(name);
+    if (op == NULL)
+        return fail_set(reterr, ERR_not_found, "op", "there is no operation %.64s", name);
+    if (env->ledger != NULL && op->access != OP_ACCESS_WRITE)
+        ledger_barrier(env->ledger);
+    if (env->longs != NULL && op->access == OP_ACCESS_LONG)
+        return ops_long_run(env->longs, env, op, args, ret, reterr);
+    if (env->lock != NULL)
+        pthread_mutex_lock(env->lock);
+    int rc = op->access == OP_ACCESS_WRITE ? run_job(env, op, args, ret, reterr)
+                                           : run_read(env, op, args, ret, reterr);
+    if (env->lock != NULL)
+        pthread_mutex_unlock(env->lock);
     return rc;
 }

@@ -4,6 +4,8 @@
 #ifndef SERVER_OPS_H
 #define SERVER_OPS_H
 
+#include <pthread.h>
+
 #include <json-c/json.h>
 
 #include "router/db.h"
@@ -12,12 +14,19 @@
 
 /* Where an operation runs. */
 struct ops_env {
-    struct db *db;         /* direct mode: the one DB_OWN connection; server: the DB_READ one */
-    struct ledger *ledger; /* NULL in direct mode */
-    struct state *state;   /* NULL in direct mode */
+    struct db *db;          /* direct mode: the one DB_OWN connection; server: a DB_READ one */
+    struct ledger *ledger;  /* NULL in direct mode */
+    struct state *state;    /* NULL in direct mode */
+    pthread_mutex_t *lock;  /* server: held while db is used by a READ or WRITE operation */
+    struct ops_long *longs; /* server: what runs LONG operations */
+    const bool *stop;       /* __atomic; set: a LONG operation is to end. NULL: never */
 };
 
-enum op_access { OP_ACCESS_READ, OP_ACCESS_WRITE };
+enum op_access {
+    OP_ACCESS_READ,
+    OP_ACCESS_WRITE, /* run in a transaction (ledger_job in a server), then reload */
+    OP_ACCESS_LONG   /* READ, for long, and writing through small jobs of its own, if at all */
+};
 
 /* What an operation's run answers besides -1. */
 enum op_result {
@@ -26,8 +35,8 @@ enum op_result {
 };
 
 struct op {
-    const char *name;      /* "team create", "usage", ... = the command line's words */
-    enum op_access access; /* WRITE: run in a transaction (ledger_job in a server), then reload */
+    const char *name; /* "team create", "usage", ... = the command line's words */
+    enum op_access access;
     /* env->db is the writing connection for WRITE.  *ret: a new object, set on success. */
     int (*run)(struct ops_env *env, struct json_object *args, struct json_object **ret,
                struct fail *reterr);
@@ -39,8 +48,9 @@ extern const struct op ops_all[]; /* ends with name NULL */
 const struct op *ops_find(const char *name);
 
 /* Finds and runs one; WRITE ops in their transaction, followed by state_reload in a server;
- * READ ops in a server after ledger_barrier, so that what was answered is seen.
- * args may be NULL. One call at a time per env (it uses env->db); never on a loop thread. */
+ * READ and LONG ops in a server after ledger_barrier, so that what was answered is seen; LONG ones
+ * over a connection of their own (ops_long.h), so that nobody waits for them.  args may be NULL.
+ * In a server any thread that may block; else one call at a time. */
 int ops_run(struct ops_env *env, const char *name, struct json_object *args,
             struct json_object **ret, struct fail *reterr);
 
@@ -67,7 +77,6 @@ int op_ledger_verify(struct ops_env *env, struct json_object *args, struct json_
 int op_backup(struct ops_env *env, struct json_object *args, struct json_object **ret,
               struct fail *reterr);
 /* op_ledger.c */
-/* READ: it makes transactions of its own, many small ones. */
 int op_ledger_prune(struct ops_env *env, struct json_object *args, struct json_object **ret,
                     struct fail *reterr);
 int op_ledger_reconcile(struct ops_env *env, struct json_object *args, struct json_object **ret,

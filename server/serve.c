@@ -17,6 +17,7 @@
 #include "server/http.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/ops_long.h"
 #include "server/token.h"
 #include "server/upkeep.h"
 #include "server/webhook.h"
@@ -286,14 +287,19 @@ static int start_admin(struct server *s, struct fail *f)
     if (listen_split(s->site.options.admin_listen, s->admin_host, &port, f) != 0) {
         return -1;
     }
-    s->ops =
-        (struct ops_env){.db = s->site.reader, .ledger = s->site.ledger, .state = s->site.state};
+    s->ops = (struct ops_env){.db = s->site.reader,
+                              .ledger = s->site.ledger,
+                              .state = s->site.state,
+                              .lock = &s->site.reader_lock,
+                              .longs = ops_long_new()};
+    if (s->ops.longs == NULL) {
+        return fail_set(f, ERR_internal, NULL, "out of memory");
+    }
     struct admin_options o = {
         .host = s->admin_host,
         .port = port,
         .db_path = s->site.options.db,
         .env = &s->ops,
-        .reader_lock = &s->site.reader_lock,
         .metrics = write_metrics,
         .metrics_ctx = s,
     };
@@ -365,7 +371,11 @@ static void wait_for_end(struct server *s, const sigset_t *signals)
 static void take_down(struct server *s)
 {
     struct site *site = &s->site;
+    if (s->ops.longs != NULL) {
+        ops_long_stop(s->ops.longs);
+    }
     admin_stop(s->admin);
+    ops_long_free(s->ops.longs);
     auditor_stop(s->auditor);
     webhook_stop(s->webhook);
     upkeep_stop(s->upkeep);

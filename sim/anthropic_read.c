@@ -263,8 +263,6 @@ static bool read_message(struct reading *r, json_ref m)
     if (role == 3)
         return ask_refuse(r->k, 400, "messages.%d.role: Input should be 'user' or 'assistant'",
                           r->message);
-    if (r->message == 0 && role == 1)
-        return ask_refuse(r->k, 400, "messages: first message must use the \"user\" role");
     json_ref content = json_get(r->doc, m, "content");
     bool empty =
         content == JSON_NONE || json_kind(r->doc, content) == JSON_NULL ||
@@ -438,7 +436,8 @@ static bool read_settings(struct reading *r)
     static const char *const plain[] = {"top_p", "top_k", "service_tier", "metadata"};
     struct heard *h = r->h;
     json_ref max = json_get(r->doc, 0, "max_tokens");
-    if (!json_int64(r->doc, max, &h->max_tokens) && !r->k->call->count_only)
+    bool required = !r->k->call->count_only && r->k->script.n[SCRIPT_lenient] <= 0;
+    if (!json_int64(r->doc, max, &h->max_tokens) && required)
         return ask_refuse(r->k, 400, "max_tokens: Field required");
     json_open_object(&h->out, "settings");
     heard_raw(h, "max_tokens", max);

@@ -66,6 +66,21 @@ static void put_usage(struct ask *k, struct json_out *o)
     json_close_object(o);
 }
 
+/* What the request asks the model's own answer for. */
+static void put_additional(struct ask *k, struct json_out *o)
+{
+    json_ref paths = json_get(k->doc, 0, "additionalModelResponseFieldPaths");
+    json_ref path = paths != JSON_NONE ? json_first(k->doc, paths) : JSON_NONE;
+    if (path == JSON_NONE || !json_text_is(k->doc, path, "/stop_sequence"))
+        return;
+    json_open_object(o, "additionalModelResponseFields");
+    if (k->speech.said == SAID_SEQUENCE)
+        json_put_string(o, "stop_sequence", k->speech.sequence);
+    else
+        json_put_null(o, "stop_sequence");
+    json_close_object(o);
+}
+
 static void put_metrics(struct json_out *o)
 {
     json_open_object(o, "metrics");
@@ -114,6 +129,7 @@ static void write_json(struct ask *k)
     json_close_object(&o);
     json_close_object(&o);
     json_put_string(&o, "stopReason", stop_reason(k));
+    put_additional(k, &o);
     put_usage(k, &o);
     json_close_object(&o);
     answer_mark(k->answer, k->speech.bill.output_tok);
@@ -221,6 +237,7 @@ static void write_stream(struct ask *k)
     }
     event_begin(&s, "messageStop");
     json_put_string(&s.out, "stopReason", stop_reason(k));
+    put_additional(k, &s.out);
     event_end(&s, 0);
     event_begin(&s, "metadata");
     put_usage(k, &s.out);

@@ -42,7 +42,8 @@
     N(reasoning_on_top, 0, false, "chat completions: reasoning is not in completion_tokens")       \
     N(no_tool_id, 0, false, "calls without id (and index)")                                        \
     N(need_signature, 0, false, "gemini: refuse a tool call that came back without its signature") \
-    N(lenient, 0, false, "accept routing fields, which the real provider refuses")                 \
+    N(lenient, 0, false,                                                                           \
+      "accept what relays do and the real provider refuses: routing fields, no max_tokens")        \
     N(strict, 0, false, "refuse every unknown field, as the real provider does")                   \
     N(require_version, 0, false,                                                                   \
       "refuse a request without anthropic-version, as the real provider does")                     \

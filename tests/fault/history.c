@@ -66,14 +66,14 @@ static enum ledger_write write_events(struct run *r, const struct script *s, con
                                       int n)
 {
     enum ledger_write w = db_begin(r->db, NULL) == 0 ? LEDGER_WROTE : ledger_db_trouble(r->db);
+    struct ledger_op ops[SCRIPT_EVENTS]; /* the book's until the flush */
     r->attempted = r->seen;
     for (int i = 0; i < n && w == LEDGER_WROTE; i++) {
         const struct script_event *e = &s->events[events[i]];
-        struct ledger_op op;
         struct ledger_answer answer;
-        script_op(s, e, &op);
+        script_op(s, e, &ops[i]);
         memset(&answer, 0, sizeof(answer));
-        w = ledger_book_op(r->book, &op, &answer);
+        w = ledger_book_op(r->book, &ops[i], &answer);
         if (w == LEDGER_WROTE)
             witness_take(&r->attempted, e, &answer);
     }

@@ -27,6 +27,16 @@ catalog = {"providers": [provider("a", sim.url["a"]), provider("b", sim.url["b"]
                          provider("bills", sim.url["bills"], cancel_stops_billing=False)], "models": models}
 way = Wayfare(catalog)
 report = Report()
+
+
+def reset():
+    """These providers are relays: Anthropic itself refuses a request without max_tokens."""
+    sim.reset()
+    for name in sim.url:
+        sim.script(name, lenient=1)
+
+
+reset()
 PROMPT = "Count the words of this sentence and say nothing else. " * 40
 
 
@@ -58,7 +68,7 @@ def usd(text):
 # ---- clamp ----
 
 def clamp_lowers():
-    sim.reset()
+    reset()
     key = key_with("0.02", "--on-limit", "clamp")
     before = len(sent_bodies("m-a"))
     status, headers, data, text = ask(key, max_tokens=8000, temperature=0.5)
@@ -76,7 +86,7 @@ def clamp_lowers():
 
 
 def clamp_inserts():
-    sim.reset()
+    reset()
     key = key_with("0.02", "--on-limit", "clamp")
     before = len(sent_bodies("m-a"))
     status, headers, data, text = ask(key, max_tokens=None)
@@ -105,11 +115,11 @@ def clamp_too_small():
     assert status == 402 and "x-wayfare-max-tokens" not in headers, (status, headers)
     assert json.loads(data)["error"]["type"] == "billing_error", data
     # thinking needs its budget and one more
-    key = key_with("0.02", "--on-limit", "clamp")
+    key = key_with("0.05", "--on-limit", "clamp")
     status, headers, data, text = ask(key, max_tokens=8000, thinking={"type": "enabled", "budget_tokens": 4000})
     assert status == 402, (status, data)
-    status, headers, data, text = ask(key, max_tokens=8000, thinking={"type": "enabled", "budget_tokens": 100})
-    assert status == 200 and int(headers["x-wayfare-max-tokens"]) > 100, (status, data)
+    status, headers, data, text = ask(key, max_tokens=8000, thinking={"type": "enabled", "budget_tokens": 1024})
+    assert status == 200 and int(headers["x-wayfare-max-tokens"]) > 1024, (status, data)
 
 
 def clamp_switched():
@@ -124,7 +134,7 @@ def clamp_switched():
 
 
 def clamp_on_failover():
-    sim.reset()
+    reset()
     sim.script("a", model="m-two", status=500)
     key = key_with("0.02", "--on-limit", "clamp")
     before = len(sent_bodies("m-two"))
@@ -139,7 +149,7 @@ def clamp_on_failover():
 
 def whole_before_clamped():
     """A cheaper endpoint that fits gives the whole answer; only where there is none it is shortened."""
-    sim.reset()
+    reset()
     key = key_with("0.02", "--on-limit", "clamp")
     status, headers, data, text = ask(key, model="two", provider_order=["a", "b"], max_tokens=1500)
     assert status == 200 and headers["x-wayfare-provider"] == "b" and "x-wayfare-max-tokens" not in headers, headers
@@ -155,7 +165,7 @@ def whole_before_clamped():
 
 
 def cheaper_by_its_first_hold():
-    sim.reset()
+    reset()
     key = key_with("0.026")
     status, headers, data = stream(key, model="short", provider_order=["a", "b"])
     assert status == 200 and headers["x-wayfare-provider"] == "b", (status, headers, data)
@@ -165,7 +175,7 @@ def cheaper_by_its_first_hold():
 
 def beyond_all_prices():
     """A count whose cost is no number any more: what was held stands for it, marked as an estimate."""
-    sim.reset()
+    reset()
     sim.script("a", model="m-gold", input_tokens=100000)
     status, headers, data, text = ask(way.key, model="gold")
     assert status == 200, data
@@ -173,12 +183,12 @@ def beyond_all_prices():
     assert attempt["usage_source"] == "estimated" and attempt["cost_usd"] == attempt["hold_usd"], attempt
     assert attempt["usage"]["input_tokens"] == 100000, attempt
     way.verify()
-    sim.reset()
+    reset()
 
 
 def clamp_together():
     """Many at once on one cap: each is clamped or refused, the sum never passes the cap."""
-    sim.reset()
+    reset()
     sim.script("a", model="m-a", delay_ms=150, output_tokens=5)
     key = key_with("0.05", "--on-limit", "clamp")
     answers = []
@@ -218,14 +228,14 @@ def learn(n, key):
 
 
 def bound_learns():
-    sim.reset()
+    reset()
     first = hold_of(way.key)
     assert first == hold_of(strict_key), "before it has learned, calibrated is strict"
     learn(200, way.key)
     later, strict = hold_of(way.key), hold_of(strict_key)
     assert strict == first, (strict, first)
     assert later < first * 3 / 4, (later, first)
-    sim.reset()
+    reset()
 
 
 def bound_survives_restart():
@@ -241,7 +251,7 @@ def bound_widens_at_once():
     sim.script("a", model="m-a", input_tokens=1500)
     assert hold_of(way.key) == narrow
     assert hold_of(way.key) > narrow * Decimal("1.2"), narrow
-    sim.reset()
+    reset()
 
 
 def bound_by_team():
@@ -263,7 +273,7 @@ def stream(key, model="grow", **fields):
 
 
 def absent_holds_little():
-    sim.reset()
+    reset()
     status, headers, data = stream(way.key)
     assert status == 200 and sse_events(data)[-1][0] == "message_stop", data[-300:]
     attempt = way.generation(headers)["attempts"][0]
@@ -280,7 +290,7 @@ def absent_holds_all_where_it_must():
 
 
 def grows():
-    sim.reset()
+    reset()
     sim.script("a", model="m-grow", output_tokens=2500, tps=4000, event_tokens=20)
 
     def run(tokens):
@@ -306,7 +316,7 @@ def grows():
 
 
 def cut_at_the_cap():
-    sim.reset()
+    reset()
     sim.script("a", model="m-grow", output_tokens=20000, tps=4000, event_tokens=20)
     key = key_with("0.10")
     status, headers, data = stream(key)
@@ -327,7 +337,7 @@ def cut_at_the_cap():
 
 def a_burst():
     """All at once: what is delivered before the answer of the ledger is read no further."""
-    sim.reset()
+    reset()
     sim.script("a", model="m-grow", output_tokens=20000, event_tokens=20)
     key = key_with("0.10")
     status, headers, data = stream(key)
@@ -339,7 +349,7 @@ def a_burst():
 
 
 def leaves_while_it_grows():
-    sim.reset()
+    reset()
     sim.script("a", model="m-grow", output_tokens=20000, tps=20000, event_tokens=20)
     body = json.dumps({"model": "grow", "stream": True, "messages": [{"role": "user", "content": "x"}]})
     for i in range(20):

@@ -9,6 +9,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
+from decimal import Decimal
 
 from harness import Report, Sim, Wayfare, catalog_of, wait_for
 
@@ -24,6 +26,27 @@ subprocess.run([sys.executable, os.path.join(HERE, "..", "..", "bench", "ledger_
                env=dict(os.environ, ENTRIES="1"), check=True, stdout=subprocess.DEVNULL)
 report = Report()
 
+
+def an_estimate():
+    """An attempt of 15 days ago whose end nobody knew: it was charged its whole hold, $0.10."""
+    at = int(time.time() * 1000) - 15 * 86400000
+    with sqlite3.connect(way.db) as db:
+        version, = db.execute("SELECT price_id FROM endpoint LIMIT 1").fetchone()
+        db.execute("INSERT INTO request(id, created_ms, team_id, key_id, stream, requested_model, door, status)"
+                   " VALUES (CAST('R-estimate------' AS BLOB), ?, 1, 1, 0, 'model-1', 'messages', 'error')", (at,))
+        db.execute("INSERT INTO attempt(id, request_id, n, team_id, key_id, boot_id, state, admitted_ms, endpoint_id,"
+                   " price_version, model, provider, upstream_model, cancel_stops_billing, prompt_estimate_tok,"
+                   " prompt_estimate_nusd, n_images, hold_nusd, sent_ms, usage_source, cost_pusd, charge_nusd, end_reason)"
+                   " VALUES (CAST('A-estimate------' AS BLOB), CAST('R-estimate------' AS BLOB), 1, 1, 1, zeroblob(16),"
+                   " 'SETTLED', ?, 1, ?, 'vendor/model-1', 'provider-1', 'model-1-20260101', 0, 100, 1000, 0, 100000000, ?,"
+                   " 'estimated', 100000000000, 100000000, 'timed_out')", (at, version, at))
+        for kind in ("hold", "post"):
+            db.execute("INSERT INTO entry(attempt_id, kind, amount_nusd, at_ms) VALUES"
+                       " (CAST('A-estimate------' AS BLOB), ?, 100000000, ?)", (kind, at))
+        db.execute("UPDATE account SET posted_nusd = posted_nusd + 100000000 WHERE owner_id = 1 AND window = 'total'")
+
+
+an_estimate()
 
 def usages(env=None):
     """Each report, up to the start of today."""
@@ -154,7 +177,8 @@ def different_books():
     assert len(one) == 1 and one[0]["figure"] == "output_tokens" and one[0]["difference"] == 5, rows
     gone = {r["figure"]: r for r in rows if r["model"] == removed["model"] and r["theirs"] == 0}
     assert gone["output_tokens"]["ours"] == removed["output_tokens"], rows
-    assert reconcile(export).stdout.count("\n") == len(rows) + 2
+    lines = reconcile(export).stdout.splitlines()
+    assert len([x for x in lines if x[:3] == "202"]) == len(rows), lines
 
 
 def a_broken_export():
@@ -165,6 +189,78 @@ def a_broken_export():
     assert reconcile("date,model,usage\n2026-01-01,m,x\n").returncode == 1
     done = way.cli("ledger", "reconcile", os.path.join(way.dir, "export"), "--format", "openai", check=False)
     assert done.returncode == 1, done
+
+
+def books():
+    """Everything reported, and what the ledger has posted; the two are equal to the nano-dollar."""
+    told = usages()
+    with sqlite3.connect("file:%s?mode=ro" % way.db, uri=True) as db:
+        posted, = db.execute("SELECT sum(posted_nusd) FROM account WHERE scope = 'key' AND window = 'total'").fetchone()
+        young, = db.execute("SELECT coalesce(sum(charge_nusd), 0) FROM attempt WHERE admitted_ms >= ?",
+                            (int(datetime.datetime.combine(TODAY, datetime.time(), datetime.timezone.utc).timestamp() * 1000),)).fetchone()
+    for by in AXES:
+        assert Decimal(told[by]["total"]["cost_usd"]) * 10 ** 9 == posted - young, (by, told[by]["total"], posted, young)
+    return told
+
+
+def tokens_are_applied():
+    """The provider knows what the attempt used that was charged its whole hold."""
+    export = export_of("provider-1")
+    start = datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(15)
+    day, = [d for d in export["data"] if d["starting_at"][:10] == start.isoformat()]
+    row = [r for r in day["results"] if r["model"] == "model-1-20260101"][0]
+    row["uncached_input_tokens"] += 700
+    row["output_tokens"] += 30
+    first = books()
+    dry = reconcile(export)
+    assert dry.returncode == 1 and "--apply would correct 1 attempts, by -0.09915 USD" in dry.stdout, dry
+    assert books() == first, "a dry run changes nothing"
+    done = reconcile(export, "--apply", "--json")
+    told = json.loads(done.stdout)
+    assert done.returncode == 0 and told["applied"] and told["unattributed"] == 0, done
+    assert [(r["figure"], r["difference"], r["attributed"]) for r in told["data"]] == [
+        ("input_tokens", 700, 700), ("output_tokens", 30, 30)], told
+    second = books()
+    change = {k: Decimal(v) - Decimal(first["team"]["total"][k]) for k, v in second["team"]["total"].items()}
+    assert change.pop("cost_usd") == Decimal("-0.1") + 700 * Decimal("0.000001") + 30 * Decimal("0.000005"), change
+    assert change.pop("input_tokens") == 700 and change.pop("output_tokens") == 30 and not any(change.values()), change
+    again = reconcile(export, "--apply", "--json")
+    told = json.loads(again.stdout)
+    assert again.returncode == 0 and told["ok"] and told["corrections"] == [], again
+    assert books() == second, "the same file again changes nothing"
+    g = way.cli_json("generation", "gen_" + b"R-estimate------".hex())
+    assert g["attempts"][0]["usage_source"] == "reconciled" and g["usage"]["input_tokens"] == 700, g
+    assert Decimal(g["cost_usd"]) == Decimal("0.00085"), g
+    way.verify()
+    way.stop()
+    assert books() == second and way.cli("ledger", "verify").strip() == "ok"
+    way.start()
+
+
+def costs_are_applied():
+    """One day of costs, without a server.  What final attempts differ by stays a difference."""
+    way.stop()
+    with sqlite3.connect("file:%s?mode=ro" % way.db, uri=True) as db:
+        day, model = db.execute("SELECT admitted_ms / 86400000, upstream_model FROM attempt WHERE provider = 'provider-1'"
+                                " AND usage_source = 'partial' AND admitted_ms / 86400000 <= ? ORDER BY 1 DESC LIMIT 1",
+                                (day_number(1),)).fetchone()
+        sums = dict(db.execute("SELECT upstream_model, sum(charge_nusd) FROM attempt WHERE provider = 'provider-1'"
+                               " AND state = 'SETTLED' AND admitted_ms / 86400000 = ? GROUP BY 1", (day,)).fetchall())
+    sums[model] += 1500
+    other = [m for m in sums if m != model][0]
+    sums[other] += 7000
+    date = (datetime.date(1970, 1, 1) + datetime.timedelta(day)).isoformat()
+    export = "date,model,usage\n" + "".join("%s,%s,%s\n" % (date, m, Decimal(n) / 10 ** 9) for m, n in sums.items())
+    first = books()
+    done = reconcile(export, "--apply", "--format", "openrouter")
+    assert done.returncode == 1 and "1 attempts corrected, by 0.0000015 USD" in done.stdout, done
+    assert "1 figures belong to no attempt" in done.stdout, done
+    second = books()
+    assert Decimal(second["day"]["total"]["cost_usd"]) - Decimal(first["day"]["total"]["cost_usd"]) == Decimal("0.0000015")
+    done = reconcile(export, "--apply", "--format", "openrouter", "--json")
+    assert done.returncode == 1 and json.loads(done.stdout)["corrections"] == [] and books() == second, done
+    assert way.cli("ledger", "verify").strip() == "ok"
+    way.start()
 
 
 report.case("the report equals the rows", the_witness_agrees)
@@ -178,5 +274,7 @@ report.case("serve --retain-days", retain_days)
 report.case("an export that agrees, beside a server", equal_books)
 report.case("an export that differs", different_books)
 report.case("a broken export", a_broken_export)
+report.case("tokens of an export become corrections", tokens_are_applied)
+report.case("costs of an export become corrections", costs_are_applied)
 way.stop()
 report.end()

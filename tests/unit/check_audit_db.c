@@ -51,7 +51,7 @@ static void setup(void)
               " 0, 0, 0, 1, 1, 1, 1)");
     world_sql(db, "INSERT INTO model VALUES (1, 'acme/large', 'L', 0, 0)");
     world_sql(db, "INSERT INTO endpoint VALUES (1, 1, 1, '', 'large', 0, 0, 'unknown', 'text', '',"
-                  " '', 5)");
+                  " '', 5, '')");
     world_sql(db, "PRAGMA foreign_keys = ON");
     world_cap(db, "team", 1, "month", USD(5));
     world_cap(db, "key", 3, "day", USD(5));

@@ -124,6 +124,190 @@ START_TEST(a_month_that_a_new_zone_makes_longer)
 }
 END_TEST
 
+/* ---- batches ---- */
+
+/* As the ledger's thread writes them: rows together. */
+static void begin_batch(void)
+{
+    ck_assert_int_eq(db_begin(db, NULL), 0);
+    ledger_book_careful(book, false);
+}
+
+static void end_batch(void)
+{
+    ck_assert_int_eq(ledger_book_flush(book), LEDGER_WROTE);
+    ledger_book_careful(book, true);
+    ck_assert_int_eq(db_commit(db, NULL), 0);
+}
+
+static struct ledger_op *put(struct ledger_op *op, enum err expected)
+{
+    struct ledger_answer answer = {.code = ERR_OK};
+    ck_assert_int_eq(ledger_book_op(book, op, &answer), LEDGER_WROTE);
+    ck_assert_int_eq(answer.code, expected);
+    return op + 1;
+}
+
+static struct ledger_op *put_hold(struct ledger_op *op, int n, int k, enum err expected)
+{
+    world_hold(op, n, k, 1, USD(1));
+    return put(op, expected);
+}
+
+static struct ledger_op *put_end(struct ledger_op *op, enum ledger_op_kind kind, int n, int k,
+                                 int64_t cost_pusd)
+{
+    world_settle(op, kind, n, k, cost_pusd);
+    return put(op, ERR_OK);
+}
+
+/* Rows of an attempt are written in the order of its life, and of two checkpoints the last. */
+START_TEST(lives_in_one_batch)
+{
+    struct ledger_op ops[16], *op = ops;
+    open_at(WORLD_NOW_MS);
+    begin_batch();
+    op = put_hold(op, 1, 1, ERR_OK);
+    op = put_end(op, LEDGER_STREAMING, 1, 1, 1000);
+    *op = (struct ledger_op){.kind = LEDGER_EXTEND, .attempt_id = world_attempt(1, 1)};
+    op->u.extend.now_ms = WORLD_NOW_MS;
+    op->u.extend.amount_nusd = USD(1);
+    op = put(op, ERR_OK);
+    op = put_end(op, LEDGER_STREAMING, 1, 1, 2000);
+    op = put_hold(op, 2, 1, ERR_OK);
+    op = put_end(op, LEDGER_VOID, 2, 1, 0);
+    op = put_hold(op, 2, 2, ERR_OK);
+    op = put_end(op, LEDGER_STREAMING, 2, 2, 4000);
+    op = put_end(op, LEDGER_SETTLE, 2, 2, 5000);
+    op = put_end(op, LEDGER_SETTLE, 2, 2, 7000); /* the first one counts */
+    world_end(op, 2, "ok");
+    put(op, ERR_OK);
+    end_batch();
+    ck_assert_int_eq(world_int(db, "SELECT sum(cost_pusd) FROM attempt WHERE state = 'STREAMING'"),
+                     2000);
+    ck_assert_int_eq(world_int(db, "SELECT sum(cost_pusd) FROM attempt WHERE state = 'SETTLED'"),
+                     5000);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE state = 'VOID'"), 1);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM entry"), 6);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request WHERE status = 'running'"), 1);
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
+/* What an account is opened with is read from rows that still waited. */
+START_TEST(an_account_opened_within_a_batch)
+{
+    struct ledger_op ops[4], *op = ops;
+    open_at(WORLD_NOW_MS);
+    begin_batch();
+    op = put_hold(op, 1, 1, ERR_OK);
+    op = put_hold(op, 2, 1, ERR_OK);
+    op = put_end(op, LEDGER_SETTLE, 2, 1, USD(1) * 1000);
+    world_cap(db, "team", 1, "week", USD(3));
+    ck_assert_int_eq(ledger_book_recap(book), LEDGER_WROTE);
+    put_hold(op, 3, 1, ERR_OK);
+    end_batch();
+    ck_assert_int_eq(world_int(db, "SELECT pending_nusd FROM account WHERE window = 'week'"),
+                     USD(2));
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
+/* The earlier request of an Idempotency-Key is a row when it is asked for. */
+START_TEST(one_key_twice_in_a_batch)
+{
+    struct ledger_op ops[8], *op = ops;
+    struct idempotency key;
+    ck_assert_int_eq(idempotency_read(span_of("k"), "messages", span_of("b"), &key, NULL), 0);
+    open_at(WORLD_NOW_MS);
+    begin_batch();
+    for (int n = 1; n <= 2; n++) {
+        world_hold(op, n, 1, 1, USD(1));
+        op->u.hold.request.idempotency = key;
+        op = put(op, n == 1 ? ERR_OK : ERR_idempotency_running);
+    }
+    op = put_end(op, LEDGER_VOID, 1, 1, 0);
+    world_end(op, 1, "error");
+    op = put(op, ERR_OK);
+    world_hold(op, 3, 1, 1, USD(1));
+    op->u.hold.request.idempotency = key;
+    put(op, ERR_OK); /* nothing was sent for the first */
+    end_batch();
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request"), 2);
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
+START_TEST(more_than_a_batch)
+{
+    enum { N = LEDGER_BATCH_MAX * 2 + 3 };
+    struct ledger_op *ops = calloc(2 * N, sizeof(*ops)), *op = ops;
+    world_sql(db, "DELETE FROM budget");
+    open_at(WORLD_NOW_MS);
+    begin_batch();
+    for (int n = 1; n <= N; n++)
+        op = put_hold(op, n, 1, ERR_OK);
+    for (int n = 1; n <= N; n++)
+        op = put_end(op, LEDGER_SETTLE, n, 1, 1000 * n);
+    end_batch();
+    free(ops);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE state = 'SETTLED'"), N);
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
+/* A lost batch leaves nothing that a later one would write. */
+START_TEST(poison_loses_the_batch)
+{
+    struct ledger_op ops[4], *op = ops;
+    open_at(WORLD_NOW_MS);
+    begin_batch();
+    op = put_hold(op, 1, 1, ERR_OK);
+    if (_i == 0) {
+        world_hold(op, 2, 0, 1, USD(1)); /* there is no attempt number 0 */
+        op = put(op, ERR_OK);
+        ck_assert_int_eq(ledger_book_flush(book), LEDGER_POISON);
+    } else {
+        struct ledger_answer answer;
+        world_hold(op, 1, 1, 1, USD(2)); /* other facts */
+        ck_assert_int_eq(ledger_book_op(book, op++, &answer), LEDGER_POISON);
+    }
+    db_rollback(db);
+    ck_assert_int_eq(ledger_book_reload(book, NULL), 0);
+    begin_batch();
+    put_hold(op, 3, 1, ERR_OK);
+    end_batch();
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt"), 1);
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
+/* What a dead process left is recovered in batches; one row that is refused spoils no other. */
+START_TEST(recovery_beside_a_row_that_is_refused)
+{
+    enum { N = LEDGER_BATCH_MAX + 10 };
+    struct ledger_op *ops = calloc(N, sizeof(*ops)), *op = ops;
+    world_sql(db, "DELETE FROM budget");
+    open_at(WORLD_NOW_MS);
+    begin_batch();
+    for (int n = 1; n <= N; n++)
+        op = put_hold(op, n, n == 7 ? 2 : 1, ERR_OK);
+    end_batch();
+    free(ops);
+    ledger_book_close(book);
+    world_sql(db, "CREATE TRIGGER no BEFORE UPDATE ON attempt WHEN OLD.n = 2"
+                  " BEGIN SELECT RAISE(ABORT, 'no'); END");
+    open_at(WORLD_NOW_MS);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE state = 'SENT'"), 1);
+    ledger_book_close(book);
+    world_sql(db, "DROP TRIGGER no");
+    open_at(WORLD_NOW_MS);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt WHERE state = 'SETTLED'"), N);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request WHERE status = 'running'"), 0);
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
 Suite *ledger_book_suite(void);
 Suite *ledger_book_suite(void)
 {
@@ -133,6 +317,15 @@ Suite *ledger_book_suite(void)
     tcase_add_test(t, a_clock_set_back_before_a_restart);
     tcase_add_test(t, growth_must_fit_a_cap_that_came_later);
     tcase_add_loop_test(t, a_month_that_a_new_zone_makes_longer, 0, 2);
+    suite_add_tcase(s, t);
+    t = tcase_create("batches");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, lives_in_one_batch);
+    tcase_add_test(t, an_account_opened_within_a_batch);
+    tcase_add_test(t, one_key_twice_in_a_batch);
+    tcase_add_test(t, more_than_a_batch);
+    tcase_add_test(t, recovery_beside_a_row_that_is_refused);
+    tcase_add_loop_test(t, poison_loses_the_batch, 0, 2);
     suite_add_tcase(s, t);
     return s;
 }

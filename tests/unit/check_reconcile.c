@@ -6,6 +6,7 @@
 
 #include <json-c/json.h>
 
+#include "router/correction.h"
 #include "router/ledger_book.h"
 #include "router/reconcile.h"
 #include "router/rollup_db.h"
@@ -221,8 +222,12 @@ static void teardown(void)
 static struct json_object *compare(const char *text)
 {
     struct json_object *r = NULL;
+    struct correction_list corrections;
     ck_assert_msg(read_text(text, NULL) == 0, "%s", why.text);
-    ck_assert_msg(reconcile_db_compare(db, &e, "acme", &r, &why) == 0, "%s", why.text);
+    ck_assert_msg(reconcile_db_compare(db, &e, "acme", 0, &corrections, &r, &why) == 0, "%s",
+                  why.text);
+    ck_assert_uint_eq(corrections.n, 0); /* a day that is not over */
+    correction_list_done(&corrections);
     return r;
 }
 
@@ -302,8 +307,10 @@ END_TEST
 START_TEST(an_unknown_provider)
 {
     struct json_object *r = NULL;
+    struct correction_list corrections;
     ck_assert_int_eq(read_text(ANTHROPIC, NULL), 0);
-    ck_assert_int_eq(reconcile_db_compare(db, &e, "acne", &r, &why), -1);
+    ck_assert_int_eq(reconcile_db_compare(db, &e, "acne", 0, &corrections, &r, &why), -1);
+    correction_list_done(&corrections);
     ck_assert_int_eq(why.code, ERR_not_found);
     ck_assert_ptr_null(r);
 }

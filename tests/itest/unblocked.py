@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Operations that take long (verify, backup) over a large ledger: beside them clients, other operations
+and the end of the server wait for nobody."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+from harness import SLOW, Report, Sim, Wayfare, catalog_of, wait_for
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROWS = 150000
+
+sim = Sim(["acme"])
+# Its own looks at the books would take the processor from what is measured here.
+way = Wayfare(catalog_of(sim), args=["--verify-every", "0"])
+report = Report()
+way.stop()
+subprocess.run([sys.executable, os.path.join(HERE, "..", "..", "bench", "ledger_rows.py"), way.db, str(ROWS), "30", "20"],
+               env=dict(os.environ, ENTRIES="1"), check=True, stdout=subprocess.DEVNULL)
+begin = time.monotonic()
+assert way.cli("ledger", "verify").strip() == "ok"
+ALONE_S = time.monotonic() - begin
+# What waited for a verify would take as long as it; what does not takes milliseconds.
+AT_ONCE_S = min(1.0 * SLOW, ALONE_S / 3)
+way.start()
+
+
+class Long:
+    """One operation in a thread of its own."""
+
+    def __init__(self, *argv):
+        self.argv, self.done = argv, None
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+        time.sleep(ALONE_S / 10)
+        assert self.thread.is_alive(), self.done
+
+    def run(self):
+        self.done = way.cli(*self.argv, check=False)
+
+
+def timed(what, *args, **named):
+    began = time.monotonic()
+    answer = what(*args, **named)
+    return time.monotonic() - began, answer
+
+
+def nobody_waits():
+    long = Long("ledger", "verify")
+    other = way.cli("key", "create", "--team", "t", "--name", "second").strip()
+    spent = {}
+    spent["GET /v1/key"], answer = timed(way.request, "GET", "/v1/key")
+    assert answer[0] == 200, answer
+    spent["POST /v1/messages"], answer = timed(way.messages)
+    assert answer[0] == 200, answer
+    spent["GET /v1/generations"], answer = timed(way.request, "GET", "/v1/generations?limit=5")
+    assert answer[0] == 200, answer
+    second, = [k["id"] for k in way.cli_json("key", "list")["data"] if k["name"] == "second"]
+    spent["key revoke"], _ = timed(way.cli, "key", "revoke", second)
+    spent["until it is refused"], _ = timed(wait_for, "the revocation",
+                                            lambda: way.request("GET", "/v1/key", headers={"x-api-key": other}, key=None)[0] == 401, 5)
+    assert long.thread.is_alive(), "the verify (%.1f s alone) was over before the others" % ALONE_S
+    print("#   beside a verify of %.1f s: %s" % (ALONE_S, ", ".join("%s %.0f ms" % (k, 1000 * v) for k, v in spent.items())))
+    assert all(s < AT_ONCE_S for s in spent.values()), spent
+    long.thread.join()
+    assert long.done.returncode == 0 and long.done.stdout.strip() == "ok", long.done
+
+
+def not_more_than_four():
+    four = [Long("ledger", "verify") for _ in range(4)]
+    done = way.cli("ledger", "verify", check=False)
+    assert done.returncode == 1 and "4 operations of this kind run already" in done.stderr, done
+    assert way.request("GET", "/v1/key")[0] == 200
+    for long in four:
+        long.thread.join()
+        assert long.done.stdout.strip() == "ok", long.done
+
+
+def ends_in_time(*argv):
+    long = Long(*argv)
+    began = time.monotonic()
+    way.child.send_signal(signal.SIGTERM)
+    assert way.child.wait(ALONE_S * 2 + 10) == 0, way.server_log()[-500:]
+    took = time.monotonic() - began
+    long.thread.join()
+    print("#   ended after %.0f ms" % (1000 * took))
+    assert took < AT_ONCE_S, (took, ALONE_S)
+    # Either the server said so, or its end came first and the command took over the file.
+    assert long.done.returncode == 0 or "shutting down" in long.done.stderr, long.done
+    way.start()
+
+
+def a_backup():
+    dest = os.path.join(way.dir, "copy.db")
+    way.cli("backup", dest)
+    with sqlite3.connect(dest) as db:
+        assert db.execute("SELECT count(*) FROM attempt").fetchone()[0] >= ROWS - 100
+    os.unlink(dest)
+
+
+report.case("nobody waits for a verify", nobody_waits)
+report.case("four at a time", not_more_than_four)
+report.case("SIGTERM during a verify", ends_in_time, "ledger", "verify")
+report.case("a backup beside it all", a_backup)
+way.stop()
+report.end()
