@@ -56,7 +56,7 @@ PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA6
 
 def is_native(door, protocol):
     """Bytes pass."""
-    return protocol in (("anthropic", "vertex-claude", "bedrock-invoke") if door.name == "anthropic" else
+    return protocol in (("anthropic", "vertex-claude") if door.name == "anthropic" else
                         ("openai", "azure-openai"))
 
 
