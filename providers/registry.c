@@ -9,16 +9,6 @@ const struct provider *const provider_all[] = {
 #define P(name) &provider_##name,
     PROVIDERS(P)
 #undef P
-        NULL,
-    &provider_anthropic,
-    &provider_azure_openai,
-    &provider_bedrock,
-    &provider_openai,
-    &provider_azure_openai,
-    &provider_gemini,
-    &provider_openai,
-    &provider_vertex,
-    &provider_bedrock,
     NULL,
 };
 /* clang-format on */

@@ -132,6 +132,14 @@ static void start_line(struct witness *w, const struct conn *c, const struct htt
     }
 }
 
+/* JSON of a client may hold line ends (OpenAI's SDK 4 writes it indented); in a string none can
+ * stand, elsewhere a blank is the same. */
+static void add_on_one_line(struct buf *out, struct span json)
+{
+    for (size_t i = 0; i < json.len; i++)
+        buf_addc(out, json.ptr[i] == '\n' || json.ptr[i] == '\r' ? ' ' : json.ptr[i]);
+}
+
 static void finish_line(struct witness *w)
 {
     buf_adds(&w->line, "}\n");
@@ -170,7 +178,7 @@ void witness_end(struct witness *w, const struct conn *c, const char *how)
         add_string(w, "protocol", span_of(c->exchange.protocol));
     if (c->heard.len > 0 && !c->heard.failed) {
         buf_adds(&w->line, ",\"heard\":");
-        buf_add_span(&w->line, buf_span(&c->heard));
+        add_on_one_line(&w->line, buf_span(&c->heard));
     }
     add_int(w, "begin_ms", c->exchange.begin_ms);
     add_int(w, "status", c->play.head_sent ? a->status : 0);

@@ -687,6 +687,19 @@ def known_thinking_of_another_provider():
                 assert len(cell.heard.of_kind("call")) == len(cell.heard.of_kind("result")) == 1, cell.line["heard"]
 
 
+def known_claude_will_not_think_and():
+    """What Claude refuses beside thinking: a temperature, a tool that is forced.  A client of another
+    protocol cannot know that; something is left out, and named."""
+    for door in DOORS:
+        for protocol in SIGNING:
+            if is_native(door, protocol):
+                continue
+            for settings in ({"temperature": 0.5}, {"choice": "any"}, {"choice": "clock"}):
+                talk = Talk(ask_text(), tools=TOOLS, max_tokens=4000, thinking=2000, **settings)
+                cell = Cell(door, protocol, False, talk, output_tokens=60)
+                assert cell.dropped, (door.name, protocol, settings, cell.line["heard"])
+
+
 def known_redacted_thinking_of_another_provider():
     door = DOORS[0]
     secret = {"kind": "raw", "raw": [{"type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix"}, {"type": "text", "text": "Hm."}]}

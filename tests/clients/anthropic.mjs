@@ -1,60 +1,16 @@
-// What a program with the official SDK sees.  Started by tests/clients/run, which says in the
-// environment where the server, its keys, the simulator and the packages are.
+// What a program with the official SDK of Anthropic sees.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { pathToFileURL } from 'node:url';
+import { env, generation, lastSent, loadFile, refusal, reset, runCases, script, until, witness, WORDS } from './common.mjs';
 
-const env = process.env;
-const load = async (name) => import(pathToFileURL(`${env.SDK_MODULES}/${name}/index.mjs`));
 const SDKS = [
-  { name: 'sdk 1', lib: await load('@anthropic-ai/sdk'), header: 'authorization', version: '2026-10-21' },
-  { name: 'sdk 0', lib: await load('anthropic-sdk-0'), header: 'x-api-key', version: '2023-06-01' },
+  { name: 'sdk 1', lib: await loadFile('@anthropic-ai/sdk/index.mjs'), header: 'authorization', version: '2026-10-21' },
+  { name: 'sdk 0', lib: await loadFile('anthropic-sdk-0/index.mjs'), header: 'x-api-key', version: '2023-06-01' },
 ];
-const SIM = { alpha: env.SIM_ALPHA, beta: env.SIM_BETA };
 const ASK = { model: 'm', max_tokens: 50, messages: [{ role: 'user', content: 'Hello' }] };
 const TOOL = {
   name: 'get_weather',
   description: 'The weather in a city.',
   input_schema: { type: 'object', properties: { city: { type: 'string' }, days: { type: 'integer' } }, required: ['city'] },
-};
-const WORDS = 'na\u00efve \u65e5\u672c \ud83d\udc1a "quoted" back\\slash\u2028 caf\u00e9';
-
-// ---- the simulator ----
-const script = async (provider, keys) => {
-  const answer = await fetch(`${SIM[provider]}/_sim/script`, { method: 'POST', body: JSON.stringify({ model: '*', ...keys }) });
-  assert.equal(answer.status, 200, await answer.text());
-};
-const reset = async () => {
-  for (const url of Object.values(SIM)) await fetch(`${url}/_sim/reset`, { method: 'POST', body: '{}' });
-};
-const witness = (event) =>
-  readFileSync(env.SIM_LOG, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line)).filter((w) => w.event === event);
-const lastSent = () => {
-  const w = witness('begin').at(-1);
-  const headers = Object.fromEntries(Object.entries(w.headers).map(([k, v]) => [k.toLowerCase(), v]));
-  return { ...w, headers, body: JSON.parse(Buffer.from(w.body_base64, 'base64').toString('utf8')) };
-};
-const until = async (what, condition, ms = 5000) => {
-  for (const end = Date.now() + ms; Date.now() < end; await sleep(20)) {
-    const value = await condition();
-    if (value) return value;
-  }
-  throw new Error(`timed out waiting for ${what}`);
-};
-const generation = (id) =>
-  until('the record to settle', async () => {
-    const answer = await fetch(`${env.WAYFARE_URL}/v1/generations/${id}`, { headers: { 'x-api-key': env.WAYFARE_KEY } });
-    const g = answer.status === 200 ? await answer.json() : null;
-    return g && g.attempts.length > 0 && g.attempts.every((a) => ['SETTLED', 'VOID'].includes(a.state)) ? g : null;
-  });
-const refusal = async (promise) => {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  throw new Error('was answered, should have failed');
 };
 
 // ---- the cases: name -> function of (client, sdk) ----
@@ -179,6 +135,51 @@ const cases = {
     assert.ok(thought.length > 0 && signature.length > 0);
   },
 
+  async 'translated: text, stream, tools'(client) {
+    const ask = { ...ASK, model: 'c', provider_only: ['gamma'] }; // speaks OpenAI's protocol
+    await script('gamma', { text: WORDS, chunk: '1' });
+    const whole = await client.messages.create(ask);
+    assert.equal(whole.content[0].text, WORDS);
+    assert.equal(lastSent().path, '/v1/chat/completions');
+    const types = new Set();
+    const stream = client.messages.stream(ask);
+    stream.on('streamEvent', (event) => types.add(event.type));
+    const streamed = await stream.finalMessage();
+    assert.equal(streamed.content[0].text, WORDS);
+    assert.equal(streamed.stop_reason, 'end_turn');
+    assert.equal(streamed.usage.output_tokens, whole.usage.output_tokens);
+    for (const type of ['message_start', 'content_block_start', 'content_block_stop', 'message_delta', 'message_stop']) assert.ok(types.has(type), type);
+    await reset();
+    await script('gamma', { tool: 2, interleave: 1, chunk: '7' });
+    const tools = { ...ask, max_tokens: 500, tools: [TOOL] };
+    const called = await client.messages.stream(tools).finalMessage();
+    const uses = called.content.filter((b) => b.type === 'tool_use');
+    assert.equal(called.stop_reason, 'tool_use');
+    assert.equal(uses.length, 2);
+    for (const use of uses) assert.equal(typeof use.input.city, 'string');
+    await reset();
+    const results = uses.map((use) => ({ type: 'tool_result', tool_use_id: use.id, content: '17 degrees', is_error: false }));
+    const messages = [...ask.messages, { role: 'assistant', content: called.content }, { role: 'user', content: results }];
+    assert.equal((await client.messages.create({ ...tools, messages })).type, 'message');
+    assert.equal(lastSent().body.messages.filter((m) => m.role === 'tool').length, 2);
+  },
+
+  async 'translated: errors'(client, sdk) {
+    const ask = { ...ASK, model: 'c', provider_only: ['gamma'] };
+    await script('gamma', { status: 400, error_message: 'the model does not like it' });
+    const refused = await refusal(client.messages.create(ask));
+    assert.ok(refused instanceof sdk.lib.BadRequestError);
+    assert.equal(refused.error.type, 'error');
+    assert.equal(refused.error.error.type, 'invalid_request_error');
+    assert.match(refused.message, /the model does not like it/);
+    await reset();
+    await script('gamma', { error_event_after: 4, error_message: 'it went wrong' });
+    assert.match(String((await refusal(client.messages.stream(ask).finalMessage())).message), /it went wrong/);
+    await reset();
+    await script('gamma', { cut_after_events: 4 });
+    await refusal(client.messages.stream(ask).finalMessage());
+  },
+
   async 'count tokens'(client) {
     const { max_tokens, ...ask } = ASK;
     const count = await client.messages.countTokens({ ...ask, tools: [TOOL], provider_order: ['beta'] });
@@ -188,7 +189,7 @@ const cases = {
 
   async 'models: list and paging'(client) {
     const whole = await client.models.list();
-    assert.deepEqual(whole.data.map((m) => m.id).sort(), ['test/m', 'test/n', 'test/o']);
+    assert.deepEqual(whole.data.map((m) => m.id).sort(), ['test/c', 'test/m', 'test/n', 'test/o']);
     const paged = [];
     let pages = 0;
     for await (const page of (await client.models.list({ limit: 1 })).iterPages()) {
@@ -434,25 +435,7 @@ const cases = {
   },
 };
 
-// ---- run ----
-let passed = 0, failed = 0;
-const only = process.argv.slice(2);
-for (const sdk of SDKS) {
-  const client = new sdk.lib.default({ apiKey: env.WAYFARE_KEY, baseURL: env.WAYFARE_URL, logLevel: 'off' });
-  for (const [name, run] of Object.entries(cases)) {
-    if (only.length && !only.includes(name)) continue;
-    try {
-      await reset();
-      await run(client, sdk);
-      passed++;
-      console.log(`ok ${sdk.name}: ${name}`);
-    } catch (error) {
-      failed++;
-      console.log(`not ok ${sdk.name}: ${name}`);
-      console.log(`    ${String(error.stack ?? error).replaceAll('\n', '\n    ')}`);
-    }
-  }
-}
-await reset();
-console.log(`${passed} passed, ${failed} failed, 0 skipped`);
-process.exit(failed ? 1 : 0);
+const subjects = SDKS.map((sdk) => ({
+  name: sdk.name, sdk, client: new sdk.lib.default({ apiKey: env.WAYFARE_KEY, baseURL: env.WAYFARE_URL, logLevel: 'off' }),
+}));
+await runCases(Object.fromEntries(Object.entries(cases).map(([name, run]) => [name, (s) => run(s.client, s.sdk)])), subjects);
