@@ -79,8 +79,9 @@ static void put_cost(struct json_out *o, const struct door_answer *answer)
     json_close_object(o);
 }
 
-/* final: everything is known, the cost too.  At the start no output is counted: LangChain adds the
- * start's to the end's. */
+/* Every member that the SDK's types promise (its 1.12: resources/messages), null where there is
+ * nothing to say.  final: everything is known, the cost too.  At the start no output is counted:
+ * LangChain adds the start's to the end's. */
 static void put_usage(struct json_out *o, const struct door_writer *w, bool final)
 {
     const int64_t *n = w->whole.usage.n;
@@ -98,6 +99,8 @@ static void put_usage(struct json_out *o, const struct door_writer *w, bool fina
         json_open_object(o, "output_tokens_details");
         json_put_int(o, "thinking_tokens", w->whole.reasoning_tok);
         json_close_object(o);
+    } else {
+        json_put_null(o, "output_tokens_details");
     }
     if (n[USAGE_web_searches] > 0) {
         json_open_object(o, "server_tool_use");
@@ -108,6 +111,8 @@ static void put_usage(struct json_out *o, const struct door_writer *w, bool fina
         json_put_null(o, "server_tool_use");
     }
     json_put_null(o, "service_tier");
+    json_put_null(o, "inference_geo");
+    json_put_null(o, "speed");
     if (final)
         put_cost(o, w->answer);
     json_close_object(o);
@@ -122,6 +127,7 @@ static void put_message_head(struct json_out *o, const struct door_writer *w, st
     if (w->answer->report && w->answer->provider != NULL)
         json_put_string(o, "provider", span_of(w->answer->provider));
     json_put_null(o, "container");
+    json_put_null(o, "diagnostics");
 }
 
 /* reason NULL: not yet. */

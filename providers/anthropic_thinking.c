@@ -86,12 +86,11 @@ static bool is_own_thinking(const struct dialog_block *b)
  * `redacted_thinking`, but found `tool_use`" where the budget is said. */
 static bool continues_unthought(const struct dialog *d)
 {
-    const struct dialog_message *last_turn = NULL;
+    const struct dialog_message *last_turn = NULL, *end = NULL;
     for (const struct dialog_message *m = d->first_message; m != NULL; m = m->next) {
-        if (m->role == ROLE_ASSISTANT)
-            last_turn = m;
+        last_turn = m->role == ROLE_ASSISTANT ? m : last_turn;
+        end = m->role != ROLE_SYSTEM ? m : end;
     }
-    const struct dialog_message *end = d->last_message;
     bool in_loop = end != NULL && end->role == ROLE_USER && end->blocks.first != NULL &&
                    end->blocks.first->kind == BLOCK_TOOL_RESULT;
     if (!in_loop || last_turn == NULL)

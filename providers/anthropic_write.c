@@ -332,12 +332,12 @@ int anthropic_write(const struct provider_ask *ask, const char *version, struct 
     buf_init(&w.id, ID_MAX);
     anthropic_decide_thinking(&w);
     put_all(&w, version);
-    bool id_too_long = w.id.failed;
     buf_done(&w.id);
-    if (!w.any_message || id_too_long)
+    if (w.id_too_long)
         return fail_set(reterr, ERR_bad_request, "messages",
-                        id_too_long ? "messages has a tool call with an id over %d bytes"
-                                    : "messages holds nothing that this model can be sent",
-                        ID_MAX);
+                        "messages has a tool call with an id over %d bytes", ID_MAX);
+    if (!w.any_message)
+        return fail_set(reterr, ERR_bad_request, "messages",
+                        "messages holds nothing that this model can be sent");
     return 0;
 }

@@ -23,6 +23,7 @@ struct anthropic_writing {
     int skip_marks; /* cache marks over the maximum are left out, the first ones first */
     int open_role;  /* of the message that is being written; -1 = none */
     bool any_message;
+    bool id_too_long;
     struct buf id; /* a tool id in letters that Anthropic takes */
 };
 

@@ -64,15 +64,23 @@ void anthropic_put_cache(struct anthropic_writing *w, enum cache_mark mark)
 
 /* ---- one block ---- */
 
+static bool is_id_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
+}
+
 /* An id of another provider's making may hold letters that Anthropic refuses; call and result are
  * changed alike. */
 static struct span safe_id(struct anthropic_writing *w, struct span id)
 {
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
     buf_reset(&w->id);
+    if (!buf_reserve(&w->id, id.len)) {
+        w->id_too_long = true;
+        return (struct span){"", 0};
+    }
     for (size_t i = 0; i < id.len; i++)
-        buf_addc(&w->id, memchr(letters, id.ptr[i], sizeof(letters) - 1) ? id.ptr[i] : '_');
+        buf_addc(&w->id, is_id_letter(id.ptr[i]) ? id.ptr[i] : '_');
     return buf_span(&w->id);
 }
 

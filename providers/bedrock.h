@@ -66,6 +66,7 @@ struct bedrock_writer {
     struct fail *reterr;
     bool ok;
     int role;         /* of the open message; -1: none is open */
+    bool any_message; /* some was opened */
     int n_documents;  /* each has a name of its own */
     bool marked;      /* the last thing written was a cache point */
     bool tool_blocks; /* calls or results were written: AWS wants toolConfig then */

@@ -326,12 +326,21 @@ static void close_message(struct bedrock_writer *w)
     w->role = -1;
 }
 
+/* A conversation must start with a user message, and a text must not be blank. */
+static void write_opening(struct bedrock_writer *w)
+{
+    json_put_raw(&w->o, NULL, SPAN("{\"role\":\"user\",\"content\":[{\"text\":\".\"}]}"));
+}
+
 /* Opened by the first block that is written: an empty message is refused, and roles take turns. */
 static void open_message(struct bedrock_writer *w, int role)
 {
     if (w->role == role)
         return;
     close_message(w);
+    if (!w->any_message && role == ROLE_ASSISTANT)
+        write_opening(w);
+    w->any_message = true;
     json_open_object(&w->o, NULL);
     json_put_string(&w->o, "role", role == ROLE_ASSISTANT ? SPAN("assistant") : SPAN("user"));
     json_open_array(&w->o, "content");

@@ -47,4 +47,5 @@ const struct provider provider_gemini = {
     .read_body = read_body,
     .is_error_body = gemini_is_error_body,
     .read_error = gemini_read_error,
+    .weigh_error = gemini_weigh_error,
 };

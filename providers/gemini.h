@@ -117,7 +117,12 @@ enum verdict gemini_stream_state(const void *stream, struct usage_report *ret_us
 void gemini_stream_close(void *stream);
 enum verdict gemini_read_body(const char *protocol, const struct provider_reading *reading,
                               struct span body, struct usage_report *ret_usage);
+/* {"error": {"code": 429, "message": "...", "status": "RESOURCE_EXHAUSTED"}}; the message is
+ * appended to store. */
+bool gemini_error_of(const struct json_doc *doc, json_ref object, struct buf *store,
+                     struct reply_error *ret);
 bool gemini_is_error_body(struct span body);
 bool gemini_read_error(struct span body, struct buf *store, struct reply_error *ret);
+void gemini_weigh_error(struct span body, int *io_status, int64_t *io_retry_after_ms);
 
 #endif

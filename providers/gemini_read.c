@@ -88,27 +88,6 @@ static json_ref first_of(const struct json_doc *doc, json_ref array)
                                                                      : JSON_NONE;
 }
 
-/* ---- errors ---- */
-
-/* {"error": {"code": 429, "message": "...", "status": "RESOURCE_EXHAUSTED"}} */
-static bool error_of(const struct json_doc *doc, json_ref object, struct buf *store,
-                     struct reply_error *ret)
-{
-    json_ref error = json_get(doc, object, "error");
-    if (!is_object(doc, error))
-        return false;
-    int64_t code = 0;
-    json_int64(doc, json_get(doc, error, "code"), &code);
-    size_t before = store->len;
-    json_text(doc, json_get(doc, error, "message"), store);
-    *ret = (struct reply_error){
-        .http_status = code > 0 && code < 600 ? (int)code : 0,
-        .type = plain(doc, json_get(doc, error, "status")),
-        .message = {store->len > before ? store->ptr + before : "", store->len - before},
-    };
-    return true;
-}
-
 static void fail_with(struct gemini_reader *r, const struct reply_error *error)
 {
     r->error = true;
@@ -458,7 +437,7 @@ enum event_kind gemini_read(struct gemini_reader *r, const struct json_doc *doc,
     if (r->error || r->ended || !is_object(doc, object))
         return EVENT_OTHER;
     buf_reset(&r->text);
-    if (error_of(doc, object, &r->text, &error)) {
+    if (gemini_error_of(doc, object, &r->text, &error)) {
         r->known = true;
         fail_with(r, &error);
         return EVENT_ERROR;
@@ -512,28 +491,4 @@ enum verdict gemini_read_body(const char *protocol, const struct provider_readin
     json_done(&doc);
     gemini_reader_done(&reader);
     return verdict;
-}
-
-/* streamGenerateContent without alt=sse answers [{"error": ...}]. */
-bool gemini_read_error(struct span body, struct buf *store, struct reply_error *ret)
-{
-    struct json_doc doc;
-    json_init(&doc);
-    bool found = false;
-    if (json_parse(&doc, body, NULL) == 0) {
-        json_ref object = json_kind(&doc, 0) == JSON_ARRAY ? json_first(&doc, 0) : 0;
-        found = is_object(&doc, object) && error_of(&doc, object, store, ret);
-    }
-    json_done(&doc);
-    return found;
-}
-
-bool gemini_is_error_body(struct span body)
-{
-    struct buf store;
-    struct reply_error error;
-    buf_init(&store, PROVIDER_BODY_MAX);
-    bool yes = gemini_read_error(body, &store, &error);
-    buf_done(&store);
-    return yes;
 }

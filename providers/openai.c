@@ -64,16 +64,17 @@ static bool has_error(const struct json_doc *doc)
 }
 
 static bool give_meaning(const struct json_doc *doc, const struct openai_dialect *d,
-                         const struct reply_sink *sink, const struct openai_figures *figures)
+                         const struct provider_reading *reading,
+                         const struct openai_figures *figures)
 {
-    struct openai_reply *r = openai_reply_open(d, sink);
+    struct openai_reply *r = openai_reply_open(d, reading);
     bool good = r != NULL && openai_reply_chunk(r, doc, true, figures) && openai_reply_end(r);
     openai_reply_close(r);
     return good;
 }
 
 static enum verdict judge_body(const struct json_doc *doc, const struct openai_dialect *d,
-                               const struct reply_sink *sink, struct usage *ret_usage)
+                               const struct provider_reading *reading, struct usage *ret_usage)
 {
     struct openai_figures figures = {.seen = 0};
     json_ref choices = json_get(doc, 0, "choices");
@@ -85,7 +86,7 @@ static enum verdict judge_body(const struct json_doc *doc, const struct openai_d
     openai_read_figures(&figures, doc, json_get(doc, json_get(doc, 0, "x_groq"), "usage"));
     openai_figures_to_usage(&figures, d, ret_usage);
     bool stated = figures.seen != 0;
-    if (sink != NULL && !give_meaning(doc, d, sink, stated ? &figures : NULL))
+    if (reading->sink != NULL && !give_meaning(doc, d, reading, stated ? &figures : NULL))
         return VERDICT_FOREIGN;
     return error ? VERDICT_ERROR : VERDICT_COMPLETE;
 }
@@ -99,7 +100,7 @@ enum verdict openai_judge_body(const struct provider_reading *reading,
     json_init(&doc);
     usage_report_clear(ret_usage);
     if (json_parse(&doc, body, NULL) == 0 && json_kind(&doc, 0) == JSON_OBJECT)
-        verdict = judge_body(&doc, d, reading->sink, &ret_usage->total);
+        verdict = judge_body(&doc, d, reading, &ret_usage->total);
     json_done(&doc);
     return verdict;
 }

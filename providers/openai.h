@@ -75,7 +75,7 @@ struct openai_glance openai_glance(struct span data);
 /* Makes reply events of chunks; one per answer.  broken: over a limit or short of memory. */
 struct openai_reply;
 struct openai_reply *openai_reply_open(const struct openai_dialect *d,
-                                       const struct reply_sink *sink);
+                                       const struct provider_reading *reading);
 /* doc: a parsed chunk, or a whole body.  figures: what is known of the usage by then; NULL: this
  * chunk states nothing of it.  false: broken, nothing more may come. */
 bool openai_reply_chunk(struct openai_reply *r, const struct json_doc *doc, bool whole,
@@ -85,6 +85,9 @@ bool openai_reply_end(struct openai_reply *r);
 /* An error event without an error in it. */
 void openai_reply_fail(struct openai_reply *r, struct span message);
 void openai_reply_close(struct openai_reply *r);
+
+/* The name of the tool that was sent as `name`; name itself where no tool of the request was. */
+struct span openai_find_name(const struct dialog *request, struct span name);
 
 /* The error in a body or chunk: {"error": ...}, a choice's, or a reason to end that is one.
  * false: there is none.  Text is appended to store, which must outlive *ret. */
@@ -113,6 +116,9 @@ void openai_write_messages(struct openai_writing *w);
 void openai_drop(struct openai_writing *w, const char *anthropic, const char *openai);
 /* The endpoint may be asked to think, as far as the catalog knows. */
 bool openai_may_think(const struct openai_writing *w);
+/* A tool's name: longer ones than OpenAI takes are sent in another form, and are the client's again
+ * in the answer (openai_find_name). */
+void openai_put_name(struct openai_writing *w, const char *key, struct span name);
 /* "cache_control", where the dialect has such marks. */
 void openai_put_cache(struct openai_writing *w, enum cache_mark mark);
 

@@ -4,301 +4,10 @@
  * A tool's result is a message of its own and holds text only: what else is in it (images) goes
  * into the user message behind the results. */
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "providers/openai.h"
+#include "providers/openai_content.h"
 
 enum { TEXT_MAX = PROVIDER_BODY_MAX };
-
-/* What the content of one message is made of, in order. */
-struct item {
-    const struct dialog_block *block; /* NULL: a label */
-    struct span label;
-    bool system; /* instructions, in a place where only a user may speak */
-    enum cache_mark cache;
-};
-
-struct items {
-    struct item *at;
-    int n, cap;
-    bool said; /* by the model: its neighbouring texts are one text in pieces (citations) */
-};
-
-static void fail_memory(struct openai_writing *w)
-{
-    if (w->ok)
-        fail_set(w->reterr, ERR_internal, NULL, "memory is short");
-    w->ok = false;
-}
-
-static void refuse(struct openai_writing *w, const char *text)
-{
-    if (w->ok)
-        fail_set(w->reterr, ERR_bad_request, "messages", "messages: %s", text);
-    w->ok = false;
-}
-
-static void add_item(struct openai_writing *w, struct items *list, struct item item)
-{
-    if (list->n == list->cap) {
-        int cap = list->cap > 0 ? 2 * list->cap : 16;
-        struct item *at = realloc(list->at, (size_t)cap * sizeof(*at));
-        if (at == NULL) {
-            fail_memory(w);
-            return;
-        }
-        list->at = at;
-        list->cap = cap;
-    }
-    list->at[list->n++] = item;
-}
-
-static void add_block(struct openai_writing *w, struct items *list, const struct dialog_block *b)
-{
-    add_item(w, list, (struct item){.block = b, .cache = b->cache});
-}
-
-/* ---- text ---- */
-
-static bool is_text(const struct item *i)
-{
-    if (i->block == NULL)
-        return true;
-    switch (i->block->kind) {
-    case BLOCK_TEXT:
-    case BLOCK_REFUSAL:
-    case BLOCK_TOOL_RESULT: /* only where there are no tools */
-        return true;
-    case BLOCK_DOCUMENT:
-        return i->block->media.from == MEDIA_TEXT;
-    default:
-        return false;
-    }
-}
-
-static void add_document_text(struct buf *out, const struct dialog_media *m)
-{
-    buf_add_span(out, m->title);
-    buf_adds(out, m->title.len > 0 ? "\n" : "");
-    buf_add_span(out, m->context);
-    buf_adds(out, m->context.len > 0 ? "\n" : "");
-    buf_add_span(out, m->data);
-}
-
-static void add_item_text(struct buf *out, const struct item *i)
-{
-    if (i->block == NULL) {
-        buf_add_span(out, i->label);
-        return;
-    }
-    buf_adds(out, i->system ? "<system>\n" : "");
-    if (i->block->kind == BLOCK_DOCUMENT)
-        add_document_text(out, &i->block->media);
-    for (const struct dialog_block *c = i->block->children.first; c != NULL; c = c->next)
-        buf_add_span(out, c->text);
-    buf_add_span(out, i->block->text);
-    buf_adds(out, i->system ? "\n</system>" : "");
-}
-
-/* ---- parts ---- */
-
-void openai_put_cache(struct openai_writing *w, enum cache_mark mark)
-{
-    if (mark == CACHE_NONE)
-        return;
-    if (!openai_has(w->dialect, TRAIT_CACHE_MARKS)) {
-        openai_drop(w, "cache_control", "cache_control");
-        return;
-    }
-    json_open_object(&w->out, "cache_control");
-    json_put_string(&w->out, "type", SPAN("ephemeral"));
-    if (mark == CACHE_1H)
-        json_put_string(&w->out, "ttl", SPAN("1h"));
-    json_close_object(&w->out);
-}
-
-static void put_text_part(struct openai_writing *w, const struct item *i, const char *before)
-{
-    struct buf text;
-    buf_init(&text, TEXT_MAX);
-    buf_adds(&text, before);
-    add_item_text(&text, i);
-    json_open_object(&w->out, NULL);
-    json_put_string(&w->out, "type", SPAN("text"));
-    json_put_string(&w->out, "text", buf_span(&text));
-    openai_put_cache(w, i->cache);
-    json_close_object(&w->out);
-    w->out.buf->failed |= text.failed;
-    buf_done(&text);
-}
-
-/* An address, or the bytes as one. */
-static void put_data(struct openai_writing *w, const char *key, const struct dialog_media *m)
-{
-    const struct span pieces[] = {SPAN("data:"), m->type, SPAN(";base64,"), m->data};
-    if (m->from == MEDIA_URL)
-        json_put_string(&w->out, key, m->data);
-    else
-        json_put_strings(&w->out, key, pieces, sizeof(pieces) / sizeof(pieces[0]));
-}
-
-static void put_image(struct openai_writing *w, const struct dialog_block *b)
-{
-    if (b->media.from == MEDIA_FILE_ID) {
-        refuse(w, "an image given by a file id cannot be sent to this provider; send its bytes");
-        return;
-    }
-    json_open_object(&w->out, NULL);
-    json_put_string(&w->out, "type", SPAN("image_url"));
-    json_open_object(&w->out, "image_url");
-    put_data(w, "url", &b->media);
-    json_put_some_string(&w->out, "detail", b->media.detail);
-    json_close_object(&w->out);
-    openai_put_cache(w, b->cache);
-    json_close_object(&w->out);
-}
-
-static void put_file(struct openai_writing *w, const struct dialog_block *b)
-{
-    json_open_object(&w->out, NULL);
-    json_put_string(&w->out, "type", SPAN("file"));
-    json_open_object(&w->out, "file");
-    if (b->media.from == MEDIA_FILE_ID) {
-        json_put_string(&w->out, "file_id", b->media.data);
-    } else {
-        bool titled = b->media.title.len > 0;
-        json_put_string(&w->out, "filename", titled ? b->media.title : SPAN("document.pdf"));
-        put_data(w, "file_data", &b->media);
-    }
-    json_close_object(&w->out);
-    openai_put_cache(w, b->cache);
-    json_close_object(&w->out);
-}
-
-static void put_document_url(struct openai_writing *w, const struct dialog_block *b)
-{
-    json_open_object(&w->out, NULL);
-    json_put_string(&w->out, "type", SPAN("document_url"));
-    put_data(w, "document_url", &b->media);
-    json_put_some_string(&w->out, "document_name", b->media.title);
-    json_close_object(&w->out);
-}
-
-static void put_document(struct openai_writing *w, const struct dialog_block *b)
-{
-    enum openai_documents form = w->dialect->documents;
-    bool id = b->media.from == MEDIA_FILE_ID, url = b->media.from == MEDIA_URL;
-    if (b->media.citations_enabled)
-        openai_drop(w, "citations", "citations");
-    if (form == DOCUMENTS_NONE)
-        refuse(w, "documents other than plain text cannot be sent to this provider");
-    else if (url && form == DOCUMENTS_FILE)
-        refuse(w, "a document given by an address cannot be sent to this provider; send its bytes");
-    else if (id && form != DOCUMENTS_FILE)
-        refuse(w, "a document given by a file id cannot be sent to this provider; send its bytes");
-    else if (form == DOCUMENTS_URL)
-        put_document_url(w, b);
-    else
-        put_file(w, b);
-}
-
-/* "audio/mpeg" is "mp3" here. */
-static struct span audio_format(struct span type)
-{
-    static const char audio[] = "audio/";
-    const size_t n = sizeof(audio) - 1;
-    if (type.len <= n || memcmp(type.ptr, audio, n) != 0)
-        return type;
-    struct span format = {type.ptr + n, type.len - n};
-    if (span_is(format, "mpeg"))
-        return SPAN("mp3");
-    return span_is(format, "x-wav") || span_is(format, "wave") ? SPAN("wav") : format;
-}
-
-static void put_audio(struct openai_writing *w, const struct dialog_block *b)
-{
-    if (b->media.from != MEDIA_BASE64) {
-        refuse(w, "audio can only be sent to this provider as bytes");
-        return;
-    }
-    json_open_object(&w->out, NULL);
-    json_put_string(&w->out, "type", SPAN("input_audio"));
-    json_open_object(&w->out, "input_audio");
-    json_put_string(&w->out, "data", b->media.data);
-    json_put_string(&w->out, "format", audio_format(b->media.type));
-    json_close_object(&w->out);
-    json_close_object(&w->out);
-}
-
-static void put_part(struct openai_writing *w, const struct item *i, const char *before)
-{
-    if (is_text(i)) {
-        put_text_part(w, i, before);
-        return;
-    }
-    switch (i->block->kind) {
-    case BLOCK_IMAGE:
-        put_image(w, i->block);
-        break;
-    case BLOCK_DOCUMENT:
-        put_document(w, i->block);
-        break;
-    case BLOCK_AUDIO:
-        put_audio(w, i->block);
-        break;
-    default:
-        json_put_raw(&w->out, NULL, i->block->json); /* a part of this protocol, as it was */
-        break;
-    }
-}
-
-static bool needs_parts(const struct openai_writing *w, const struct items *list)
-{
-    if (openai_has(w->dialect, TRAIT_PARTS) && list->n > 1)
-        return true;
-    for (int i = 0; i < list->n; i++) {
-        const struct item *item = &list->at[i];
-        bool marked = item->cache != CACHE_NONE;
-        if (!is_text(item) || (marked && openai_has(w->dialect, TRAIT_CACHE_MARKS)))
-            return true;
-    }
-    return false;
-}
-
-static const char *between(const struct items *list, int i)
-{
-    const struct dialog_block *last = i > 0 ? list->at[i - 1].block : NULL;
-    bool glued = list->said && last != NULL && last->next == list->at[i].block;
-    return i == 0 || glued ? "" : "\n";
-}
-
-static void put_string(struct openai_writing *w, const struct items *list, const char *before)
-{
-    struct buf text;
-    buf_init(&text, TEXT_MAX);
-    buf_adds(&text, before);
-    for (int i = 0; i < list->n; i++) {
-        buf_adds(&text, between(list, i));
-        add_item_text(&text, &list->at[i]);
-        openai_put_cache(w, list->at[i].cache); /* says that it is dropped */
-    }
-    json_put_string(&w->out, "content", buf_span(&text));
-    w->out.buf->failed |= text.failed;
-    buf_done(&text);
-}
-
-/* before: stands in front of the first text. */
-static void put_content(struct openai_writing *w, const struct items *list, const char *before)
-{
-    if (!needs_parts(w, list)) {
-        put_string(w, list, before);
-        return;
-    }
-    json_open_array(&w->out, "content");
-    for (int i = 0; i < list->n; i++)
-        put_part(w, &list->at[i], i == 0 ? before : "");
-    json_close_array(&w->out);
-}
 
 static void open_message(struct openai_writing *w, const char *role, struct span name)
 {
@@ -336,22 +45,22 @@ static bool is_billing_header(const struct dialog_block *b)
 
 static void put_system(struct openai_writing *w)
 {
-    struct items list = {.n = 0};
+    struct openai_items list = {.n = 0};
     struct buf words;
     buf_init(&words, TEXT_MAX);
     for (const struct dialog_block *b = w->dialog->system.first; b != NULL; b = b->next) {
         if (!is_billing_header(b))
-            add_block(w, &list, b);
+            openai_add_block(w, &list, b);
     }
     struct span format = format_in_words(w, &words);
     if (format.len > 0)
-        add_item(w, &list, (struct item){.label = format});
+        openai_add_item(w, &list, (struct openai_item){.label = format});
     if (list.n > 0 && w->ok) {
         open_message(w, "system", (struct span){"", 0});
-        put_content(w, &list, "");
+        openai_put_content(w, &list, "");
         json_close_object(&w->out);
     }
-    free(list.at);
+    openai_free_items(&list);
     buf_done(&words);
 }
 
@@ -387,17 +96,18 @@ static void put_call_id(struct openai_writing *w, const char *key, struct span i
 
 static void put_tool_message(struct openai_writing *w, const struct dialog_block *result)
 {
-    struct items list = {.n = 0};
+    struct openai_items list = {.n = 0};
     bool other = false;
     for (const struct dialog_block *c = result->children.first; c != NULL; c = c->next) {
-        struct item item = {.block = c, .cache = c->cache};
-        if (is_text(&item))
-            add_item(w, &list, item);
-        other |= !is_text(&item);
+        struct openai_item item = {.block = c, .cache = c->cache};
+        if (openai_is_text(&item))
+            openai_add_item(w, &list, item);
+        other |= !openai_is_text(&item);
     }
     if (list.n == 0)
-        add_item(w, &list,
-                 (struct item){.label = other ? SPAN("(in the next message)") : SPAN("")});
+        openai_add_item(
+            w, &list,
+            (struct openai_item){.label = other ? SPAN("(in the next message)") : SPAN("")});
     if (list.n > 0 && list.at[list.n - 1].cache == CACHE_NONE)
         list.at[list.n - 1].cache = result->cache;
     const struct dialog_block *call = dialog_find_call(w->dialog, result->id);
@@ -405,26 +115,27 @@ static void put_tool_message(struct openai_writing *w, const struct dialog_block
     json_put_string(&w->out, "role", SPAN("tool"));
     put_call_id(w, "tool_call_id", result->id);
     if (openai_has(w->dialect, TRAIT_TOOL_NAME) && call != NULL)
-        json_put_string(&w->out, "name", call->name);
+        openai_put_name(w, "name", call->name);
     if (w->ok)
-        put_content(w, &list, result->is_error ? "Error: " : "");
+        openai_put_content(w, &list, result->is_error ? "Error: " : "");
     json_close_object(&w->out);
-    free(list.at);
+    openai_free_items(&list);
 }
 
 /* What of a tool's result a tool message cannot hold. */
-static void add_rest(struct openai_writing *w, struct items *list,
+static void add_rest(struct openai_writing *w, struct openai_items *list,
                      const struct dialog_block *result)
 {
     bool labelled = false;
     for (const struct dialog_block *c = result->children.first; c != NULL; c = c->next) {
-        struct item item = {.block = c, .cache = c->cache};
-        if (is_text(&item))
+        struct openai_item item = {.block = c, .cache = c->cache};
+        if (openai_is_text(&item))
             continue;
         if (!labelled)
-            add_item(w, list, (struct item){.label = SPAN("From the result of the tool:")});
+            openai_add_item(w, list,
+                            (struct openai_item){.label = SPAN("From the result of the tool:")});
         labelled = true;
-        add_item(w, list, item);
+        openai_add_item(w, list, item);
     }
 }
 
@@ -433,7 +144,7 @@ static bool is_own_raw(const struct dialog_block *b)
     return b->raw_of != NULL && strcmp(b->raw_of, "openai") == 0;
 }
 
-static void add_user_block(struct openai_writing *w, struct items *list,
+static void add_user_block(struct openai_writing *w, struct openai_items *list,
                            const struct dialog_block *b, bool system)
 {
     bool tools = openai_has(w->dialect, TRAIT_TOOLS);
@@ -442,21 +153,22 @@ static void add_user_block(struct openai_writing *w, struct items *list,
         if (tools)
             add_rest(w, list, b);
         else
-            add_block(w, list, b);
+            openai_add_block(w, list, b);
         break;
     case BLOCK_RAW:
         if (is_own_raw(b))
-            add_block(w, list, b);
+            openai_add_block(w, list, b);
         else
             openai_drop(w, "content", "content");
         break;
     case BLOCK_TEXT:
-        add_item(w, list, (struct item){.block = b, .system = system, .cache = b->cache});
+        openai_add_item(w, list,
+                        (struct openai_item){.block = b, .system = system, .cache = b->cache});
         break;
     case BLOCK_IMAGE:
     case BLOCK_DOCUMENT:
     case BLOCK_AUDIO:
-        add_block(w, list, b);
+        openai_add_block(w, list, b);
         break;
     default:
         openai_drop(w, "content", "content");
@@ -468,10 +180,11 @@ static void add_user_block(struct openai_writing *w, struct items *list,
 static void put_user(struct openai_writing *w, const struct dialog_message *first,
                      const struct dialog_message *end)
 {
-    struct items list = {.n = 0};
+    struct openai_items list = {.n = 0};
     bool tools = openai_has(w->dialect, TRAIT_TOOLS);
     for (const struct dialog_message *m = first; m != end; m = m->next) {
-        for (const struct dialog_block *b = m->blocks.first; b != NULL; b = b->next) {
+        const struct dialog_block *b = m->role != ROLE_ASSISTANT ? m->blocks.first : NULL;
+        for (; b != NULL; b = b->next) {
             if (b->kind == BLOCK_TOOL_RESULT && tools)
                 put_tool_message(w, b);
             add_user_block(w, &list, b, m->role == ROLE_SYSTEM);
@@ -479,24 +192,24 @@ static void put_user(struct openai_writing *w, const struct dialog_message *firs
     }
     if (list.n > 0 && w->ok) {
         open_message(w, "user", first->name);
-        put_content(w, &list, "");
+        openai_put_content(w, &list, "");
         json_close_object(&w->out);
     }
-    free(list.at);
+    openai_free_items(&list);
 }
 
 /* Instructions behind the first message, where the server takes them. */
 static void put_later_system(struct openai_writing *w, const struct dialog_message *m)
 {
-    struct items list = {.n = 0};
+    struct openai_items list = {.n = 0};
     for (const struct dialog_block *b = m->blocks.first; b != NULL; b = b->next)
         add_user_block(w, &list, b, false);
     if (list.n > 0 && w->ok) {
         open_message(w, "system", m->name);
-        put_content(w, &list, "");
+        openai_put_content(w, &list, "");
         json_close_object(&w->out);
     }
-    free(list.at);
+    openai_free_items(&list);
 }
 
 /* ---- what the model said ---- */
@@ -602,7 +315,7 @@ static void put_call(struct openai_writing *w, const struct dialog_block *b)
     put_call_id(w, "id", b->id);
     json_put_string(&w->out, "type", SPAN("function"));
     json_open_object(&w->out, "function");
-    json_put_string(&w->out, "name", b->name);
+    openai_put_name(w, "name", b->name);
     json_put_string(&w->out, "arguments", b->json.len > 0 ? b->json : SPAN("{}"));
     json_close_object(&w->out);
     if (openai_has(w->dialect, TRAIT_GOOGLE_SIGNATURE) && b->signature.len > n &&
@@ -676,43 +389,60 @@ static bool thinks_in_parts(const struct openai_writing *w, const struct dialog_
 }
 
 static void put_assistant_content(struct openai_writing *w, const struct dialog_message *m,
-                                  const struct items *list)
+                                  const struct openai_items *list)
 {
     if (thinks_in_parts(w, m)) {
         json_open_array(&w->out, "content");
         put_thinking_parts(w, m);
         for (int i = 0; i < list->n; i++)
-            put_part(w, &list->at[i], "");
+            openai_put_part(w, &list->at[i], "");
         json_close_array(&w->out);
     } else if (list->n > 0) {
-        put_content(w, list, "");
+        openai_put_content(w, list, "");
     } else {
         json_put_null(&w->out, "content");
     }
 }
 
+static bool is_said(const struct openai_writing *w, const struct dialog_block *b)
+{
+    bool refusal = b->kind == BLOCK_REFUSAL && !openai_has(w->dialect, TRAIT_REFUSAL);
+    return refusal || (b->kind == BLOCK_TEXT && b->text.len > 0) ||
+           (b->kind == BLOCK_RAW && is_own_raw(b));
+}
+
 static void gather_said(struct openai_writing *w, const struct dialog_message *m,
-                        struct items *list)
+                        struct openai_items *list)
 {
     for (const struct dialog_block *b = m->blocks.first; b != NULL; b = b->next) {
-        bool refusal = b->kind == BLOCK_REFUSAL && !openai_has(w->dialect, TRAIT_REFUSAL);
-        if (b->kind == BLOCK_TEXT || refusal || (b->kind == BLOCK_RAW && is_own_raw(b)))
-            add_block(w, list, b);
-        else if (b->kind == BLOCK_RAW || b->kind == BLOCK_IMAGE || b->kind == BLOCK_DOCUMENT ||
-                 b->kind == BLOCK_AUDIO)
+        bool lost = b->kind == BLOCK_RAW || b->kind == BLOCK_IMAGE || b->kind == BLOCK_DOCUMENT ||
+                    b->kind == BLOCK_AUDIO;
+        if (is_said(w, b))
+            openai_add_block(w, list, b);
+        else if (lost)
             openai_drop(w, "content", "content");
     }
 }
 
+/* With nothing left but another model's thinking there is no message. */
+static bool is_silent(const struct openai_writing *w, const struct dialog_message *m)
+{
+    bool tools = openai_has(w->dialect, TRAIT_TOOLS);
+    for (const struct dialog_block *b = m->blocks.first; b != NULL; b = b->next) {
+        if (is_said(w, b) || b->kind == BLOCK_REFUSAL || (b->kind == BLOCK_TOOL_CALL && tools))
+            return false;
+    }
+    return true;
+}
+
 static void put_assistant(struct openai_writing *w, const struct dialog_message *m)
 {
-    struct items list = {.said = true};
+    struct openai_items list = {.said = true};
     bool tools = openai_has(w->dialect, TRAIT_TOOLS);
     bool calls = tools && has_kind(m, BLOCK_TOOL_CALL);
     bool refusal = openai_has(w->dialect, TRAIT_REFUSAL) && has_kind(m, BLOCK_REFUSAL);
     gather_said(w, m, &list);
-    /* With nothing left but another model's thinking there is no message. */
-    if (w->ok && (list.n > 0 || calls || refusal)) {
+    if (w->ok && !is_silent(w, m)) {
         open_message(w, "assistant", m->name);
         put_assistant_content(w, m, &list);
         put_history(w, m);
@@ -726,17 +456,28 @@ static void put_assistant(struct openai_writing *w, const struct dialog_message 
     }
     if (!tools && has_kind(m, BLOCK_TOOL_CALL))
         openai_drop(w, "tool_use", "tool_calls");
-    free(list.at);
+    openai_free_items(&list);
 }
 
-/* The message behind those that one user message is made of. */
+/* The message behind those that one user message is made of: instructions may only be part of one,
+ * and where the model's answer is gone, what stood before and behind it is one turn. */
 static const struct dialog_message *end_of_user(const struct openai_writing *w,
-                                                const struct dialog_message *m)
+                                                const struct dialog_message *first)
 {
-    const struct dialog_message *end = m->next;
-    while (openai_has(w->dialect, TRAIT_SYSTEM_FIRST) && end != NULL && end->role != ROLE_ASSISTANT)
-        end = end->next;
-    return end;
+    const struct dialog_message *last = first, *m = first->next;
+    bool gone = false;
+    for (; m != NULL; m = m->next) {
+        bool silent = m->role == ROLE_ASSISTANT && is_silent(w, m);
+        bool system = m->role == ROLE_SYSTEM && openai_has(w->dialect, TRAIT_SYSTEM_FIRST);
+        bool user = m->role == ROLE_USER && span_eq(m->name, first->name) &&
+                    (gone || openai_has(w->dialect, TRAIT_SYSTEM_FIRST));
+        gone |= silent;
+        if (system || user)
+            last = m;
+        else if (!silent)
+            break;
+    }
+    return last->next;
 }
 
 void openai_write_messages(struct openai_writing *w)

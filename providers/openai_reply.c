@@ -8,6 +8,7 @@
 
 struct openai_reply {
     const struct openai_dialect *dialect;
+    const struct dialog *request; /* may be NULL */
     struct pieces pieces;
     struct buf scratch;
     bool started;
@@ -18,14 +19,15 @@ struct openai_reply {
 };
 
 struct openai_reply *openai_reply_open(const struct openai_dialect *d,
-                                       const struct reply_sink *sink)
+                                       const struct provider_reading *reading)
 {
     struct openai_reply *r = calloc(1, sizeof(*r));
     if (r == NULL)
         return NULL;
     r->dialect = d;
     r->stop = STOPPED_END;
-    pieces_init(&r->pieces, sink);
+    r->request = reading->dialog;
+    pieces_init(&r->pieces, reading->sink);
     buf_init(&r->scratch, PROVIDER_BODY_MAX);
     buf_init(&r->stop_sequence, PIECES_NAME_MAX);
     return r;
@@ -359,7 +361,8 @@ static void take_call(struct openai_reply *r, const struct json_doc *doc, json_r
     buf_init(&name, PIECES_NAME_MAX);
     struct piece_key key = {.index = 0};
     key.id = copy_text(r, doc, json_get(doc, at, "id"), &id);
-    key.name = copy_text(r, doc, json_get(doc, function, "name"), &name);
+    key.name =
+        openai_find_name(r->request, copy_text(r, doc, json_get(doc, function, "name"), &name));
     key.has_index = json_int64(doc, json_get(doc, at, "index"), &key.index);
     json_ref arguments = json_get(doc, function, "arguments");
     struct span json =

@@ -51,7 +51,7 @@ void *openai_stream_open(const struct provider_reading *reading, const struct op
     json_init(&s->doc);
     if (reading->sink == NULL)
         return s;
-    s->reply = openai_reply_open(s->dialect, reading->sink);
+    s->reply = openai_reply_open(s->dialect, reading);
     if (s->reply != NULL)
         return s;
     openai_stream_close(s);

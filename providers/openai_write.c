@@ -96,7 +96,7 @@ static void put_function(struct openai_writing *w, const struct dialog_tool *t)
     json_open_object(&w->out, NULL);
     json_put_string(&w->out, "type", SPAN("function"));
     json_open_object(&w->out, "function");
-    json_put_string(&w->out, "name", t->name);
+    openai_put_name(w, "name", t->name);
     json_put_some_string(&w->out, "description", t->description);
     put_parameters(w, t->schema_json);
     if (t->strict != TRI_ABSENT)
@@ -139,7 +139,7 @@ static void put_named_choice(struct openai_writing *w)
     json_open_object(&w->out, "tool_choice");
     json_put_string(&w->out, "type", SPAN("function"));
     json_open_object(&w->out, "function");
-    json_put_string(&w->out, "name", w->dialog->choice_name);
+    openai_put_name(w, "name", w->dialog->choice_name);
     json_close_object(&w->out);
     json_close_object(&w->out);
 }

@@ -124,6 +124,10 @@ struct provider {
     /* The error in such a body, for a client of another protocol.  Text is appended to store,
      * which must outlive *ret.  false: not of this protocol. */
     bool (*read_error)(struct span body, struct buf *store, struct reply_error *ret);
+    /* What an error body says against its status, or beside its headers: *io_status becomes the one
+     * that is meant (Gemini answers 400 to a key that is not valid), *io_retry_after_ms when to
+     * come back, where nothing (-1) was said.  NULL: status and headers say all. */
+    void (*weigh_error)(struct span body, int *io_status, int64_t *io_retry_after_ms);
 };
 
 /* The request is one that the model refuses as it is: its adapter writes it anew, from a dialog,

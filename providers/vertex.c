@@ -269,4 +269,5 @@ const struct provider provider_vertex = {
     .read_body = read_body,
     .is_error_body = is_error_body,
     .read_error = read_error,
+    .weigh_error = gemini_weigh_error,
 };

@@ -330,18 +330,6 @@ static int p_timeouts(struct catalog_reader *r, json_ref v, struct entry *e)
     return read_members(r, v, members, e);
 }
 
-/* Protocols whose keys have a header of their own; the others' go as bearer tokens. */
-static bool has_own_key_header(const char *protocol)
-{
-    static const char *const protocols[] = {"anthropic", "azure-openai", "gemini"};
-    for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++) {
-        if (strcmp(protocol, protocols[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int read_provider(struct catalog_reader *r, json_ref v)
 {
     static const struct member members[] = {{"slug", p_slug, true},
@@ -368,7 +356,7 @@ static int read_provider(struct catalog_reader *r, json_ref v)
     if (read_members(r, v, members, &e) != 0) {
         return -1;
     }
-    if (json_get(r->doc, v, "auth") == JSON_NONE && !has_own_key_header(e.provider.protocol)) {
+    if (json_get(r->doc, v, "auth") == JSON_NONE && strcmp(e.provider.protocol, "openai") == 0) {
         e.provider.auth_type = AUTH_BEARER;
     }
     struct fail f;

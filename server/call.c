@@ -479,6 +479,9 @@ static void after_body(struct call *c, struct span headers)
         }
     }
     int64_t retry_after_ms = retry_after_of(headers);
+    if (!good && c->adapter->weigh_error != NULL) {
+        c->adapter->weigh_error(buf_span(&c->answer), &c->http_status, &retry_after_ms);
+    }
     enum route_end end = !good                        ? END_status
                          : verdict == VERDICT_FOREIGN ? END_foreign
                          : verdict == VERDICT_ERROR   ? END_stream_error

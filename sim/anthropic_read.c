@@ -263,8 +263,6 @@ static bool read_message(struct reading *r, json_ref m)
     if (role == 3)
         return ask_refuse(r->k, 400, "messages.%d.role: Input should be 'user' or 'assistant'",
                           r->message);
-    if (r->message == 0 && role == 1)
-        return ask_refuse(r->k, 400, "messages: first message must use the \"user\" role");
     json_ref content = json_get(r->doc, m, "content");
     bool empty =
         content == JSON_NONE || json_kind(r->doc, content) == JSON_NULL ||

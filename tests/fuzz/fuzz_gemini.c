@@ -137,6 +137,10 @@ static void try_body(struct span s)
     bool failed = provider_gemini.read_error(s, &store, &error);
     assert(failed == provider_gemini.is_error_body(s));
     assert(!failed || seen.verdict == VERDICT_ERROR);
+    int status = 400;
+    int64_t retry_ms = -1;
+    provider_gemini.weigh_error(s, &status, &retry_ms);
+    assert((status == 400 || status == 401) && retry_ms >= -1);
     reply_whole_done(&seen.whole);
     buf_done(&store);
 }

@@ -78,6 +78,9 @@ class AnthropicDoor:
             return {"type": "image", "source": {"type": "base64", "media_type": b["media"], "data": b["data"]}}
         if kind == "image_url":
             return {"type": "image", "source": {"type": "url", "url": b["url"]}}
+        if kind == "document":
+            return {"type": "document", "title": b["title"],
+                    "source": {"type": "base64", "media_type": b["media"], "data": b["data"]}}
         if kind == "call":
             return {"type": "tool_use", "id": b["id"], "name": b["name"], "input": b["arguments"]}
         assert kind == "result", b
@@ -119,6 +122,8 @@ class AnthropicDoor:
             body["thinking"] = {"type": "enabled", "budget_tokens": value}
         elif key == "choice":
             body["tool_choice"] = {"type": "tool", "name": value} if value not in ("auto", "any", "none") else {"type": value}
+        elif key == "parallel":
+            body["tool_choice"] = {"type": "auto", "disable_parallel_tool_use": not value}
         else:
             body[key] = value
 
@@ -277,6 +282,9 @@ class OpenAIDoor:
     def part(b):
         if b["kind"] == "text":
             return {"type": "text", "text": b["text"]}
+        if b["kind"] == "document":
+            data = "data:%s;base64,%s" % (b["media"], b["data"])
+            return {"type": "file", "file": {"filename": b["title"], "file_data": data}}
         url = b["url"] if b["kind"] == "image_url" else "data:%s;base64,%s" % (b["media"], b["data"])
         return {"type": "image_url", "image_url": {"url": url}}
 
@@ -286,7 +294,7 @@ class OpenAIDoor:
         calls = [{"id": b["id"], "type": "function",
                   "function": {"name": b["name"], "arguments": json.dumps(b["arguments"])}}
                  for b in blocks if b["kind"] == "call"]
-        parts = [self.part(b) for b in blocks if b["kind"] in ("text", "image", "image_url")]
+        parts = [self.part(b) for b in blocks if b["kind"] in ("text", "image", "image_url", "document")]
         if calls:
             out.append({"role": role, "content": parts[0]["text"] if parts else None, "tool_calls": calls})
         elif parts:
@@ -317,6 +325,8 @@ class OpenAIDoor:
             body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": value}}
         elif key == "thinking":
             body["reasoning_effort"] = "low"
+        elif key == "parallel":
+            body["parallel_tool_calls"] = value
         elif key == "choice":
             words = {"any": "required", "auto": "auto", "none": "none"}
             body["tool_choice"] = words.get(value) or {"type": "function", "function": {"name": value}}

@@ -530,7 +530,6 @@ def anthropic_refuses_what_the_real_one_does(sim):
     marked = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
     rows = [
         ({"max_tokens": None}, "max_tokens"),
-        ({"messages": [turn("assistant", "x")]}, "first message"),
         ({"messages": [turn("robot", "x")]}, "messages.0.role"),
         ({"messages": [turn("user", "")]}, "non-empty content"),
         ({"messages": [turn("user", [{"type": "text", "text": ""}])]}, "must be non-empty"),

@@ -83,12 +83,14 @@ static void play(const struct reply *events, size_t n)
        ",\"message\":{\"id\":\"chatcmpl-1\",\"type\":\"message\",\"role\":\"assistant\","          \
        "\"model\":"                                                                                \
        "\"maker/"                                                                                  \
-       "model\",\"container\":null,\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,"    \
+       "model\",\"container\":null,\"diagnostics\":null,\"content\":[],"                           \
+       "\"stop_reason\":null,\"stop_sequence\":null,"                                              \
        "\"stop_details\":null,\"usage\":" USAGE(input, "0") "}")
 #define USAGE(input, output)                                                                       \
     "{\"input_tokens\":" input ",\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0," \
     "\"cache_creation\":{\"ephemeral_5m_input_tokens\":0,\"ephemeral_1h_input_tokens\":0},"        \
-    "\"output_tokens\":" output ",\"server_tool_use\":null,\"service_tier\":null}"
+    "\"output_tokens\":" output ",\"output_tokens_details\":null,\"server_tool_use\":null,"        \
+    "\"service_tier\":null,\"inference_geo\":null,\"speed\":null}"
 #define EV_OPEN(i, block) EV("content_block_start", ",\"index\":" i ",\"content_block\":" block)
 #define EV_DELTA(i, delta) EV("content_block_delta", ",\"index\":" i ",\"delta\":" delta)
 #define EV_CLOSE(i) EV("content_block_stop", ",\"index\":" i)
@@ -344,7 +346,7 @@ END_TEST
 
 #define BODY(id, content, reason, usage)                                                           \
     "{\"id\":\"" id "\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"maker/model\","    \
-    "\"container\":null,\"content\":[" content "],\"stop_reason\":\"" reason                       \
+    "\"container\":null,\"diagnostics\":null,\"content\":[" content "],\"stop_reason\":\"" reason  \
     "\",\"stop_sequence\":null,\"stop_details\":null,\"usage\":" usage "}"
 
 START_TEST(test_body)
@@ -412,7 +414,8 @@ START_TEST(test_usage_in_full)
         "tokens\":4,\"cache_creation\":{\"ephemeral_5m_input_tokens\":5,\"ephemeral_1h_input_"
         "tokens\":6},\"output_tokens\":20,\"output_tokens_details\":{\"thinking_tokens\":7},"
         "\"server_tool_use\":{\"web_search_requests\":2,\"web_fetch_requests\":0},\"service_tier\":"
-        "null,\"cost\":0.0123,\"cost_details\":{\"upstream_inference_cost\":0.0123}}";
+        "null,\"inference_geo\":null,\"speed\":null,\"cost\":0.0123,\"cost_details\":{\"upstream_"
+        "inference_cost\":0.0123}}";
     for (int stream = 0; stream < 2; stream++) {
         answer.stream = stream != 0;
         play(events, ROWS(events));

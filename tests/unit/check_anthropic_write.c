@@ -387,6 +387,12 @@ static const struct row messages[] = {
      MESSAGES(USER(TEXT("a")) "," MODEL(THOUGHT("c2ln") "," CALL("t")) "," USER(
          RESULT("t", TEXT("r")))) "," BUDGET(2000),
      ""},
+    {MESSAGES(USER(TEXT("a")) "," MODEL(CALL("t")) "," USER(RESULT("t", TEXT("r"))) "," SYSTEM(
+         TEXT("s"))) "," BUDGET(2000),
+     ANTHROPIC, 0, 0,
+     MESSAGES(USER(TEXT("a")) "," MODEL(CALL("t")) "," USER(RESULT("t", TEXT("r"))) "," SYSTEM(
+         TEXT("s"))),
+     "thinking"},
     /* media */
     {MESSAGES(
          USER(IMAGE ",{\"type\":\"image\",\"source\":{\"type\":\"url\",\"url\":\"https://i/\"}}")),
@@ -464,6 +470,21 @@ START_TEST(test_nothing_to_send)
 }
 END_TEST
 
+START_TEST(test_an_id_has_a_maximum)
+{
+    enum { TOO_LONG = 2 * 1024 * 1024 };
+    char *id = malloc(TOO_LONG);
+    ck_assert(id != NULL);
+    memset(id, 'x', TOO_LONG);
+    read_request(MESSAGES(USER(TEXT("a")) "," MODEL(CALL("t"))), OPENAI);
+    dialog.last_message->blocks.first->id = (struct span){id, TOO_LONG};
+    ck_assert_int_eq(write_request(OP_MESSAGES, 1, NULL), -1);
+    ck_assert_str_eq(fail.field, "messages");
+    ck_assert_ptr_nonnull(strstr(fail.text, "1048576 bytes"));
+    free(id);
+}
+END_TEST
+
 /* ---- the call ---- */
 
 START_TEST(test_max_tokens_must_be_said)
@@ -536,6 +557,7 @@ Suite *anthropic_write_suite(void)
     tcase_add_test(tc, test_blocks_of_other_protocols);
     tcase_add_test(tc, test_thinking_keeps_its_place_bifrost_6342);
     tcase_add_test(tc, test_nothing_to_send);
+    tcase_add_test(tc, test_an_id_has_a_maximum);
     tcase_add_test(tc, test_max_tokens_must_be_said);
     tcase_add_test(tc, test_count_tokens_and_clouds);
     tcase_add_test(tc, test_the_call_carries_the_body);

@@ -288,6 +288,13 @@ static const struct {
     {"a tool of Anthropic's", NOVA, ANTHROPIC,
      "\"tools\":[{\"type\":\"web_search_20250305\",\"name\":\"web_search\"}]," HI, "{" HI_OUT "}",
      "tools.type"},
+    {"a conversation that the assistant begins", NOVA, ANTHROPIC,
+     "\"messages\":[{\"role\":\"assistant\",\"content\":\"hello\"},"
+     "{\"role\":\"user\",\"content\":\"hi\"}]",
+     "{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\".\"}]},"
+     "{\"role\":\"assistant\",\"content\":[{\"text\":\"hello\"}]},"
+     "{\"role\":\"user\",\"content\":[{\"text\":\"hi\"}]}]}",
+     ""},
     {"thinking of another maker", NOVA, ANTHROPIC,
      "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":["
      "{\"type\":\"thinking\",\"thinking\":\"Hm.\",\"signature\":\"EqQB\"},{\"type\":\"text\","

@@ -280,7 +280,8 @@ static const char full[] =
     "   \"data_collection\": \"deny\", \"zdr\": true, \"region\": \"eu\","
     "   \"auth\": {\"header\": \"X-Key\"}, \"headers\": {\"X-A\": \"b\"},"
     "   \"timeouts\": {\"idle_ms\": 5}, \"cancel_stops_billing\": true},"
-    "  {\"slug\": \"q\", \"protocol\": \"openai\", \"base_url\": \"\"}]}";
+    "  {\"slug\": \"q\", \"protocol\": \"openai\", \"base_url\": \"\"},"
+    "  {\"slug\": \"r\", \"protocol\": \"gemini\", \"base_url\": \"\"}]}";
 
 static void check_full(const struct catalog *c)
 {
@@ -298,6 +299,8 @@ static void check_full(const struct catalog *c)
     const struct provider_row *q = catalog_provider(c, SPAN("q"));
     ck_assert(q->collects && !q->zdr && !q->cancel_stops_billing);
     ck_assert_int_eq(q->auth_type, AUTH_BEARER);
+    /* Its own header: Gemini takes no key as a bearer token. */
+    ck_assert_int_eq(catalog_provider(c, SPAN("r"))->auth_type, AUTH_API_KEY);
     const struct model *m = catalog_model(c, SPAN("m"));
     ck_assert_str_eq(m->name, "M \xc3\xa9");
     ck_assert(m->distillable);

@@ -110,6 +110,39 @@ START_TEST(test_first_token_is_not_held_back)
 }
 END_TEST
 
+static bool gather(void *ctx, const char *body)
+{
+    static struct usage_report report;
+    struct provider_reading told = {.target = &target, .sink = ctx};
+    return provider_gemini.read_body(&told, span_of(body), &report) == VERDICT_COMPLETE;
+}
+
+static void on_gather(void *ctx, const struct reply *r)
+{
+    ck_assert(reply_gather(ctx, r));
+}
+
+/* What other gateways got wrong: end_turn where tools are called (litellm 34692), arguments and
+ * calls that get lost when there are several (litellm 25321, 29491), calls with one id. */
+START_TEST(test_parallel_calls_stop_for_tools_with_all_arguments)
+{
+    struct reply_whole whole;
+    struct reply_sink sink = {on_gather, &whole};
+    reply_whole_init(&whole);
+    ck_assert(gather(&sink,
+                     "{\"candidates\": [{\"finishReason\": \"STOP\", \"content\": {\"parts\": ["
+                     "{\"text\": \"I look.\"},"
+                     "{\"functionCall\": {\"name\": \"f\", \"args\": {\"a\": 1.0}}},"
+                     "{\"functionCall\": {\"name\": \"f\", \"args\": {\"a\": 1.0}}}]}}]}"));
+    ck_assert_int_eq(whole.stop, STOPPED_TOOL);
+    ck_assert_int_eq(whole.content.n, 3);
+    const struct dialog_block *one = whole.content.first->next, *two = one->next;
+    ck_assert(span_is(one->json, "{\"a\": 1.0}") && span_is(two->json, "{\"a\": 1.0}"));
+    ck_assert(one->id.len > 0 && !span_eq(one->id, two->id));
+    reply_whole_done(&whole);
+}
+END_TEST
+
 /* The price of a search: by the query from generation 3 on, before by the request. */
 START_TEST(test_searches_by_generation)
 {
@@ -179,6 +212,44 @@ START_TEST(test_error_body)
 }
 END_TEST
 
+START_TEST(test_error_is_weighed)
+{
+    static const struct {
+        const char *details;
+        int64_t retry_ms, want_ms;
+        int want_status;
+    } cases[] = {
+        {"[]", -1, -1, 400},
+        {"5", -1, -1, 400},
+        {"[5, {\"reason\": \"API_KEY_INVALID\"}]", -1, -1, 401},
+        {"[{\"reason\": \"OTHER\"}, {\"retryDelay\": \"48s\"}]", -1, 48000, 400},
+        {"[{\"retryDelay\": \"48.939935699s\"}]", -1, 49000, 400},
+        {"[{\"retryDelay\": \"48s\"}]", 0, 0, 400}, /* the header wins */
+        {"[{\"retryDelay\": \"0s\"}]", -1, 0, 400},
+        {"[{\"retryDelay\": \"s\"}, {\"retryDelay\": \"-4s\"}]", -1, -1, 400},
+        {"[{\"retryDelay\": \"99999999999999999999s\"}, {\"retryDelay\": 5}]", -1, -1, 400},
+        {"[{\"retryDelay\": \"48h\"}]", -1, -1, 400},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buf body;
+        int status = 400;
+        int64_t retry_ms = cases[i].retry_ms;
+        buf_init(&body, 4096);
+        buf_addf(&body, "{\"error\": {\"code\": 400, \"details\": %s}}", cases[i].details);
+        provider_gemini.weigh_error(buf_span(&body), &status, &retry_ms);
+        ck_assert_msg(status == cases[i].want_status, "%s: %d", cases[i].details, status);
+        ck_assert_msg(retry_ms == cases[i].want_ms, "%s: %lld", cases[i].details,
+                      (long long)retry_ms);
+        buf_done(&body);
+    }
+    int status = 502;
+    int64_t retry_ms = -1;
+    provider_gemini.weigh_error(SPAN("<html>"), &status, &retry_ms);
+    provider_gemini.weigh_error(SPAN("[{\"error\": {\"details\": null}}]"), &status, &retry_ms);
+    ck_assert(status == 502 && retry_ms == -1);
+}
+END_TEST
+
 Suite *gemini_suite(void);
 Suite *gemini_suite(void)
 {
@@ -189,9 +260,11 @@ Suite *gemini_suite(void)
     tcase_add_test(c, test_boundary);
     tcase_add_test(c, test_event_over_the_maximum);
     tcase_add_test(c, test_first_token_is_not_held_back);
+    tcase_add_test(c, test_parallel_calls_stop_for_tools_with_all_arguments);
     tcase_add_test(c, test_searches_by_generation);
     tcase_add_test(c, test_generation_of_a_name);
     tcase_add_test(c, test_error_body);
+    tcase_add_test(c, test_error_is_weighed);
     suite_add_tcase(s, c);
     return s;
 }

@@ -252,6 +252,52 @@ START_TEST(test_deltas_go_out_as_they_arrive)
 }
 END_TEST
 
+struct named {
+    char name[256];
+};
+
+static void keep_name(void *ctx, const struct reply *r)
+{
+    struct named *n = ctx;
+    if (r->kind == REPLY_OPEN)
+        snprintf(n->name, sizeof(n->name), "%.*s", (int)r->name.len, r->name.ptr);
+}
+
+/* A name that was too long to be sent is the client's own again. */
+START_TEST(test_long_names_come_back)
+{
+    static const char own[] =
+        "mcp__a_server_with_a_long_name__a_tool_with_a_name_that_is_longer_than_openai_takes";
+    static const char sent[] = "mcp__a_server_with_a_long_name__a_tool_with_a_n_3c9a78eb42de65a2";
+    static const struct {
+        const char *name, *told;
+    } rows[] = {{sent, own},
+                {"mcp__a_server_with_a_long_name__a_tool_with_a_n_0000000000000000",
+                 "mcp__a_server_with_a_long_name__a_tool_with_a_n_0000000000000000"},
+                {"short", "short"}};
+    struct dialog dialog;
+    dialog_init(&dialog);
+    dialog_add_tool(&dialog)->name = SPAN("short");
+    dialog_add_tool(&dialog)->name = SPAN(own);
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        char body[512];
+        struct named named = {.name = ""};
+        struct reply_sink sink = {keep_name, &named};
+        struct provider_reading reading = {.target = &target, .sink = &sink, .dialog = &dialog};
+        static struct usage_report report;
+        snprintf(
+            body, sizeof(body),
+            "{\"choices\":[{\"index\":0,\"message\":{\"tool_calls\":[{\"id\":\"c\",\"function\":"
+            "{\"name\":\"%s\",\"arguments\":\"{}\"}}]}}]}",
+            rows[i].name);
+        ck_assert_int_eq(provider_openai.read_body(&reading, span_of(body), &report),
+                         VERDICT_COMPLETE);
+        ck_assert_str_eq(named.name, rows[i].told);
+    }
+    dialog_done(&dialog);
+}
+END_TEST
+
 /* ---- errors ---- */
 
 static const struct {
@@ -336,6 +382,7 @@ Suite *openai_suite(void)
     tcase_add_test(limits, test_too_many_calls_break_the_stream);
     tcase_add_test(limits, test_waiting_text_is_bounded);
     tcase_add_test(limits, test_deltas_go_out_as_they_arrive);
+    tcase_add_test(limits, test_long_names_come_back);
     tcase_add_loop_test(limits, test_error_bodies, 0, (int)ROWS(errors));
     suite_add_tcase(s, limits);
     return s;
