@@ -6,6 +6,8 @@
  * and the call is signed (schema/sigv4.h). */
 #include "providers/bedrock.h"
 
+#include <assert.h>
+
 #include "providers/anthropic.h"
 #include "providers/bedrock_reply.h"
 #include "providers/bedrock_usage.h"
@@ -178,6 +180,7 @@ static void sign(struct draft *d, const struct sigv4_key *key, const char *regio
 static void write_converse(struct draft *d, const struct provider_ask *ask, struct span model)
 {
     struct buf body;
+    assert(ask->dialog != NULL); /* no client speaks this protocol */
     buf_init(&body, BEDROCK_BODY_MAX);
     struct bedrock_writer w = {
         .o = {.buf = &body},

@@ -236,6 +236,7 @@ void bedrock_write_invoke(struct draft *d, const struct provider_ask *ask)
         add_written(d, ask);
         return;
     }
+    ask->drops->n = 0; /* also what a dialog has no place for is in these bytes */
     add_head(d, ask);
     add_members(d, ask);
     if (d->ok && !upreq_add_own(d->up, SPAN("}"))) {
