@@ -29,6 +29,7 @@ static const struct bedrock_family families[] = {
     {"mistral.",         CACHE_NONE, false,   false, true,  false, false, THINK_FIXED,  "top_k", false},
     {"cohere.",          CACHE_NONE, false,   false, false, false, false, THINK_FIXED,  "k",     false},
     {"openai.gpt-oss",   CACHE_NONE, false,   false, false, false, false, THINK_EFFORT, NULL,    false},
+    {"openai.",          CACHE_NONE, false,   false, false, false, false, THINK_NESTED, NULL,    false},
     {"",                 CACHE_NONE, false,   false, false, false, false, THINK_FIXED,  NULL,    false},
 };
 /* clang-format on */
