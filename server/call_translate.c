@@ -23,6 +23,7 @@ int call_translate_request(struct call *c, struct fail *f)
         return -1;
     }
     c->dialog_read = true;
+    drops_add_all(&c->drops, &c->dialog.unread);
     return c->dialog.failed
                ? fail_set(f, ERR_internal, NULL, "the request is too large to translate")
                : 0;
