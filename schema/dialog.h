@@ -208,7 +208,6 @@ const char *dialog_number_name(enum dialog_number n);
 const char *dialog_kind_name(enum dialog_kind k); /* "text", "tool_call", ... */
 
 void drops_add(struct drops *s, const char *name);
-void drops_add_all(struct drops *s, const struct drops *more);
 /* "top_k, cache_control" */
 void drops_print(const struct drops *s, struct buf *out);
 

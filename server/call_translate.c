@@ -23,7 +23,6 @@ int call_translate_request(struct call *c, struct fail *f)
         return -1;
     }
     c->dialog_read = true;
-    drops_add_all(&c->drops, &c->dialog.unread);
     return c->dialog.failed
                ? fail_set(f, ERR_internal, NULL, "the request is too large to translate")
                : 0;
@@ -59,6 +58,7 @@ void call_translate_begin(struct call *c)
     c->door_answer = (struct door_answer){
         .stream = c->chat.stream,
         .include_usage = c->chat.include_usage,
+        .hide_thinking = c->dialog.reasoning.hidden,
         .generation_id = c->generation_id,
         .model = c->endpoint->model->slug,
         .created_s = c->begun_ms / 1000,

@@ -111,7 +111,7 @@ static struct json_object *dropped_rows(struct chat *chat, const struct plan *pl
                                      .max_tokens = chat->max_tokens,
                                      .drops = &drops};
     if (door_find(chat->door)->read(chat, &dialog, NULL) == 0) {
-        drops_add_all(&drops, &dialog.unread);
+        drops = dialog.unread;
         e->provider->adapter->build(&ask, &call, NULL);
     }
     for (int i = 0; i < drops.n; i++)

@@ -227,21 +227,6 @@ END_TEST
 
 /* ---- drops ---- */
 
-START_TEST(test_drops_of_two_parts)
-{
-    struct drops first = {.n = 0}, second = {.n = 0};
-    struct buf text;
-    buf_init(&text, 100);
-    drops_add(&first, "top_k");
-    drops_add(&second, "speed");
-    drops_add(&second, "top_k");
-    drops_add_all(&first, &second);
-    drops_print(&first, &text);
-    ck_assert_str_eq(text.ptr, "top_k, speed");
-    buf_done(&text);
-}
-END_TEST
-
 START_TEST(test_drops)
 {
     struct drops drops = {.n = 0};
@@ -277,7 +262,6 @@ Suite *dialog_suite(void)
     tcase_add_test(t, test_stops_have_an_end);
     tcase_add_loop_test(t, test_equal, 0, N_CHANGES);
     tcase_add_test(t, test_drops);
-    tcase_add_test(t, test_drops_of_two_parts);
     suite_add_tcase(s, t);
     return s;
 }
