@@ -1,7 +1,8 @@
 /* What a chunk says of the things that are billed and of the end (openai.h).
  *
  * Every chunk is parsed.  A walk over its text that only looks for these few members was tried: it
- * took 340 ns for a chunk of 330 bytes, where parsing (250 ns) and looking (40 ns) see all of it. */
+ * took 340 ns for a chunk of 330 bytes, where parsing (250 ns) and looking (40 ns) see all of it.
+ */
 #include "providers/openai.h"
 
 static bool is(const struct json_doc *doc, json_ref v, enum json_kind kind)
