@@ -125,6 +125,7 @@ void openai_put_cache(struct openai_writing *w, enum cache_mark mark);
 /* ---- the provider's functions (openai.c, openai_stream.c), which Azure shares ---- */
 
 /* Headers and body; address and credential are the caller's. */
+bool openai_refuses(const struct chat *chat, const struct openai_dialect *d);
 int openai_build(const struct provider_ask *ask, const struct openai_dialect *d,
                  struct draft *draft);
 void *openai_stream_open(const struct provider_reading *reading, const struct openai_dialect *d);

@@ -48,20 +48,27 @@ static bool takes_number(const struct openai_writing *w, enum dialog_number n)
     return (known || stated) && !is_unsupported(w, number_params[n]);
 }
 
+static const char *number_name(const struct openai_dialect *d, enum dialog_number n)
+{
+    for (int i = 0; i < OPENAI_RENAMED_MAX; i++) {
+        if (d->renamed[i].name != NULL && d->renamed[i].number == n)
+            return d->renamed[i].name;
+    }
+    return dialog_number_name(n);
+}
+
 static void put_numbers(struct openai_writing *w)
 {
     for (int i = 0; i < NUMBER_COUNT; i++) {
         enum dialog_number n = (enum dialog_number)i;
-        const char *name = dialog_number_name(n);
         struct span value = w->dialog->numbers[i];
         if (value.len == 0)
             continue;
         if (!takes_number(w, n)) {
-            drops_add(w->ask->drops, name);
+            drops_add(w->ask->drops, dialog_number_name(n));
             continue;
         }
-        bool renamed = w->dialect->renamed.name != NULL && w->dialect->renamed.number == n;
-        json_put_raw(&w->out, renamed ? w->dialect->renamed.name : name, value);
+        json_put_raw(&w->out, number_name(w->dialect, n), value);
     }
 }
 
@@ -329,7 +336,7 @@ static void put_stops(struct openai_writing *w)
     }
     if (n == 0)
         return;
-    json_open_array(&w->out, "stop");
+    json_open_array(&w->out, w->dialect->stops != NULL ? w->dialect->stops : "stop");
     for (int i = 0; i < n; i++)
         json_put_string(&w->out, NULL, w->dialog->stops[i]);
     json_close_array(&w->out);

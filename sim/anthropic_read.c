@@ -14,6 +14,7 @@ struct reading {
     const struct json_doc *doc;
     int message, block; /* where: messages.N.content.N */
     int n_marks;
+    bool unthought; /* the last assistant turn calls tools without a thought before */
 };
 
 static bool refuse_block(struct reading *r, const char *what)
@@ -254,6 +255,17 @@ static bool check_answered(struct reading *r)
                       r->message - 1, (int)id.len, id.ptr);
 }
 
+static bool begins_with(const struct reading *r, json_ref content, const char *type)
+{
+    return heard_kind(r->h, content, JSON_ARRAY) &&
+           heard_is(r->h, json_first(r->doc, content), "type", type);
+}
+
+static bool begins_with_thought(const struct reading *r, json_ref content)
+{
+    return begins_with(r, content, "thinking") || begins_with(r, content, "redacted_thinking");
+}
+
 static bool read_message(struct reading *r, json_ref m)
 {
     static const char *const roles[] = {"user", "assistant", "system"};
@@ -280,6 +292,10 @@ static bool read_message(struct reading *r, json_ref m)
     json_put_string(&r->h->out, "role", span_of(roles[role]));
     bool ok = read_blocks(r, content, "content");
     json_close_object(&r->h->out);
+    if (role == 1)
+        r->unthought = r->h->n_calls > 0 && !begins_with_thought(r, content);
+    else if (role == 0 && !begins_with(r, content, "tool_result"))
+        r->unthought = false;
     return ok && (role != 0 || check_answered(r));
 }
 
@@ -398,6 +414,12 @@ static bool read_reasoning(struct reading *r)
                           "equal to 1024");
     if (!r->k->call->count_only && h->max_tokens <= budget)
         return ask_refuse(r->k, 400, "`max_tokens` must be greater than `thinking.budget_tokens`");
+    if (r->unthought)
+        return ask_refuse(
+            r->k, 400,
+            "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but "
+            "found `tool_use`. When `thinking` is enabled, a final `assistant` message "
+            "must start with a thinking block.");
     if (h->choice == CALL_ANY || h->choice == CALL_NAMED)
         return ask_refuse(r->k, 400,
                           "Thinking may not be enabled when tool_choice forces tool use.");
@@ -427,6 +449,9 @@ static bool read_temperature(struct reading *r)
     double value = strtod(json_raw(r->doc, t).ptr, NULL);
     if (json_kind(r->doc, t) != JSON_NUMBER || value < 0 || value > 1)
         return ask_refuse(r->k, 400, "temperature: range: 0..1");
+    if (r->h->thinking && value < 1)
+        return ask_refuse(r->k, 400,
+                          "`temperature` may only be set to 1 when thinking is enabled.");
     heard_raw(r->h, "temperature", t);
     return true;
 }

@@ -15,6 +15,7 @@ struct reading {
     int message, block; /* where: messages.N.content.N */
     bool has_tool_blocks;
     bool has_text, has_document; /* in this message */
+    bool unthought;              /* the last assistant turn calls tools without a thought before */
 };
 
 static bool refuse_block(struct reading *r, const char *what)
@@ -298,6 +299,12 @@ static bool read_message(struct reading *r, json_ref m)
     json_put_string(&r->h->out, "role", user ? SPAN("user") : SPAN("assistant"));
     bool ok = read_blocks(r, content, "content");
     json_close_object(&r->h->out);
+    json_ref first = json_first(r->doc, content);
+    if (!user)
+        r->unthought =
+            r->h->n_calls > 0 && json_get(r->doc, first, "reasoningContent") == JSON_NONE;
+    else if (json_get(r->doc, first, "toolResult") == JSON_NONE)
+        r->unthought = false;
     if (ok && user && !check_answered(r))
         return false;
     if (ok && user && r->has_document && !r->has_text)
@@ -431,6 +438,11 @@ static bool read_inference(struct reading *r)
     return true;
 }
 
+static bool is_claude(const struct reading *r)
+{
+    return memmem(r->k->model.ptr, r->k->model.len, "anthropic.", 10) != NULL;
+}
+
 /* What goes to the model behind Converse as it is: Claude's thinking and more. */
 static bool read_additional(struct reading *r)
 {
@@ -447,6 +459,17 @@ static bool read_additional(struct reading *r)
         heard_is(h, thinking, "type", "enabled") || heard_is(h, thinking, "type", "adaptive");
     heard_string(h, "thinking", json_get(r->doc, thinking, "type"));
     heard_raw(h, "thinking_budget", json_get(r->doc, thinking, "budget_tokens"));
+    bool claude = heard_is(h, thinking, "type", "enabled") && is_claude(r);
+    if (claude && r->unthought)
+        return ask_refuse(r->k, 400,
+                          "The model returned the following errors: "
+                          "messages.1.content.0.type: Expected `thinking` or "
+                          "`redacted_thinking`, but found `tool_use`.");
+    json_ref t = json_get(r->doc, heard_get(h, 0, "inferenceConfig", JSON_OBJECT), "temperature");
+    if (claude && heard_kind(h, t, JSON_NUMBER) && strtod(json_raw(r->doc, t).ptr, NULL) < 1)
+        return ask_refuse(r->k, 400,
+                          "The model returned the following errors: `temperature` may only "
+                          "be set to 1 when thinking is enabled.");
     if (h->thinking && (h->choice == CALL_ANY || h->choice == CALL_NAMED))
         return ask_refuse(r->k, 400,
                           "The model returned the following errors: Thinking may not be "

@@ -140,7 +140,7 @@ class AnthropicDoor:
 
     def head(self, message):
         members(message, ("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"),
-                ("container", "context_management", "stop_details", "provider"))
+                ("container", "context_management", "stop_details", "diagnostics", "provider"))
         need((message["type"], message["role"]) == ("message", "assistant"), "type, role", message)
         need(isinstance(message["id"], str) and message["id"] and isinstance(message["model"], str), "id, model", message)
 

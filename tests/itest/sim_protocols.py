@@ -412,6 +412,9 @@ AWS_KEY = [("authorization", "Bearer t")]
 TOOL_CONFIG = {"tools": [{"toolSpec": {"name": n, "inputSchema": {"json": SCHEMA}}} for n in ("weather", "time")]}
 
 
+THINKS = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+
+
 def converse(text="hi", **more):
     return dict({"messages": [{"role": "user", "content": [{"text": text}]}]}, **more)
 
@@ -441,7 +444,7 @@ def converse_text(sim):
 
 @check
 def converse_thinking_and_calls(sim):
-    body = converse(toolConfig=TOOL_CONFIG, additionalModelRequestFields={"thinking": {"type": "enabled", "budget_tokens": 1024}})
+    body = converse(toolConfig=TOOL_CONFIG, additionalModelRequestFields=THINKS)
     answer = post(sim, CONVERSE, body, AWS_KEY, tool=2).json()
     content = answer["output"]["message"]["content"]
     equal([list(b)[0] for b in content], ["reasoningContent", "text", "toolUse", "toolUse"])
@@ -476,6 +479,9 @@ def converse_refuses_what_the_real_one_does(sim):
         ({"messages": [turn("user", text), turn("assistant", call), turn("user", result)]}, "toolConfig field must be defined"),
         ({"toolConfig": {"tools": []}}, "toolConfig.tools"),
         ({"inferenceConfig": {"temperature": 1.5}}, "temperature"),
+        ({"additionalModelRequestFields": THINKS, "inferenceConfig": {"temperature": 0.5}}, "only be set to 1"),
+        ({"messages": [turn("user", text), turn("assistant", call), turn("user", result)], "toolConfig": TOOL_CONFIG,
+          "additionalModelRequestFields": THINKS}, "Expected `thinking`"),
         ({"messages": [turn("user", {"document": {"name": "a.b", "format": "pdf", "source": {"bytes": "AAAA"}}})]}, "file name"),
         ({"messages": [turn("user", {"image": {"format": "bmp", "source": {"bytes": "AAAA"}}})]}, "format"),
     ]
@@ -551,6 +557,9 @@ def anthropic_refuses_what_the_real_one_does(sim):
         ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, "`max_tokens` must be greater"),
         ({"max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000}, "tools": tools,
           "tool_choice": {"type": "any"}}, "forces tool use"),
+        ({"max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000}, "temperature": 0.5}, "only be set to 1"),
+        ({"max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000}, "tools": tools,
+          "messages": [turn("user", "x"), turn("assistant", [call]), turn("user", [result])]}, "Expected `thinking`"),
         ({"provider_order": []}, "Extra inputs"),
     ]
     for more, words in rows:

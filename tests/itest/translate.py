@@ -56,7 +56,7 @@ PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA6
 
 def is_native(door, protocol):
     """Bytes pass."""
-    return protocol in (("anthropic", "vertex-claude", "bedrock-invoke") if door.name == "anthropic" else
+    return protocol in (("anthropic", "vertex-claude") if door.name == "anthropic" else
                         ("openai", "azure-openai"))
 
 
@@ -72,6 +72,8 @@ class World:
             models.append({"id": "test/" + name, "aliases": [name], "name": name, "endpoints": [endpoint(
                 name, upstream, price("3", "15", cache_read="0.30", cache_write_5m="3.75", cache_write_1h="6"),
                 context_length=100000000)]})
+        models.append({"id": "test/all", "aliases": ["all"], "name": "all",
+                       "endpoints": [e for m in models for e in m["endpoints"]]})
         self.wf = Wayfare({"providers": providers, "models": models},
                           env={"TEST_AWS_KEYS": AWS_ID + ":" + AWS_SECRET}, threads=1)
 
@@ -493,8 +495,7 @@ def document():
     out = ["# What is translated", "",
            "Written by `tests/itest/translate.py --write-doc` from what the tests saw; a test compares it. A cell holds for whole",
            "answers and for streams, where it does not name them. \"dropped\": the provider cannot be told; the answer's header",
-           "`x-wayfare-dropped` names it, and `provider_require_parameters` takes such an endpoint out. Client and provider of the",
-           "same protocol: bytes pass through.", ""]
+           "`x-wayfare-dropped` names it. Client and provider of the same protocol: bytes pass through.", ""]
     reasons = []
     for door in DOORS:
         out += ["## From a client of `%s`" % door.path, "", "| | %s |" % " | ".join(NAMES), "|---|" + "---|" * len(NAMES)]
@@ -542,22 +543,54 @@ def pieces_of(door, w, protocol, leave=None, **script):
 
 
 def run_beyond(report):
-    for door in DOORS:
-        for protocol in NAMES:
-            report.case("first token is not held back %s %s" % (door.name, protocol), first_token, door, protocol)
+    first_tokens(report)
     for name, function in list(globals().items()):
         if name.startswith("known_"):
             report.case(name[6:], function)
+    report.case("failover between protocols", failover)
     report.case("silence is filled", silence)
     report.case("signature of AWS", aws_signature)
 
 
-def first_token(door, protocol):
-    pieces = pieces_of(door, get_world(), protocol, text="w" * 400, event_tokens=4, tps=100, ttft_ms=50)
+def first_tokens(report):
+    """A door at a time, its protocols at once: much of it is waiting."""
+    w = get_world()
+    for door in DOORS:
+        seen = {}
+        threads = [threading.Thread(target=lambda p=p: seen.update({p: pieces_of(
+            door, w, p, text="w" * 400, event_tokens=4, tps=100, ttft_ms=50)})) for p in NAMES]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        for protocol in NAMES:
+            report.case("first token is not held back: %s to %s" % (door.name, protocol), first_token, seen.get(protocol))
+
+
+def first_token(pieces):
     total = pieces[-1][0]
     first = next(t for t, piece in pieces if b"ww" in piece)
     assert total > 0.8 and first < total / 2, (first, total)
     assert sum(b"ww" in piece for _, piece in pieces) > 5, [len(p) for _, p in pieces]
+
+
+def failover():
+    """A provider that fails is followed by one of another protocol; what the client hears is of the
+    second alone."""
+    w = get_world()
+    for door in DOORS:
+        for i, first in enumerate(NAMES):
+            second = NAMES[(i + 3) % len(NAMES)]
+            for stream in (False, True):
+                w.sim.script(first, status=503)
+                body = dict(door.body(Talk(ask_text(), tools=TOOLS), "all", stream), provider_order=[first, second])
+                status, headers, answer, line = w.ask(door, second, body, text=TEXT, tool=1, output_tokens=60,
+                                                      arguments=json.dumps(ARGUMENTS))
+                assert (status, headers["x-wayfare-attempts"], headers["x-wayfare-provider"]) == (200, "2", second), headers
+                told = (door.read_stream if stream else door.read_json)(answer)
+                assert (told.text, told.stop, len(told.calls)) == (TEXT, "tool", 1), (first, second, told.text)
+                assert line["listener"] == second, line
+                w.sim.script(first)
 
 
 def silence():
@@ -654,6 +687,19 @@ def known_thinking_of_another_provider():
                 assert len(cell.heard.of_kind("call")) == len(cell.heard.of_kind("result")) == 1, cell.line["heard"]
 
 
+def known_claude_will_not_think_and():
+    """What Claude refuses beside thinking: a temperature, a tool that is forced.  A client of another
+    protocol cannot know that; something is left out, and named."""
+    for door in DOORS:
+        for protocol in SIGNING:
+            if is_native(door, protocol):
+                continue
+            for settings in ({"temperature": 0.5}, {"choice": "any"}, {"choice": "clock"}):
+                talk = Talk(ask_text(), tools=TOOLS, max_tokens=4000, thinking=2000, **settings)
+                cell = Cell(door, protocol, False, talk, output_tokens=60)
+                assert cell.dropped, (door.name, protocol, settings, cell.line["heard"])
+
+
 def known_redacted_thinking_of_another_provider():
     door = DOORS[0]
     secret = {"kind": "raw", "raw": [{"type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix"}, {"type": "text", "text": "Hm."}]}
@@ -732,6 +778,37 @@ def known_report_in_the_body():
                 assert Decimal(str(usage["cost"])) == cost > 0 and protocol in slug, (door.name, protocol, usage, slug)
 
 
+def known_bifrost_970_counting_is_no_completion():
+    """count_tokens goes to who can count, or is estimated; nobody generates anything for it."""
+    w = get_world()
+    for protocol in NAMES:
+        body = DOORS[0].body(Talk(ask_text("Count me."), ["A."], tools=TOOLS), protocol, False)
+        del body["max_tokens"], body["stream"]
+        list(w.sim.unread_witness())
+        status, headers, answer = w.wf.request("POST", "/v1/messages/count_tokens", body)
+        assert status == 200 and json.loads(answer)["input_tokens"] > 0, (protocol, answer)
+        time.sleep(0.05)
+        calls = [line for line in w.sim.unread_witness() if line["event"] == "end" and "protocol" in line]
+        assert sum(line["output_tokens"] for line in calls) == 0, (protocol, calls)
+        assert calls or headers.get("x-wayfare-estimated") == "true", (protocol, headers)
+
+
+def known_portkey_a_client_that_leaves_ends_the_call():
+    w = get_world()
+    for door in DOORS:
+        for protocol in NAMES:
+            list(w.sim.unread_witness())
+            pieces_of(door, w, protocol, 0.3, text=LONG, output_tokens=1000, event_tokens=4, tps=100)
+            lines = []
+
+            def ended():
+                lines.extend(w.sim.unread_witness())
+                return [line for line in lines if line["event"] == "end" and "protocol" in line]
+
+            line = wait_for("the end of the call", ended, 5)[0]
+            assert line["ended"] == "client_closed" and line["output_tokens"] < 500, (protocol, line)
+
+
 def known_envoy_2227_large_bodies():
     """20 MB are translated, and reach the provider whole."""
     large = "x" * (20 << 20)
@@ -779,6 +856,22 @@ def known_errors_inside_a_200_stream():
             cell = Cell(DOORS[0], protocol, True, Talk(ask_text()), text=LONG, output_tokens=200, error_event_after=8,
                         error_form=form, error_message="Because of «that».")
             assert cell.answer.error and "Because of «that»." in cell.answer.error[1], (form, cell.answer.error)
+
+
+def known_openrouter_members_at_other_servers():
+    """What only OpenRouter knows breaks no request: it is translated, or named as dropped."""
+    for protocol in ("openai", "anthropic"):
+        body = DOORS[1].body(Talk(ask_text(), max_tokens=4000), protocol, False)
+        body.update({"reasoning": {"effort": "low", "exclude": True}, "transforms": ["middle-out"], "route": "fallback",
+                     "session_id": "s", "usage": {"include": True}})
+        status, headers, answer, line = get_world().ask(DOORS[1], protocol, body, text=TEXT, thoughts=THOUGHTS, thinking=1)
+        assert status == 200, (protocol, answer)
+        message = json.loads(answer)["choices"][0]["message"]
+        assert message["content"] == TEXT and "cost" in json.loads(answer)["usage"], (protocol, answer)
+        assert headers["x-wayfare-dropped"] == "transforms", (protocol, headers)
+        assert Heard(line["heard"]).settings.get("effort") == "low", (protocol, line["heard"])
+        if protocol == "anthropic":
+            assert not any(k.startswith("reasoning") for k in message), answer
 
 
 def main():

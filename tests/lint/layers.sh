@@ -17,6 +17,8 @@ may_include() {
         router/db.c:migrations/*) ;;
         server/*:schema/* | server/*:router/* | server/*:server/*) ;;
         server/admin*.c:dashboard/*) ;;
+        # An independent second implementation: what translates in the product must not judge itself.
+        sim/*:schema/dialog.h | sim/*:schema/reply.h | sim/*:schema/eventstream.h | sim/*:schema/sigv4.h) return 1 ;;
         sim/*:schema/* | sim/*:sim/*) ;;
         *) return 1 ;;
     esac
@@ -60,7 +62,7 @@ check() {
     done
 }
 
-SAMPLES=9
+SAMPLES=10
 sample() {
     mkdir "$1/schema" "$1/providers" "$1/router" "$1/server" "$1/sim"
     printf '#include "router/plan.h"\n#include <json-c/json.h>\n#include "schema/buf.h"\n' > "$1/schema/a.c"
@@ -68,6 +70,6 @@ sample() {
     printf '#include <sqlite3.h>\n#  include "tests/x.h"\n' > "$1/router/plan.c"
     printf '#include <sqlite3.h>\n' > "$1/router/x_db.c"
     printf '#include "providers/provider.h"\n#include <curl/curl.h>\n#include <uv.h>\n' > "$1/server/a.c"
-    printf '#include "router/plan.h"\n#include <json-c/json.h>\n' > "$1/sim/a.c"
+    printf '#include "router/plan.h"\n#include "schema/reply.h"\n#include <json-c/json.h>\n' > "$1/sim/a.c"
 }
 run_lint
