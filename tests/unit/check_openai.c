@@ -350,6 +350,35 @@ START_TEST(test_error_bodies)
 }
 END_TEST
 
+static const struct {
+    int status;
+    const char *body;
+    int means;
+} weighed[] = {
+    {429, "{\"error\":{\"message\":\"m\",\"type\":\"insufficient_quota\",\"code\":null}}", 402},
+    {429, "{\"error\":{\"message\":\"m\",\"code\":\"insufficient_quota\"}}", 402},
+    {429, "{\"error\":{\"message\":\"m\",\"type\":\"requests\",\"code\":\"rate_limit_exceeded\"}}",
+     429},
+    {413, "{\"error\":{\"message\":\"m\",\"type\":\"tokens\",\"code\":\"rate_limit_exceeded\"}}",
+     429},
+    {413, "{\"error\":{\"message\":\"too large\"}}", 413},
+    {400, "{\"code\":\"x\",\"error\":\"Incorrect API key provided: xa***. You can ...\"}", 401},
+    {400, "[{\"error\":{\"code\":400,\"message\":\"API key not valid. Please ...\"}}]", 401},
+    {400, "{\"error\":{\"message\":\"bad\"}}", 400},
+    {400, "<html>", 400},
+    {500, "", 500},
+};
+
+START_TEST(test_status_is_weighed)
+{
+    int status = weighed[_i].status;
+    int64_t retry_after_ms = -1;
+    provider_openai.weigh_error(span_of(weighed[_i].body), &status, &retry_after_ms);
+    ck_assert_int_eq(status, weighed[_i].means);
+    ck_assert_int_eq(retry_after_ms, -1);
+}
+END_TEST
+
 START_TEST(test_registry)
 {
     ck_assert_ptr_eq(provider_find("openai"), &provider_openai);
@@ -384,6 +413,7 @@ Suite *openai_suite(void)
     tcase_add_test(limits, test_deltas_go_out_as_they_arrive);
     tcase_add_test(limits, test_long_names_come_back);
     tcase_add_loop_test(limits, test_error_bodies, 0, (int)ROWS(errors));
+    tcase_add_loop_test(limits, test_status_is_weighed, 0, (int)ROWS(weighed));
     suite_add_tcase(s, limits);
     return s;
 }
