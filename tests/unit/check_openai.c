@@ -1,5 +1,14 @@
 /* The OpenAI and Azure adapters against golden streams and bodies (golden.h), a directory for each
- * dialect, and at their limits. */
+ * dialect, and at their limits.
+ *
+ * Failures of other gateways that have a golden answer here, under openai/openai unless named:
+ *   litellm#34692  end_turn although a tool is called    stop-although-a-tool-is-called
+ *   litellm#32357  thinking inside a block of text       deepseek/reasoning-content
+ *   litellm#25321, #25561, #29491  arguments lost        tool-placeholder-arguments,
+ *                  parallel-tool-deltas-interleaved, ollama/arguments-as-object,
+ *                  google/all-calls-zero, tool-without-arguments
+ *   litellm#9812   cached tokens billed as new ones      cached-prompt
+ *   cut streams shown as complete                        closed-before-usage, -reset cases */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
