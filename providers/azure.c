@@ -127,4 +127,5 @@ const struct provider provider_azure_openai = {
     .read_body = read_body,
     .is_error_body = openai_is_error_body,
     .read_error = openai_read_error,
+    .weigh_error = openai_weigh_error,
 };

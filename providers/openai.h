@@ -114,6 +114,8 @@ struct openai_writing {
 void openai_write_messages(struct openai_writing *w);
 /* What cannot be told, by the name of the client's field in either protocol. */
 void openai_drop(struct openai_writing *w, const char *anthropic, const char *openai);
+/* Instructions may only stand before the first message. */
+bool openai_system_first(const struct openai_writing *w);
 /* The endpoint may be asked to think, as far as the catalog knows. */
 bool openai_may_think(const struct openai_writing *w);
 /* A tool's name: longer ones than OpenAI takes are sent in another form, and are the client's again
@@ -141,5 +143,6 @@ enum verdict openai_judge_body(const struct provider_reading *reading,
                                struct usage_report *ret_usage);
 bool openai_is_error_body(struct span body);
 bool openai_read_error(struct span body, struct buf *store, struct reply_error *ret);
+void openai_weigh_error(struct span body, int *io_status, int64_t *io_retry_after_ms);
 
 #endif

@@ -23,6 +23,16 @@ static bool is_unsupported(const struct openai_writing *w, enum param p)
     return w->ask->target->params != 0 && !has_param(w, p);
 }
 
+static bool has_rule(const struct openai_writing *w, enum model_rule rule)
+{
+    return (w->ask->target->rules & RULE_BIT(rule)) != 0;
+}
+
+bool openai_system_first(const struct openai_writing *w)
+{
+    return openai_has(w->dialect, TRAIT_SYSTEM_FIRST) || has_rule(w, RULE_no_system_messages);
+}
+
 bool openai_may_think(const struct openai_writing *w)
 {
     return w->ask->target->params == 0 || has_param(w, PARAM_reasoning) ||
@@ -42,8 +52,11 @@ static bool takes_number(const struct openai_writing *w, enum dialog_number n)
     const struct openai_dialect *d = w->dialect;
     bool known = (d->numbers >> n & 1u) != 0;
     bool stated = openai_has(d, TRAIT_STATED_PARAMS) && has_param(w, number_params[n]);
+    bool sampling = n == NUMBER_temperature || n == NUMBER_top_p || n == NUMBER_top_k;
     /* A number of logprobs without logprobs is an error. */
     if (n == NUMBER_top_logprobs && w->dialog->logprobs != TRI_TRUE)
+        return false;
+    if (sampling && has_rule(w, RULE_no_sampling))
         return false;
     return (known || stated) && !is_unsupported(w, number_params[n]);
 }
@@ -273,7 +286,7 @@ static void put_reasoning(struct openai_writing *w)
         return;
     if (off && (w->ask->target->params == 0 || !openai_may_think(w)))
         return;
-    if (!openai_may_think(w)) {
+    if (!openai_may_think(w) || (off && has_rule(w, RULE_thinking_always))) {
         drop_thinking(w);
         return;
     }
