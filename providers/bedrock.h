@@ -79,6 +79,13 @@ void bedrock_write_cache(struct bedrock_writer *w, enum cache_mark mark);
 /* Names what is left out, as the client knows it. */
 void bedrock_drop(struct bedrock_writer *w, const char *anthropic, const char *openai);
 
+bool bedrock_is_own_thinking(const struct dialog_block *b);
+
+/* bedrock_claude.c: thinking rules out a forced tool, a temperature and more. */
+bool bedrock_claude_may_think(const struct dialog *d);
+/* Whether a setting may stand beside the thinking that is asked for; true for all other makers. */
+bool bedrock_claude_takes(const struct bedrock_writer *w, enum dialog_number n);
+
 /* bedrock_invoke.c: an Anthropic body. */
 void bedrock_write_invoke(struct draft *d, const struct provider_ask *ask);
 

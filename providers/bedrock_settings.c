@@ -116,18 +116,30 @@ void bedrock_write_tools(struct bedrock_writer *w)
 
 /* ---- settings ---- */
 
+/* Empty, and named as dropped, where the model would refuse it. */
+static struct span sampling(struct bedrock_writer *w, enum dialog_number n)
+{
+    const char *name = dialog_number_name(n);
+    struct span value = w->d->numbers[n];
+    if (value.len == 0 || bedrock_claude_takes(w, n))
+        return value;
+    bedrock_drop(w, name, name);
+    return (struct span){"", 0};
+}
+
 static void write_inference(struct bedrock_writer *w)
 {
     const struct dialog *d = w->d;
-    bool any = w->ask->max_tokens >= 0 || d->numbers[NUMBER_temperature].len > 0 ||
-               d->numbers[NUMBER_top_p].len > 0 || d->n_stops > 0;
+    struct span temperature = sampling(w, NUMBER_temperature);
+    struct span top_p = sampling(w, NUMBER_top_p);
+    bool any = w->ask->max_tokens >= 0 || temperature.len > 0 || top_p.len > 0 || d->n_stops > 0;
     if (!any)
         return;
     json_open_object(&w->o, "inferenceConfig");
     if (w->ask->max_tokens >= 0)
         json_put_int(&w->o, "maxTokens", w->ask->max_tokens);
-    json_put_some_raw(&w->o, "temperature", d->numbers[NUMBER_temperature]);
-    json_put_some_raw(&w->o, "topP", d->numbers[NUMBER_top_p]);
+    json_put_some_raw(&w->o, "temperature", temperature);
+    json_put_some_raw(&w->o, "topP", top_p);
     if (d->n_stops > 0) {
         json_open_array(&w->o, "stopSequences");
         for (int i = 0; i < d->n_stops; i++)
@@ -170,7 +182,10 @@ static void write_claude_thinking(struct bedrock_writer *w, const struct dialog_
     static const char *const types[] = {[REASONING_OFF] = "disabled",
                                         [REASONING_ON] = "adaptive",
                                         [REASONING_BUDGETED] = "enabled"};
-    if (r->mode != REASONING_ABSENT) {
+    bool on = r->mode == REASONING_ON || r->mode == REASONING_BUDGETED;
+    if (on && !bedrock_claude_may_think(w->d)) {
+        bedrock_drop(w, "thinking", "reasoning");
+    } else if (r->mode != REASONING_ABSENT) {
         json_open_object(&w->o, "thinking");
         json_put_string(&w->o, "type", span_of(types[r->mode]));
         if (r->mode == REASONING_BUDGETED)
@@ -227,7 +242,7 @@ static void write_thinking(struct bedrock_writer *w)
 
 static void write_top_k(struct bedrock_writer *w)
 {
-    struct span top_k = w->d->numbers[NUMBER_top_k];
+    struct span top_k = sampling(w, NUMBER_top_k);
     if (top_k.len == 0)
         return;
     if (w->family->top_k == NULL) {

@@ -253,6 +253,11 @@ static struct span own_signature(const struct dialog_block *b)
     return (struct span){b->signature.ptr + n, b->signature.len - n};
 }
 
+bool bedrock_is_own_thinking(const struct dialog_block *b)
+{
+    return (b->kind == BLOCK_THINKING || b->kind == BLOCK_REDACTED) && own_signature(b).len > 0;
+}
+
 static void write_thinking(struct bedrock_writer *w, const struct dialog_block *b)
 {
     json_open_object(&w->o, "reasoningContent");

@@ -692,8 +692,8 @@ def known_claude_will_not_think_and():
     protocol cannot know that; something is left out, and named."""
     for door in DOORS:
         for protocol in SIGNING:
-            if is_native(door, protocol):
-                continue
+            if door.name == "anthropic" and protocol != "bedrock-converse":
+                continue  # the client's own protocol: it is told what Anthropic tells it
             for settings in ({"temperature": 0.5}, {"choice": "any"}, {"choice": "clock"}):
                 talk = Talk(ask_text(), tools=TOOLS, max_tokens=4000, thinking=2000, **settings)
                 cell = Cell(door, protocol, False, talk, output_tokens=60)

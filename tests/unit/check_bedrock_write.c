@@ -317,6 +317,18 @@ static const struct {
      "{\"reasoningContent\":{\"redactedContent\":\"RXRr\"}},{\"text\":\"yes\"}]},"
      "{\"role\":\"user\",\"content\":[{\"text\":\"and?\"}]}]}",
      ""},
+    {"a temperature beside thinking", CONVERSE_CLAUDE, ANTHROPIC,
+     "\"temperature\":0.5,\"top_p\":0.96,\"top_k\":4,"
+     "\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":2048}," HI,
+     "{" HI_OUT ",\"inferenceConfig\":{\"topP\":0.96},"
+     "\"additionalModelRequestFields\":{\"thinking\":{\"type\":\"enabled\","
+     "\"budget_tokens\":2048}}}",
+     "temperature, top_k"},
+    {"a forced tool beside thinking", CONVERSE_CLAUDE, ANTHROPIC,
+     TOOL ",\"tool_choice\":{\"type\":\"any\"},"
+          "\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":2048}," HI,
+     "{" HI_OUT ",\"toolConfig\":{\"tools\":[" SPEC("f") "],\"toolChoice\":{\"any\":{}}}}",
+     "thinking"},
     {"settings", NOVA_1, ANTHROPIC,
      "\"temperature\":0.70,\"top_p\":0.9,\"top_k\":40,\"stop_sequences\":[\"A\",\"\\n\"]," HI,
      "{" HI_OUT
