@@ -435,10 +435,12 @@ static void end_translation(struct call *c)
 
 static void after_stream(struct call *c, enum route_end end, struct span headers)
 {
-    if (end == END_complete && c->adapter->stream_finish != NULL) {
-        c->adapter->stream_finish(c->stream);
-    }
     enum verdict verdict = c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
+    /* Also where the connection broke behind the protocol's last word. */
+    if (c->adapter->stream_finish != NULL && (end == END_complete || verdict == VERDICT_COMPLETE)) {
+        c->adapter->stream_finish(c->stream);
+        verdict = c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
+    }
     if (verdict == VERDICT_COMPLETE && end != END_foreign) {
         end = END_complete; /* the last event came; how the connection ended does not matter */
     } else if (end == END_complete) {
