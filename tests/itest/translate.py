@@ -605,7 +605,7 @@ def silence():
     answers = {}
 
     def run(door, protocol):
-        answers[door.name, protocol] = b"".join(p for _, p in pieces_of(door, w, protocol, 11.5, text=LONG,
+        answers[door.name, protocol] = b"".join(p for _, p in pieces_of(door, w, protocol, 10 + 1.5 * SLOW, text=LONG,
                                                                           hang_after_events=5))
 
     threads = [threading.Thread(target=run, args=(door, protocol)) for door in DOORS
