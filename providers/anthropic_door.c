@@ -491,6 +491,12 @@ static void put_image_block(struct json_out *o, const struct dialog_block *b)
     buf_done(&note);
 }
 
+/* Nothing to show, and refused when the client sends it back. */
+static bool is_empty(const struct dialog_block *b)
+{
+    return (b->kind == BLOCK_TEXT || b->kind == BLOCK_REFUSAL) && b->text.len == 0;
+}
+
 static void put_content(struct door_writer *w, struct json_out *o)
 {
     const struct reply_cited *cited = w->whole.citations.first;
@@ -499,6 +505,11 @@ static void put_content(struct door_writer *w, struct json_out *o)
         if (b->kind == BLOCK_RAW) {
             if (is_anthropic(b->raw_of))
                 json_put_raw(o, NULL, b->json);
+            continue;
+        }
+        if (is_empty(b)) {
+            while (cited != NULL && cited->block == b)
+                cited = cited->next;
             continue;
         }
         json_open_object(o, NULL);

@@ -106,9 +106,16 @@ static enum chat_door native_door(const struct provider_target *target)
     return DOOR_OPENAI;
 }
 
+static bool refuses(const struct chat *chat, const struct provider_target *target)
+{
+    (void)target;
+    return openai_refuses(chat, &openai_dialect_azure);
+}
+
 const struct provider provider_azure_openai = {
     .protocol = "azure-openai",
     .native_door = native_door,
+    .refuses = refuses,
     .stream_type = "text/event-stream",
     .build = build,
     .stream_open = stream_open,
@@ -120,4 +127,5 @@ const struct provider provider_azure_openai = {
     .read_body = read_body,
     .is_error_body = openai_is_error_body,
     .read_error = openai_read_error,
+    .weigh_error = openai_weigh_error,
 };

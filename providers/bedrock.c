@@ -6,6 +6,8 @@
  * and the call is signed (schema/sigv4.h). */
 #include "providers/bedrock.h"
 
+#include <assert.h>
+
 #include "providers/anthropic.h"
 #include "providers/bedrock_reply.h"
 #include "providers/bedrock_usage.h"
@@ -27,6 +29,7 @@ static const struct bedrock_family families[] = {
     {"mistral.",         CACHE_NONE, false,   false, true,  false, false, THINK_FIXED,  "top_k", false},
     {"cohere.",          CACHE_NONE, false,   false, false, false, false, THINK_FIXED,  "k",     false},
     {"openai.gpt-oss",   CACHE_NONE, false,   false, false, false, false, THINK_EFFORT, NULL,    false},
+    {"openai.",          CACHE_NONE, false,   false, false, false, false, THINK_NESTED, NULL,    false},
     {"",                 CACHE_NONE, false,   false, false, false, false, THINK_FIXED,  NULL,    false},
 };
 /* clang-format on */
@@ -178,6 +181,7 @@ static void sign(struct draft *d, const struct sigv4_key *key, const char *regio
 static void write_converse(struct draft *d, const struct provider_ask *ask, struct span model)
 {
     struct buf body;
+    assert(ask->dialog != NULL); /* no client speaks this protocol */
     buf_init(&body, BEDROCK_BODY_MAX);
     struct bedrock_writer w = {
         .o = {.buf = &body},

@@ -32,7 +32,8 @@ enum bedrock_thinking {
     THINK_FIXED,  /* not at all */
     THINK_CLAUDE, /* thinking: {type, budget_tokens}, output_config: {effort} */
     THINK_NOVA,   /* reasoningConfig: {type, maxReasoningEffort} */
-    THINK_EFFORT  /* reasoning_effort */
+    THINK_EFFORT, /* reasoning_effort */
+    THINK_NESTED  /* reasoning: {effort} */
 };
 
 /* What Converse takes for the models of one maker: the parts of its documentation that say "only

@@ -52,7 +52,8 @@ static struct span next_beta(struct span *list)
     struct span name = {list->ptr, 0};
     while (name.len < list->len && memchr(blanks, list->ptr[name.len], 3) == NULL)
         name.len++;
-    *list = (struct span){list->ptr + name.len, list->len - name.len};
+    if (name.len > 0) /* an absent header has no address to count from */
+        *list = (struct span){list->ptr + name.len, list->len - name.len};
     return name;
 }
 
@@ -235,6 +236,7 @@ void bedrock_write_invoke(struct draft *d, const struct provider_ask *ask)
         add_written(d, ask);
         return;
     }
+    ask->drops->n = 0; /* also what a dialog has no place for is in these bytes */
     add_head(d, ask);
     add_members(d, ask);
     if (d->ok && !upreq_add_own(d->up, SPAN("}"))) {

@@ -270,6 +270,13 @@ static struct span client_name(const struct bedrock_replies *r, struct span name
 
 /* ---- content ---- */
 
+/* A tool that Bedrock runs itself (web grounding): its call is none for the client. */
+static bool is_server_tool(const struct json_doc *doc, json_ref use)
+{
+    json_ref type = member(doc, use, "type");
+    return type != JSON_NONE && json_text_is(doc, type, "server_tool_use");
+}
+
 static bool open_call(struct bedrock_replies *r, struct bedrock_block *b,
                       const struct json_doc *doc, json_ref use)
 {
@@ -379,7 +386,8 @@ void bedrock_replies_block_start(struct bedrock_replies *r, const struct json_do
                                  json_ref object)
 {
     json_ref use = member(doc, member(doc, object, "start"), "toolUse");
-    struct bedrock_block *b = use != JSON_NONE ? content_at(r, index_of(doc, object)) : NULL;
+    bool own = use != JSON_NONE && !is_server_tool(doc, use);
+    struct bedrock_block *b = own ? content_at(r, index_of(doc, object)) : NULL;
     if (b != NULL && !open_call(r, b, doc, use))
         bedrock_replies_error(r, SPAN("malformed_tool_use"),
                               SPAN("the provider sent a tool call without id or name"));
@@ -540,7 +548,7 @@ static void add_block(struct bedrock_replies *r, const struct json_doc *doc, jso
     if ((v = member(doc, content, "text")) != JSON_NONE) {
         be(r, b, REPLY_TEXT);
         delta(r, b, DELTA_TEXT, text_of(r, doc, v));
-    } else if ((v = member(doc, content, "toolUse")) != JSON_NONE) {
+    } else if ((v = member(doc, content, "toolUse")) != JSON_NONE && !is_server_tool(doc, v)) {
         json_ref input = member(doc, v, "input");
         bool object = input != JSON_NONE && json_kind(doc, input) == JSON_OBJECT;
         if (!open_call(r, b, doc, v))

@@ -225,6 +225,13 @@ static void write_thinking(struct bedrock_writer *w)
         if (plain_effort(r) != NULL)
             json_put_string(&w->o, "reasoning_effort", span_of(plain_effort(r)));
         break;
+    case THINK_NESTED:
+        if (plain_effort(r) != NULL) {
+            json_open_object(&w->o, "reasoning");
+            json_put_string(&w->o, "effort", span_of(plain_effort(r)));
+            json_close_object(&w->o);
+        }
+        break;
     case THINK_FIXED:
         if (!off && plain_effort(r) != NULL)
             bedrock_drop(w, r->mode != REASONING_ABSENT ? "thinking" : "output_config.effort",

@@ -175,9 +175,9 @@ static void find_shape(struct gemini_stream *s, struct span bytes)
 static bool feed(struct gemini_stream *s, struct span bytes)
 {
     switch (s->shape) {
-    case SHAPE_UNKNOWN: /* blanks only */
     case SHAPE_FOREIGN:
         return true;
+    case SHAPE_UNKNOWN: /* blanks only, which may begin a line */
     case SHAPE_EVENTS:
         return feed_events(s, bytes);
     case SHAPE_ARRAY:

@@ -122,9 +122,24 @@ static enum chat_door native_door(const struct provider_target *target)
     return DOOR_OPENAI;
 }
 
+/* OpenAI answers 400 to members it does not know ("Unrecognized request argument supplied"), others
+ * pass over them, and the model thinks as it likes.  A server that nobody knows gets what was
+ * written. */
+bool openai_refuses(const struct chat *chat, const struct openai_dialect *d)
+{
+    return chat->openrouter_words && d->thinking != THINK_BY_OBJECT &&
+           !openai_has(d, TRAIT_STATED_PARAMS);
+}
+
+static bool refuses(const struct chat *chat, const struct provider_target *target)
+{
+    return openai_refuses(chat, openai_dialect_of(target));
+}
+
 const struct provider provider_openai = {
     .protocol = "openai",
     .native_door = native_door,
+    .refuses = refuses,
     .stream_type = "text/event-stream",
     .build = build,
     .stream_open = stream_open,
@@ -136,4 +151,5 @@ const struct provider provider_openai = {
     .read_body = read_body,
     .is_error_body = openai_is_error_body,
     .read_error = openai_read_error,
+    .weigh_error = openai_weigh_error,
 };

@@ -54,21 +54,21 @@ int64_t openai_reasoning_tok(const struct openai_figures *f, const struct openai
 
 /* ---- a chunk at a glance (openai_glance.c) ---- */
 
-/* What a chunk of a stream (or a whole body) holds, found without parsing it.  Spans point into its
- * text. */
+/* What a chunk of a stream says that matters even where nobody reads its meaning.  References and
+ * spans are into the document. */
 struct openai_glance {
-    bool object;        /* a JSON object, as far as was looked */
-    bool chunk;         /* and of this protocol: choices, usage or error */
+    bool chunk;         /* it is of this protocol: choices, usage or an error */
     bool has_choice;    /* choices is not empty */
     bool finished;      /* some choice says why it ended */
     bool failed;        /* an error, here or as the reason */
-    struct span usage;  /* the object; len 0: none */
-    struct span groq;   /* x_groq.usage, likewise */
+    json_ref usage;     /* the object, or JSON_NONE */
+    json_ref groq;      /* x_groq.usage, likewise */
     struct span delta;  /* of the first choice */
     int64_t text_bytes; /* generated text, thinking and arguments, of all choices */
 };
 
-struct openai_glance openai_glance(struct span data);
+/* doc: an object. */
+struct openai_glance openai_glance(const struct json_doc *doc);
 
 /* ---- the answer's meaning (openai_reply.c, openai_pieces.c) ---- */
 
@@ -114,6 +114,8 @@ struct openai_writing {
 void openai_write_messages(struct openai_writing *w);
 /* What cannot be told, by the name of the client's field in either protocol. */
 void openai_drop(struct openai_writing *w, const char *anthropic, const char *openai);
+/* Instructions may only stand before the first message. */
+bool openai_system_first(const struct openai_writing *w);
 /* The endpoint may be asked to think, as far as the catalog knows. */
 bool openai_may_think(const struct openai_writing *w);
 /* A tool's name: longer ones than OpenAI takes are sent in another form, and are the client's again
@@ -125,6 +127,7 @@ void openai_put_cache(struct openai_writing *w, enum cache_mark mark);
 /* ---- the provider's functions (openai.c, openai_stream.c), which Azure shares ---- */
 
 /* Headers and body; address and credential are the caller's. */
+bool openai_refuses(const struct chat *chat, const struct openai_dialect *d);
 int openai_build(const struct provider_ask *ask, const struct openai_dialect *d,
                  struct draft *draft);
 void *openai_stream_open(const struct provider_reading *reading, const struct openai_dialect *d);
@@ -140,5 +143,6 @@ enum verdict openai_judge_body(const struct provider_reading *reading,
                                struct usage_report *ret_usage);
 bool openai_is_error_body(struct span body);
 bool openai_read_error(struct span body, struct buf *store, struct reply_error *ret);
+void openai_weigh_error(struct span body, int *io_status, int64_t *io_retry_after_ms);
 
 #endif

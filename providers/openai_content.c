@@ -121,10 +121,12 @@ static void put_text_part(struct openai_writing *w, const struct openai_item *i,
     buf_done(&text);
 }
 
-/* An address, or the bytes as one. */
-static void put_data(struct openai_writing *w, const char *key, const struct dialog_media *m)
+/* An address, or the bytes as one; of this type where it is not said. */
+static void put_data(struct openai_writing *w, const char *key, const struct dialog_media *m,
+                     struct span usual)
 {
-    const struct span pieces[] = {SPAN("data:"), m->type, SPAN(";base64,"), m->data};
+    struct span type = m->type.len > 0 ? m->type : usual;
+    const struct span pieces[] = {SPAN("data:"), type, SPAN(";base64,"), m->data};
     if (m->from == MEDIA_URL)
         json_put_string(&w->out, key, m->data);
     else
@@ -140,7 +142,7 @@ static void put_image(struct openai_writing *w, const struct dialog_block *b)
     json_open_object(&w->out, NULL);
     json_put_string(&w->out, "type", SPAN("image_url"));
     json_open_object(&w->out, "image_url");
-    put_data(w, "url", &b->media);
+    put_data(w, "url", &b->media, SPAN("image/png"));
     json_put_some_string(&w->out, "detail", b->media.detail);
     json_close_object(&w->out);
     openai_put_cache(w, b->cache);
@@ -157,7 +159,7 @@ static void put_file(struct openai_writing *w, const struct dialog_block *b)
     } else {
         bool titled = b->media.title.len > 0;
         json_put_string(&w->out, "filename", titled ? b->media.title : SPAN("document.pdf"));
-        put_data(w, "file_data", &b->media);
+        put_data(w, "file_data", &b->media, SPAN("application/pdf"));
     }
     json_close_object(&w->out);
     openai_put_cache(w, b->cache);
@@ -168,7 +170,7 @@ static void put_document_url(struct openai_writing *w, const struct dialog_block
 {
     json_open_object(&w->out, NULL);
     json_put_string(&w->out, "type", SPAN("document_url"));
-    put_data(w, "document_url", &b->media);
+    put_data(w, "document_url", &b->media, SPAN("application/pdf"));
     json_put_some_string(&w->out, "document_name", b->media.title);
     json_close_object(&w->out);
 }

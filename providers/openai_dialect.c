@@ -115,7 +115,7 @@ static const struct openai_dialect dialects[] = {
         .traits = TRAIT_SENDS_DONE | TRAIT_TOOLS | TRAIT_PARTS | TRAIT_PARALLEL | TRAIT_SCHEMA |
                   TRAIT_TOOL_NAME | TRAIT_PREFIX,
         .numbers = NUMBERS_BASIC | NUMBERS_PENALTIES | N(seed),
-        .renamed = {NUMBER_seed, "random_seed"},
+        .renamed = {{NUMBER_seed, "random_seed"}},
         .max_tokens = "max_tokens",
         .any_tool = "any",
         .efforts = "none high",
@@ -262,7 +262,7 @@ static const struct openai_dialect dialects[] = {
         .traits = TRAITS_USUAL | TRAIT_SYSTEM_FIRST | TRAIT_LOGPROBS | TRAIT_LOGIT_BIAS |
                   TRAIT_PARALLEL | TRAIT_SCHEMA,
         .numbers = NUMBERS_OPENAI | NUMBERS_OPEN,
-        .renamed = {NUMBER_repetition_penalty, "repeat_penalty"},
+        .renamed = {{NUMBER_repetition_penalty, "repeat_penalty"}},
         .max_tokens = "max_tokens",
         .any_tool = "required",
         .efforts = "low medium high",

@@ -71,6 +71,8 @@ enum openai_ids {
     IDS_NINE   /* exactly 9 letters and digits */
 };
 
+enum { OPENAI_RENAMED_MAX = 2 };
+
 struct openai_dialect {
     const char *name;
     const char *hosts; /* ends of host names, separated by blanks */
@@ -80,12 +82,13 @@ struct openai_dialect {
     struct {
         enum dialog_number number;
         const char *name; /* NULL: none */
-    } renamed;
+    } renamed[OPENAI_RENAMED_MAX];
     const char *max_tokens; /* the member's name */
     const char *user;       /* likewise; NULL: none */
     const char *any_tool;   /* tool_choice that asks for some call */
     const char *efforts;    /* words it takes, from least to most, separated by blanks */
     int stops_max;          /* stop sequences; 0: none */
+    const char *stops;      /* the member's name; NULL: "stop" */
     enum openai_output output;
     enum openai_thinking thinking;
     enum openai_history history;

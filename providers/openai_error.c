@@ -176,3 +176,57 @@ bool openai_read_error(struct span body, struct buf *store, struct reply_error *
     json_done(&doc);
     return yes;
 }
+
+/* ---- what a status means ---- */
+
+/* Errors whose status says something else than they mean; the first row that fits. */
+static const struct {
+    int status;
+    const char *word; /* of code or type; NULL: any */
+    const char *says; /* how the message begins; NULL: anything */
+    int means;
+} weights[] = {
+    /* OpenAI: the account has no money left (platform.openai.com/docs/guides/error-codes). */
+    {429, "insufficient_quota", NULL, 402},
+    /* Groq: more tokens than a minute allows, which another provider may take. */
+    {413, "rate_limit_exceeded", NULL, 429},
+    /* xAI and Gemini's endpoint: the key is not valid. */
+    {400, NULL, "Incorrect API key provided", 401},
+    {400, NULL, "API key not valid", 401},
+};
+
+static bool is_word_of(const struct json_doc *doc, json_ref error, const char *word)
+{
+    json_ref code = json_get(doc, error, "code"), type = json_get(doc, error, "type");
+    return (code != JSON_NONE && json_text_is(doc, code, word)) ||
+           (type != JSON_NONE && json_text_is(doc, type, word));
+}
+
+static bool says(const struct json_doc *doc, json_ref error, const char *beginning)
+{
+    json_ref message = is(doc, error, JSON_STRING) ? error : json_get(doc, error, "message");
+    size_t n = strlen(beginning);
+    if (!is(doc, message, JSON_STRING))
+        return false;
+    struct span text = json_inner(doc, message);
+    return text.len >= n && memcmp(text.ptr, beginning, n) == 0;
+}
+
+void openai_weigh_error(struct span body, int *io_status, int64_t *io_retry_after_ms)
+{
+    struct json_doc doc;
+    json_init(&doc);
+    (void)io_retry_after_ms; /* these servers say it in their headers */
+    if (json_parse(&doc, without_list(body), NULL) == 0) {
+        json_ref error = json_get(&doc, 0, "error");
+        for (size_t i = 0; i < sizeof(weights) / sizeof(weights[0]); i++) {
+            if (*io_status == weights[i].status &&
+                (weights[i].word == NULL || is_word_of(&doc, error, weights[i].word)) &&
+                (weights[i].says == NULL || says(&doc, error, weights[i].says))) {
+                *io_status = weights[i].means;
+                break;
+            }
+        }
+    }
+    json_done(&doc);
+}

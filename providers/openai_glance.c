@@ -1,16 +1,25 @@
-/* A chunk at a glance (openai.h).  A stream is thousands of chunks with a word of text each; while
- * bytes go through untouched, only what is billed and how it ends must be known of them. */
+/* What a chunk says of the things that are billed and of the end (openai.h).
+ *
+ * Every chunk is parsed.  A walk over its text that only looks for these few members was tried: it
+ * took 340 ns for a chunk of 330 bytes, where parsing (250 ns) and looking (40 ns) see all of it.
+ */
 #include "providers/openai.h"
-#include "schema/json_scan.h"
 
-static bool is_object(struct span value)
+static bool is(const struct json_doc *doc, json_ref v, enum json_kind kind)
 {
-    return value.len > 0 && value.ptr[0] == '{';
+    return v != JSON_NONE && json_kind(doc, v) == kind;
 }
 
-static bool is_null(struct span value)
+static bool is_stated(const struct json_doc *doc, json_ref v)
 {
-    return value.len == 0 || span_is(value, "null");
+    return v != JSON_NONE && json_kind(doc, v) != JSON_NULL;
+}
+
+/* A member's key as written: one with escapes in it is none that is looked for. */
+static struct span key_of(const struct json_doc *doc, json_ref member)
+{
+    const struct json_node *n = json_at(doc, member);
+    return (struct span){doc->text.ptr + n->key_begin + 1, n->key_len};
 }
 
 static int64_t larger(int64_t a, int64_t b)
@@ -18,136 +27,138 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Content as a list of parts: {"type": "text", "text": ...}, and Mistral's
- * {"type": "thinking", "thinking": [parts]}; reasoning_details in the same way. */
-static int64_t parts_bytes(struct span parts, int depth)
+/* Bytes of a string once its escapes are resolved; half a surrogate pair is U+FFFD. */
+static int64_t text_bytes(const struct json_doc *doc, json_ref v)
 {
+    if (!is(doc, v, JSON_STRING))
+        return 0;
+    struct span written = json_inner(doc, v);
     int64_t n = 0;
-    struct json_scan list = json_scan_open(parts);
-    struct span key, part;
-    while (json_scan_next(&list, &key, &part)) {
-        n += json_scan_text_bytes(json_scan_get(part, "text"));
-        n += json_scan_text_bytes(json_scan_get(part, "summary"));
-        struct span inner = json_scan_get(part, "thinking");
-        if (depth > 0 && inner.len > 0 && inner.ptr[0] == '[')
-            n += parts_bytes(inner, depth - 1);
+    if (!json_at(doc, v)->escaped)
+        return (int64_t)written.len;
+    while (written.len > 0) {
+        char store[4];
+        struct span rest = written, part;
+        if (!json_stretch(&rest, store, &part)) {
+            part.len = 3;
+            rest = (struct span){written.ptr + 6, written.len - 6};
+        }
+        n += (int64_t)part.len;
+        written = rest;
     }
     return n;
 }
 
-static int64_t text_or_parts(struct span value)
+/* Content as a list of parts: {"type": "text", "text": ...}, and Mistral's
+ * {"type": "thinking", "thinking": [parts]}; reasoning_details in the same way. */
+static int64_t parts_bytes(const struct json_doc *doc, json_ref list, int depth)
 {
-    if (value.len > 0 && value.ptr[0] == '[')
-        return parts_bytes(value, 1);
-    return json_scan_text_bytes(value);
+    int64_t n = 0;
+    for (json_ref p = json_first(doc, list); p != JSON_NONE; p = json_next(doc, p)) {
+        json_ref inner = json_get(doc, p, "thinking");
+        n += text_bytes(doc, json_get(doc, p, "text"));
+        n += text_bytes(doc, json_get(doc, p, "summary"));
+        if (depth > 0 && is(doc, inner, JSON_ARRAY))
+            n += parts_bytes(doc, inner, depth - 1);
+    }
+    return n;
+}
+
+static int64_t text_or_parts(const struct json_doc *doc, json_ref v)
+{
+    return is(doc, v, JSON_ARRAY) ? parts_bytes(doc, v, 1) : text_bytes(doc, v);
 }
 
 /* Arguments as text, or as an object by servers that forget to quote it. */
-static int64_t arguments_bytes(struct span function)
+static int64_t arguments_bytes(const struct json_doc *doc, json_ref function)
 {
-    struct span arguments = json_scan_get(function, "arguments");
-    return is_object(arguments) ? (int64_t)arguments.len : json_scan_text_bytes(arguments);
+    json_ref v = json_get(doc, function, "arguments");
+    return is(doc, v, JSON_OBJECT) ? (int64_t)json_raw(doc, v).len : text_bytes(doc, v);
 }
 
-static int64_t calls_bytes(struct span calls)
+static int64_t calls_bytes(const struct json_doc *doc, json_ref calls)
 {
     int64_t n = 0;
-    struct json_scan list = json_scan_open(calls);
-    struct span key, call;
-    while (json_scan_next(&list, &key, &call))
-        n += arguments_bytes(json_scan_get(call, "function"));
+    json_ref c = is(doc, calls, JSON_ARRAY) ? json_first(doc, calls) : JSON_NONE;
+    for (; c != JSON_NONE; c = json_next(doc, c))
+        n += arguments_bytes(doc, json_get(doc, c, "function"));
     return n;
 }
 
 /* Thinking is often there twice, as text and in details: the longer one counts. */
-static int64_t delta_bytes(struct span delta)
+static int64_t said_bytes(const struct json_doc *doc, json_ref said)
 {
     int64_t n = 0, thinking = 0;
-    struct json_scan members = json_scan_open(delta);
-    struct span key, value;
-    while (json_scan_next(&members, &key, &value)) {
+    for (json_ref m = json_first(doc, said); m != JSON_NONE; m = json_next(doc, m)) {
+        struct span key = key_of(doc, m);
         if (span_is(key, "content") || span_is(key, "refusal"))
-            n += text_or_parts(value);
-        else if (span_is(key, "tool_calls") && value.ptr[0] == '[')
-            n += calls_bytes(value);
-        else if (span_is(key, "function_call") && is_object(value))
-            n += arguments_bytes(value);
+            n += text_or_parts(doc, m);
+        else if (span_is(key, "tool_calls"))
+            n += calls_bytes(doc, m);
+        else if (span_is(key, "function_call"))
+            n += arguments_bytes(doc, m);
         else if (span_is(key, "reasoning_content") || span_is(key, "reasoning") ||
                  span_is(key, "reasoning_details"))
-            thinking = larger(thinking, text_or_parts(value));
+            thinking = larger(thinking, text_or_parts(doc, m));
     }
     return n + thinking;
 }
 
-static void glance_at_reason(struct openai_glance *g, struct span reason)
+static void glance_at_reason(struct openai_glance *g, const struct json_doc *doc, json_ref reason)
 {
-    if (reason.len < 2 || reason.ptr[0] != '"')
+    if (!is(doc, reason, JSON_STRING))
         return;
     g->finished = true;
-    g->failed |= openai_is_failure((struct span){reason.ptr + 1, reason.len - 2});
+    g->failed |= openai_is_failure(json_inner(doc, reason));
 }
 
-/* Perplexity sends the whole text so far as `message` beside the delta. */
-static bool glance_at_choice(struct openai_glance *g, struct span choice)
+static void glance_at_choice(struct openai_glance *g, const struct json_doc *doc, json_ref choice)
 {
-    struct json_scan members = json_scan_open(choice);
-    struct span key, value, delta = {"", 0}, message = {"", 0};
-    while (json_scan_next(&members, &key, &value)) {
-        if (span_is(key, "delta") && is_object(value))
-            delta = value;
-        else if (span_is(key, "message") && is_object(value))
-            message = value;
+    json_ref delta = JSON_NONE, message = JSON_NONE;
+    json_ref m = is(doc, choice, JSON_OBJECT) ? json_first(doc, choice) : JSON_NONE;
+    for (; m != JSON_NONE; m = json_next(doc, m)) {
+        struct span key = key_of(doc, m);
+        if (span_is(key, "delta"))
+            delta = is(doc, m, JSON_OBJECT) ? m : JSON_NONE;
+        else if (span_is(key, "message"))
+            message = is(doc, m, JSON_OBJECT) ? m : JSON_NONE;
         else if (span_is(key, "finish_reason"))
-            glance_at_reason(g, value);
+            glance_at_reason(g, doc, m);
         else if (span_is(key, "error"))
-            g->failed |= !is_null(value);
+            g->failed |= is_stated(doc, m);
     }
-    struct span said = delta.len > 0 ? delta : message;
-    if (said.len > 0)
-        g->text_bytes += delta_bytes(said);
-    if (!g->has_choice)
-        g->delta = said;
+    /* Perplexity sends the whole text so far as `message` beside the delta. */
+    json_ref said = delta != JSON_NONE ? delta : message;
+    if (said != JSON_NONE) {
+        g->text_bytes += said_bytes(doc, said);
+        if (!g->has_choice)
+            g->delta = json_raw(doc, said);
+    }
     g->has_choice = true;
-    return !members.bad;
 }
 
-static bool glance_at_choices(struct openai_glance *g, struct span choices)
+static void glance_at_member(struct openai_glance *g, const struct json_doc *doc, json_ref m)
 {
-    struct json_scan list = json_scan_open(choices);
-    struct span key, choice;
-    bool good = true;
-    while (json_scan_next(&list, &key, &choice))
-        good &= is_object(choice) && glance_at_choice(g, choice);
-    return good && !list.bad;
-}
-
-static bool glance_at_member(struct openai_glance *g, struct span key, struct span value)
-{
-    if (span_is(key, "choices") && value.ptr[0] == '[') {
+    struct span key = key_of(doc, m);
+    if (span_is(key, "choices") && is(doc, m, JSON_ARRAY)) {
         g->chunk = true;
-        return glance_at_choices(g, value);
-    }
-    if (span_is(key, "usage") && is_object(value)) {
+        for (json_ref c = json_first(doc, m); c != JSON_NONE; c = json_next(doc, c))
+            glance_at_choice(g, doc, c);
+    } else if (span_is(key, "usage") && is(doc, m, JSON_OBJECT)) {
         g->chunk = true;
-        g->usage = value;
-    } else if (span_is(key, "error") && !is_null(value)) {
+        g->usage = m;
+    } else if (span_is(key, "error") && is_stated(doc, m)) {
         g->chunk = g->failed = true;
-    } else if (span_is(key, "x_groq") && is_object(value)) {
-        struct span usage = json_scan_get(value, "usage");
-        if (is_object(usage))
-            g->groq = usage;
+    } else if (span_is(key, "x_groq")) {
+        json_ref usage = json_get(doc, m, "usage");
+        g->groq = is(doc, usage, JSON_OBJECT) ? usage : JSON_NONE;
     }
-    return true;
 }
 
-struct openai_glance openai_glance(struct span data)
+struct openai_glance openai_glance(const struct json_doc *doc)
 {
-    struct openai_glance g = {.object = false};
-    struct json_scan members = json_scan_open(data);
-    struct span key, value;
-    bool good = members.object;
-    while (good && json_scan_next(&members, &key, &value))
-        good = glance_at_member(&g, key, value);
-    g.object = good && json_scan_ended(&members);
+    struct openai_glance g = {.usage = JSON_NONE, .groq = JSON_NONE};
+    for (json_ref m = json_first(doc, 0); m != JSON_NONE; m = json_next(doc, m))
+        glance_at_member(&g, doc, m);
     return g;
 }

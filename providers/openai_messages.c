@@ -468,9 +468,9 @@ static const struct dialog_message *end_of_user(const struct openai_writing *w,
     bool gone = false;
     for (; m != NULL; m = m->next) {
         bool silent = m->role == ROLE_ASSISTANT && is_silent(w, m);
-        bool system = m->role == ROLE_SYSTEM && openai_has(w->dialect, TRAIT_SYSTEM_FIRST);
+        bool system = m->role == ROLE_SYSTEM && openai_system_first(w);
         bool user = m->role == ROLE_USER && span_eq(m->name, first->name) &&
-                    (gone || openai_has(w->dialect, TRAIT_SYSTEM_FIRST));
+                    (gone || openai_system_first(w));
         gone |= silent;
         if (system || user)
             last = m;
@@ -489,7 +489,7 @@ void openai_write_messages(struct openai_writing *w)
         const struct dialog_message *next = m->next;
         if (m->role == ROLE_ASSISTANT) {
             put_assistant(w, m);
-        } else if (m->role == ROLE_SYSTEM && !openai_has(w->dialect, TRAIT_SYSTEM_FIRST)) {
+        } else if (m->role == ROLE_SYSTEM && !openai_system_first(w)) {
             put_later_system(w, m);
         } else {
             next = end_of_user(w, m);

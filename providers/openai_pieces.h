@@ -16,7 +16,8 @@
 
 enum {
     PIECES_CALLS_MAX = 1024,
-    PIECES_NAME_MAX = 1024,               /* bytes of a tool's name, of a call's id */
+    PIECES_NAME_MAX =
+        64 * 1024, /* bytes of a tool's name, of a call's id (which may hold a signature) */
     PIECES_WAITING_MAX = 16 * 1024 * 1024 /* bytes of blocks that wait for an earlier one */
 };
 

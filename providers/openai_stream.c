@@ -1,8 +1,8 @@
 /* Reads a stream of chat completion chunks in passing.
  * platform.openai.com/docs/api-reference/chat/streaming.
  *
- * A chunk is looked at once, without memory (openai_glance.c), and parsed only where it states
- * usage, or where somebody wants to know what it means. */
+ * A chunk is parsed once and looked at (openai_glance.c); what it means is only worked out where
+ * somebody wants to know. */
 #include <stdlib.h>
 
 #include "providers/openai.h"
@@ -72,23 +72,11 @@ static bool is_done(struct span data)
     return span_is(data, "[DONE]");
 }
 
-static bool add_usage(struct openai_stream *s, struct span usage)
+static bool add_usage(struct openai_stream *s, json_ref usage)
 {
-    if (usage.len == 0 || json_parse(&s->doc, usage, NULL) != 0)
-        return false;
-    openai_read_figures(&s->figures, &s->doc, 0);
-    return true;
-}
-
-/* What the chunk means, for the one who wants to know. */
-static void read_meaning(struct openai_stream *s, struct span data, bool usage)
-{
-    if (s->reply == NULL || s->foreign)
-        return;
-    if (json_parse(&s->doc, data, NULL) != 0)
-        s->foreign = true;
-    else
-        s->broken |= !openai_reply_chunk(s->reply, &s->doc, false, usage ? &s->figures : NULL);
+    if (usage != JSON_NONE)
+        openai_read_figures(&s->figures, &s->doc, usage);
+    return usage != JSON_NONE;
 }
 
 static enum event_kind on_done(struct openai_stream *s)
@@ -113,19 +101,25 @@ static enum event_kind kind_of(struct openai_stream *s, const struct openai_glan
     return first ? EVENT_START : EVENT_OTHER;
 }
 
+static bool parse(struct json_doc *doc, struct span text)
+{
+    return json_parse(doc, text, NULL) == 0 && json_kind(doc, 0) == JSON_OBJECT;
+}
+
 static enum event_kind on_chunk(struct openai_stream *s, struct event *ev)
 {
-    struct openai_glance g = openai_glance(ev->data);
-    if (!g.object) {
+    if (!parse(&s->doc, ev->data)) {
         s->foreign = true;
         return EVENT_OTHER;
     }
+    struct openai_glance g = openai_glance(&s->doc);
     if (!g.chunk || s->done)
         return EVENT_OTHER;
     s->typed = true;
     bool usage = add_usage(s, g.usage);
     usage |= add_usage(s, g.groq);
-    read_meaning(s, ev->data, usage);
+    if (s->reply != NULL && !s->foreign)
+        s->broken |= !openai_reply_chunk(s->reply, &s->doc, false, usage ? &s->figures : NULL);
     s->finished |= g.finished;
     s->error |= g.failed;
     s->content_bytes += g.text_bytes;
@@ -224,9 +218,9 @@ static bool ended_by_closing(const struct openai_stream *s)
 void openai_stream_finish(void *stream)
 {
     struct openai_stream *s = stream;
-    bool whole = openai_glance(pending_data(s)).object;
     if (s->broken || s->done)
         return;
+    bool whole = parse(&s->doc, pending_data(s));
     s->on_event = NULL;
     if (whole || is_stopping(s))
         s->broken |= !sse_feed(&s->sse, SPAN("\n\n"), on_sse_event, s);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "providers/openai.h"
-#include "schema/json_scan.h"
 
 enum { USER_MAX = 64 }; /* bytes that OpenAI takes */
 
@@ -22,6 +21,16 @@ static bool has_param(const struct openai_writing *w, enum param p)
 static bool is_unsupported(const struct openai_writing *w, enum param p)
 {
     return w->ask->target->params != 0 && !has_param(w, p);
+}
+
+static bool has_rule(const struct openai_writing *w, enum model_rule rule)
+{
+    return (w->ask->target->rules & RULE_BIT(rule)) != 0;
+}
+
+bool openai_system_first(const struct openai_writing *w)
+{
+    return openai_has(w->dialect, TRAIT_SYSTEM_FIRST) || has_rule(w, RULE_no_system_messages);
 }
 
 bool openai_may_think(const struct openai_writing *w)
@@ -43,26 +52,36 @@ static bool takes_number(const struct openai_writing *w, enum dialog_number n)
     const struct openai_dialect *d = w->dialect;
     bool known = (d->numbers >> n & 1u) != 0;
     bool stated = openai_has(d, TRAIT_STATED_PARAMS) && has_param(w, number_params[n]);
+    bool sampling = n == NUMBER_temperature || n == NUMBER_top_p || n == NUMBER_top_k;
     /* A number of logprobs without logprobs is an error. */
     if (n == NUMBER_top_logprobs && w->dialog->logprobs != TRI_TRUE)
         return false;
+    if (sampling && has_rule(w, RULE_no_sampling))
+        return false;
     return (known || stated) && !is_unsupported(w, number_params[n]);
+}
+
+static const char *number_name(const struct openai_dialect *d, enum dialog_number n)
+{
+    for (int i = 0; i < OPENAI_RENAMED_MAX; i++) {
+        if (d->renamed[i].name != NULL && d->renamed[i].number == n)
+            return d->renamed[i].name;
+    }
+    return dialog_number_name(n);
 }
 
 static void put_numbers(struct openai_writing *w)
 {
     for (int i = 0; i < NUMBER_COUNT; i++) {
         enum dialog_number n = (enum dialog_number)i;
-        const char *name = dialog_number_name(n);
         struct span value = w->dialog->numbers[i];
         if (value.len == 0)
             continue;
         if (!takes_number(w, n)) {
-            drops_add(w->ask->drops, name);
+            drops_add(w->ask->drops, dialog_number_name(n));
             continue;
         }
-        bool renamed = w->dialect->renamed.name != NULL && w->dialect->renamed.number == n;
-        json_put_raw(&w->out, renamed ? w->dialect->renamed.name : name, value);
+        json_put_raw(&w->out, number_name(w->dialect, n), value);
     }
 }
 
@@ -77,18 +96,22 @@ static bool is_own(const struct dialog_tool *t)
  * which tools without arguments often have: langchain-mcp-adapters#137, spring-ai#4776. */
 static void put_parameters(struct openai_writing *w, struct span schema)
 {
-    struct json_scan members = json_scan_open(schema);
-    struct span key, value, type = json_scan_get(schema, "type");
-    bool empty = !json_scan_next(&members, &key, &value);
-    bool object = members.object && (type.len == 0 || span_is(type, "\"object\""));
-    if (schema.len == 0 || (empty && object)) {
+    struct json_doc doc;
+    json_init(&doc);
+    bool good = schema.len > 0 && json_parse(&doc, schema, NULL) == 0;
+    json_ref type = json_get(&doc, good ? 0 : JSON_NONE, "type");
+    bool object = good && json_kind(&doc, 0) == JSON_OBJECT &&
+                  (type == JSON_NONE || json_text_is(&doc, type, "object"));
+    if (!good || (object && json_first(&doc, 0) == JSON_NONE)) {
         json_put_raw(&w->out, "parameters", SPAN("{\"type\":\"object\",\"properties\":{}}"));
-    } else if (!object || json_scan_get(schema, "properties").len > 0) {
+    } else if (!object || json_get(&doc, 0, "properties") != JSON_NONE) {
         json_put_raw(&w->out, "parameters", schema);
     } else {
+        struct span rest = json_raw(&doc, 0);
         json_put_raw(&w->out, "parameters", SPAN("{\"properties\":{},"));
-        buf_add_span(w->out.buf, (struct span){schema.ptr + 1, schema.len - 1});
+        buf_add_span(w->out.buf, (struct span){rest.ptr + 1, rest.len - 1});
     }
+    json_done(&doc);
 }
 
 static void put_function(struct openai_writing *w, const struct dialog_tool *t)
@@ -263,7 +286,7 @@ static void put_reasoning(struct openai_writing *w)
         return;
     if (off && (w->ask->target->params == 0 || !openai_may_think(w)))
         return;
-    if (!openai_may_think(w)) {
+    if (!openai_may_think(w) || (off && has_rule(w, RULE_thinking_always))) {
         drop_thinking(w);
         return;
     }
@@ -306,9 +329,9 @@ static void put_format(struct openai_writing *w)
     enum format_kind kind = w->dialog->format.kind;
     if (kind == FORMAT_SCHEMA && openai_has(w->dialect, TRAIT_SCHEMA)) {
         put_schema_format(w);
-    } else if (kind == FORMAT_SCHEMA || kind == FORMAT_JSON) {
+    } else if (kind != FORMAT_ABSENT) {
         json_open_object(&w->out, "response_format");
-        json_put_string(&w->out, "type", SPAN("json_object"));
+        json_put_string(&w->out, "type", kind == FORMAT_TEXT ? SPAN("text") : SPAN("json_object"));
         json_close_object(&w->out);
     }
     if (kind == FORMAT_SCHEMA && !openai_has(w->dialect, TRAIT_SCHEMA))
@@ -326,7 +349,7 @@ static void put_stops(struct openai_writing *w)
     }
     if (n == 0)
         return;
-    json_open_array(&w->out, "stop");
+    json_open_array(&w->out, w->dialect->stops != NULL ? w->dialect->stops : "stop");
     for (int i = 0; i < n; i++)
         json_put_string(&w->out, NULL, w->dialog->stops[i]);
     json_close_array(&w->out);

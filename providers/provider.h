@@ -91,6 +91,9 @@ struct provider {
     const char *protocol; /* catalog word: "anthropic", "openai", ... */
     /* Whose client protocol this endpoint speaks: bytes are relayed untouched there. */
     enum chat_door (*native_door)(const struct provider_target *target);
+    /* Whether this server refuses a request of its own protocol for members that are another
+     * server's (chat->openrouter_words).  NULL: it does not. */
+    bool (*refuses)(const struct chat *chat, const struct provider_target *target);
     bool can_count_tokens;
     const char *stream_type; /* content type of its streams */
 
@@ -143,7 +146,7 @@ static inline bool provider_must_rewrite(const struct provider *p, const struct 
                                          const struct provider_target *target)
 {
     return p->native_door(target) != chat->door || chat->foreign_thinking ||
-           provider_must_mend(chat, target);
+           (p->refuses != NULL && p->refuses(chat, target)) || provider_must_mend(chat, target);
 }
 
 /* Every adapter, a row each. */
@@ -154,7 +157,8 @@ static inline bool provider_must_rewrite(const struct provider *p, const struct 
     P(azure_openai) \
     P(gemini) \
     P(vertex) \
-    P(bedrock)
+    P(bedrock) \
+    P(cohere)
 /* clang-format on */
 
 #define P(name) extern const struct provider provider_##name;

@@ -152,10 +152,23 @@ int64_t estimate_text_tok(const struct estimate *est, int64_t bytes)
 
 /* A hold may begin small only where all that is produced is seen while it is produced and the
  * provider stops, and stops billing, when it is cut off. */
+/* Anthropic's models think when they are told to, some always; those of other protocols may think
+ * without being asked and without showing it (OpenAI's reasoning models), as far as the catalog
+ * tells which do. */
+static bool may_think_unseen(const struct chat *chat, const struct endpoint *e)
+{
+    const uint32_t thinking = PARAM_BIT(PARAM_reasoning) | PARAM_BIT(PARAM_reasoning_effort) |
+                              PARAM_BIT(PARAM_include_reasoning);
+    if ((chat->params & thinking) != 0 || (e->rules & RULE_BIT(RULE_thinking_always)) != 0)
+        return true;
+    bool told = strcmp(e->provider->protocol, "anthropic") == 0;
+    return !told && (e->params == 0 || (e->params & thinking) != 0);
+}
+
 static bool hold_can_grow(const struct chat *chat, const struct endpoint *e)
 {
     return chat->max_tokens < 0 && chat->stream && e->provider->cancel_stops_billing &&
-           !(chat->params & PARAM_BIT(PARAM_reasoning)) && !(chat->needs & NEED_SERVER_TOOLS);
+           !may_think_unseen(chat, e) && !(chat->needs & NEED_SERVER_TOOLS);
 }
 
 static void apply_to_completion(const struct chat *chat, const struct endpoint *e,

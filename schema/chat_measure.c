@@ -1,8 +1,10 @@
 /* What both doors measure a prompt with: sizes of text, and the prefixes that a provider may
  * hold in its cache.  Shapes are not judged, that is the provider's part: what is not known
  * counts with its bytes, so that an estimate of the cost errs upwards. */
+#define _GNU_SOURCE /* memmem */
 #include "schema/chat_reader.h"
 #include "schema/json_path.h"
+#include "schema/toolsig.h"
 
 /* ---- sizes ---- */
 
@@ -94,6 +96,15 @@ void chat_note_signature(struct chat_reader *r, json_ref signature)
         return;
     struct span s = json_inner(r->doc, signature);
     if (s.len >= prefix.len && memcmp(s.ptr, prefix.ptr, prefix.len) == 0)
+        r->chat->foreign_thinking = true;
+}
+
+void chat_note_call_id(struct chat_reader *r, json_ref id)
+{
+    if (id == JSON_NONE || json_kind(r->doc, id) != JSON_STRING)
+        return;
+    struct span s = json_inner(r->doc, id);
+    if (memmem(s.ptr, s.len, TOOLSIG_MARK, sizeof(TOOLSIG_MARK) - 1) != NULL)
         r->chat->foreign_thinking = true;
 }
 

@@ -111,13 +111,14 @@ static int read_call_of(struct chat_reader *r, json_ref v)
 
 static int read_tool_call(struct chat_reader *r, json_ref call)
 {
-    enum { FUNCTION, CUSTOM, CACHE_CONTROL, N = 6 };
+    enum { FUNCTION, CUSTOM, CACHE_CONTROL, ID, N = 6 };
     static const char *const names[N] = {"function", "custom", "cache_control",
                                          "id",       "type",   "index"};
     json_ref at[N];
     if (chat_split_object(r, call, names, N, at) != 0 || read_call_of(r, at[FUNCTION]) != 0 ||
         read_call_of(r, at[CUSTOM]) != 0)
         return -1;
+    chat_note_call_id(r, at[ID]);
     chat_digest_block(r, call);
     return chat_mark_cache(r, at[CACHE_CONTROL]);
 }
@@ -266,6 +267,7 @@ static int read_message(struct chat_reader *r, json_ref message)
     digest_member(r, at[IN_role]);
     digest_member(r, at[IN_name]);
     digest_member(r, at[IN_tool_call_id]);
+    chat_note_call_id(r, at[IN_tool_call_id]);
     chat_count_text(r, at[IN_name]);
     if (is_there(r, at[IN_content]) && read_content(r, at[IN_content]) != 0)
         return -1;

@@ -115,6 +115,8 @@ static int read_block(struct chat_reader *r, json_ref v)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         chat_count_text(r, b.at[texts[i]]);
     count_thinking(r, &b);
+    chat_note_call_id(r, b.at[PART_id]);
+    chat_note_call_id(r, b.at[PART_tool_use_id]);
     if (chat_mark_cache(r, b.at[PART_cache_control]) != 0 || read_media(r, &b) != 0)
         return -1;
     return b.at[PART_content] != JSON_NONE ? read_content(r, b.at[PART_content]) : 0;

@@ -64,6 +64,9 @@ int chat_split_object(struct chat_reader *r, json_ref object, const char *const 
                       json_ref *ret_at);
 /* Tells from a signature whether thinking is foreign; JSON_NONE is none. */
 void chat_note_signature(struct chat_reader *r, json_ref signature);
+/* Likewise from the id of a tool call, which may carry a signature (schema/toolsig.h): others take
+ * no ids of that length. */
+void chat_note_call_id(struct chat_reader *r, json_ref id);
 /* The block being read carries this cache_control (JSON_NONE: none). */
 int chat_mark_cache(struct chat_reader *r, json_ref cache_control);
 /* The bytes of a block without its own cache_control. */

@@ -6,7 +6,7 @@
 
 #include "schema/chat.h"
 
-static const char mark[] = "_wfsig_";
+static const char mark[] = TOOLSIG_MARK;
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 enum { MARK_LEN = sizeof(mark) - 1, PREFIX_LEN = sizeof(THINKING_FOREIGN) - 1 };

@@ -17,6 +17,8 @@
 
 #include "schema/buf.h"
 
+#define TOOLSIG_MARK "_wfsig_"
+
 enum { TOOLSIG_MAX = 1024 * 1024 }; /* bytes of a signature, prefix and all */
 
 /* Appends the id, and the signature behind it.  A signature that is empty, too long, or not of the

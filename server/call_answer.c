@@ -179,13 +179,22 @@ void call_answer_body(struct call *c, struct span upstream_headers)
     request_reply(r, c->http_status, content_type_of(upstream_headers, type));
 }
 
-/* Error type of Anthropic's envelope by status, for answers that are not of the protocol
- * (platform.claude.com/docs/en/api/errors). */
+/* Errors of a provider that are told in Wayfare's words: the row without a meaning of its own
+ * beside the status (platform.claude.com/docs/en/api/errors). */
 enum err call_error_for_status(int status)
 {
-    for (enum err e = ERR_bad_request; e < ERR_COUNT_; e++) {
-        if (err_info(e)->status == status) {
-            return e;
+    static const struct {
+        int status;
+        enum err code;
+    } rows[] = {
+        {401, ERR_unauthenticated},  {402, ERR_over_budget},        {403, ERR_forbidden},
+        {404, ERR_not_found},        {405, ERR_method_not_allowed}, {413, ERR_too_large},
+        {429, ERR_all_rate_limited}, {502, ERR_bad_upstream},       {503, ERR_all_failed},
+        {504, ERR_timed_out},        {529, ERR_all_failed},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].status == status) {
+            return rows[i].code;
         }
     }
     return status >= 500 ? ERR_internal : ERR_bad_request;
@@ -195,6 +204,9 @@ static void pass_translated(struct call *c)
 {
     struct fail f;
     call_translate_error(c, &f);
+    if (c->chat.door == DOOR_OPENAI && c->http_status == 529) {
+        c->http_status = 503; /* 529 is Anthropic's alone */
+    }
     request_write_error(c->req, &f, (struct span){NULL, 0}, &c->req->reply_body);
 }
 

@@ -72,6 +72,9 @@ int call_build(struct call *c, struct fail *f)
     request_client_headers(c->req, &headers, &beta);
     c->drops.n = 0;
     int ok = call_translate_request(c, f);
+    if (c->rewritten) {
+        c->drops = c->dialog.unread;
+    }
     struct provider_ask ask = {
         .op = c->kind == CALL_MESSAGES ? OP_MESSAGES : OP_COUNT_TOKENS,
         .target = &c->target,

@@ -58,6 +58,7 @@ void call_translate_begin(struct call *c)
     c->door_answer = (struct door_answer){
         .stream = c->chat.stream,
         .include_usage = c->chat.include_usage,
+        .hide_thinking = c->dialog.reasoning.hidden,
         .generation_id = c->generation_id,
         .model = c->endpoint->model->slug,
         .created_s = c->begun_ms / 1000,

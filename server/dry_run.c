@@ -110,8 +110,10 @@ static struct json_object *dropped_rows(struct chat *chat, const struct plan *pl
                                      .dialog = &dialog,
                                      .max_tokens = chat->max_tokens,
                                      .drops = &drops};
-    if (door_find(chat->door)->read(chat, &dialog, NULL) == 0)
+    if (door_find(chat->door)->read(chat, &dialog, NULL) == 0) {
+        drops = dialog.unread;
         e->provider->adapter->build(&ask, &call, NULL);
+    }
     for (int i = 0; i < drops.n; i++)
         json_object_array_add(rows, json_object_new_string(drops.names[i]));
     upreq_done(&call);

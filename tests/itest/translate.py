@@ -862,6 +862,22 @@ def known_errors_inside_a_200_stream():
             assert cell.answer.error and "Because of «that»." in cell.answer.error[1], (form, cell.answer.error)
 
 
+def known_openrouter_members_at_other_servers():
+    """What only OpenRouter knows breaks no request: it is translated, or named as dropped."""
+    for protocol in ("openai", "anthropic"):
+        body = DOORS[1].body(Talk(ask_text(), max_tokens=4000), protocol, False)
+        body.update({"reasoning": {"effort": "low", "exclude": True}, "transforms": ["middle-out"], "route": "fallback",
+                     "session_id": "s", "usage": {"include": True}})
+        status, headers, answer, line = get_world().ask(DOORS[1], protocol, body, text=TEXT, thoughts=THOUGHTS, thinking=1)
+        assert status == 200, (protocol, answer)
+        message = json.loads(answer)["choices"][0]["message"]
+        assert message["content"] == TEXT and "cost" in json.loads(answer)["usage"], (protocol, answer)
+        assert headers["x-wayfare-dropped"] == "transforms", (protocol, headers)
+        assert Heard(line["heard"]).settings.get("effort") == "low", (protocol, line["heard"])
+        if protocol == "anthropic":
+            assert not any(k.startswith("reasoning") for k in message), answer
+
+
 def main():
     write = "--write-doc" in sys.argv
     only = [a for a in sys.argv[1:] if not a.startswith("--")]

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from harness import SLOW, Report, Sim, Wayfare, catalog_of, wait_for
+from harness import Report, Sim, Wayfare, catalog_of, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROWS = 150000
@@ -25,8 +25,9 @@ subprocess.run([sys.executable, os.path.join(HERE, "..", "..", "bench", "ledger_
 begin = time.monotonic()
 assert way.cli("ledger", "verify").strip() == "ok"
 ALONE_S = time.monotonic() - begin
-# What waited for a verify would take as long as it; what does not takes milliseconds.
-AT_ONCE_S = min(1.0 * SLOW, ALONE_S / 3)
+# What waited for a verify would take nearly as long as it; what does not takes milliseconds.  Relative, so that a
+# busy machine is no failure.
+AT_ONCE_S = 0.6 * ALONE_S
 way.start()
 
 

@@ -368,6 +368,8 @@ START_TEST(test_body)
          .citation = {.url = SPAN("https://u"), .title = SPAN("t")}},
         CLOSE(TEXT),
         OPEN(TEXT),
+        CLOSE(TEXT),
+        OPEN(TEXT),
         SAY(TEXT, "b"),
         CLOSE(TEXT),
         CALL("c1", "f"),

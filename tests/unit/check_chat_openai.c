@@ -333,6 +333,9 @@ START_TEST(foreign_thinking)
         {ASSISTANT("\"reasoning_details\":[{\"signature\":\"wf:gemini:c2ln\"}]"), true},
         {ASSISTANT("\"reasoning_details\":[{},{\"data\":\"wf:gemini:c2ln\"}]"), true},
         {ASSISTANT("\"content\":\"wf:gemini:c2ln\""), false},
+        {ASSISTANT("\"tool_calls\":[{\"id\":\"c1\"}]"), false},
+        {ASSISTANT("\"tool_calls\":[{\"id\":\"c1_wfsig_Z2VtaW5pOmE\"}]"), true},
+        {ASSISTANT("\"tool_call_id\":\"c1_wfsig_Z2VtaW5pOmE\""), true},
     };
     static const struct {
         const char *json;
@@ -342,6 +345,9 @@ START_TEST(foreign_thinking)
         {CONTENT("{\"type\":\"thinking\",\"thinking\":\"a\",\"signature\":\"wf:openai:\"}"), true},
         {CONTENT("{\"type\":\"redacted_thinking\",\"data\":\"wf:openai:c2ln\"}"), true},
         {CONTENT(TEXT("wf:openai:")), false},
+        {CONTENT("{\"type\":\"tool_use\",\"id\":\"c1_wfsig_Z2VtaW5pOmE\"}"), true},
+        {CONTENT("{\"type\":\"tool_result\",\"tool_use_id\":\"c1_wfsig_Z2VtaW5pOmE\"}"), true},
+        {CONTENT("{\"type\":\"tool_use\",\"id\":\"c1\"}"), false},
     };
     for (size_t i = 0; i < ROWS(cases); i++) {
         take(cases[i].json);

@@ -269,7 +269,7 @@ START_TEST(worst_case_of_cache_writes_at_the_dear_tier)
     ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 300064 * 12000ll + 10 * 22500ll);
     /* known to be a third of that, it stays below the tier */
     struct estimate_learned learned = {.ratio = {1024 + 256, 0}};
-    struct provider_row p = {.cancel_stops_billing = true};
+    struct provider_row p = {.protocol = "anthropic", .cancel_stops_billing = true};
     e.provider = &p;
     estimate_apply(&c, &e, &learned, &est);
     ck_assert_int_eq(est.prompt_bound_tok, (75008 * 5 + 3) / 4 + 64);
@@ -279,7 +279,9 @@ END_TEST
 
 START_TEST(learned_bounds)
 {
-    struct provider_row stops = {.cancel_stops_billing = true}, bills = {0};
+    struct provider_row stops = {.protocol = "anthropic", .cancel_stops_billing = true};
+    struct provider_row bills = {.protocol = "anthropic"};
+    struct provider_row openai = {.protocol = "openai", .cancel_stops_billing = true};
     struct endpoint e = endpoint_of(3, 15);
     struct chat c = text_chat(4000, 4000, 100), cjk = text_chat(9000, 3000, 100);
     struct estimate_learned none = {0}, some = {.ratio = {2048, 4096}, .completion_tok = 300};
@@ -321,20 +323,29 @@ START_TEST(learned_bounds)
         bool stream, thinks;
         const struct provider_row *provider;
         int64_t learned, want;
+        uint32_t params, rules; /* of the endpoint */
     } cases[] = {
-        {true, false, &stops, 0, ESTIMATE_FIRST_TOK},
-        {true, false, &stops, 300, ESTIMATE_FIRST_MIN_TOK},
-        {true, false, &stops, 5000, 5000},
-        {true, false, &stops, 500000, 64000},
-        {false, false, &stops, 300, 64000},
-        {true, true, &stops, 300, 64000},
-        {true, false, &bills, 300, 64000},
+        {true, false, &stops, 0, ESTIMATE_FIRST_TOK, 0, 0},
+        {true, false, &stops, 300, ESTIMATE_FIRST_MIN_TOK, 0, 0},
+        {true, false, &stops, 5000, 5000, 0, 0},
+        {true, false, &stops, 500000, 64000, 0, 0},
+        {false, false, &stops, 300, 64000, 0, 0},
+        {true, true, &stops, 300, 64000, 0, 0},
+        {true, false, &bills, 300, 64000, 0, 0},
+        /* Who may think without being asked, and unseen. */
+        {true, false, &stops, 5000, 5000, PARAM_BIT(PARAM_reasoning), 0},
+        {true, false, &stops, 5000, 64000, 0, RULE_BIT(RULE_thinking_always)},
+        {true, false, &openai, 5000, 64000, 0, 0}, /* nothing is known of it */
+        {true, false, &openai, 5000, 64000, PARAM_BIT(PARAM_reasoning_effort), 0},
+        {true, false, &openai, 5000, 5000, PARAM_BIT(PARAM_temperature), 0},
     };
     e.max_completion_tokens = 64000;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         c.stream = cases[i].stream;
         c.params = cases[i].thinks ? PARAM_BIT(PARAM_reasoning) : 0;
         e.provider = cases[i].provider;
+        e.params = cases[i].params;
+        e.rules = cases[i].rules;
         some.completion_tok = cases[i].learned;
         est = make(&c, &e);
         estimate_apply(&c, &e, &some, &est);

@@ -1,5 +1,14 @@
 /* The OpenAI and Azure adapters against golden streams and bodies (golden.h), a directory for each
- * dialect, and at their limits. */
+ * dialect, and at their limits.
+ *
+ * Failures of other gateways that have a golden answer here, under openai/openai unless named:
+ *   litellm#34692  end_turn although a tool is called    stop-although-a-tool-is-called
+ *   litellm#32357  thinking inside a block of text       deepseek/reasoning-content
+ *   litellm#25321, #25561, #29491  arguments lost        tool-placeholder-arguments,
+ *                  parallel-tool-deltas-interleaved, ollama/arguments-as-object,
+ *                  google/all-calls-zero, tool-without-arguments
+ *   litellm#9812   cached tokens billed as new ones      cached-prompt
+ *   cut streams shown as complete                        closed-before-usage, -reset cases */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -350,6 +359,35 @@ START_TEST(test_error_bodies)
 }
 END_TEST
 
+static const struct {
+    int status;
+    const char *body;
+    int means;
+} weighed[] = {
+    {429, "{\"error\":{\"message\":\"m\",\"type\":\"insufficient_quota\",\"code\":null}}", 402},
+    {429, "{\"error\":{\"message\":\"m\",\"code\":\"insufficient_quota\"}}", 402},
+    {429, "{\"error\":{\"message\":\"m\",\"type\":\"requests\",\"code\":\"rate_limit_exceeded\"}}",
+     429},
+    {413, "{\"error\":{\"message\":\"m\",\"type\":\"tokens\",\"code\":\"rate_limit_exceeded\"}}",
+     429},
+    {413, "{\"error\":{\"message\":\"too large\"}}", 413},
+    {400, "{\"code\":\"x\",\"error\":\"Incorrect API key provided: xa***. You can ...\"}", 401},
+    {400, "[{\"error\":{\"code\":400,\"message\":\"API key not valid. Please ...\"}}]", 401},
+    {400, "{\"error\":{\"message\":\"bad\"}}", 400},
+    {400, "<html>", 400},
+    {500, "", 500},
+};
+
+START_TEST(test_status_is_weighed)
+{
+    int status = weighed[_i].status;
+    int64_t retry_after_ms = -1;
+    provider_openai.weigh_error(span_of(weighed[_i].body), &status, &retry_after_ms);
+    ck_assert_int_eq(status, weighed[_i].means);
+    ck_assert_int_eq(retry_after_ms, -1);
+}
+END_TEST
+
 START_TEST(test_registry)
 {
     ck_assert_ptr_eq(provider_find("openai"), &provider_openai);
@@ -384,6 +422,7 @@ Suite *openai_suite(void)
     tcase_add_test(limits, test_deltas_go_out_as_they_arrive);
     tcase_add_test(limits, test_long_names_come_back);
     tcase_add_loop_test(limits, test_error_bodies, 0, (int)ROWS(errors));
+    tcase_add_loop_test(limits, test_status_is_weighed, 0, (int)ROWS(weighed));
     suite_add_tcase(s, limits);
     return s;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "providers/door.h"
+#include "providers/provider.h"
 #include "tests/unit/dialog_case.h"
 
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
@@ -475,6 +476,33 @@ START_TEST(test_what_has_no_place_is_named)
 }
 END_TEST
 
+/* What only OpenRouter understands must not break a request to another server. */
+START_TEST(test_words_of_openrouter)
+{
+    static const struct {
+        const char *protocol, *base_url;
+        bool rewritten;
+    } cases[] = {
+        {"openai", "https://api.openai.com/v1", true},
+        {"openai", "https://api.groq.com/openai/v1", true},
+        {"openai", "https://openrouter.ai/api/v1", false},
+        {"openai", "http://10.0.0.5:8000/v1", false},
+        {"azure-openai", "https://x.openai.azure.com", true},
+        {"anthropic", "https://api.anthropic.com", true},
+    };
+    for (size_t i = 0; i < ROWS(cases); i++) {
+        const struct provider *p = provider_find(cases[i].protocol);
+        struct provider_target target = {.slug = "p", .base_url = cases[i].base_url};
+        take(HI ",\"reasoning\":{\"effort\":\"low\"},\"transforms\":[]");
+        ck_assert_msg(provider_must_rewrite(p, &chat, &target) == cases[i].rewritten, "%s",
+                      cases[i].base_url);
+        take(HI);
+        ck_assert(provider_must_rewrite(p, &chat, &target) ==
+                  (p->native_door(&target) != DOOR_OPENAI));
+    }
+}
+END_TEST
+
 /* Lists as long as a body allows are read in a time that grows with their length. */
 START_TEST(test_long_conversations)
 {
@@ -517,6 +545,7 @@ Suite *openai_door_suite(void)
     tcase_add_test(t, test_reasoning);
     tcase_add_test(t, test_response_format);
     tcase_add_test(t, test_what_has_no_place_is_named);
+    tcase_add_test(t, test_words_of_openrouter);
     tcase_add_test(t, test_long_conversations);
     suite_add_tcase(s, t);
     return s;

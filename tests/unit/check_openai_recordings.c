@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "providers/door.h"
+#include "providers/openai.h"
 #include "tests/unit/golden.h"
 
-enum { RECORDINGS_MIN = 110, CALLS_MAX = 16, TEXT_MAX = 1024 * 1024 };
+enum { RECORDINGS_MIN = 110, REQUESTS_MIN = 130, CALLS_MAX = 16, TEXT_MAX = 1024 * 1024 };
 
 static const char *shared_dir(void)
 {
@@ -333,6 +335,122 @@ static void read_error(const struct play *p)
     buf_done(&store);
 }
 
+/* ---- recorded requests ---- */
+
+struct request {
+    struct json_doc doc;
+    struct chat chat;
+    struct dialog dialog;
+    struct buf text;
+};
+
+static void request_init(struct request *r)
+{
+    json_init(&r->doc);
+    chat_init(&r->chat);
+    dialog_init(&r->dialog);
+    buf_init(&r->text, 8 * TEXT_MAX);
+}
+
+static void request_done(struct request *r)
+{
+    dialog_done(&r->dialog);
+    chat_done(&r->chat);
+    json_done(&r->doc);
+    buf_done(&r->text);
+}
+
+/* false: it asks for what nobody is asked here (several choices), or is no request at all. */
+static bool read_request(struct request *r, const struct door *door)
+{
+    struct fail fail;
+    if (json_parse(&r->doc, buf_span(&r->text), &fail) != 0)
+        return false;
+    int read = door->id == DOOR_ANTHROPIC ? chat_read_anthropic(&r->chat, &r->doc, false, &fail)
+                                          : chat_read_openai(&r->chat, &r->doc, &fail);
+    return read == 0 && door->read(&r->chat, &r->dialog, &fail) == 0;
+}
+
+/* false: it holds something that this server does not take (files). */
+static bool write_request(struct request *r, const char *slug, struct buf *out)
+{
+    struct provider_target target = {
+        .base_url = "http://x", .slug = slug, .upstream_model = r->chat.models[0].name};
+    struct drops drops = {.n = 0};
+    struct fail fail = {.code = ERR_OK};
+    struct provider_ask ask = {.target = &target,
+                               .chat = &r->chat,
+                               .dialog = &r->dialog,
+                               .max_tokens = r->chat.max_tokens,
+                               .drops = &drops};
+    int written = openai_write(&ask, openai_dialect_of(&target), out, &fail);
+    ck_assert_msg(written == 0 || fail.code == ERR_bad_request, "%s: %s", slug, fail.text);
+    return written == 0;
+}
+
+/* OpenAI is told all of it but earlier thinking, which it does not take. */
+static bool is_for_openai(const struct dialog *d)
+{
+    for (const struct dialog_message *m = d->first_message; m != NULL; m = m->next) {
+        for (const struct dialog_block *b = m->blocks.first; b != NULL; b = b->next) {
+            if (b->kind == BLOCK_THINKING || b->kind == BLOCK_REDACTED || b->cache != CACHE_NONE)
+                return false;
+        }
+    }
+    bool cached = d->system.first != NULL && d->system.first->cache != CACHE_NONE;
+    return !cached && d->reasoning.mode == REASONING_ABSENT && d->numbers[NUMBER_top_k].len == 0;
+}
+
+/* What OpenAI would refuse is not sent to it. */
+static void forget_what_openai_refuses(struct dialog *d)
+{
+    if (d->n_tools == 0) {
+        d->parallel = TRI_ABSENT;
+        d->choice = CHOICE_ABSENT;
+    }
+    if (d->format.kind == FORMAT_SCHEMA && d->format.name.len == 0)
+        d->format.name = SPAN("response");
+}
+
+/* Read, written for OpenAI and read again it is the same. */
+static void must_stay(const char *file, struct request *first)
+{
+    struct request second;
+    const char *where = "";
+    request_init(&second);
+    forget_what_openai_refuses(&first->dialog);
+    ck_assert(write_request(first, "openai", &second.text));
+    ck_assert_msg(read_request(&second, &door_openai), "%s: %s", file, second.text.ptr);
+    ck_assert_msg(dialog_equal(&first->dialog, &second.dialog, &where), "%s: %s\n%s\n%s", file,
+                  where, first->text.ptr, second.text.ptr);
+    request_done(&second);
+}
+
+static bool play_request(const char *file, const struct door *door, struct json_object *body)
+{
+    static const char *const slugs[] = {"openai", "openrouter", "mistral",    "deepseek",
+                                        "zai",    "llama.cpp",  "perplexity", "unknown"};
+    struct request r;
+    struct json_doc doc;
+    struct buf out;
+    request_init(&r);
+    json_init(&doc);
+    buf_init(&out, 8 * TEXT_MAX);
+    buf_adds(&r.text, json_object_to_json_string_ext(body, JSON_C_TO_STRING_NOSLASHESCAPE));
+    bool good = read_request(&r, door);
+    for (size_t i = 0; good && i < sizeof(slugs) / sizeof(slugs[0]); i++) {
+        buf_reset(&out);
+        bool written = write_request(&r, slugs[i], &out);
+        ck_assert_msg(!written || json_parse(&doc, buf_span(&out), NULL) == 0, "%s", file);
+    }
+    if (good && door == &door_openai && is_for_openai(&r.dialog))
+        must_stay(file, &r);
+    request_done(&r);
+    json_done(&doc);
+    buf_done(&out);
+    return good;
+}
+
 /* The address as an operator would give it. */
 static void find_base(struct json_object *file, char *out, size_t cap)
 {
@@ -382,11 +500,17 @@ static void replay_plain(struct play *p, struct json_object *response)
     expected_done(&expected);
 }
 
+static int n_requests;
+
 static bool replay_file(const char *path)
 {
     struct json_object *file = json_object_from_file(path);
     ck_assert_msg(file != NULL, "cannot read %s", path);
     bool ours = strcmp(string(file, "api"), "openai.chat") == 0;
+    bool theirs = strcmp(string(file, "api"), "anthropic.messages") == 0;
+    struct json_object *request = member(member(file, "request"), "body");
+    if (json_object_is_type(request, json_type_object) && (ours || theirs))
+        n_requests += play_request(path, ours ? &door_openai : &door_anthropic, request);
     if (ours) {
         char base[1024];
         struct json_object *response = member(file, "response");
@@ -435,6 +559,7 @@ START_TEST(test_recordings)
     }
     closedir(dir);
     ck_assert_msg(n >= RECORDINGS_MIN, "only %d", n);
+    ck_assert_msg(n_requests >= REQUESTS_MIN, "only %d requests", n_requests);
 }
 END_TEST
 

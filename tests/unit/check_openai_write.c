@@ -4,6 +4,7 @@
  *   door anthropic|openai        whose request it is
  *   server SLUG                  the dialect; or the beginning of an address
  *   params WORD WORD ...         the catalog's supported_parameters; left out: not stated
+ *   rules WORD WORD ...          the catalog's rules of the model; left out: none
  *   limit N                      max_tokens that is asked for; left out: none
  *   request JSON
  *   body JSON                    what is sent, or
@@ -27,7 +28,7 @@ enum { LINE_MAX_LEN = 64 * 1024, FILES_MIN = 3, CASES_MIN = 40 };
 struct row {
     const char *file;
     int line;
-    char door[16], server[128], params[512], request[LINE_MAX_LEN], body[LINE_MAX_LEN];
+    char door[16], server[128], params[512], rules[512], request[LINE_MAX_LEN], body[LINE_MAX_LEN];
     char error[128], dropped[512];
     int64_t limit;
 };
@@ -41,6 +42,20 @@ static uint32_t read_params(const struct row *c)
         enum param p;
         ck_assert_msg(param_parse(word, &p), "%s:%d: no parameter: %s", c->file, c->line, at);
         bits |= PARAM_BIT(p);
+        at += word.len + (at[word.len] == ' ');
+    }
+    return bits;
+}
+
+static uint32_t read_rules(const struct row *c)
+{
+    uint32_t bits = 0;
+    const char *at = c->rules;
+    while (*at != '\0') {
+        struct span word = {at, strcspn(at, " ")};
+        enum model_rule r;
+        ck_assert_msg(model_rule_parse(word, &r), "%s:%d: no rule: %s", c->file, c->line, at);
+        bits |= RULE_BIT(r);
         at += word.len + (at[word.len] == ' ');
     }
     return bits;
@@ -101,7 +116,8 @@ static void run_row(const struct row *c)
     struct provider_target target = {.base_url = address ? c->server : "http://127.0.0.1/v1",
                                      .slug = address ? "x" : c->server,
                                      .upstream_model = "up",
-                                     .params = read_params(c)};
+                                     .params = read_params(c),
+                                     .rules = read_rules(c)};
     struct provider_ask ask = {.target = &target,
                                .headers = &headers,
                                .chat = &chat,
@@ -139,6 +155,7 @@ static void read_line(struct row *c, const char *line)
         ck_assert_msg(take(line, "door", c->door, sizeof(c->door)) ||
                           take(line, "server", c->server, sizeof(c->server)) ||
                           take(line, "params", c->params, sizeof(c->params)) ||
+                          take(line, "rules", c->rules, sizeof(c->rules)) ||
                           take(line, "request", c->request, sizeof(c->request)) ||
                           take(line, "body", c->body, sizeof(c->body)) ||
                           take(line, "error", c->error, sizeof(c->error)) ||

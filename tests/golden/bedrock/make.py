@@ -145,6 +145,18 @@ CONVERSE = {
     + close(0)
     + stop("end_turn")
     + metadata(**USAGE),
+    # A tool that Bedrock runs itself is no call for the client.
+    "tool_of_the_server": start()
+    + event("contentBlockStart", {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t", "name": "nova_grounding", "type": "server_tool_use"}}})
+    + arguments(0, '{"q":"x"}')
+    + close(0)
+    + event("contentBlockStart", {"contentBlockIndex": 1, "start": {"toolResult": {"toolUseId": "t", "status": "success", "type": "nova_grounding_result"}}})
+    + delta(1, {"toolResult": [{"json": {"a": 1}}]})
+    + close(1)
+    + text(2, "Hello")
+    + close(2)
+    + stop("end_turn")
+    + metadata(**USAGE),
     "tool_without_id": start()
     + event("contentBlockStart", {"contentBlockIndex": 0, "start": {"toolUse": {"name": "weather"}}})
     + arguments(0, "{}")
