@@ -95,9 +95,9 @@ static void teardown(void)
     db_close(db);
 }
 
-/* What they counted of that day. */
-static struct json_object *compare(int64_t in, int64_t out, int64_t now_ms,
-                                   struct correction_list *corrections)
+/* What they counted of that day up to then. */
+static struct json_object *compare_until(const char *until, int64_t in, int64_t out, int64_t now_ms,
+                                         struct correction_list *corrections)
 {
     static struct reconcile_export e;
     char text[512];
@@ -105,14 +105,20 @@ static struct json_object *compare(int64_t in, int64_t out, int64_t now_ms,
     struct json_object *r = NULL;
     snprintf(text, sizeof(text),
              "{\"data\": [{\"starting_at\": \"2026-11-25T00:00:00Z\", \"ending_at\":"
-             " \"2026-11-26T00:00:00Z\", \"results\": [{\"model\": \"large-2026\","
+             " \"%s\", \"results\": [{\"model\": \"large-2026\","
              " \"uncached_input_tokens\": %lld, \"output_tokens\": %lld}]}]}",
-             (long long)in, (long long)out);
+             until, (long long)in, (long long)out);
     ck_assert_msg(reconcile_read(span_of(text), NULL, &e, &why) == 0, "%s", why.text);
     ck_assert_msg(reconcile_db_compare(db, &e, "acme", now_ms, corrections, &r, &why) == 0, "%s",
                   why.text);
     reconcile_done(&e);
     return r;
+}
+
+static struct json_object *compare(int64_t in, int64_t out, int64_t now_ms,
+                                   struct correction_list *corrections)
+{
+    return compare_until("2026-11-26T00:00:00Z", in, out, now_ms, corrections);
 }
 
 static int64_t member(struct json_object *r, const char *name)
@@ -313,6 +319,19 @@ START_TEST(only_days_that_are_over)
 }
 END_TEST
 
+/* The other attempts of such a day are not spoken of. */
+START_TEST(only_days_that_are_covered)
+{
+    struct correction_list l;
+    struct json_object *r = compare_until("2026-11-25T23:00:00Z", 1000, 110, OVER_MS, &l);
+    ck_assert_uint_eq(l.n, 0);
+    ck_assert_int_eq(member(r, "data"), 2);
+    ck_assert_int_eq(member(r, "unattributed"), 2);
+    json_object_put(r);
+    correction_list_done(&l);
+}
+END_TEST
+
 /* Two that were worked out from the same figures: the second is refused whole. */
 START_TEST(never_twice)
 {
@@ -428,6 +447,7 @@ Suite *correction_db_suite(void)
     tcase_add_test(t, caps_follow_up);
     tcase_add_test(t, a_cap_that_comes_later);
     tcase_add_test(t, only_days_that_are_over);
+    tcase_add_test(t, only_days_that_are_covered);
     tcase_add_test(t, never_twice);
     tcase_add_test(t, a_generation_says_so);
     tcase_add_test(t, the_auditor_raises_no_alarm);
