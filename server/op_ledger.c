@@ -85,7 +85,8 @@ static int transact(const struct ops_env *env, struct step *s, struct fail *rete
     if (rc == 0)
         return 0;
     if (s->rc == 0)
-        return fail_set(reterr, ERR_ledger_down, NULL, "the change could not be committed");
+        return fail_set(reterr, ERR_ledger_down, NULL,
+                        "the change could not be committed; is the disk full?");
     if (reterr != NULL)
         *reterr = s->fail;
     return -1;
