@@ -9,6 +9,7 @@
 
 #include "router/audit_step_db.h"
 #include "router/correction.h"
+#include "router/identity_db.h"
 #include "router/ledger_book.h"
 #include "router/rollup_db.h"
 #include "tests/unit/ledger_world.h"
@@ -289,15 +290,31 @@ START_TEST(caps_follow_up)
 }
 END_TEST
 
-/* The account of a window whose cap came later counts what was corrected before. */
+/* What GET /v1/key says was spent under the cap of key 2's team. */
+static void show_spent(char ret[32])
+{
+    struct json_object *key = NULL, *v;
+    ck_assert_int_eq(key_db_show(db, 2, WORLD_NOW_MS, &key, NULL), 0);
+    json_object_object_get_ex(key, "limits", &v);
+    ck_assert(json_object_object_get_ex(json_object_array_get_idx(v, 0), "spent_usd", &v));
+    snprintf(ret, 32, "%s", json_object_get_string(v));
+    json_object_put(key);
+}
+
+/* The account of a window whose cap came later counts what was corrected before, and is told so
+ * before it is made. */
 START_TEST(a_cap_that_comes_later)
 {
+    char before[32], after[32];
     apply(1000, 110);
     world_cap(db, "team", 1, "day", CENTS(11));
     ck_assert_int_eq(db_begin(db, NULL), 0);
     ck_assert_int_eq(ledger_book_recap(book), LEDGER_WROTE);
     ck_assert_int_eq(db_commit(db, NULL), 0);
+    show_spent(before);
     ck_assert_int_eq(hold(5, 2, WORLD_NOW_MS + 5, CENTS(10)), ERR_OK);
+    show_spent(after);
+    ck_assert_str_eq(before, after);
     ck_assert(world_is_sound(db));
 }
 END_TEST
