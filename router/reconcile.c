@@ -5,6 +5,7 @@
 #include <string.h>
 
 enum { DAY_MS = 86400000 };
+#define FIGURE_MAX (INT64_MAX / 4) /* as LEDGER_SUM_MAX_NUSD */
 
 void reconcile_done(struct reconcile_export *e)
 {
@@ -143,6 +144,19 @@ static int merge(struct reconcile_export *e, struct fail *reterr)
     return 0;
 }
 
+/* Differences stay numbers. */
+static int check_sizes(const struct reconcile_export *e, struct fail *reterr)
+{
+    for (size_t i = 0; i < e->n; i++) {
+        for (int f = 0; f < RECONCILE_FIGURES; f++) {
+            int64_t n = e->rows[i].figures[f];
+            if (n > FIGURE_MAX || n < -FIGURE_MAX)
+                return fail_set(reterr, ERR_bad_request, "text", "the export's sums are too large");
+        }
+    }
+    return 0;
+}
+
 /* Else what one of them does not tell would count as nothing used. */
 static int check_costs(const struct reconcile_export *e, struct fail *reterr)
 {
@@ -169,7 +183,8 @@ int reconcile_read(struct span text, const char *format, struct reconcile_export
     if (!json && format != NULL && strcmp(format, "openrouter") != 0)
         return fail_set(reterr, ERR_bad_request, "text", "line 1: the %s export is JSON", format);
     int rc = json ? reconcile_json(text, format, ret, reterr) : reconcile_csv(text, ret, reterr);
-    if (rc != 0 || merge(ret, reterr) != 0 || check_costs(ret, reterr) != 0)
+    if (rc != 0 || merge(ret, reterr) != 0 || check_sizes(ret, reterr) != 0 ||
+        check_costs(ret, reterr) != 0)
         return -1;
     join_stretches(ret);
     if (ret->span.end_ms <= ret->span.start_ms)

@@ -166,6 +166,8 @@ static const struct {
      " {\"data\": [{\"starting_at\": \"2026-11-26T00:00:00Z\", \"ending_at\":"
      " \"2026-11-27T00:00:00Z\", \"results\": [{\"model\": \"m\", \"amount\": \"1\"}]}]}]",
      NULL, "tells costs and some does not"},
+    {"[{\"date\": \"2026-11-25\", \"model\": \"m\", \"usage\": -9223372036.0}]", NULL,
+     "sums are too large"},
     {"{\"data\": [{\"when\": 1}]}", NULL, "data[0]: is of no known usage export"},
     {"{\"data\":\n[{\"starting_at\": \"noon\"}]}", NULL,
      "data[0].starting_at: must be an RFC 3339 time (line 2)"},
