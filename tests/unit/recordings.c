@@ -1,0 +1,134 @@
+#include "tests/unit/recordings.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PATH_LEN = 1024 };
+
+typedef bool use_fn(const char *path, struct json_object *exchange);
+
+static bool ends_in(const char *name, const char *end)
+{
+    size_t len = strlen(name), n = strlen(end);
+    return len > n && strcmp(name + len - n, end) == 0;
+}
+
+static int replay_file(const char *path, use_fn *use)
+{
+    struct json_object *exchange = json_object_from_file(path);
+    ck_assert_msg(exchange != NULL, "cannot read %s", path);
+    int n = use(path, exchange) ? 1 : 0;
+    json_object_put(exchange);
+    return n;
+}
+
+static int replay_folder(const char *folder, use_fn *use)
+{
+    char path[PATH_LEN];
+    int n = 0;
+    DIR *dir = opendir(folder);
+    if (dir == NULL)
+        return 0;
+    for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+        int len = snprintf(path, sizeof(path), "%s/%s", folder, e->d_name);
+        ck_assert_int_lt(len, (int)sizeof(path));
+        if (ends_in(e->d_name, ".json"))
+            n += replay_file(path, use);
+        else if (strchr(e->d_name, '.') == NULL)
+            n += replay_folder(path, use);
+    }
+    closedir(dir);
+    return n;
+}
+
+int recordings_replay(const char *suite, const char *folder, int at_least, use_fn *use)
+{
+    const char *shared = getenv("WAYFARE_SHARED");
+    char path[PATH_LEN];
+    snprintf(path, sizeof(path), "%s/recordings", shared != NULL ? shared : "../shared");
+    DIR *dir = opendir(path);
+    if (dir == NULL) {
+        printf("skip %s: no %s (set WAYFARE_SHARED)\n", suite, path);
+        return 0;
+    }
+    closedir(dir);
+    if (folder != NULL)
+        snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%s", folder);
+    int n = replay_folder(path, use);
+    ck_assert_msg(n >= at_least, "%s: only %d recordings in %s", suite, n, path);
+    return n;
+}
+
+struct json_object *recording_member(struct json_object *object, const char *key)
+{
+    struct json_object *value = NULL;
+    if (json_object_is_type(object, json_type_object))
+        json_object_object_get_ex(object, key, &value);
+    return value;
+}
+
+size_t recording_length(struct json_object *array)
+{
+    return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+}
+
+struct json_object *recording_item(struct json_object *array, size_t i)
+{
+    return i < recording_length(array) ? json_object_array_get_idx(array, i) : NULL;
+}
+
+const char *recording_word(struct json_object *object, const char *key)
+{
+    struct json_object *value = recording_member(object, key);
+    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+}
+
+int64_t recording_number(struct json_object *object, const char *key)
+{
+    struct json_object *value = recording_member(object, key);
+    return json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
+}
+
+static struct span decode_base64(const char *from)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *to = malloc(strlen(from) + 1);
+    size_t n = 0;
+    uint32_t bits = 0;
+    int have = 0;
+    ck_assert_ptr_nonnull(to);
+    for (; *from != '\0' && *from != '='; from++) {
+        ck_assert_ptr_nonnull(strchr(digits, *from));
+        bits = bits << 6 | (uint32_t)(strchr(digits, *from) - digits);
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            to[n++] = (char)(bits >> have);
+        }
+    }
+    return (struct span){to, n};
+}
+
+static struct span copy(const char *text, size_t len)
+{
+    char *to = malloc(len + 1);
+    ck_assert_ptr_nonnull(to);
+    memcpy(to, text, len);
+    to[len] = '\0';
+    return (struct span){to, len};
+}
+
+struct span recording_bytes(struct json_object *response)
+{
+    struct json_object *text = recording_member(response, "body_text");
+    struct json_object *body = recording_member(response, "body");
+    struct json_object *base64 = recording_member(response, "body_base64");
+    if (base64 != NULL)
+        return decode_base64(json_object_get_string(base64));
+    if (text != NULL)
+        return copy(json_object_get_string(text), (size_t)json_object_get_string_len(text));
+    const char *json = json_object_to_json_string_ext(body, JSON_C_TO_STRING_NOSLASHESCAPE);
+    return copy(json, body != NULL ? strlen(json) : 0);
+}
