@@ -1,18 +1,22 @@
 /* Recorded requests of real clients, where they are to be had (tests/unit/recordings.h): accepted
  * by the door of their protocol and written for every provider.  Nothing that the dialog holds may
  * be missing from what is sent, unless the adapter named it (x-wayfare-dropped) or refused the
- * request naming the field.  The bodies are taken apart by json-c. */
+ * request naming the field.  The bodies are taken apart by json-c.  And recorded answers of every
+ * protocol, told to a client of Anthropic's (check_openai_door_recordings.c: to one of OpenAI's).
+ */
 #include <check.h>
 #include <ctype.h>
 #include <stdlib.h>
 
 #include "providers/door.h"
 #include "providers/provider.h"
+#include "tests/unit/anthropic_client.h"
 #include "tests/unit/recordings.h"
 
 enum {
     REQUESTS_MIN = 160,
     WRITTEN_MIN = 2900, /* of all pairs of a request and a target */
+    ANSWERS_MIN = 190,
     THINGS_MAX = 8192,
     LEAVES_MAX = 65536,
     PARSED_MAX = 16384,
@@ -423,6 +427,93 @@ START_TEST(test_requests)
 }
 END_TEST
 
+/* ---- answers to a client of Anthropic's ---- */
+
+struct telling {
+    struct door_writer *streaming, *whole;
+    struct buf stream, body;
+    struct reply_grammar grammar;
+    struct reply_whole told;
+    struct reply_whole told_in_time; /* without the signatures that come too late for a stream */
+    const char *file;
+};
+
+static void on_reply(void *ctx, const struct reply *r)
+{
+    struct telling *t = ctx;
+    struct reply timely = *r;
+    const char *wrong = reply_check(&t->grammar, r);
+    ck_assert_msg(wrong == NULL, "%s: %s", t->file, wrong);
+    if (r->kind == REPLY_CLOSE)
+        timely.signature = (struct span){"", 0};
+    ck_assert(reply_gather(&t->told, r));
+    ck_assert(reply_gather(&t->told_in_time, &timely));
+    ck_assert(door_anthropic.write(t->streaming, r, &t->stream));
+    ck_assert(door_anthropic.write(t->whole, r, &t->body));
+}
+
+/* The end is told to the client exactly when the provider told it. */
+static void check_told(struct telling *t)
+{
+    struct anthropic_client streamed, whole;
+    anthropic_client_init(&streamed, t->file);
+    anthropic_client_init(&whole, t->file);
+    buf_addc(&t->stream, '\0');
+    anthropic_client_stream(&streamed, t->stream.ptr);
+    ck_assert_msg(streamed.ended == t->told.ended, "%s: the end", t->file);
+    ck_assert_msg(streamed.failed == t->told.errored, "%s: the error", t->file);
+    if (t->told.ended) {
+        anthropic_client_body(&whole, t->body.ptr);
+        anthropic_client_compare(&streamed, &t->told_in_time);
+        anthropic_client_compare(&whole, &t->told);
+    }
+    anthropic_client_done(&streamed);
+    anthropic_client_done(&whole);
+}
+
+static void tell(const char *file, const struct provider *p, const struct provider_target *target,
+                 struct json_object *response)
+{
+    const struct door_answer streaming = {
+        .stream = true, .generation_id = "gen_1", .model = "maker/model"};
+    const struct door_answer whole = {.generation_id = "gen_1", .model = "maker/model"};
+    struct telling t = {.streaming = door_anthropic.open(&streaming),
+                        .whole = door_anthropic.open(&whole),
+                        .file = file};
+    struct reply_sink sink = {on_reply, &t};
+    struct provider_reading reading = {.target = target, .sink = &sink};
+    reply_whole_init(&t.told);
+    reply_whole_init(&t.told_in_time);
+    buf_init(&t.stream, PROVIDER_BODY_MAX);
+    buf_init(&t.body, PROVIDER_BODY_MAX);
+    enum verdict verdict = recording_read(p, &reading, response);
+    ck_assert_msg((verdict == VERDICT_COMPLETE) == t.told.ended, "%s: verdict %d", file, verdict);
+    check_told(&t);
+    door_anthropic.close(t.streaming);
+    door_anthropic.close(t.whole);
+    reply_whole_done(&t.told);
+    reply_whole_done(&t.told_in_time);
+    buf_done(&t.stream);
+    buf_done(&t.body);
+}
+
+static bool check_answer(const char *file, struct json_object *exchange)
+{
+    struct json_object *response = recording_member(exchange, "response");
+    struct provider_target target;
+    const struct provider *p = recording_reader(exchange, &target);
+    if (p == NULL || recording_number(response, "status") / 100 != 2)
+        return false;
+    tell(file, p, &target, response);
+    return true;
+}
+
+START_TEST(test_answers)
+{
+    recordings_replay("translate_recordings", NULL, ANSWERS_MIN, check_answer);
+}
+END_TEST
+
 Suite *translate_recordings_suite(void);
 
 Suite *translate_recordings_suite(void)
@@ -432,6 +523,7 @@ Suite *translate_recordings_suite(void)
     tcase_set_timeout(t, 120);
     tcase_add_test(t, test_every_adapter_has_a_target);
     tcase_add_test(t, test_requests);
+    tcase_add_test(t, test_answers);
     suite_add_tcase(s, t);
     return s;
 }

@@ -91,7 +91,7 @@ int64_t recording_number(struct json_object *object, const char *key)
     return json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
 }
 
-static struct span decode_base64(const char *from)
+static char *decode_base64(const char *from, size_t *ret_len)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     char *to = malloc(strlen(from) + 1);
@@ -108,27 +108,105 @@ static struct span decode_base64(const char *from)
             to[n++] = (char)(bits >> have);
         }
     }
-    return (struct span){to, n};
+    *ret_len = n;
+    return to;
 }
 
-static struct span copy(const char *text, size_t len)
+static char *copy(const char *text, size_t len)
 {
     char *to = malloc(len + 1);
     ck_assert_ptr_nonnull(to);
     memcpy(to, text, len);
     to[len] = '\0';
-    return (struct span){to, len};
+    return to;
 }
 
-struct span recording_bytes(struct json_object *response)
+char *recording_bytes(struct json_object *response, size_t *ret_len)
 {
     struct json_object *text = recording_member(response, "body_text");
     struct json_object *body = recording_member(response, "body");
     struct json_object *base64 = recording_member(response, "body_base64");
     if (base64 != NULL)
-        return decode_base64(json_object_get_string(base64));
-    if (text != NULL)
-        return copy(json_object_get_string(text), (size_t)json_object_get_string_len(text));
+        return decode_base64(json_object_get_string(base64), ret_len);
+    if (text != NULL) {
+        *ret_len = (size_t)json_object_get_string_len(text);
+        return copy(json_object_get_string(text), *ret_len);
+    }
     const char *json = json_object_to_json_string_ext(body, JSON_C_TO_STRING_NOSLASHESCAPE);
-    return copy(json, body != NULL ? strlen(json) : 0);
+    *ret_len = body != NULL ? strlen(json) : 0;
+    return copy(json, *ret_len);
+}
+
+/* ---- answers ---- */
+
+/* InvokeModel is used for Anthropic's models alone. */
+static const struct {
+    const char *api, *provider, *model; /* a piece of it; NULL: any */
+    const char *protocol, *prefix;      /* before the model's name */
+} readers[] = {
+    {"anthropic.messages", NULL, NULL, "anthropic", ""},
+    {"vertex.rawPredict", NULL, NULL, "vertex", "claude-"},
+    {"vertex.streamRawPredict", NULL, NULL, "vertex", "claude-"},
+    {"openai.chat", "azure", NULL, "azure-openai", ""},
+    {"openai.chat", NULL, NULL, "openai", ""},
+    {"gemini.generateContent", "vertex", NULL, "vertex", ""},
+    {"gemini.streamGenerateContent", "vertex", NULL, "vertex", ""},
+    {"gemini.generateContent", NULL, NULL, "gemini", ""},
+    {"gemini.streamGenerateContent", NULL, NULL, "gemini", ""},
+    {"bedrock.converse", NULL, NULL, "bedrock", "converse/"},
+    {"bedrock.converse-stream", NULL, NULL, "bedrock", "converse/"},
+    {"bedrock.invoke", NULL, "anthropic.", "bedrock", "invoke/"},
+    {"bedrock.invoke-stream", NULL, "anthropic.", "bedrock", "invoke/"},
+    {"cohere.chat-v2", NULL, NULL, "cohere", ""},
+};
+
+const struct provider *recording_reader(struct json_object *exchange, struct provider_target *ret)
+{
+    static char base_url[PATH_LEN], model[PATH_LEN];
+    const char *name = recording_word(exchange, "model");
+    const char *provider = recording_word(exchange, "provider");
+    const char *url = recording_word(recording_member(exchange, "request"), "url");
+    const char *path = strstr(url, "/chat/completions");
+    for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
+        if (strcmp(recording_word(exchange, "api"), readers[i].api) != 0 ||
+            (readers[i].provider != NULL && strcmp(provider, readers[i].provider) != 0) ||
+            (readers[i].model != NULL && strstr(name, readers[i].model) == NULL))
+            continue;
+        snprintf(base_url, sizeof(base_url), "%.*s", (int)(path != NULL ? path - url : 0), url);
+        snprintf(model, sizeof(model), "%s%s", readers[i].prefix, name);
+        *ret = (struct provider_target){.slug = provider,
+                                        .base_url =
+                                            base_url[0] != '\0' ? base_url : "https://api.example",
+                                        .upstream_model = model};
+        return provider_find(readers[i].protocol);
+    }
+    return NULL;
+}
+
+static void ignore_event(void *ctx, const struct event *ev)
+{
+    (void)ctx, (void)ev;
+}
+
+enum verdict recording_read(const struct provider *p, const struct provider_reading *reading,
+                            struct json_object *response)
+{
+    static struct usage_report report;
+    int64_t content_bytes;
+    size_t len;
+    char *body = recording_bytes(response, &len);
+    const struct span bytes = {body, len};
+    enum verdict verdict;
+    if (recording_member(response, "body") != NULL) {
+        verdict = p->read_body(reading, bytes, &report);
+    } else {
+        void *stream = p->stream_open(reading);
+        p->stream_feed(stream, bytes, ignore_event, NULL);
+        if (p->stream_finish != NULL)
+            p->stream_finish(stream);
+        verdict = p->stream_state(stream, &report, &content_bytes);
+        p->stream_close(stream);
+    }
+    free(body);
+    return verdict;
 }

@@ -6,7 +6,7 @@
 #include <json-c/json.h>
 #include <stdint.h>
 
-#include "schema/span.h"
+#include "providers/provider.h"
 
 /* Calls use(path, exchange) for every file of a provider's folder (NULL: of every folder), and
  * counts those that it says true to.  0, and a line "skip <suite>", where there are no recordings;
@@ -23,6 +23,14 @@ int64_t recording_number(struct json_object *object, const char *key);
 
 /* The bytes of a response's body as the provider sent them (a JSON body: as json-c writes it).
  * Freed by the caller.  Empty: there is none. */
-struct span recording_bytes(struct json_object *response);
+char *recording_bytes(struct json_object *response, size_t *ret_len);
+
+/* The adapter whose protocol an answer is in, and the endpoint as a catalog would have it
+ * (in memory of its own until the next call).  NULL: there is none. */
+const struct provider *recording_reader(struct json_object *exchange, struct provider_target *ret);
+
+/* The answer, at once, through the adapter; what it means goes to the reading's sink. */
+enum verdict recording_read(const struct provider *p, const struct provider_reading *reading,
+                            struct json_object *response);
 
 #endif
