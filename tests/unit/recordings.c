@@ -91,17 +91,17 @@ int64_t recording_number(struct json_object *object, const char *key)
     return json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
 }
 
-static char *decode_base64(const char *from, size_t *ret_len)
+char *recording_base64(const char *text, size_t *ret_len)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char *to = malloc(strlen(from) + 1);
+    char *to = malloc(strlen(text) + 1);
     size_t n = 0;
     uint32_t bits = 0;
     int have = 0;
     ck_assert_ptr_nonnull(to);
-    for (; *from != '\0' && *from != '='; from++) {
-        ck_assert_ptr_nonnull(strchr(digits, *from));
-        bits = bits << 6 | (uint32_t)(strchr(digits, *from) - digits);
+    for (; *text != '\0' && *text != '='; text++) {
+        ck_assert_ptr_nonnull(strchr(digits, *text));
+        bits = bits << 6 | (uint32_t)(strchr(digits, *text) - digits);
         have += 6;
         if (have >= 8) {
             have -= 8;
@@ -127,7 +127,7 @@ char *recording_bytes(struct json_object *response, size_t *ret_len)
     struct json_object *body = recording_member(response, "body");
     struct json_object *base64 = recording_member(response, "body_base64");
     if (base64 != NULL)
-        return decode_base64(json_object_get_string(base64), ret_len);
+        return recording_base64(json_object_get_string(base64), ret_len);
     if (text != NULL) {
         *ret_len = (size_t)json_object_get_string_len(text);
         return copy(json_object_get_string(text), *ret_len);

@@ -21,6 +21,9 @@ size_t recording_length(struct json_object *array);
 const char *recording_word(struct json_object *object, const char *key);
 int64_t recording_number(struct json_object *object, const char *key);
 
+/* Standard base64; freed by the caller. */
+char *recording_base64(const char *text, size_t *ret_len);
+
 /* The bytes of a response's body as the provider sent them (a JSON body: as json-c writes it).
  * Freed by the caller.  Empty: there is none. */
 char *recording_bytes(struct json_object *response, size_t *ret_len);
