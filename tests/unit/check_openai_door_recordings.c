@@ -128,40 +128,19 @@ static void check_request(const char *file, struct json_object *body, int64_t st
 
 /* ---- answers ---- */
 
-struct telling {
-    struct door_writer *streaming, *whole;
-    struct buf stream, body;
-    struct reply_whole told;
-    struct reply_whole told_in_time; /* without the signatures that come too late for a stream */
-};
-
-static void on_reply(void *ctx, const struct reply *r)
-{
-    struct telling *t = ctx;
-    struct reply timely = *r;
-    if (r->kind == REPLY_CLOSE)
-        timely.signature = (struct span){"", 0};
-    ck_assert(reply_gather(&t->told, r));
-    ck_assert(reply_gather(&t->told_in_time, &timely));
-    ck_assert(door_openai.write(t->streaming, r, &t->stream));
-    ck_assert(door_openai.write(t->whole, r, &t->body));
-}
-
 /* The end is told to the client exactly when the provider told it. */
-static void check_told(const char *file, struct telling *t, const char *generation_id)
+static void check_told(const char *file, struct recording_told *t)
 {
     struct openai_client streamed, whole;
     openai_client_init(&streamed);
     openai_client_init(&whole);
-    buf_addc(&t->stream, '\0');
     openai_client_stream(&streamed, t->stream.ptr);
     ck_assert_msg(streamed.done == t->told.ended, "%s", file);
     ck_assert_msg(streamed.failed == t->told.errored, "%s", file);
-    ck_assert_msg(t->told.ended == (t->body.len > 0), "%s", file);
     if (t->told.ended) {
         openai_client_body(&whole, t->body.ptr);
-        openai_client_compare(&streamed, &t->told_in_time, generation_id);
-        openai_client_compare(&whole, &t->told, generation_id);
+        openai_client_compare(&streamed, &t->told_in_time, RECORDING_GENERATION);
+        openai_client_compare(&whole, &t->told, RECORDING_GENERATION);
     }
     openai_client_done(&streamed);
     openai_client_done(&whole);
@@ -170,25 +149,11 @@ static void check_told(const char *file, struct telling *t, const char *generati
 static void check_answer(const char *file, const struct provider *p,
                          const struct provider_target *target, struct json_object *response)
 {
-    const struct door_answer streaming = {
-        .stream = true, .include_usage = true, .generation_id = "gen_1", .model = "m"};
-    const struct door_answer whole = {.generation_id = "gen_1", .model = "m"};
-    struct telling t = {.streaming = door_openai.open(&streaming),
-                        .whole = door_openai.open(&whole)};
-    struct reply_sink sink = {on_reply, &t};
-    struct provider_reading reading = {.target = target, .sink = &sink};
-    reply_whole_init(&t.told);
-    reply_whole_init(&t.told_in_time);
-    buf_init(&t.stream, TEXT_MAX);
-    buf_init(&t.body, TEXT_MAX);
-    recording_read(p, &reading, response);
-    check_told(file, &t, streaming.generation_id);
-    door_openai.close(t.streaming);
-    door_openai.close(t.whole);
-    reply_whole_done(&t.told);
-    reply_whole_done(&t.told_in_time);
-    buf_done(&t.stream);
-    buf_done(&t.body);
+    struct recording_told t;
+    recording_tell(&t, file, p, target, response, &door_openai);
+    ck_assert_msg(t.told.ended == (t.body.len > 0), "%s", file);
+    check_told(file, &t);
+    recording_told_done(&t);
 }
 
 /* ---- the files ---- */

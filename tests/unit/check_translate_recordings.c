@@ -429,39 +429,15 @@ END_TEST
 
 /* ---- answers to a client of Anthropic's ---- */
 
-struct telling {
-    struct door_writer *streaming, *whole;
-    struct buf stream, body;
-    struct reply_grammar grammar;
-    struct reply_whole told;
-    struct reply_whole told_in_time; /* without the signatures that come too late for a stream */
-    const char *file;
-};
-
-static void on_reply(void *ctx, const struct reply *r)
-{
-    struct telling *t = ctx;
-    struct reply timely = *r;
-    const char *wrong = reply_check(&t->grammar, r);
-    ck_assert_msg(wrong == NULL, "%s: %s", t->file, wrong);
-    if (r->kind == REPLY_CLOSE)
-        timely.signature = (struct span){"", 0};
-    ck_assert(reply_gather(&t->told, r));
-    ck_assert(reply_gather(&t->told_in_time, &timely));
-    ck_assert(door_anthropic.write(t->streaming, r, &t->stream));
-    ck_assert(door_anthropic.write(t->whole, r, &t->body));
-}
-
 /* The end is told to the client exactly when the provider told it. */
-static void check_told(struct telling *t)
+static void check_told(const char *file, struct recording_told *t)
 {
     struct anthropic_client streamed, whole;
-    anthropic_client_init(&streamed, t->file);
-    anthropic_client_init(&whole, t->file);
-    buf_addc(&t->stream, '\0');
+    anthropic_client_init(&streamed, file);
+    anthropic_client_init(&whole, file);
     anthropic_client_stream(&streamed, t->stream.ptr);
-    ck_assert_msg(streamed.ended == t->told.ended, "%s: the end", t->file);
-    ck_assert_msg(streamed.failed == t->told.errored, "%s: the error", t->file);
+    ck_assert_msg(streamed.ended == t->told.ended, "%s: the end", file);
+    ck_assert_msg(streamed.failed == t->told.errored, "%s: the error", file);
     if (t->told.ended) {
         anthropic_client_body(&whole, t->body.ptr);
         anthropic_client_compare(&streamed, &t->told_in_time);
@@ -471,40 +447,17 @@ static void check_told(struct telling *t)
     anthropic_client_done(&whole);
 }
 
-static void tell(const char *file, const struct provider *p, const struct provider_target *target,
-                 struct json_object *response)
-{
-    const struct door_answer streaming = {
-        .stream = true, .generation_id = "gen_1", .model = "maker/model"};
-    const struct door_answer whole = {.generation_id = "gen_1", .model = "maker/model"};
-    struct telling t = {.streaming = door_anthropic.open(&streaming),
-                        .whole = door_anthropic.open(&whole),
-                        .file = file};
-    struct reply_sink sink = {on_reply, &t};
-    struct provider_reading reading = {.target = target, .sink = &sink};
-    reply_whole_init(&t.told);
-    reply_whole_init(&t.told_in_time);
-    buf_init(&t.stream, PROVIDER_BODY_MAX);
-    buf_init(&t.body, PROVIDER_BODY_MAX);
-    enum verdict verdict = recording_read(p, &reading, response);
-    ck_assert_msg((verdict == VERDICT_COMPLETE) == t.told.ended, "%s: verdict %d", file, verdict);
-    check_told(&t);
-    door_anthropic.close(t.streaming);
-    door_anthropic.close(t.whole);
-    reply_whole_done(&t.told);
-    reply_whole_done(&t.told_in_time);
-    buf_done(&t.stream);
-    buf_done(&t.body);
-}
-
 static bool check_answer(const char *file, struct json_object *exchange)
 {
     struct json_object *response = recording_member(exchange, "response");
+    struct recording_told t;
     struct provider_target target;
     const struct provider *p = recording_reader(exchange, &target);
     if (p == NULL || recording_number(response, "status") / 100 != 2)
         return false;
-    tell(file, p, &target, response);
+    recording_tell(&t, file, p, &target, response, &door_anthropic);
+    check_told(file, &t);
+    recording_told_done(&t);
     return true;
 }
 

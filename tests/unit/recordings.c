@@ -188,8 +188,8 @@ static void ignore_event(void *ctx, const struct event *ev)
     (void)ctx, (void)ev;
 }
 
-enum verdict recording_read(const struct provider *p, const struct provider_reading *reading,
-                            struct json_object *response)
+static enum verdict read_answer(const struct provider *p, const struct provider_reading *reading,
+                                struct json_object *response)
 {
     static struct usage_report report;
     int64_t content_bytes;
@@ -201,7 +201,7 @@ enum verdict recording_read(const struct provider *p, const struct provider_read
         verdict = p->read_body(reading, bytes, &report);
     } else {
         void *stream = p->stream_open(reading);
-        p->stream_feed(stream, bytes, ignore_event, NULL);
+        ck_assert(p->stream_feed(stream, bytes, ignore_event, NULL));
         if (p->stream_finish != NULL)
             p->stream_finish(stream);
         verdict = p->stream_state(stream, &report, &content_bytes);
@@ -209,4 +209,53 @@ enum verdict recording_read(const struct provider *p, const struct provider_read
     }
     free(body);
     return verdict;
+}
+
+static void on_reply(void *ctx, const struct reply *r)
+{
+    struct recording_told *t = ctx;
+    struct reply timely = *r;
+    const char *wrong = reply_check(&t->grammar, r);
+    ck_assert_msg(wrong == NULL, "%s: %s", t->file, wrong);
+    if (r->kind == REPLY_CLOSE)
+        timely.signature = (struct span){"", 0};
+    ck_assert(reply_gather(&t->told, r));
+    ck_assert(reply_gather(&t->told_in_time, &timely));
+    ck_assert(t->door->write(t->streaming, r, &t->stream));
+    ck_assert(t->door->write(t->whole, r, &t->body));
+}
+
+void recording_tell(struct recording_told *ret, const char *file, const struct provider *p,
+                    const struct provider_target *target, struct json_object *response,
+                    const struct door *door)
+{
+    static const struct door_answer answers[] = {
+        {.generation_id = RECORDING_GENERATION, .model = "maker/model"},
+        {.generation_id = RECORDING_GENERATION,
+         .model = "maker/model",
+         .stream = true,
+         .include_usage = true}};
+    struct reply_sink sink = {on_reply, ret};
+    struct provider_reading reading = {.target = target, .sink = &sink};
+    *ret = (struct recording_told){.file = file, .door = door};
+    ret->whole = door->open(&answers[0]);
+    ret->streaming = door->open(&answers[1]);
+    reply_whole_init(&ret->told);
+    reply_whole_init(&ret->told_in_time);
+    buf_init(&ret->stream, PROVIDER_BODY_MAX);
+    buf_init(&ret->body, PROVIDER_BODY_MAX);
+    enum verdict verdict = read_answer(p, &reading, response);
+    ck_assert_msg((verdict == VERDICT_COMPLETE) == ret->told.ended, "%s: verdict %d", file,
+                  verdict);
+    ck_assert(buf_reserve(&ret->stream, 1) && buf_reserve(&ret->body, 1)); /* for the NUL */
+    door->close(ret->whole);
+    door->close(ret->streaming);
+}
+
+void recording_told_done(struct recording_told *t)
+{
+    reply_whole_done(&t->told);
+    reply_whole_done(&t->told_in_time);
+    buf_done(&t->stream);
+    buf_done(&t->body);
 }

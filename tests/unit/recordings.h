@@ -6,6 +6,7 @@
 #include <json-c/json.h>
 #include <stdint.h>
 
+#include "providers/door.h"
 #include "providers/provider.h"
 
 /* Calls use(path, exchange) for every file of a provider's folder (NULL: of every folder), and
@@ -32,8 +33,22 @@ char *recording_bytes(struct json_object *response, size_t *ret_len);
  * (in memory of its own until the next call).  NULL: there is none. */
 const struct provider *recording_reader(struct json_object *exchange, struct provider_target *ret);
 
-/* The answer, at once, through the adapter; what it means goes to the reading's sink. */
-enum verdict recording_read(const struct provider *p, const struct provider_reading *reading,
-                            struct json_object *response);
+/* An answer, told by its adapter to a door's client. */
+#define RECORDING_GENERATION "gen_1"
+struct recording_told {
+    struct buf stream, body; /* as the client gets it, NUL behind it */
+    struct reply_whole told;
+    struct reply_whole told_in_time; /* without the signatures that come too late for a stream */
+    /* While it is told: */
+    const char *file;
+    const struct door *door;
+    struct door_writer *streaming, *whole;
+    struct reply_grammar grammar;
+};
+/* The test fails on bad grammar (schema/reply.h) and on an end that does not fit the verdict. */
+void recording_tell(struct recording_told *ret, const char *file, const struct provider *p,
+                    const struct provider_target *target, struct json_object *response,
+                    const struct door *door);
+void recording_told_done(struct recording_told *t);
 
 #endif
