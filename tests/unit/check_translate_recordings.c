@@ -1,9 +1,9 @@
 /* Recorded requests of real clients, where they are to be had (tests/unit/recordings.h): accepted
- * by the door of their protocol and written for every provider.  Nothing that the dialog holds may
- * be missing from what is sent, unless the adapter named it (x-wayfare-dropped) or refused the
- * request naming the field.  The bodies are taken apart by json-c.  And recorded answers of every
- * protocol, told to a client of Anthropic's (check_openai_door_recordings.c: to one of OpenAI's).
- */
+ * by the door of their protocol, which reads every string of them, and written for every provider.
+ * Nothing that the dialog holds may be missing from what is sent, unless the adapter named it
+ * (x-wayfare-dropped) or refused the request naming the field.  The bodies are taken apart by
+ * json-c.  And recorded answers of every protocol, told to a client of Anthropic's
+ * (check_openai_door_recordings.c: to one of OpenAI's). */
 #include <check.h>
 #include <ctype.h>
 #include <stdlib.h>
@@ -358,6 +358,122 @@ static void check_target(const char *file, const struct chat *read_chat,
     upreq_done(&up);
 }
 
+/* ---- what the client wrote is in the dialog ---- */
+
+/* Words of the protocols' own; what is not text is compared by check_*_door.c. */
+static bool is_protocols_own(const char *key)
+{
+    static const char *const keys[] = {"type",   "role", "media_type",   "format",
+                                       "detail", "ttl",  "cache_control"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void list_strings(struct json_object *o)
+{
+    for (size_t i = 0; i < recording_length(o); i++)
+        list_strings(json_object_array_get_idx(o, i));
+    if (json_object_is_type(o, json_type_string))
+        add_leaf(o);
+    if (!json_object_is_type(o, json_type_object))
+        return;
+    json_object_object_foreach(o, key, value)
+    {
+        if (!is_protocols_own(key))
+            list_strings(value);
+    }
+}
+
+static void add_span(struct buf *out, struct span s)
+{
+    buf_add_span(out, s);
+    buf_addc(out, '\n');
+}
+
+/* The strings in it, and itself: arguments are a string in one protocol and JSON in the other. */
+static void add_strings(struct buf *out, struct span json)
+{
+    int before = n_leaves;
+    add_span(out, json);
+    if (json.len > 0)
+        list_leaves(parse(json));
+    for (int i = before; i < n_leaves; i++) {
+        if (json_object_is_type(leaves[i], json_type_string))
+            add_span(out, span_of(json_object_get_string(leaves[i])));
+    }
+    n_leaves = before;
+}
+
+static void add_all(struct buf *out, const struct dialog_blocks *list)
+{
+    for (const struct dialog_block *b = list->first; b != NULL; b = b->next) {
+        const struct span spans[] = {b->text,       b->id,           b->name,
+                                     b->signature,  b->media.data,   b->media.title,
+                                     b->media.type, b->media.context};
+        for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++)
+            add_span(out, spans[i]);
+        add_strings(out, b->json);
+        add_strings(out, b->citations_json);
+        add_all(out, &b->children);
+    }
+}
+
+static void add_dialog(struct buf *out, const struct dialog *d)
+{
+    add_all(out, &d->system);
+    for (const struct dialog_message *m = d->first_message; m != NULL; m = m->next) {
+        add_span(out, m->name);
+        add_all(out, &m->blocks);
+    }
+    for (const struct dialog_tool *t = d->first_tool; t != NULL; t = t->next) {
+        add_span(out, t->name);
+        add_span(out, t->description);
+        add_strings(out, t->schema_json);
+        add_strings(out, t->raw_json);
+    }
+    add_span(out, d->format.name);
+    add_span(out, d->format.description);
+    add_strings(out, d->format.schema_json);
+    add_span(out, d->reasoning.effort);
+    for (int i = 0; i < d->n_stops; i++)
+        add_span(out, d->stops[i]);
+    add_span(out, d->choice_name);
+    add_span(out, d->user);
+}
+
+/* Of a data URL the data: its type stands elsewhere. */
+static const char *without_scheme(const char *text)
+{
+    const char *data = strncmp(text, "data:", 5) == 0 ? strstr(text, ";base64,") : NULL;
+    return data != NULL ? data + strlen(";base64,") : text;
+}
+
+static void check_read(const char *file, struct json_object *body, const struct dialog *d)
+{
+    static const char *const members[] = {
+        "messages",       "system",          "tools",         "functions", "stop",
+        "stop_sequences", "response_format", "output_config", "user",      "metadata"};
+    struct json_object *choice = recording_member(body, "tool_choice");
+    struct buf held;
+    buf_init(&held, DIALOG_MEMORY_MAX);
+    n_leaves = 0;
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+        list_strings(recording_member(body, members[i]));
+    if (json_object_is_type(choice, json_type_object))
+        list_strings(choice);
+    int n = n_leaves;
+    add_dialog(&held, d);
+    for (int i = 0; i < n; i++) {
+        const char *text = without_scheme(json_object_get_string(leaves[i]));
+        ck_assert_msg(strstr(held.ptr, text) != NULL, "%s: the door lost: %s", file, text);
+    }
+    buf_done(&held);
+    forget_parsed();
+}
+
 /* ---- the requests ---- */
 
 static const struct door *door_of(struct json_object *exchange)
@@ -404,6 +520,7 @@ static bool check_request(const char *file, struct json_object *exchange)
     dialog_init(&dialog);
     ck_assert_msg(json_parse(&doc, span_of(text), &fail) == 0, "%s: %s", file, fail.text);
     if (read_request(door, &doc, &chat, &dialog, &fail)) {
+        check_read(file, body, &dialog);
         for (int i = 0; i < N_TARGETS; i++) {
             list_things(&dialog);
             check_target(file, &chat, &dialog, &targets[i]);
