@@ -56,7 +56,6 @@ bool openai_is_text(const struct openai_item *i)
     switch (i->block->kind) {
     case BLOCK_TEXT:
     case BLOCK_REFUSAL:
-    case BLOCK_TOOL_RESULT: /* only where there are no tools */
         return true;
     case BLOCK_DOCUMENT:
         return i->block->media.from == MEDIA_TEXT;
@@ -83,8 +82,6 @@ static void add_item_text(struct buf *out, const struct openai_item *i)
     buf_adds(out, i->system ? "<system>\n" : "");
     if (i->block->kind == BLOCK_DOCUMENT)
         add_document_text(out, &i->block->media);
-    for (const struct dialog_block *c = i->block->children.first; c != NULL; c = c->next)
-        buf_add_span(out, c->text);
     buf_add_span(out, i->block->text);
     buf_adds(out, i->system ? "\n</system>" : "");
 }

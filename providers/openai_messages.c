@@ -144,6 +144,19 @@ static bool is_own_raw(const struct dialog_block *b)
     return b->raw_of != NULL && strcmp(b->raw_of, "openai") == 0;
 }
 
+/* A tool's result where there are no tools: what it holds is said by the user. */
+static void add_result(struct openai_writing *w, struct openai_items *list,
+                       const struct dialog_block *result)
+{
+    if (result->is_error || result->children.n == 0)
+        openai_add_item(
+            w, list, (struct openai_item){.label = result->is_error ? SPAN("Error:") : SPAN("")});
+    for (const struct dialog_block *c = result->children.first; c != NULL; c = c->next)
+        openai_add_block(w, list, c);
+    if (result->cache != CACHE_NONE && w->ok)
+        list->at[list->n - 1].cache = result->cache;
+}
+
 static void add_user_block(struct openai_writing *w, struct openai_items *list,
                            const struct dialog_block *b, bool system)
 {
@@ -153,7 +166,7 @@ static void add_user_block(struct openai_writing *w, struct openai_items *list,
         if (tools)
             add_rest(w, list, b);
         else
-            openai_add_block(w, list, b);
+            add_result(w, list, b);
         break;
     case BLOCK_RAW:
         if (is_own_raw(b))
@@ -176,7 +189,29 @@ static void add_user_block(struct openai_writing *w, struct openai_items *list,
     }
 }
 
-/* The messages from first up to end, all of users (or instructions among them), as one. */
+static bool has_kind(const struct dialog_message *m, enum dialog_kind kind)
+{
+    for (const struct dialog_block *b = m->blocks.first; b != NULL; b = b->next) {
+        if (b->kind == kind)
+            return true;
+    }
+    return false;
+}
+
+/* What an answer holds that goes nowhere. */
+static void name_lost(struct openai_writing *w, const struct dialog_message *m)
+{
+    bool lost = has_kind(m, BLOCK_IMAGE) || has_kind(m, BLOCK_DOCUMENT) || has_kind(m, BLOCK_AUDIO);
+    for (const struct dialog_block *b = m->blocks.first; b != NULL; b = b->next)
+        lost |= b->kind == BLOCK_RAW && !is_own_raw(b);
+    if (lost)
+        openai_drop(w, "content", "content");
+    if (has_kind(m, BLOCK_TOOL_CALL) && !openai_has(w->dialect, TRAIT_TOOLS))
+        openai_drop(w, "tool_use", "tool_calls");
+}
+
+/* The messages from first up to end, all of users (or instructions among them, or answers of which
+ * nothing can be said), as one. */
 static void put_user(struct openai_writing *w, const struct dialog_message *first,
                      const struct dialog_message *end)
 {
@@ -184,6 +219,8 @@ static void put_user(struct openai_writing *w, const struct dialog_message *firs
     bool tools = openai_has(w->dialect, TRAIT_TOOLS);
     for (const struct dialog_message *m = first; m != end; m = m->next) {
         const struct dialog_block *b = m->role != ROLE_ASSISTANT ? m->blocks.first : NULL;
+        if (m->role == ROLE_ASSISTANT)
+            name_lost(w, m);
         for (; b != NULL; b = b->next) {
             if (b->kind == BLOCK_TOOL_RESULT && tools)
                 put_tool_message(w, b);
@@ -271,15 +308,6 @@ static void put_details(struct openai_writing *w, const struct dialog_message *m
     if (open)
         json_close_array(&w->out);
     json_done(&doc);
-}
-
-static bool has_kind(const struct dialog_message *m, enum dialog_kind kind)
-{
-    for (const struct dialog_block *b = m->blocks.first; b != NULL; b = b->next) {
-        if (b->kind == kind)
-            return true;
-    }
-    return false;
 }
 
 /* In a dialog with tools every message of the model must say what it thought, if only "". */
@@ -415,12 +443,8 @@ static void gather_said(struct openai_writing *w, const struct dialog_message *m
                         struct openai_items *list)
 {
     for (const struct dialog_block *b = m->blocks.first; b != NULL; b = b->next) {
-        bool lost = b->kind == BLOCK_RAW || b->kind == BLOCK_IMAGE || b->kind == BLOCK_DOCUMENT ||
-                    b->kind == BLOCK_AUDIO;
         if (is_said(w, b))
             openai_add_block(w, list, b);
-        else if (lost)
-            openai_drop(w, "content", "content");
     }
 }
 
@@ -438,8 +462,7 @@ static bool is_silent(const struct openai_writing *w, const struct dialog_messag
 static void put_assistant(struct openai_writing *w, const struct dialog_message *m)
 {
     struct openai_items list = {.said = true};
-    bool tools = openai_has(w->dialect, TRAIT_TOOLS);
-    bool calls = tools && has_kind(m, BLOCK_TOOL_CALL);
+    bool calls = openai_has(w->dialect, TRAIT_TOOLS) && has_kind(m, BLOCK_TOOL_CALL);
     bool refusal = openai_has(w->dialect, TRAIT_REFUSAL) && has_kind(m, BLOCK_REFUSAL);
     gather_said(w, m, &list);
     if (w->ok && !is_silent(w, m)) {
@@ -454,8 +477,7 @@ static void put_assistant(struct openai_writing *w, const struct dialog_message 
             json_put_bool(&w->out, "prefix", true);
         json_close_object(&w->out);
     }
-    if (!tools && has_kind(m, BLOCK_TOOL_CALL))
-        openai_drop(w, "tool_use", "tool_calls");
+    name_lost(w, m);
     openai_free_items(&list);
 }
 

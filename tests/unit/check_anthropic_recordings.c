@@ -4,26 +4,17 @@
  * plainest reading of the rules; so is the text.  What an answer means goes out of the door
  * again, and must mean the same.  Requests are read by the door, and written again. */
 #include <check.h>
-#include <dirent.h>
 #include <json-c/json.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "providers/door.h"
 #include "tests/unit/golden.h"
+#include "tests/unit/recordings.h"
 
 static const struct provider_target target = {.base_url = "https://api.example"};
 static const struct provider_reading reading = {.target = &target};
 
 enum { RECORDINGS_MIN = 40 };
-
-static const char *const folders[] = {"anthropic", "azure-anthropic", "vertex-anthropic"};
-
-static const char *shared_dir(void)
-{
-    const char *dir = getenv("WAYFARE_SHARED");
-    return dir != NULL ? dir : "../shared";
-}
 
 /* The second computation */
 
@@ -31,35 +22,18 @@ struct figures {
     int64_t input, output, cache_read, write, write_5m, write_1h, searches;
 };
 
-static int64_t number(struct json_object *object, const char *key)
-{
-    struct json_object *value = NULL;
-    if (!json_object_is_type(object, json_type_object) ||
-        !json_object_object_get_ex(object, key, &value) ||
-        !json_object_is_type(value, json_type_int))
-        return 0;
-    return json_object_get_int64(value);
-}
-
-static struct json_object *member(struct json_object *object, const char *key)
-{
-    struct json_object *value = NULL;
-    if (json_object_is_type(object, json_type_object))
-        json_object_object_get_ex(object, key, &value);
-    return value;
-}
-
 static struct figures read_figures(struct json_object *usage)
 {
-    struct json_object *split = member(usage, "cache_creation");
+    struct json_object *split = recording_member(usage, "cache_creation");
     return (struct figures){
-        .input = number(usage, "input_tokens"),
-        .output = number(usage, "output_tokens"),
-        .cache_read = number(usage, "cache_read_input_tokens"),
-        .write = number(usage, "cache_creation_input_tokens"),
-        .write_5m = number(split, "ephemeral_5m_input_tokens"),
-        .write_1h = number(split, "ephemeral_1h_input_tokens"),
-        .searches = number(member(usage, "server_tool_use"), "web_search_requests"),
+        .input = recording_number(usage, "input_tokens"),
+        .output = recording_number(usage, "output_tokens"),
+        .cache_read = recording_number(usage, "cache_read_input_tokens"),
+        .write = recording_number(usage, "cache_creation_input_tokens"),
+        .write_5m = recording_number(split, "ephemeral_5m_input_tokens"),
+        .write_1h = recording_number(split, "ephemeral_1h_input_tokens"),
+        .searches =
+            recording_number(recording_member(usage, "server_tool_use"), "web_search_requests"),
     };
 }
 
@@ -109,15 +83,16 @@ static struct figures stream_bill(const char *text)
         const char *end = strchr(text, '\n');
         if (strncmp(text, "data: ", 6) == 0) {
             struct json_object *data = json_tokener_parse(text + 6);
-            const char *type = json_object_get_string(member(data, "type"));
-            struct json_object *usage = member(data, "usage");
+            const char *type = json_object_get_string(recording_member(data, "type"));
+            struct json_object *usage = recording_member(data, "usage");
             if (type != NULL && strcmp(type, "message_start") == 0)
-                start = max_figures(start, read_figures(member(member(data, "message"), "usage")));
+                start = max_figures(start, read_figures(recording_member(
+                                               recording_member(data, "message"), "usage")));
             if (type != NULL && strcmp(type, "message_delta") == 0 && usage != NULL) {
                 delta = read_figures(usage);
-                if (member(usage, "iterations") != NULL) {
+                if (recording_member(usage, "iterations") != NULL) {
                     json_object_put(iterations);
-                    iterations = json_object_get(member(usage, "iterations"));
+                    iterations = json_object_get(recording_member(usage, "iterations"));
                 }
             }
             json_object_put(data);
@@ -150,7 +125,7 @@ static int64_t stream_content_bytes(const char *text)
         const char *end = strchr(text, '\n');
         if (strncmp(text, "data: {\"type\":\"content_block_delta\"", 35) == 0) {
             struct json_object *data = json_tokener_parse(text + 6);
-            n += delta_bytes(member(data, "delta"));
+            n += delta_bytes(recording_member(data, "delta"));
             json_object_put(data);
         }
         text = end != NULL ? end + 1 : NULL;
@@ -273,7 +248,7 @@ static void add_texts(struct buf *out, struct json_object *content)
         struct json_object *block = json_object_array_get_idx(content, i);
         static const char *const members[] = {"text", "thinking", "signature", "data"};
         for (int k = 0; k < 4; k++) {
-            struct json_object *v = member(block, members[k]);
+            struct json_object *v = recording_member(block, members[k]);
             if (json_object_is_type(v, json_type_string))
                 buf_adds(out, json_object_get_string(v));
         }
@@ -282,12 +257,13 @@ static void add_texts(struct buf *out, struct json_object *content)
 
 static void add_delta_text(struct buf *out, struct json_object *event)
 {
-    struct json_object *block = member(event, "content_block"), *delta = member(event, "delta");
+    struct json_object *block = recording_member(event, "content_block"),
+                       *delta = recording_member(event, "delta");
     static const char *const members[] = {"text", "thinking", "signature", "data"};
     for (int k = 0; k < 4; k++) {
         struct json_object *holder = block != NULL ? block : delta;
-        if (json_object_is_type(member(holder, members[k]), json_type_string))
-            buf_adds(out, json_object_get_string(member(holder, members[k])));
+        if (json_object_is_type(recording_member(holder, members[k]), json_type_string))
+            buf_adds(out, json_object_get_string(recording_member(holder, members[k])));
     }
 }
 
@@ -297,8 +273,9 @@ static void stream_texts(struct buf *out, const char *text)
         const char *end = strchr(text, '\n');
         if (strncmp(text, "data: ", 6) == 0) {
             struct json_object *data = json_tokener_parse(text + 6);
-            struct json_object *content = member(member(data, "message"), "content");
-            const char *type = json_object_get_string(member(data, "type"));
+            struct json_object *content =
+                recording_member(recording_member(data, "message"), "content");
+            const char *type = json_object_get_string(recording_member(data, "type"));
             if (content != NULL)
                 add_texts(out, content);
             add_delta_text(out, data);
@@ -492,41 +469,39 @@ static void check_request(const char *file, struct json_object *body)
 static void replay_plain(const char *file, struct json_object *response)
 {
     static struct usage_report report;
-    struct json_object *body = member(response, "body");
-    int64_t status = number(response, "status");
+    struct json_object *body = recording_member(response, "body");
+    int64_t status = recording_number(response, "status");
     const char *text = json_object_to_json_string_ext(body, JSON_C_TO_STRING_NOSLASHESCAPE);
     struct span bytes = span_of(text);
     if (status >= 400) {
         ck_assert_msg(provider_anthropic.is_error_body(bytes), "%s", file);
         return;
     }
-    if (member(body, "data") != NULL) /* a list of models */
+    if (recording_member(body, "data") != NULL) /* a list of models */
         return;
     ck_assert_msg(provider_anthropic.read_body(&reading, bytes, &report) == VERDICT_COMPLETE, "%s",
                   file);
     ck_assert(!provider_anthropic.is_error_body(bytes));
-    if (member(body, "content") != NULL) {
+    if (recording_member(body, "content") != NULL) {
         struct buf texts;
         buf_init(&texts, DIALOG_MEMORY_MAX);
-        add_texts(&texts, member(body, "content"));
+        add_texts(&texts, recording_member(body, "content"));
         check_meaning(file, bytes, false, &texts);
         buf_done(&texts);
     }
-    struct json_object *usage = member(body, "usage");
-    bool counts = member(body, "type") == NULL;
-    must_be_billed(file, &report,
-                   billed(read_figures(counts ? body : usage), member(usage, "iterations")));
+    struct json_object *usage = recording_member(body, "usage");
+    bool counts = recording_member(body, "type") == NULL;
+    must_be_billed(
+        file, &report,
+        billed(read_figures(counts ? body : usage), recording_member(usage, "iterations")));
 }
 
-/* true: it was one of ours. */
-static bool replay_file(const char *path)
+static bool replay_file(const char *path, struct json_object *file)
 {
-    struct json_object *file = json_object_from_file(path);
-    ck_assert_msg(file != NULL, "cannot read %s", path);
-    struct json_object *response = member(file, "response");
-    struct json_object *text = member(response, "body_text");
-    struct json_object *sizes = member(response, "chunk_sizes");
-    bool stream = member(file, "framing") != NULL;
+    struct json_object *response = recording_member(file, "response");
+    struct json_object *text = recording_member(response, "body_text");
+    struct json_object *sizes = recording_member(response, "chunk_sizes");
+    bool stream = recording_member(file, "framing") != NULL;
     if (stream) {
         replay_stream(path, text, SIZE_MAX, NULL);
         replay_stream(path, text, 1, NULL);
@@ -534,49 +509,22 @@ static bool replay_file(const char *path)
         if (sizes != NULL)
             replay_stream(path, text, 0, sizes);
         check_stream_meaning(path, text);
-    } else if (member(response, "body") != NULL) {
+    } else if (recording_member(response, "body") != NULL) {
         replay_plain(path, response);
     }
-    struct json_object *asked = member(member(file, "request"), "body");
-    if (member(asked, "messages") != NULL && member(asked, "model") != NULL)
+    struct json_object *asked = recording_member(recording_member(file, "request"), "body");
+    if (recording_member(asked, "messages") != NULL && recording_member(asked, "model") != NULL)
         check_request(path, asked);
-    bool ours = stream || member(response, "body") != NULL;
-    json_object_put(file);
-    return ours;
-}
-
-static int replay_folder(const char *folder)
-{
-    char path[1024];
-    int n = 0;
-    snprintf(path, sizeof(path), "%s/recordings/%s", shared_dir(), folder);
-    DIR *dir = opendir(path);
-    if (dir == NULL)
-        return 0;
-    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
-        if (strstr(entry->d_name, ".json") == NULL)
-            continue;
-        snprintf(path, sizeof(path), "%s/recordings/%s/%s", shared_dir(), folder, entry->d_name);
-        n += replay_file(path);
-    }
-    closedir(dir);
-    return n;
+    return stream || recording_member(response, "body") != NULL;
 }
 
 START_TEST(test_recordings)
 {
-    char path[1024];
-    snprintf(path, sizeof(path), "%s/recordings", shared_dir());
-    DIR *dir = opendir(path);
-    if (dir == NULL) {
-        printf("skip anthropic_recordings: no %s\n", path);
-        return;
-    }
-    closedir(dir);
+    static const char *const folders[] = {"anthropic", "azure-anthropic", "vertex-anthropic"};
     int n = 0;
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
-        n += replay_folder(folders[i]);
-    ck_assert_int_ge(n, RECORDINGS_MIN);
+        n += recordings_replay("anthropic_recordings", folders[i], 1, replay_file);
+    ck_assert(n == 0 || n >= RECORDINGS_MIN);
 }
 END_TEST
 

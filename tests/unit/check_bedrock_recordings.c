@@ -3,15 +3,14 @@
  * arguments are computed a second time here, with json-c and the plainest reading of the bytes.
  * InvokeModel of other makers than Anthropic is not used by the adapter: those are passed over. */
 #include <check.h>
-#include <dirent.h>
 #include <json-c/json.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/golden.h"
+#include "tests/unit/recordings.h"
 
-enum { TEXT_MAX = 1 << 20, PATH_LEN = 1024, CONVERSE_MIN = 16, INVOKE_MIN = 5 };
+enum { TEXT_MAX = 1 << 20, CONVERSE_MIN = 16, INVOKE_MIN = 5 };
 
 /* What an answer holds. */
 struct content {
@@ -40,14 +39,6 @@ static void content_done(struct content *c)
 
 /* ---- the plain reading ---- */
 
-static struct json_object *get(struct json_object *object, const char *key)
-{
-    struct json_object *value = NULL;
-    if (json_object_is_type(object, json_type_object))
-        json_object_object_get_ex(object, key, &value);
-    return value;
-}
-
 static void add(struct buf *to, struct json_object *string)
 {
     if (json_object_is_type(string, json_type_string))
@@ -62,27 +53,30 @@ static void larger(int64_t *to, struct json_object *number)
 
 static void read_usage(struct content *c, struct json_object *u)
 {
-    larger(&c->input, get(u, "inputTokens"));
-    larger(&c->output, get(u, "outputTokens"));
-    larger(&c->cache_read, get(u, "cacheReadInputTokens"));
-    larger(&c->cache_write, get(u, "cacheWriteInputTokens"));
-    larger(&c->input, get(u, "input_tokens"));
-    larger(&c->output, get(u, "output_tokens"));
-    larger(&c->cache_read, get(u, "cache_read_input_tokens"));
-    larger(&c->cache_write, get(u, "cache_creation_input_tokens"));
+    larger(&c->input, recording_member(u, "inputTokens"));
+    larger(&c->output, recording_member(u, "outputTokens"));
+    larger(&c->cache_read, recording_member(u, "cacheReadInputTokens"));
+    larger(&c->cache_write, recording_member(u, "cacheWriteInputTokens"));
+    larger(&c->input, recording_member(u, "input_tokens"));
+    larger(&c->output, recording_member(u, "output_tokens"));
+    larger(&c->cache_read, recording_member(u, "cache_read_input_tokens"));
+    larger(&c->cache_write, recording_member(u, "cache_creation_input_tokens"));
 }
 
 /* A block of a body, of either protocol. */
 static void read_block(struct content *c, struct json_object *b)
 {
-    struct json_object *use = get(b, "toolUse"), *reasoning = get(b, "reasoningContent");
-    struct json_object *cited = get(get(b, "citationsContent"), "content");
-    struct json_object *input = use != NULL ? get(use, "input") : get(b, "input");
-    add(&c->text, get(b, "text"));
-    add(&c->thinking, get(get(reasoning, "reasoningText"), "text"));
-    add(&c->signature, get(get(reasoning, "reasoningText"), "signature"));
+    struct json_object *use = recording_member(b, "toolUse"),
+                       *reasoning = recording_member(b, "reasoningContent");
+    struct json_object *cited =
+        recording_member(recording_member(b, "citationsContent"), "content");
+    struct json_object *input =
+        use != NULL ? recording_member(use, "input") : recording_member(b, "input");
+    add(&c->text, recording_member(b, "text"));
+    add(&c->thinking, recording_member(recording_member(reasoning, "reasoningText"), "text"));
+    add(&c->signature, recording_member(recording_member(reasoning, "reasoningText"), "signature"));
     for (size_t i = 0; cited != NULL && i < json_object_array_length(cited); i++)
-        add(&c->text, get(json_object_array_get_idx(cited, i), "text"));
+        add(&c->text, recording_member(json_object_array_get_idx(cited, i), "text"));
     if (input != NULL) {
         buf_adds(&c->arguments, json_object_to_json_string_ext(input, JSON_C_TO_STRING_PLAIN));
         c->n_calls++;
@@ -91,48 +85,33 @@ static void read_block(struct content *c, struct json_object *b)
 
 static void read_plain_body(struct content *c, struct json_object *body)
 {
-    struct json_object *list = get(get(get(body, "output"), "message"), "content");
+    struct json_object *list =
+        recording_member(recording_member(recording_member(body, "output"), "message"), "content");
     if (list == NULL)
-        list = get(body, "content");
+        list = recording_member(body, "content");
     for (size_t i = 0; list != NULL && i < json_object_array_length(list); i++)
         read_block(c, json_object_array_get_idx(list, i));
-    read_usage(c, get(body, "usage"));
+    read_usage(c, recording_member(body, "usage"));
     c->error = list == NULL;
 }
 
 /* The payload of one message of a stream. */
 static void read_plain_event(struct content *c, struct json_object *e)
 {
-    struct json_object *d = get(e, "delta"), *reasoning = get(d, "reasoningContent");
-    add(&c->text, get(d, "text"));
-    add(&c->thinking, get(reasoning, "text"));
-    add(&c->signature, get(reasoning, "signature"));
-    add(&c->arguments, get(get(d, "toolUse"), "input"));
-    add(&c->arguments, get(d, "partial_json"));
-    c->n_calls += get(get(e, "start"), "toolUse") != NULL;
-    struct json_object *type = get(get(e, "content_block"), "type");
+    struct json_object *d = recording_member(e, "delta"),
+                       *reasoning = recording_member(d, "reasoningContent");
+    add(&c->text, recording_member(d, "text"));
+    add(&c->thinking, recording_member(reasoning, "text"));
+    add(&c->signature, recording_member(reasoning, "signature"));
+    add(&c->arguments, recording_member(recording_member(d, "toolUse"), "input"));
+    add(&c->arguments, recording_member(d, "partial_json"));
+    c->n_calls += recording_member(recording_member(e, "start"), "toolUse") != NULL;
+    struct json_object *type = recording_member(recording_member(e, "content_block"), "type");
     c->n_calls += type != NULL && strcmp(json_object_get_string(type), "tool_use") == 0;
-    read_usage(c, get(e, "usage"));
-    read_usage(c, get(get(e, "message"), "usage"));
+    read_usage(c, recording_member(e, "usage"));
+    read_usage(c, recording_member(recording_member(e, "message"), "usage"));
     /* A message that is text is an exception's. */
-    c->error = c->error || json_object_is_type(get(e, "message"), json_type_string);
-}
-
-static size_t base64_decode(const char *from, char *to)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t n = 0;
-    uint32_t bits = 0;
-    int have = 0;
-    for (; *from != '\0' && *from != '='; from++) {
-        bits = bits << 6 | (uint32_t)(strchr(digits, *from) - digits);
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            to[n++] = (char)(bits >> have);
-        }
-    }
-    return n;
+    c->error = c->error || json_object_is_type(recording_member(e, "message"), json_type_string);
 }
 
 static uint32_t big_endian(const char *at)
@@ -155,10 +134,10 @@ static void read_plain_stream(struct content *c, struct span s)
     for (size_t at = 0; at < s.len;) {
         size_t total = big_endian(s.ptr + at), headers = big_endian(s.ptr + at + 4);
         struct json_object *e = parse(s.ptr + at + 12 + headers, total - headers - 16);
-        struct json_object *bytes = get(e, "bytes");
+        struct json_object *bytes = recording_member(e, "bytes");
         if (bytes != NULL) {
-            char *inside = malloc(total);
-            size_t n = base64_decode(json_object_get_string(bytes), inside);
+            size_t n;
+            char *inside = recording_base64(json_object_get_string(bytes), &n);
             json_object_put(e);
             e = parse(inside, n);
             free(inside);
@@ -263,16 +242,16 @@ static void play(const char *file, const struct provider_target *target, struct 
 static void check_stream(const char *file, const struct provider_target *target,
                          struct json_object *response)
 {
-    const char *base64 = json_object_get_string(get(response, "body_base64"));
-    char *bytes = malloc(strlen(base64) + 1);
-    struct span s = {bytes, base64_decode(base64, bytes)};
+    size_t len;
+    char *bytes = recording_bytes(response, &len);
+    struct span s = {bytes, len};
     struct content plain;
     content_init(&plain);
     read_plain_stream(&plain, s);
     play(file, target, s, &plain, NULL, s.len);
     play(file, target, s, &plain, NULL, 1);
     play(file, target, s, &plain, NULL, 37);
-    play(file, target, s, &plain, get(response, "chunk_sizes"), s.len);
+    play(file, target, s, &plain, recording_member(response, "chunk_sizes"), s.len);
     content_done(&plain);
     free(bytes);
 }
@@ -280,15 +259,16 @@ static void check_stream(const char *file, const struct provider_target *target,
 static void check_body(const char *file, const struct provider_target *target,
                        struct json_object *response)
 {
-    struct json_object *body = get(response, "body");
+    struct json_object *body = recording_member(response, "body");
     struct span s = span_of(json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN));
-    if (json_object_get_int(get(response, "status")) >= 400) {
+    if (json_object_get_int(recording_member(response, "status")) >= 400) {
         struct buf store;
         struct reply_error e = {0};
         buf_init(&store, TEXT_MAX);
         ck_assert_msg(provider_bedrock.is_error_body(s), "%s", file);
         ck_assert(provider_bedrock.read_error(s, &store, &e));
-        same(file, "message", e.message, span_of(json_object_get_string(get(body, "message"))));
+        same(file, "message", e.message,
+             span_of(json_object_get_string(recording_member(body, "message"))));
         buf_done(&store);
         return;
     }
@@ -306,60 +286,39 @@ static void check_body(const char *file, const struct provider_target *target,
     content_done(&told.content);
 }
 
-/* 0: not of the kind that is looked for. */
-static int check_file(const char *path, const char *file, bool invoke)
+static bool check_file(const char *file, struct json_object *exchange, const char *api)
 {
-    struct json_object *all = json_object_from_file(path);
-    const char *api = json_object_get_string(get(all, "api"));
-    const char *model = json_object_get_string(get(all, "model"));
-    bool wanted = strncmp(api, invoke ? "bedrock.invoke" : "bedrock.converse",
-                          strlen("bedrock.invok")) == 0 &&
-                  (!invoke || strstr(model, "anthropic.") != NULL);
-    char upstream_model[256];
-    snprintf(upstream_model, sizeof(upstream_model), "%s%s", invoke ? "" : "converse/", model);
-    struct provider_target target = {
-        .slug = "bedrock", .base_url = "https://x.example", .upstream_model = upstream_model};
-    struct json_object *response = get(all, "response");
-    if (wanted && get(response, "body_base64") != NULL)
+    struct provider_target target;
+    struct json_object *response = recording_member(exchange, "response");
+    if (strncmp(recording_word(exchange, "api"), api, strlen(api)) != 0 ||
+        recording_reader(exchange, &target) == NULL)
+        return false;
+    if (recording_member(response, "body_base64") != NULL)
         check_stream(file, &target, response);
-    else if (wanted)
+    else
         check_body(file, &target, response);
-    json_object_put(all);
-    return wanted;
+    return true;
 }
 
-static void check_all(bool invoke, int at_least)
+static bool check_converse(const char *file, struct json_object *exchange)
 {
-    const char *shared = getenv("WAYFARE_SHARED");
-    char folder[PATH_LEN / 2], path[PATH_LEN];
-    snprintf(folder, sizeof(folder), "%s/recordings/bedrock",
-             shared != NULL ? shared : "../shared");
-    DIR *d = opendir(folder);
-    if (d == NULL) {
-        printf("skip: no recordings in %s\n", folder);
-        return;
-    }
-    int n = 0;
-    for (struct dirent *entry = readdir(d); entry != NULL; entry = readdir(d)) {
-        if (strstr(entry->d_name, ".json") == NULL ||
-            strncmp(entry->d_name, "count-tokens", 12) == 0)
-            continue;
-        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-        n += check_file(path, entry->d_name, invoke);
-    }
-    closedir(d);
-    ck_assert_int_ge(n, at_least);
+    return check_file(file, exchange, "bedrock.converse");
+}
+
+static bool check_invoke(const char *file, struct json_object *exchange)
+{
+    return check_file(file, exchange, "bedrock.invoke");
 }
 
 START_TEST(converse_recordings)
 {
-    check_all(false, CONVERSE_MIN);
+    recordings_replay("bedrock_recordings", "bedrock", CONVERSE_MIN, check_converse);
 }
 END_TEST
 
 START_TEST(invoke_recordings)
 {
-    check_all(true, INVOKE_MIN);
+    recordings_replay("bedrock_recordings", "bedrock", INVOKE_MIN, check_invoke);
 }
 END_TEST
 

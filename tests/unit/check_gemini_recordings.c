@@ -3,40 +3,14 @@
  * network pieces.  Usage, text and calls are read a second time here, with json-c and the plainest
  * reading of the rules. */
 #include <check.h>
-#include <dirent.h>
 #include <json-c/json.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include "providers/provider.h"
+#include "tests/unit/recordings.h"
 
 static const struct provider_target target = {.base_url = "https://api.example",
                                               .upstream_model = "gemini-3-flash"};
 
 enum { RECORDINGS_MIN = 28, OBJECTS_MAX = 256, TEXT_MAX = 1024 * 1024 };
-
-static const char *const folders[] = {"gemini", "vertex"};
-
-static const char *shared_dir(void)
-{
-    const char *dir = getenv("WAYFARE_SHARED");
-    return dir != NULL ? dir : "../shared";
-}
-
-static struct json_object *member(struct json_object *object, const char *key)
-{
-    struct json_object *value = NULL;
-    if (json_object_is_type(object, json_type_object))
-        json_object_object_get_ex(object, key, &value);
-    return value;
-}
-
-static struct json_object *item(struct json_object *array, size_t i)
-{
-    return json_object_is_type(array, json_type_array) && i < json_object_array_length(array)
-               ? json_object_array_get_idx(array, i)
-               : NULL;
-}
 
 static bool is_word(struct json_object *value, const char *word)
 {
@@ -56,25 +30,25 @@ struct second {
 
 static void take_number(struct json_object *usage, const char *key, int64_t *n)
 {
-    if (member(usage, key) != NULL)
-        *n = json_object_get_int64(member(usage, key));
+    if (recording_member(usage, key) != NULL)
+        *n = json_object_get_int64(recording_member(usage, key));
 }
 
 static void take_part(struct second *s, struct json_object *part)
 {
-    struct json_object *text = member(part, "text");
+    struct json_object *text = recording_member(part, "text");
     if (text != NULL) {
-        bool thought = json_object_get_boolean(member(part, "thought"));
+        bool thought = json_object_get_boolean(recording_member(part, "thought"));
         buf_adds(thought ? &s->thinking : &s->text, json_object_get_string(text));
     }
-    s->calls += member(member(part, "functionCall"), "name") != NULL;
+    s->calls += recording_member(recording_member(part, "functionCall"), "name") != NULL;
 }
 
 static void take_object(struct second *s, struct json_object *object)
 {
-    struct json_object *usage = member(object, "usageMetadata");
-    struct json_object *candidate = item(member(object, "candidates"), 0);
-    struct json_object *parts = member(member(candidate, "content"), "parts");
+    struct json_object *usage = recording_member(object, "usageMetadata");
+    struct json_object *candidate = recording_item(recording_member(object, "candidates"), 0);
+    struct json_object *parts = recording_member(recording_member(candidate, "content"), "parts");
     ck_assert(object != NULL && s->n < OBJECTS_MAX);
     s->objects[s->n++] = object;
     take_number(usage, "promptTokenCount", &s->prompt);
@@ -82,11 +56,12 @@ static void take_object(struct second *s, struct json_object *object)
     take_number(usage, "candidatesTokenCount", &s->candidates);
     take_number(usage, "thoughtsTokenCount", &s->thoughts);
     take_number(usage, "toolUsePromptTokenCount", &s->tools);
-    for (size_t i = 0; item(parts, i) != NULL; i++)
-        take_part(s, item(parts, i));
-    s->error |= member(object, "error") != NULL;
-    s->finished |= member(candidate, "finishReason") != NULL ||
-                   member(member(object, "promptFeedback"), "blockReason") != NULL;
+    for (size_t i = 0; recording_item(parts, i) != NULL; i++)
+        take_part(s, recording_item(parts, i));
+    s->error |= recording_member(object, "error") != NULL;
+    s->finished |=
+        recording_member(candidate, "finishReason") != NULL ||
+        recording_member(recording_member(object, "promptFeedback"), "blockReason") != NULL;
 }
 
 static void take_events(struct second *s, const char *text)
@@ -104,8 +79,8 @@ static void take_stream(struct second *s, const char *text)
     const char *bare = strstr(text, "\n\n{");
     if (text[0] == '[') {
         struct json_object *array = json_tokener_parse(text);
-        for (size_t i = 0; item(array, i) != NULL; i++)
-            take_object(s, json_object_get(item(array, i)));
+        for (size_t i = 0; recording_item(array, i) != NULL; i++)
+            take_object(s, json_object_get(recording_item(array, i)));
         json_object_put(array);
         return;
     }
@@ -230,8 +205,8 @@ static void replay_stream(const struct provider *p, const char *file, struct spa
     size_t at = 0;
     for (size_t i = 0; at < text.len; i++) {
         size_t n = step;
-        if (step == 0 && item(sizes, i) != NULL)
-            n = (size_t)json_object_get_int64(item(sizes, i));
+        if (step == 0 && recording_item(sizes, i) != NULL)
+            n = (size_t)json_object_get_int64(recording_item(sizes, i));
         if (n == 0 || n > text.len - at)
             n = text.len - at;
         ck_assert(p->stream_feed(stream, (struct span){text.ptr + at, n}, ignore_event, NULL));
@@ -251,17 +226,18 @@ static void replay_plain(const struct provider *p, const char *file, struct json
     struct first f = {.file = file};
     struct reply_sink sink = {on_reply, &f};
     struct provider_reading reading = {.target = &target, .sink = &sink};
-    struct json_object *body = member(response, "body");
+    struct json_object *body = recording_member(response, "body");
     struct span bytes =
         span_of(json_object_to_json_string_ext(body, JSON_C_TO_STRING_NOSLASHESCAPE));
-    bool failed = json_object_get_int(member(response, "status")) >= 400;
+    bool failed = json_object_get_int(recording_member(response, "status")) >= 400;
     struct reply_error error;
     struct buf store;
     buf_init(&store, PROVIDER_BODY_MAX);
     ck_assert_msg(p->read_error(bytes, &store, &error) == failed, "%s", file);
-    ck_assert_msg(!failed || (error.message.len > 0 && error.type.len > 0 &&
-                              error.http_status == json_object_get_int(member(response, "status"))),
-                  "%s", file);
+    ck_assert_msg(
+        !failed || (error.message.len > 0 && error.type.len > 0 &&
+                    error.http_status == json_object_get_int(recording_member(response, "status"))),
+        "%s", file);
     buf_done(&store);
     take_object(s, json_object_get(body));
     reply_whole_init(&f.whole);
@@ -270,18 +246,17 @@ static void replay_plain(const struct provider *p, const char *file, struct json
     reply_whole_done(&f.whole);
 }
 
-/* true: it was one of ours. */
-static bool replay_file(const struct provider *p, const char *path)
+static bool replay_file(const char *path, struct json_object *exchange)
 {
     struct second s;
-    struct json_object *file = json_object_from_file(path);
-    ck_assert_msg(file != NULL, "cannot read %s", path);
-    struct json_object *response = member(file, "response");
-    struct json_object *text = member(response, "body_text");
-    struct json_object *sizes = member(response, "chunk_sizes");
+    struct provider_target ignored;
+    const struct provider *p = recording_reader(exchange, &ignored);
+    struct json_object *response = recording_member(exchange, "response");
+    struct json_object *text = recording_member(response, "body_text");
+    struct json_object *sizes = recording_member(response, "chunk_sizes");
     second_init(&s);
-    bool stream = is_word(member(file, "api"), "gemini.streamGenerateContent");
-    bool plain = is_word(member(file, "api"), "gemini.generateContent");
+    bool stream = is_word(recording_member(exchange, "api"), "gemini.streamGenerateContent");
+    bool plain = is_word(recording_member(exchange, "api"), "gemini.generateContent");
     if (stream && text != NULL) {
         struct span bytes = {json_object_get_string(text),
                              (size_t)json_object_get_string_len(text)};
@@ -295,43 +270,12 @@ static bool replay_file(const struct provider *p, const char *path)
         replay_plain(p, path, response, &s);
     }
     second_done(&s);
-    json_object_put(file);
     return stream || plain;
-}
-
-static int replay_folder(const char *folder)
-{
-    const struct provider *p = provider_find(folder);
-    char path[1024];
-    int n = 0;
-    snprintf(path, sizeof(path), "%s/recordings/%s", shared_dir(), folder);
-    DIR *dir = opendir(path);
-    if (dir == NULL)
-        return 0;
-    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
-        if (strstr(entry->d_name, ".json") == NULL)
-            continue;
-        snprintf(path, sizeof(path), "%s/recordings/%s/%s", shared_dir(), folder, entry->d_name);
-        n += replay_file(p, path);
-    }
-    closedir(dir);
-    return n;
 }
 
 START_TEST(test_recordings)
 {
-    char path[1024];
-    snprintf(path, sizeof(path), "%s/recordings", shared_dir());
-    DIR *dir = opendir(path);
-    if (dir == NULL) {
-        printf("skip gemini_recordings: no %s\n", path);
-        return;
-    }
-    closedir(dir);
-    int n = 0;
-    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
-        n += replay_folder(folders[i]);
-    ck_assert_int_ge(n, RECORDINGS_MIN);
+    recordings_replay("gemini_recordings", NULL, RECORDINGS_MIN, replay_file);
 }
 END_TEST
 

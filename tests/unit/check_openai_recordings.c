@@ -4,7 +4,6 @@
  * the rules. */
 #define _GNU_SOURCE /* strndup */
 #include <check.h>
-#include <dirent.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,34 +11,9 @@
 #include "providers/door.h"
 #include "providers/openai.h"
 #include "tests/unit/golden.h"
+#include "tests/unit/recordings.h"
 
 enum { RECORDINGS_MIN = 110, REQUESTS_MIN = 130, CALLS_MAX = 16, TEXT_MAX = 1024 * 1024 };
-
-static const char *shared_dir(void)
-{
-    const char *dir = getenv("WAYFARE_SHARED");
-    return dir != NULL ? dir : "../shared";
-}
-
-static struct json_object *member(struct json_object *object, const char *key)
-{
-    struct json_object *value = NULL;
-    if (json_object_is_type(object, json_type_object))
-        json_object_object_get_ex(object, key, &value);
-    return value;
-}
-
-static int64_t number(struct json_object *object, const char *key)
-{
-    struct json_object *value = member(object, key);
-    return json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
-}
-
-static const char *string(struct json_object *object, const char *key)
-{
-    struct json_object *value = member(object, key);
-    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
-}
 
 /* ---- the second reading ---- */
 
@@ -76,12 +50,12 @@ static void expected_done(struct expected *e)
 
 static void expect_part(struct expected *e, struct json_object *part)
 {
-    struct json_object *thinking = member(part, "thinking");
+    struct json_object *thinking = recording_member(part, "thinking");
     size_t n =
         json_object_is_type(thinking, json_type_array) ? json_object_array_length(thinking) : 0;
     for (size_t i = 0; i < n; i++)
-        buf_adds(&e->thinking, string(json_object_array_get_idx(thinking, i), "text"));
-    buf_adds(&e->text, string(part, "text"));
+        buf_adds(&e->thinking, recording_word(json_object_array_get_idx(thinking, i), "text"));
+    buf_adds(&e->text, recording_word(part, "text"));
 }
 
 static void expect_calls(struct expected *e, struct json_object *list)
@@ -89,15 +63,16 @@ static void expect_calls(struct expected *e, struct json_object *list)
     size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
     for (size_t i = 0; i < n; i++) {
         struct json_object *call = json_object_array_get_idx(list, i);
-        struct json_object *function = member(call, "function");
-        int64_t at = member(call, "index") != NULL ? number(call, "index") : (int64_t)i;
+        struct json_object *function = recording_member(call, "function");
+        int64_t at =
+            recording_member(call, "index") != NULL ? recording_number(call, "index") : (int64_t)i;
         ck_assert(at >= 0 && at < CALLS_MAX);
         struct call *c = &e->calls[at];
         if (c->name[0] == '\0')
-            snprintf(c->name, sizeof(c->name), "%s", string(function, "name"));
+            snprintf(c->name, sizeof(c->name), "%s", recording_word(function, "name"));
         if (c->id[0] == '\0')
-            snprintf(c->id, sizeof(c->id), "%s", string(call, "id"));
-        buf_adds(&c->arguments, string(function, "arguments"));
+            snprintf(c->id, sizeof(c->id), "%s", recording_word(call, "id"));
+        buf_adds(&c->arguments, recording_word(function, "arguments"));
         if (at >= e->n_calls)
             e->n_calls = (int)at + 1;
     }
@@ -105,49 +80,49 @@ static void expect_calls(struct expected *e, struct json_object *list)
 
 static void expect_said(struct expected *e, struct json_object *said)
 {
-    const char *thinking = string(said, "reasoning_content");
+    const char *thinking = recording_word(said, "reasoning_content");
     if (thinking[0] == '\0')
-        thinking = string(said, "reasoning");
-    struct json_object *details = member(said, "reasoning_details");
+        thinking = recording_word(said, "reasoning");
+    struct json_object *details = recording_member(said, "reasoning_details");
     size_t n =
         json_object_is_type(details, json_type_array) ? json_object_array_length(details) : 0;
     for (size_t i = 0; i < n && thinking[0] == '\0'; i++) {
         struct json_object *entry = json_object_array_get_idx(details, i);
-        buf_adds(&e->thinking, string(entry, "text"));
-        buf_adds(&e->thinking, string(entry, "summary"));
+        buf_adds(&e->thinking, recording_word(entry, "text"));
+        buf_adds(&e->thinking, recording_word(entry, "summary"));
     }
     buf_adds(&e->thinking, thinking);
-    struct json_object *content = member(said, "content");
+    struct json_object *content = recording_member(said, "content");
     n = json_object_is_type(content, json_type_array) ? json_object_array_length(content) : 0;
     for (size_t i = 0; i < n; i++)
         expect_part(e, json_object_array_get_idx(content, i));
-    buf_adds(&e->text, string(said, "content"));
-    buf_adds(&e->text, string(member(said, "audio"), "transcript"));
-    expect_calls(e, member(said, "tool_calls"));
-    struct json_object *legacy = member(said, "function_call");
+    buf_adds(&e->text, recording_word(said, "content"));
+    buf_adds(&e->text, recording_word(recording_member(said, "audio"), "transcript"));
+    expect_calls(e, recording_member(said, "tool_calls"));
+    struct json_object *legacy = recording_member(said, "function_call");
     if (legacy != NULL) {
-        snprintf(e->calls[0].name, sizeof(e->calls[0].name), "%s", string(legacy, "name"));
-        buf_adds(&e->calls[0].arguments, string(legacy, "arguments"));
+        snprintf(e->calls[0].name, sizeof(e->calls[0].name), "%s", recording_word(legacy, "name"));
+        buf_adds(&e->calls[0].arguments, recording_word(legacy, "arguments"));
         e->n_calls = 1;
     }
 }
 
 static void expect_chunk(struct expected *e, struct json_object *chunk, const char *said)
 {
-    struct json_object *usage = member(chunk, "usage");
+    struct json_object *usage = recording_member(chunk, "usage");
     if (usage == NULL)
-        usage = member(member(chunk, "x_groq"), "usage");
+        usage = recording_member(recording_member(chunk, "x_groq"), "usage");
     if (usage != NULL) {
         json_object_put(e->usage);
         e->usage = json_object_get(usage);
     }
-    e->error |= member(chunk, "error") != NULL;
-    struct json_object *choices = member(chunk, "choices");
+    e->error |= recording_member(chunk, "error") != NULL;
+    struct json_object *choices = recording_member(chunk, "choices");
     if (!json_object_is_type(choices, json_type_array) || json_object_array_length(choices) == 0)
         return;
     struct json_object *choice = json_object_array_get_idx(choices, 0);
-    if (number(choice, "index") == 0)
-        expect_said(e, member(choice, said));
+    if (recording_number(choice, "index") == 0)
+        expect_said(e, recording_member(choice, said));
 }
 
 static void expect_stream(struct expected *e, const char *text)
@@ -169,21 +144,22 @@ static void expect_stream(struct expected *e, const char *text)
 /* xAI, and Vercel's gateway, add reasoning; Gemini's endpoint shows it only in the total. */
 static int64_t expected_output(const char *file, struct json_object *usage)
 {
-    int64_t n = number(usage, "completion_tokens");
+    int64_t n = recording_number(usage, "completion_tokens");
     if (strstr(file, "/xai/") != NULL || strstr(file, "/vercel-gateway/") != NULL)
-        n += number(member(usage, "completion_tokens_details"), "reasoning_tokens");
+        n += recording_number(recording_member(usage, "completion_tokens_details"),
+                              "reasoning_tokens");
     if (strstr(file, "/gemini/") != NULL)
-        n = number(usage, "total_tokens") - number(usage, "prompt_tokens");
+        n = recording_number(usage, "total_tokens") - recording_number(usage, "prompt_tokens");
     return n;
 }
 
 static void must_be_billed(const char *file, const struct usage_report *r,
                            struct json_object *usage)
 {
-    struct json_object *details = member(usage, "prompt_tokens_details");
-    int64_t prompt = number(usage, "prompt_tokens");
-    int64_t cached = number(details, "cached_tokens");
-    int64_t written = number(details, "cache_write_tokens");
+    struct json_object *details = recording_member(usage, "prompt_tokens_details");
+    int64_t prompt = recording_number(usage, "prompt_tokens");
+    int64_t cached = recording_number(details, "cached_tokens");
+    int64_t written = recording_number(details, "cache_write_tokens");
     cached = cached > prompt ? prompt : cached;
     const int64_t *n = r->total.n;
     ck_assert_msg(n[USAGE_input_tok] == prompt - cached - written, "%s: input %lld", file,
@@ -250,11 +226,6 @@ static void on_reply(void *ctx, const struct reply *r)
 
 /* ---- replay ---- */
 
-static const struct provider *provider_of(const char *file)
-{
-    return strstr(file, "/azure/") != NULL ? &provider_azure_openai : &provider_openai;
-}
-
 static void ignore_event(void *ctx, const struct event *ev)
 {
     (void)ctx;
@@ -263,6 +234,7 @@ static void ignore_event(void *ctx, const struct event *ev)
 
 struct play {
     const char *file;
+    const struct provider *provider;
     struct provider_target target;
     struct span bytes;
     const struct expected *expected;
@@ -273,7 +245,7 @@ struct play {
 static void play_stream(const struct play *p, size_t step, struct json_object *sizes)
 {
     static struct usage_report report;
-    const struct provider *provider = provider_of(p->file);
+    const struct provider *provider = p->provider;
     struct listener l;
     golden_replies_init(&l.lines);
     reply_whole_init(&l.whole);
@@ -309,7 +281,7 @@ static void play_stream(const struct play *p, size_t step, struct json_object *s
 static void play_body(const struct play *p)
 {
     static struct usage_report report;
-    const struct provider *provider = provider_of(p->file);
+    const struct provider *provider = p->provider;
     struct listener l;
     golden_replies_init(&l.lines);
     reply_whole_init(&l.whole);
@@ -326,7 +298,7 @@ static void play_body(const struct play *p)
 
 static void read_error(const struct play *p)
 {
-    const struct provider *provider = provider_of(p->file);
+    const struct provider *provider = p->provider;
     struct reply_error error;
     struct buf store;
     buf_init(&store, TEXT_MAX);
@@ -451,21 +423,10 @@ static bool play_request(const char *file, const struct door *door, struct json_
     return good;
 }
 
-/* The address as an operator would give it. */
-static void find_base(struct json_object *file, char *out, size_t cap)
-{
-    snprintf(out, cap, "%s", string(member(file, "request"), "url"));
-    char *path = strstr(out, "/chat/completions");
-    if (path != NULL)
-        *path = '\0';
-    if (out[0] == '\0')
-        snprintf(out, cap, "https://api.%s.example", string(file, "provider"));
-}
-
 static void replay_stream(struct play *p, struct json_object *response)
 {
-    struct json_object *text = member(response, "body_text");
-    struct json_object *sizes = member(response, "chunk_sizes");
+    struct json_object *text = recording_member(response, "body_text");
+    struct json_object *sizes = recording_member(response, "chunk_sizes");
     struct expected expected;
     struct buf lines;
     buf_init(&lines, TEXT_MAX);
@@ -486,10 +447,10 @@ static void replay_stream(struct play *p, struct json_object *response)
 
 static void replay_plain(struct play *p, struct json_object *response)
 {
-    struct json_object *body = member(response, "body");
+    struct json_object *body = recording_member(response, "body");
     struct expected expected;
     p->bytes = span_of(json_object_to_json_string_ext(body, JSON_C_TO_STRING_NOSLASHESCAPE));
-    if (number(response, "status") >= 400) {
+    if (recording_number(response, "status") >= 400) {
         read_error(p);
         return;
     }
@@ -502,64 +463,29 @@ static void replay_plain(struct play *p, struct json_object *response)
 
 static int n_requests;
 
-static bool replay_file(const char *path)
+static bool replay_file(const char *path, struct json_object *file)
 {
-    struct json_object *file = json_object_from_file(path);
-    ck_assert_msg(file != NULL, "cannot read %s", path);
-    bool ours = strcmp(string(file, "api"), "openai.chat") == 0;
-    bool theirs = strcmp(string(file, "api"), "anthropic.messages") == 0;
-    struct json_object *request = member(member(file, "request"), "body");
+    bool ours = strcmp(recording_word(file, "api"), "openai.chat") == 0;
+    bool theirs = strcmp(recording_word(file, "api"), "anthropic.messages") == 0;
+    struct json_object *request = recording_member(recording_member(file, "request"), "body");
     if (json_object_is_type(request, json_type_object) && (ours || theirs))
         n_requests += play_request(path, ours ? &door_openai : &door_anthropic, request);
     if (ours) {
-        char base[1024];
-        struct json_object *response = member(file, "response");
-        find_base(file, base, sizeof(base));
-        struct play p = {.file = path, .target = {.base_url = base}};
-        if (member(response, "body_text") != NULL)
+        struct json_object *response = recording_member(file, "response");
+        struct play p = {.file = path};
+        p.provider = recording_reader(file, &p.target);
+        if (recording_member(response, "body_text") != NULL)
             replay_stream(&p, response);
         else
             replay_plain(&p, response);
     }
-    json_object_put(file);
     return ours;
-}
-
-static int replay_folder(const char *path)
-{
-    char file[1024];
-    int n = 0;
-    DIR *dir = opendir(path);
-    if (dir == NULL)
-        return 0;
-    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
-        if (strstr(entry->d_name, ".json") == NULL)
-            continue;
-        snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
-        n += replay_file(file);
-    }
-    closedir(dir);
-    return n;
 }
 
 START_TEST(test_recordings)
 {
-    char path[768];
-    int n = 0;
-    snprintf(path, sizeof(path), "%s/recordings", shared_dir());
-    DIR *dir = opendir(path);
-    if (dir == NULL) {
-        printf("skip openai_recordings: no %s\n", path);
-        return;
-    }
-    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
-        snprintf(path, sizeof(path), "%s/recordings/%s", shared_dir(), entry->d_name);
-        if (entry->d_name[0] != '.')
-            n += replay_folder(path);
-    }
-    closedir(dir);
-    ck_assert_msg(n >= RECORDINGS_MIN, "only %d", n);
-    ck_assert_msg(n_requests >= REQUESTS_MIN, "only %d requests", n_requests);
+    int n = recordings_replay("openai_recordings", NULL, RECORDINGS_MIN, replay_file);
+    ck_assert_msg(n == 0 || n_requests >= REQUESTS_MIN, "only %d requests", n_requests);
 }
 END_TEST
 
