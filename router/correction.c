@@ -217,8 +217,9 @@ static void follow_tokens(struct correction *c, uint32_t told)
     for (int b = 0; b < USAGE_BUCKET_COUNT; b++)
         now[b] = now_tok(c, b);
     int64_t cost = c->price != NULL ? follow(c, now, told) : INT64_MAX;
-    if (cost < INT64_MAX)
-        c->add_nusd = cost - c->charge_nusd;
+    int64_t most = c->hold_nusd > c->charge_nusd ? c->hold_nusd : c->charge_nusd;
+    if (cost < INT64_MAX) /* tokens that it had before may cost more than was held for them */
+        c->add_nusd = least(cost, most) - c->charge_nusd;
 }
 
 /* ---- all of it ---- */

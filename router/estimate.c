@@ -150,8 +150,6 @@ int64_t estimate_text_tok(const struct estimate *est, int64_t bytes)
     return min64(tok, bytes);
 }
 
-/* A hold may begin small only where all that is produced is seen while it is produced and the
- * provider stops, and stops billing, when it is cut off. */
 /* Anthropic's models think when they are told to, some always; those of other protocols may think
  * without being asked and without showing it (OpenAI's reasoning models), as far as the catalog
  * tells which do. */
@@ -165,6 +163,8 @@ static bool may_think_unseen(const struct chat *chat, const struct endpoint *e)
     return !told && (e->params == 0 || (e->params & thinking) != 0);
 }
 
+/* A hold may begin small only where all that is produced is seen while it is produced and the
+ * provider stops, and stops billing, when it is cut off. */
 static bool hold_can_grow(const struct chat *chat, const struct endpoint *e)
 {
     return chat->max_tokens < 0 && chat->stream && e->provider->cancel_stops_billing &&

@@ -63,6 +63,20 @@ START_TEST(equal_tokens_say_what_it_costs)
 }
 END_TEST
 
+/* It was seen to use more than its hold, and charged the hold: that is as far as guessing goes. */
+START_TEST(equal_tokens_pass_no_hold)
+{
+    struct correction c = attempt(USAGE_ESTIMATED, 12000000, 12000000);
+    c.tok[OUT] = 1000; /* $0.015, and the fee */
+    correction_spread(&c, 1, TOKENS, diff);
+    ck_assert(correction_is_empty(&c));
+    diff[OUT] = -800;
+    correction_spread(&c, 1, TOKENS, diff);
+    ck_assert_int_eq(c.add_tok[OUT], -800);
+    ck_assert_int_eq(c.add_nusd, 0); /* $0.003 and the fee are still more */
+}
+END_TEST
+
 START_TEST(a_price_that_is_not_known)
 {
     struct correction c = attempt(USAGE_ESTIMATED, 1000, 1000);
@@ -246,6 +260,7 @@ Suite *correction_suite(void)
     tcase_add_checked_fixture(t, setup, NULL);
     tcase_add_test(t, one_attempt_is_certain);
     tcase_add_test(t, equal_tokens_say_what_it_costs);
+    tcase_add_test(t, equal_tokens_pass_no_hold);
     tcase_add_test(t, a_price_that_is_not_known);
     tcase_add_test(t, no_guess_passes_a_hold);
     tcase_add_test(t, nothing_goes_below_zero);
