@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "schema/json_out.h"
 #include "schema/money.h"
 #include "server/call.h"
 #include "server/http.h"
@@ -386,6 +387,28 @@ void call_answer_stream_finish(struct call *c)
     }
 }
 
+/* As providers' errors inside a stream come through this door (providers/openai_door_write.c):
+ * OpenRouter's form, with a number for a code. */
+static void write_error_chunk(const struct call *c, const struct fail *f, struct buf *out)
+{
+    const struct err_info *info = err_info(f->code);
+    char id[ID_TEXT_MAX];
+    struct json_out o = {.buf = out};
+    json_open_object(&o, NULL);
+    json_put_string(&o, "id", span_of(id_print(&c->request_id, ID_PREFIX_GENERATION, id)));
+    json_put_string(&o, "object", SPAN("chat.completion.chunk"));
+    json_put_int(&o, "created", c->begun_ms / 1000);
+    json_put_string(&o, "model", span_of(c->endpoint->model->slug));
+    json_open_object(&o, "error");
+    json_put_int(&o, "code", info->status);
+    json_put_string(&o, "message", span_of(f->text));
+    json_put_string(&o, "type", span_of(info->openai_type));
+    json_close_object(&o);
+    buf_adds(out, ",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"logprobs\":null,"
+                  "\"finish_reason\":\"error\"}]");
+    json_close_object(&o);
+}
+
 void call_answer_stream_error(struct call *c, enum err code, const char *text)
 {
     struct request *r = c->req;
@@ -394,8 +417,13 @@ void call_answer_stream_error(struct call *c, enum err code, const char *text)
     fail_set(&f, code, NULL, "%s: %s", call_slug(c), text != NULL ? text : err_info(code)->text);
     buf_init(&event, FAIL_TEXT_MAX * 8);
     /* The blank line first: the stream may have been cut inside an event. */
-    buf_adds(&event, r->door == DOOR_OPENAI ? "\n\ndata: " : "\n\nevent: error\ndata: ");
-    request_write_error(r, &f, (struct span){NULL, 0}, &event);
+    if (r->door == DOOR_OPENAI) {
+        buf_adds(&event, "\n\ndata: ");
+        write_error_chunk(c, &f, &event);
+    } else {
+        buf_adds(&event, "\n\nevent: error\ndata: ");
+        request_write_error(r, &f, (struct span){NULL, 0}, &event);
+    }
     buf_adds(&event, "\n\n");
     metrics_add(&c->worker->metrics, METRIC_streams_broken_total, 1);
     request_log(r, c->http_status, f.text);

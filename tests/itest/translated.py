@@ -165,6 +165,20 @@ def test_words_of_every_protocol_in_the_attempts():
     assert way.stop() == 0
 
 
+def test_a_stream_that_fails_ends_in_one_shape():
+    """Also where the provider had no word for it: a chunk with a number for a code, no [DONE]."""
+    text = chunk(b"\n", choice({"content": "x"}))
+    for row in (("o", "openai", Provider([text]), "/v1", "g"),
+                ("a", "anthropic", Provider(claude({"type": "text", "text": ""}, [])[:2]), "", "c")):
+        way = serve(row)
+        status, _, body = chat(way, stream=True)
+        last = json.loads(body.rstrip(b"\n").rpartition(b"\ndata: ")[2])
+        assert status == 200 and body.endswith(b"\n\n") and last["object"] == "chat.completion.chunk", body
+        assert last["error"]["code"] == 502 and last["error"]["message"].startswith(row[0] + ": "), last
+        assert [c["finish_reason"] for c in last["choices"]] == ["error"], last
+        assert way.stop() == 0
+
+
 def test_very_many_calls():
     """A lookup from the beginning for each result would hold up everybody for long."""
     n = 80000
