@@ -298,14 +298,13 @@ static void write_format(struct bedrock_writer *w)
         json_close_object(&w->o);
 }
 
-static void write_tier(struct bedrock_writer *w)
+/* A tier with other prices than those held is never asked for. */
+static void drop_tier(struct bedrock_writer *w)
 {
     struct span tier = w->d->service_tier;
-    if (span_is(tier, "flex") || span_is(tier, "priority")) {
-        json_open_object(&w->o, "serviceTier");
-        json_put_string(&w->o, "type", tier);
-        json_close_object(&w->o);
-    }
+    if (tier.len > 0 && !span_is(tier, "auto") && !span_is(tier, "default") &&
+        !span_is(tier, "standard_only"))
+        drops_add(w->ask->drops, "service_tier");
 }
 
 static void drop_settings(struct bedrock_writer *w)
@@ -330,7 +329,7 @@ void bedrock_write_settings(struct bedrock_writer *w)
 {
     write_inference(w);
     write_format(w);
-    write_tier(w);
+    drop_tier(w);
     write_additional(w);
     drop_settings(w);
 }

@@ -340,7 +340,10 @@ static void read_settings(struct openai_body *b, const struct chat *chat)
     d->logit_bias_json =
         raw_member(b, 0, "logit_bias", DOOR_KIND(OBJECT), "an object of token ids");
     d->verbosity = openai_body_text(b, 0, "verbosity");
-    d->service_tier = openai_body_text(b, 0, "service_tier");
+    if (chat->tier_cut)
+        drops_add(&d->unread, "service_tier");
+    else
+        d->service_tier = openai_body_text(b, 0, "service_tier");
     d->user = openai_body_text(b, 0, "user");
     d->cache = openai_body_cache(b, 0);
     note_unread(b);

@@ -394,17 +394,18 @@ static void put_user(struct openai_writing *w)
 }
 
 /* Anthropic's "standard_only" is OpenAI's "default"; that no better tier is used is what every
- * server without tiers does anyway. */
+ * server without tiers does anyway.  A tier with other prices than those held is never asked for.
+ */
 static void put_tier(struct openai_writing *w)
 {
     struct span tier = w->dialog->service_tier;
-    bool standard = span_is(tier, "standard_only");
+    bool standard = span_is(tier, "standard_only") || span_is(tier, "default");
     if (tier.len == 0)
         return;
-    if (openai_has(w->dialect, TRAIT_TIERS))
-        json_put_string(&w->out, "service_tier", standard ? SPAN("default") : tier);
-    else if (!standard && !span_is(tier, "auto") && !span_is(tier, "default"))
+    if (!standard && !span_is(tier, "auto"))
         openai_drop(w, "service_tier", "service_tier");
+    else if (openai_has(w->dialect, TRAIT_TIERS))
+        json_put_string(&w->out, "service_tier", standard ? SPAN("default") : tier);
 }
 
 static void put_verbosity(struct openai_writing *w)

@@ -193,7 +193,8 @@ static int write_row(struct db *db, const struct correction *c, int64_t now_ms, 
                               " a.provider, a.upstream_model, a.usage_source,"
                               " coalesce(r.experiment, ''), coalesce(r.arm, ''), ?4, ?5, ?6, ?7,"
                               " ?8, ?9, ?10 FROM attempt a JOIN request r ON r.id = a.request_id"
-                              " WHERE a.id = ?1 AND a.state = 'SETTLED'");
+                              " WHERE a.id = ?1 AND a.state = 'SETTLED'"
+                              " ON CONFLICT(attempt_id, n) DO NOTHING");
 #undef NAME
     db_bind_blob(s, 1, c->attempt_id.b, sizeof(c->attempt_id.b));
     db_bind_int(s, 2, c->n);
@@ -205,7 +206,8 @@ static int write_row(struct db *db, const struct correction *c, int64_t now_ms, 
         return -1;
     if (db_changes(db) == 1)
         return 0;
-    return fail_set(reterr, ERR_ledger_down, NULL, "an attempt to be corrected is gone");
+    return fail_set(reterr, ERR_ledger_down, NULL,
+                    "an attempt was corrected or deleted by somebody else meanwhile; run it again");
 }
 
 static int write_entry(struct db *db, const struct correction *c, int64_t now_ms,

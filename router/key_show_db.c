@@ -38,7 +38,8 @@ static int read_account(struct db *db, const struct owner *o, const char *window
 
 /* By keys, so that the index on (key_id, admitted_ms) serves. */
 #define SUMS(keys)                                                                                 \
-    "SELECT coalesce(sum(charge_nusd), 0),"                                                        \
+    "SELECT coalesce(sum(charge_nusd), 0) + (SELECT coalesce(sum(charge_nusd), 0) FROM correction" \
+    " WHERE key_id " keys " AND admitted_ms >= ?1 AND admitted_ms < ?2),"                          \
     " coalesce(sum(CASE WHEN state IN ('SETTLED', 'VOID') THEN 0 ELSE hold_nusd END), 0)"          \
     " FROM attempt WHERE key_id " keys " AND admitted_ms >= ?1 AND admitted_ms < ?2"
 

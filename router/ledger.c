@@ -556,6 +556,8 @@ static int run_job(struct ledger *l, const struct waiter *w)
 {
     struct fail why = {0};
     struct ledger_book_counts before = ledger_book_counts(l->book);
+    if (w->reload && l->low)
+        return -1; /* the ballast's room is for what ends attempts: corrections can wait */
     if (db_begin(l->db, &why) != 0) {
         if (ledger_db_trouble(l->db) != LEDGER_NO_ROOM)
             die(l, &why);

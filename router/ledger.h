@@ -172,7 +172,7 @@ void ledger_send(struct ledger *l, struct ledger_op *op);
  * changed).  Returns fn's result, or -1 when its transaction could not be committed. */
 int ledger_job(struct ledger *l, int (*fn)(struct db *db, void *arg), void *arg);
 /* Likewise, for a job that changes what is in the accounts (corrections): they are read again
- * before its transaction is committed. */
+ * before its transaction is committed.  -1 also while the room of the ballast is used up. */
 int ledger_job_reload(struct ledger *l, int (*fn)(struct db *db, void *arg), void *arg);
 /* Waits until everything sent before is committed (or, while the disk is full, kept for
  * later). Not on a loop thread. */

@@ -33,8 +33,12 @@ struct reconcile_row {
 
 struct reconcile_export {
     const char *format; /* static: "anthropic", "openai", "openrouter" */
-    struct window span; /* what the export covers */
-    uint32_t told;      /* by any row */
+    struct window span; /* from the first to the last that it covers */
+    /* What it covers without a break, in order: pages may be missing in between, and a bucket
+     * may be less than a day. */
+    struct window *stretches;
+    size_t n_stretches, stretches_cap;
+    uint32_t told; /* by any row */
     struct reconcile_row *rows;
     size_t n, cap;
 };
@@ -45,13 +49,16 @@ struct reconcile_export {
 int reconcile_read(struct span text, const char *format, struct reconcile_export *ret,
                    struct fail *reterr);
 void reconcile_done(struct reconcile_export *e);
+/* Does it speak of all of a UTC day? */
+bool reconcile_covers_day(const struct reconcile_export *e, int64_t day);
 
 /* ---- for the readers (reconcile_json.c, reconcile_csv.c) ---- */
 
 /* A new row, zeroed; NULL with reterr. */
 struct reconcile_row *reconcile_add(struct reconcile_export *e, int64_t day, struct fail *reterr);
 void reconcile_tell(struct reconcile_row *row, int figure, int64_t n);
-void reconcile_cover(struct reconcile_export *e, int64_t start_ms, int64_t end_ms);
+/* It speaks of this time.  0, or -1 with reterr. */
+int reconcile_cover(struct reconcile_export *e, struct window stretch, struct fail *reterr);
 int reconcile_json(struct span text, const char *format, struct reconcile_export *e,
                    struct fail *reterr);
 int reconcile_csv(struct span text, struct reconcile_export *e, struct fail *reterr);
@@ -60,13 +67,13 @@ int reconcile_csv(struct span text, struct reconcile_export *e, struct fail *ret
 
 struct correction_list;
 
-/* provider: a slug; all its variants count.  now_ms: attempts of days that are over may be
- * corrected.  *ret_corrections: what would be, for correction_db_write; the caller's, also after a
- * failure (correction_list_done).  *ret: {"provider", "format", "since", "until", "ok",
- * "compared", "unattributed", "data": [{"day", "model", "figure", "ours", "theirs", "difference"
- * (theirs - ours), "final", "partial", "estimated" (the parts of ours, corrections included),
- * "attributed" (of the difference; null: not a day to be corrected)}], only figures that differ,
- * "corrections": [{"attempt", "day", "usage_source", "cost_usd", "corrected_cost_usd"}],
+/* provider: a slug; all its variants count.  now_ms: attempts of days that are over, and
+ * covered whole, may be corrected.  *ret_corrections: what would be, for correction_db_write; the
+ * caller's, also after a failure (correction_list_done).  *ret: {"provider", "format", "since",
+ * "until", "ok", "compared", "unattributed", "data": [{"day", "model", "figure", "ours", "theirs",
+ * "difference" (theirs - ours), "final", "partial", "estimated" (the parts of ours, corrections
+ * included), "attributed" (of the difference; null: not a day to be corrected)}], only figures that
+ * differ, "corrections": [{"attempt", "day", "usage_source", "cost_usd", "corrected_cost_usd"}],
  * "correction_usd"}. */
 int reconcile_db_compare(struct db *db, const struct reconcile_export *e, const char *provider,
                          int64_t now_ms, struct correction_list *ret_corrections,

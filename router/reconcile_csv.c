@@ -141,7 +141,8 @@ static int add_row(struct csv *c, const int where[COLUMNS], struct reconcile_exp
     if (row == NULL)
         return -1;
     memcpy(row->model, cell[COL_MODEL], strlen(cell[COL_MODEL]) + 1);
-    reconcile_cover(e, ms, ms + DAY_MS);
+    if (reconcile_cover(e, (struct window){ms, ms + DAY_MS}, reterr) != 0)
+        return -1;
     reconcile_tell(row, RECONCILE_COST, nusd);
     return add_count(c, cell[COL_PROMPT], COL_PROMPT, RECONCILE_PROMPT, row, reterr) != 0 ||
                    add_count(c, cell[COL_COMPLETION], COL_COMPLETION, USAGE_output_tok, row,

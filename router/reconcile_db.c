@@ -33,6 +33,7 @@ struct gap {
     int64_t attempts, ours[TRUSTS][RECONCILE_FIGURES];
     int64_t diff[RECONCILE_FIGURES]; /* theirs - ours; 0 = equal, as far as can be told */
     int64_t left[RECONCILE_FIGURES]; /* of diff: what belongs to no attempt */
+    uint32_t told;                   /* the figures that are compared */
     bool open;                       /* attempts of this day may be corrected */
 };
 
@@ -198,13 +199,14 @@ static void add_to_gap(struct gap *g, const struct ours *o)
  * attempt, theirs was cut to one. */
 static void measure(const struct comparison *c, struct gap *g)
 {
+    g->told = g->theirs != NULL ? g->theirs->told : c->e->told;
     for (int f = 0; f < RECONCILE_FIGURES; f++) {
         int64_t diff = g->theirs != NULL ? g->theirs->figures[f] : 0;
         for (int t = 0; t < TRUSTS; t++)
             diff -= g->ours[t][f];
         int64_t slack = f == RECONCILE_COST ? g->attempts : 0;
         bool differs = diff > slack || diff < -slack - (slack > 0);
-        g->diff[f] = g->left[f] = differs && (c->e->told >> f & 1u) != 0 ? diff : 0;
+        g->diff[f] = g->left[f] = differs && (g->told >> f & 1u) != 0 ? diff : 0;
     }
 }
 
@@ -287,7 +289,7 @@ static int find_open_days(struct comparison *c)
         int open = correction_db_day_is_open(c->db, c->gaps[i].day, c->now_ms, c->reterr);
         if (open < 0)
             return -1;
-        c->gaps[i].open = open == 1;
+        c->gaps[i].open = open == 1 && reconcile_covers_day(c->e, c->gaps[i].day);
     }
     return 0;
 }
@@ -304,7 +306,8 @@ static int spread(struct comparison *c)
     for (size_t i = 0, end; i < l->n; i = end) {
         for (end = i + 1; end < l->n && l->rows[end].group == l->rows[i].group; end++)
             continue;
-        correction_spread(&l->rows[i], end - i, c->e->told, c->gaps[l->rows[i].group].left);
+        struct gap *g = &c->gaps[l->rows[i].group];
+        correction_spread(&l->rows[i], end - i, g->told, g->left);
         for (size_t k = i; k < end; k++) {
             if (!correction_is_empty(&l->rows[k]))
                 l->rows[kept++] = l->rows[k];
@@ -357,7 +360,7 @@ static void add_differences(const struct comparison *c, struct json_object *repo
     int64_t compared = 0, unattributed = 0;
     for (size_t i = 0; i < c->n_gaps; i++) {
         for (int f = 0; f < RECONCILE_FIGURES; f++) {
-            compared += c->e->told >> f & 1u;
+            compared += c->gaps[i].told >> f & 1u;
             unattributed += c->gaps[i].left[f] != 0;
             if (c->gaps[i].diff[f] != 0)
                 json_object_array_add(data, difference(&c->gaps[i], f));

@@ -204,7 +204,8 @@ static int read_bucket(struct reader *r, json_ref bucket, const char *at)
         return bad(r, bucket, "", "must be a stretch of time within one UTC day");
     if (!is(r, results, JSON_ARRAY))
         return bad(r, bucket, "results", "must be an array");
-    reconcile_cover(r->e, span.start_ms, span.end_ms);
+    if (reconcile_cover(r->e, span, r->reterr) != 0)
+        return -1;
     int i = 0;
     for (json_ref v = json_first(&r->doc, results); v != JSON_NONE; v = json_next(&r->doc, v)) {
         snprintf(r->place, sizeof(r->place), "%s.results[%d]", at, i++);
@@ -235,9 +236,9 @@ static int read_activity(struct reader *r, json_ref item, const char *at)
     if (row == NULL || read_model(r, item, "model", row) != 0 ||
         read_count(r, item, "prompt_tokens", &prompt) != 0 ||
         read_count(r, item, "completion_tokens", &completion) != 0 ||
-        read_amount(r, item, "usage", MONEY_SCALE_NUSD, &nusd) != 0)
+        read_amount(r, item, "usage", MONEY_SCALE_NUSD, &nusd) != 0 ||
+        reconcile_cover(r->e, (struct window){ms, ms + DAY_MS}, r->reterr) != 0)
         return -1;
-    reconcile_cover(r->e, ms, ms + DAY_MS);
     reconcile_tell(row, RECONCILE_COST, nusd);
     if (prompt >= 0)
         reconcile_tell(row, RECONCILE_PROMPT, prompt);

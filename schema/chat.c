@@ -169,12 +169,22 @@ int chat_read_models(struct chat_reader *r, json_ref model, json_ref models)
 
 /* ---- routing ---- */
 
+/* "priority" and "flex" cost other prices than the endpoint's (platform.openai.com/docs/pricing); a
+ * tier is chosen by its variant, "provider/flex", which has prices of its own. */
+static bool is_priced_tier(const struct json_doc *d, json_ref member)
+{
+    return json_key_is(d, member, "service_tier") && json_kind(d, member) == JSON_STRING &&
+           !json_text_is(d, member, "auto") && !json_text_is(d, member, "default") &&
+           !json_text_is(d, member, "standard");
+}
+
 /* What no provider is told.  OpenRouter's `usage` asks for the report that chat->report stands
  * for, and other providers refuse it. */
 static bool is_ours(const struct chat_reader *r, json_ref member)
 {
     return prefs_is_routing_member(r->doc, member) ||
-           (r->chat->door == DOOR_OPENAI && json_key_is(r->doc, member, "usage"));
+           (r->chat->door == DOOR_OPENAI &&
+            (json_key_is(r->doc, member, "usage") || is_priced_tier(r->doc, member)));
 }
 
 /* also: a member that goes too; NONE: no other. */
@@ -185,6 +195,8 @@ static int find_cuts(const struct chat_reader *r, json_ref also, struct json_cut
     for (json_ref m = json_first(r->doc, 0); m != JSON_NONE; m = json_next(r->doc, m)) {
         if (m != also && !is_ours(r, m))
             continue;
+        if (is_priced_tier(r->doc, m))
+            r->chat->tier_cut = true;
         assert(n < CHAT_CUTS_MAX); /* each name was known and there once */
         members[n++] = m;
     }

@@ -119,7 +119,8 @@ struct chat {
 
     bool
         include_usage; /* OpenAI's stream_options.include_usage: the client wants the usage chunk */
-    bool report;       /* OpenRouter's usage.include: as the header x-wayfare-report: body */
+    bool tier_cut; /* OpenAI's service_tier named one with other prices than are held: not sent */
+    bool report;   /* OpenRouter's usage.include: as the header x-wayfare-report: body */
     /* Some thinking of the history was not written by a provider of the request's own protocol
      * (THINKING_FOREIGN below): sent on as it is, the request would be refused. */
     bool foreign_thinking;

@@ -156,9 +156,72 @@ bool dialog_add_stop(struct dialog *d, struct span text)
     return true;
 }
 
+/* ---- calls by their ids ---- */
+
+struct dialog_call_at {
+    const struct dialog_block *block;
+    size_t position;
+};
+
+static int compare_spans(struct span a, struct span b)
+{
+    size_t n = a.len < b.len ? a.len : b.len;
+    int order = n > 0 ? memcmp(a.ptr, b.ptr, n) : 0;
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static int compare_calls(const void *a, const void *b)
+{
+    const struct dialog_call_at *x = a, *y = b;
+    int order = compare_spans(x->block->id, y->block->id);
+    return order != 0 ? order : (x->position > y->position) - (x->position < y->position);
+}
+
+/* calls NULL: only counts. */
+static size_t list_calls(const struct dialog *d, struct dialog_call_at *calls)
+{
+    size_t n = 0;
+    for (const struct dialog_message *m = d->first_message; m != NULL; m = m->next) {
+        for (const struct dialog_block *b = m->blocks.first; b != NULL; b = b->next) {
+            if (b->kind != BLOCK_TOOL_CALL)
+                continue;
+            if (calls != NULL)
+                calls[n] = (struct dialog_call_at){b, n};
+            n++;
+        }
+    }
+    return n;
+}
+
+void dialog_index_calls(struct dialog *d)
+{
+    d->n_calls = list_calls(d, NULL);
+    d->calls = d->n_calls > 0 ? dialog_alloc(d, d->n_calls * sizeof(*d->calls)) : NULL;
+    if (d->calls == NULL)
+        return;
+    list_calls(d, d->calls);
+    qsort(d->calls, d->n_calls, sizeof(*d->calls), compare_calls);
+}
+
+static const struct dialog_block *find_indexed(const struct dialog *d, struct span id)
+{
+    size_t low = 0, high = d->n_calls; /* the first that is above id is in [low, high] */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare_spans(d->calls[middle].block->id, id) > 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    bool found = low > 0 && span_eq(d->calls[low - 1].block->id, id);
+    return found ? d->calls[low - 1].block : NULL;
+}
+
 const struct dialog_block *dialog_find_call(const struct dialog *d, struct span id)
 {
     const struct dialog_block *found = NULL;
+    if (d->calls != NULL)
+        return find_indexed(d, id);
     for (const struct dialog_message *m = d->first_message; m != NULL; m = m->next) {
         for (const struct dialog_block *b = m->blocks.first; b != NULL; b = b->next) {
             if (b->kind == BLOCK_TOOL_CALL && span_eq(b->id, id))

@@ -175,6 +175,9 @@ struct dialog {
     struct drops unread; /* what the request asks that has no place here; not compared */
     bool failed; /* memory is short or DIALOG_MEMORY_MAX reached: what follows was not taken */
 
+    struct dialog_call_at *calls; /* by id; NULL: not indexed */
+    size_t n_calls;
+
     struct dialog_chunk *chunks;
     size_t memory; /* bytes in chunks */
 };
@@ -198,6 +201,9 @@ struct dialog_tool *dialog_add_tool(struct dialog *d);
 bool dialog_add_stop(struct dialog *d, struct span text); /* false: DIALOG_STOPS_MAX */
 
 /* Looking. */
+/* Once the dialog is complete: dialog_find_call takes a logarithm of the calls then, where a body
+ * may hold a hundred thousand of them and as many results. */
+void dialog_index_calls(struct dialog *d);
 /* The last call with this id; NULL: none.  Gemini names the tool in its result where others only
  * give the id. */
 const struct dialog_block *dialog_find_call(const struct dialog *d, struct span id);

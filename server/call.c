@@ -32,6 +32,7 @@ struct call *call_new(struct worker *w)
         buf_init(&c->body, REQUEST_BODY_MAX);
         buf_init(&c->answer, CALL_ANSWER_MAX);
         buf_init(&c->shown, CALL_ANSWER_MAX);
+        buf_init(&c->raw, PROVIDER_EVENT_MAX + SSE_LINE_EXTRA);
         dialog_init(&c->dialog);
         json_init(&c->doc);
         chat_init(&c->chat);
@@ -57,6 +58,7 @@ static void on_timer_closed(uv_handle_t *h)
     buf_done(&c->body);
     buf_done(&c->answer);
     buf_done(&c->shown);
+    buf_done(&c->raw);
     dialog_done(&c->dialog);
     json_done(&c->doc);
     plan_done(&c->plan);
@@ -101,6 +103,7 @@ static void call_recycle(struct call *c)
     shrink(&c->body);
     shrink(&c->answer);
     shrink(&c->shown);
+    shrink(&c->raw);
     dialog_done(&c->dialog);
     if (w->n_free_calls >= CALL_POOL_MAX) {
         uv_close((uv_handle_t *)&c->timer, on_timer_closed);
@@ -350,7 +353,6 @@ static bool on_stream_body(struct call *c, struct span bytes)
         call_arm(c);
     }
     call_answer_stream(c, bytes);
-    c->out_tick_ms = c->byte_tick_ms;
     if (!c->extend_waiting) {
         call_grow(c);
     }
@@ -435,10 +437,12 @@ static void end_translation(struct call *c)
 
 static void after_stream(struct call *c, enum route_end end, struct span headers)
 {
-    if (end == END_complete && c->adapter->stream_finish != NULL) {
-        c->adapter->stream_finish(c->stream);
-    }
     enum verdict verdict = c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
+    /* Also where the connection broke behind the protocol's last word. */
+    if (c->adapter->stream_finish != NULL && (end == END_complete || verdict == VERDICT_COMPLETE)) {
+        c->adapter->stream_finish(c->stream);
+        verdict = c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
+    }
     if (verdict == VERDICT_COMPLETE && end != END_foreign) {
         end = END_complete; /* the last event came; how the connection ended does not matter */
     } else if (end == END_complete) {

@@ -57,6 +57,7 @@ struct call {
     struct upreq upreq;
     struct buf answer;         /* a whole answer or an error body */
     struct buf shown;          /* edited or translated bytes on their way to the client */
+    struct buf raw;            /* of an edited stream: the lines of the event under way */
     struct sse stream_split;   /* the events of an edited stream */
     struct dialog dialog;      /* the request, once it had to be translated */
     struct usage_report usage; /* of the running attempt: large, so cleared instead of zeroed */
@@ -90,6 +91,9 @@ struct call {
     bool dialog_read;
     bool translated;  /* the running attempt's provider speaks another protocol */
     bool rewritten;   /* its request is written anew from the dialog */
+    int raw_events;   /* that ended in c->raw */
+    bool raw_hidden;  /* the last one is not for the client */
+    bool raw_cut_cr;  /* what was left out ended with CR: LF may follow */
     bool reply_ended; /* REPLY_END was read, not written yet */
     bool reply_broken;
     struct reply_sink sink;

@@ -225,11 +225,23 @@ static void pass_foreign(struct call *c)
     request_write_error(c->req, &f, (struct span){NULL, 0}, &c->req->reply_body);
 }
 
+/* Where the provider says in its body when to come back, clients look at the header. */
+static void add_retry_after(struct call *c, struct span upstream_headers)
+{
+    int64_t ms = route_attempt(&c->route)->retry_after_ms;
+    if (ms >= 0 && header_find(upstream_headers, "retry-after").len == 0) {
+        char text[24];
+        snprintf(text, sizeof text, "%" PRId64, (ms + 999) / 1000);
+        request_add_header(c->req, "retry-after", span_of(text));
+    }
+}
+
 void call_answer_pass(struct call *c, struct span upstream_headers)
 {
     struct request *r = c->req;
     char type[128] = "application/json";
     call_answer_headers(c, upstream_headers);
+    add_retry_after(c, upstream_headers);
     if (c->translated && c->http_status >= 400) {
         pass_translated(c);
     } else if (c->http_status >= 400 && c->adapter->is_error_body(buf_span(&c->answer))) {
@@ -267,51 +279,96 @@ static bool is_edited(const struct call *c)
     return !c->translated && (c->req->report_body || hides_usage(c));
 }
 
+/* An event of an edited stream is complete: c->shown gets it, or nothing where c->raw may go as it
+ * came. */
 static bool edit_event(void *ctx, const struct sse_event *ev)
 {
     struct call *c = ctx;
+    c->raw_events++;
+    if (!c->req->report_body) {
+        c->raw_hidden = report_is_usage(ev->data);
+        return true;
+    }
     char cost[MONEY_TEXT_MAX];
     if (c->stream != NULL) { /* else it is settled */
         c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
         c->cost_pusd = call_cost_pusd(c);
     }
     cost_text(c, c->cost_pusd, cost);
-    const char *provider = c->req->report_body ? call_slug(c) : NULL;
     if (c->chat.door == DOOR_OPENAI) {
-        report_chunk(ev->name, ev->data, provider, cost, !hides_usage(c), &c->shown);
+        report_chunk(ev->name, ev->data, call_slug(c), cost, !hides_usage(c), &c->shown);
     } else {
-        report_event(ev->name, ev->data, provider, cost, &c->shown);
+        report_event(ev->name, ev->data, call_slug(c), cost, &c->shown);
     }
     return true;
 }
 
+/* What goes to the client: only that keeps it from thinking that the stream is dead. */
+static void show(struct call *c, struct span bytes)
+{
+    if (bytes.len > 0) {
+        request_stream_write(c->req, bytes);
+        c->out_tick_ms = worker_tick_ms(c->worker);
+    }
+}
+
+/* Lines up to a boundary have come: they go on as they are, comments too, unless they were an
+ * event that was written anew or is not for this client. */
+static void pass_raw(struct call *c)
+{
+    bool replaced = c->raw_events > 0 && c->req->report_body;
+    bool hidden = c->raw_events == 1 && c->raw_hidden;
+    struct span raw = buf_span(&c->raw);
+    c->raw_cut_cr = (replaced || hidden) && raw.ptr[raw.len - 1] == '\r';
+    if (!replaced && !hidden) {
+        buf_add_span(&c->shown, raw);
+    }
+    buf_reset(&c->raw);
+    c->raw_events = 0;
+    c->raw_hidden = false;
+}
+
+static void edit_stream(struct call *c, struct span bytes)
+{
+    while (bytes.len > 0) {
+        const char *end = memchr(bytes.ptr, '\n', bytes.len);
+        struct span line = {bytes.ptr, end != NULL ? (size_t)(end - bytes.ptr) + 1 : bytes.len};
+        /* The other half of the line end of what was left out goes with it. */
+        if (!c->raw_cut_cr || line.ptr[0] != '\n') {
+            buf_add_span(&c->raw, line);
+        }
+        c->raw_cut_cr = false;
+        sse_feed(&c->stream_split, line, edit_event, c);
+        if (c->raw.len > 0 && sse_at_boundary(&c->stream_split)) {
+            pass_raw(c);
+        }
+        bytes = (struct span){bytes.ptr + line.len, bytes.len - line.len};
+    }
+}
+
 /* What was translated of the bytes that have just been read. */
-static void flush_translated(struct call *c)
+static void end_translated(struct call *c)
 {
     if (c->reply_ended && c->stream != NULL) {
         c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
         c->cost_pusd = call_cost_pusd(c);
         call_translate_end(c);
     }
-    if (c->shown.len > 0) {
-        request_stream_write(c->req, buf_span(&c->shown));
-    }
-    buf_reset(&c->shown);
 }
 
 void call_answer_stream(struct call *c, struct span bytes)
 {
-    if (c->translated) {
-        flush_translated(c);
-    } else if (!is_edited(c)) {
-        request_stream_write(c->req, bytes);
-    } else {
-        buf_reset(&c->shown);
-        sse_feed(&c->stream_split, bytes, edit_event, c);
-        if (c->shown.len > 0) {
-            request_stream_write(c->req, buf_span(&c->shown));
-        }
+    if (!c->translated && !is_edited(c)) {
+        show(c, bytes);
+        return;
     }
+    if (c->translated) {
+        end_translated(c);
+    } else {
+        edit_stream(c, bytes);
+    }
+    show(c, buf_span(&c->shown));
+    buf_reset(&c->shown);
 }
 
 void call_answer_keep_alive(struct call *c)
@@ -322,7 +379,9 @@ void call_answer_keep_alive(struct call *c)
 /* A stream may end without its last blank line. */
 void call_answer_stream_finish(struct call *c)
 {
-    if (c->translated || is_edited(c)) {
+    if (c->translated) {
+        call_answer_stream(c, SPAN(""));
+    } else if (is_edited(c) && !sse_at_boundary(&c->stream_split)) {
         call_answer_stream(c, SPAN("\n\n"));
     }
 }
@@ -347,24 +406,37 @@ void call_answer_stream_error(struct call *c, enum err code, const char *text)
 
 /* ---- errors of our own ---- */
 
-/* The provider's own words, for error.attempts. */
-static void read_message(const struct call *c, char out[CALL_MESSAGE_MAX])
+/* {"error": {"message"}}: what servers of nearly every protocol say. */
+static void read_any_message(struct span body, struct buf *text)
 {
     struct json_doc d;
     json_init(&d);
-    if (json_parse(&d, buf_span(&c->answer), NULL) == 0 && json_kind(&d, 0) == JSON_OBJECT) {
-        json_ref error = json_get(&d, 0, "error");
-        json_ref message = error != JSON_NONE && json_kind(&d, error) == JSON_OBJECT
-                               ? json_get(&d, error, "message")
-                               : JSON_NONE;
-        struct buf text;
-        buf_init(&text, CALL_ANSWER_MAX);
-        if (message != JSON_NONE && json_text(&d, message, &text) && text.len > 0) {
-            snprintf(out, CALL_MESSAGE_MAX, "%.*s", CALL_MESSAGE_MAX - 1, text.ptr);
+    if (json_parse(&d, body, NULL) == 0) {
+        json_ref message = json_get(&d, json_get(&d, 0, "error"), "message");
+        if (message != JSON_NONE) {
+            json_text(&d, message, text);
         }
-        buf_done(&text);
     }
     json_done(&d);
+}
+
+/* The provider's own words, for error.attempts. */
+static void read_message(const struct call *c, char out[CALL_MESSAGE_MAX])
+{
+    struct reply_error error = {.http_status = c->http_status};
+    struct buf store;
+    buf_init(&store, CALL_ANSWER_MAX);
+    if (!c->adapter->read_error(buf_span(&c->answer), &store, &error) || error.message.len == 0) {
+        buf_reset(&store);
+        read_any_message(buf_span(&c->answer), &store);
+        error.message = buf_span(&store);
+    }
+    if (error.message.len > 0) {
+        snprintf(out, CALL_MESSAGE_MAX, "%.*s",
+                 (int)(error.message.len < CALL_MESSAGE_MAX ? error.message.len : CALL_MESSAGE_MAX),
+                 error.message.ptr);
+    }
+    buf_done(&store);
 }
 
 void call_note_attempt(struct call *c, enum route_end end)

@@ -74,6 +74,8 @@ int call_build(struct call *c, struct fail *f)
     int ok = call_translate_request(c, f);
     if (c->rewritten) {
         c->drops = c->dialog.unread;
+    } else if (c->chat.tier_cut) {
+        drops_add(&c->drops, "service_tier");
     }
     struct provider_ask ask = {
         .op = c->kind == CALL_MESSAGES ? OP_MESSAGES : OP_COUNT_TOKENS,

@@ -22,6 +22,9 @@ int call_translate_request(struct call *c, struct fail *f)
     if (!c->dialog_read && door_of(c)->read(&c->chat, &c->dialog, f) != 0) {
         return -1;
     }
+    if (!c->dialog_read) {
+        dialog_index_calls(&c->dialog);
+    }
     c->dialog_read = true;
     return c->dialog.failed
                ? fail_set(f, ERR_internal, NULL, "the request is too large to translate")

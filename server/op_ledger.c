@@ -3,6 +3,7 @@
  * go, corrections. */
 #include "server/op_ledger.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
@@ -85,7 +86,8 @@ static int transact(const struct ops_env *env, struct step *s, struct fail *rete
     if (rc == 0)
         return 0;
     if (s->rc == 0)
-        return fail_set(reterr, ERR_ledger_down, NULL, "the change could not be committed");
+        return fail_set(reterr, ERR_ledger_down, NULL,
+                        "the change could not be committed; is the disk full?");
     if (reterr != NULL)
         *reterr = s->fail;
     return -1;
@@ -244,29 +246,43 @@ static void note_applied(struct json_object *report, bool applied)
     json_object_object_add(report, "applied", json_object_new_boolean(applied));
 }
 
+static int compare(const struct ops_env *env, const struct reconcile_args *a,
+                   const struct reconcile_export *e, struct json_object **ret, struct fail *reterr)
+{
+    /* Of two that apply, the second works its differences out when the first has ended: half way
+     * it would add what the first is about to. */
+    static pthread_mutex_t applying = PTHREAD_MUTEX_INITIALIZER;
+    struct correction_list corrections = {0};
+    if (a->apply.value)
+        pthread_mutex_lock(&applying);
+    int rc =
+        reconcile_db_compare(env->db, e, a->provider.value != NULL ? a->provider.value : e->format,
+                             identity_now_ms(), &corrections, ret, reterr);
+    if (rc == 0 && a->apply.value)
+        rc = apply_corrections(env, &corrections, reterr);
+    if (a->apply.value)
+        pthread_mutex_unlock(&applying);
+    correction_list_done(&corrections);
+    return rc;
+}
+
 int op_ledger_reconcile(struct ops_env *env, struct json_object *args, struct json_object **ret,
                         struct fail *reterr)
 {
     struct reconcile_args a = {0};
     struct reconcile_export e;
-    struct correction_list corrections = {0};
     struct json_object *report = NULL;
     if (read_reconcile_args(args, &a, reterr) != 0)
         return -1;
     int rc = reconcile_read(span_of(a.text.value), a.format.value, &e, reterr);
     if (rc == 0)
-        rc = reconcile_db_compare(env->db, &e,
-                                  a.provider.value != NULL ? a.provider.value : e.format,
-                                  identity_now_ms(), &corrections, &report, reterr);
-    if (rc == 0 && a.apply.value)
-        rc = apply_corrections(env, &corrections, reterr);
+        rc = compare(env, &a, &e, &report, reterr);
     if (rc == 0) {
         note_applied(report, a.apply.value);
         *ret = report;
     } else {
         json_object_put(report);
     }
-    correction_list_done(&corrections);
     reconcile_done(&e);
     return rc;
 }

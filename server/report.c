@@ -136,6 +136,15 @@ static bool is_usage_chunk(const struct json_doc *d)
            json_first(d, choices) == JSON_NONE && is_object(d, json_get(d, 0, "usage"));
 }
 
+bool report_is_usage(struct span data)
+{
+    struct json_doc d;
+    json_init(&d);
+    bool yes = json_parse(&d, data, NULL) == 0 && is_object(&d, 0) && is_usage_chunk(&d);
+    json_done(&d);
+    return yes;
+}
+
 void report_chunk(struct span name, struct span data, const char *provider, const char *cost_usd,
                   bool keep_usage, struct buf *out)
 {
@@ -144,7 +153,7 @@ void report_chunk(struct span name, struct span data, const char *provider, cons
     json_init(&d);
     buf_init(&edited, data.len + INSERT_MAX);
     bool chunk = json_parse(&d, data, NULL) == 0 && is_object(&d, 0);
-    if (chunk && provider != NULL) {
+    if (chunk) {
         splice(&d, 0, provider, cost_usd, &edited);
     }
     if (!chunk || keep_usage || !is_usage_chunk(&d)) {

@@ -13,8 +13,10 @@ void report_body(struct span body, const char *provider, const char *cost_usd, s
  * message_delta the cost so far. */
 void report_event(struct span name, struct span data, const char *provider, const char *cost_usd,
                   struct buf *out);
-/* One chunk of OpenAI's stream: the provider in each, the cost where usage is.  provider NULL: no
- * report.  keep_usage false: the chunk that holds nothing but usage is left out. */
+/* Whether a chunk of OpenAI's stream holds nothing but usage. */
+bool report_is_usage(struct span data);
+/* One chunk of OpenAI's stream: the provider in each, the cost where usage is.  keep_usage false:
+ * the chunk that holds nothing but usage is left out. */
 void report_chunk(struct span name, struct span data, const char *provider, const char *cost_usd,
                   bool keep_usage, struct buf *out);
 

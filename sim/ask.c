@@ -302,14 +302,22 @@ static void send_count(struct ask *k)
     k->wire->write_count(k, scripted_or(k, SCRIPT_input_tokens, prompt_tokens(k)));
 }
 
-static bool send_replay(struct ask *k)
+/* "replay:FILE" as the model, or scripted. */
+static struct span recording_name(const struct ask *k)
 {
     static const char prefix[] = "replay:";
     const size_t len = sizeof(prefix) - 1;
-    if (k->model.len < len || memcmp(k->model.ptr, prefix, len) != 0)
-        return false;
+    if (k->model.len >= len && memcmp(k->model.ptr, prefix, len) == 0)
+        return (struct span){k->model.ptr + len, k->model.len - len};
+    return k->script.s[SCRIPT_replay];
+}
+
+static bool send_replay(struct ask *k)
+{
     const char *why;
-    struct span name = {k->model.ptr + len, k->model.len - len};
+    struct span name = recording_name(k);
+    if (name.ptr == NULL)
+        return false;
     if (!replay_answer(&k->sim->replay, name, k->answer, &why))
         ask_refuse(k, 404, "%s", why);
     else

@@ -89,6 +89,7 @@ enum script_number {
     S(reasoning_field, false, "chat completions: reasoning_content, reasoning, parts, tags")       \
     S(error_form, false, "of an error in a stream: plain, choice, event, raw")                     \
     S(iteration_model, false, "model of the inner calls")                                          \
+    S(replay, false, "play this recording, a file below --replay")                                 \
     S(require_key, false, "401 unless the credential is this one")
 
 enum script_string {

@@ -3,6 +3,7 @@
 and without one, from a ledger of 90 days that bench/ledger_rows.py wrote."""
 
 import collections
+import concurrent.futures
 import datetime
 import json
 import os
@@ -27,26 +28,30 @@ subprocess.run([sys.executable, os.path.join(HERE, "..", "..", "bench", "ledger_
 report = Report()
 
 
-def an_estimate():
-    """An attempt of 15 days ago whose end nobody knew: it was charged its whole hold, $0.10."""
-    at = int(time.time() * 1000) - 15 * 86400000
+def an_estimate(name, days_ago, charge_nusd, input_tok):
+    """An attempt whose end nobody knew, with a hold of $0.10."""
+    at = int(time.time() * 1000) - days_ago * 86400000
+    rid, aid = b"R-" + name, b"A-" + name
     with sqlite3.connect(way.db) as db:
         version, = db.execute("SELECT price_id FROM endpoint LIMIT 1").fetchone()
         db.execute("INSERT INTO request(id, created_ms, team_id, key_id, stream, requested_model, door, status)"
-                   " VALUES (CAST('R-estimate------' AS BLOB), ?, 1, 1, 0, 'model-1', 'messages', 'error')", (at,))
+                   " VALUES (?, ?, 1, 1, 0, 'model-1', 'messages', 'error')", (rid, at))
         db.execute("INSERT INTO attempt(id, request_id, n, team_id, key_id, boot_id, state, admitted_ms, endpoint_id,"
                    " price_version, model, provider, upstream_model, cancel_stops_billing, prompt_estimate_tok,"
-                   " prompt_estimate_nusd, n_images, hold_nusd, sent_ms, usage_source, cost_pusd, charge_nusd, end_reason)"
-                   " VALUES (CAST('A-estimate------' AS BLOB), CAST('R-estimate------' AS BLOB), 1, 1, 1, zeroblob(16),"
-                   " 'SETTLED', ?, 1, ?, 'vendor/model-1', 'provider-1', 'model-1-20260101', 0, 100, 1000, 0, 100000000, ?,"
-                   " 'estimated', 100000000000, 100000000, 'timed_out')", (at, version, at))
-        for kind in ("hold", "post"):
-            db.execute("INSERT INTO entry(attempt_id, kind, amount_nusd, at_ms) VALUES"
-                       " (CAST('A-estimate------' AS BLOB), ?, 100000000, ?)", (kind, at))
-        db.execute("UPDATE account SET posted_nusd = posted_nusd + 100000000 WHERE owner_id = 1 AND window = 'total'")
+                   " prompt_estimate_nusd, n_images, hold_nusd, sent_ms, usage_source, cost_pusd, charge_nusd, end_reason,"
+                   " input_tok) VALUES (?, ?, 1, 1, 1, zeroblob(16), 'SETTLED', ?, 1, ?, 'vendor/model-1', 'provider-1',"
+                   " 'model-1-20260101', 0, 100, 1000, 0, 100000000, ?, 'estimated', ?, ?, 'timed_out', ?)",
+                   (aid, rid, at, version, at, charge_nusd * 1000, charge_nusd, input_tok))
+        for kind, amount in (("hold", 100000000), ("post", charge_nusd)):
+            db.execute("INSERT INTO entry(attempt_id, kind, amount_nusd, at_ms) VALUES (?, ?, ?, ?)", (aid, kind, amount, at))
+        db.execute("UPDATE account SET posted_nusd = posted_nusd + ? WHERE owner_id = 1 AND window = 'total'", (charge_nusd,))
 
 
-an_estimate()
+SEVERAL = 300  # more than are corrected in one transaction
+an_estimate(b"estimate------", 15, 100000000, None)  # all of its hold
+for i in range(SEVERAL):
+    an_estimate(b"prompt-%07d" % i, 12, 100000, 100)  # its prompt
+
 
 def usages(env=None):
     """Each report, up to the start of today."""
@@ -151,8 +156,8 @@ def day_number(ago):
     return (TODAY - datetime.date(1970, 1, 1)).days - ago
 
 
-def reconcile(export, *more):
-    path = os.path.join(way.dir, "export")
+def reconcile(export, *more, name="export"):
+    path = os.path.join(way.dir, name)
     with open(path, "w") as f:
         f.write(export if isinstance(export, str) else json.dumps(export))
     return way.cli("ledger", "reconcile", path, "--provider", "provider-1", *more, check=False)
@@ -237,6 +242,25 @@ def tokens_are_applied():
     way.start()
 
 
+def applied_by_several_at_once():
+    """One of them corrects, the others wait for it and find nothing to do."""
+    export = export_of("provider-1")
+    start = datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(12)
+    day, = [d for d in export["data"] if d["starting_at"][:10] == start.isoformat()]
+    row = [r for r in day["results"] if r["model"] == "model-1-20260101"][0]
+    row["output_tokens"] += 10 * SEVERAL
+    row = [d for d in export["data"] if d["starting_at"][:10] == str(start - datetime.timedelta(3))][0]
+    row = [r for r in row["results"] if r["model"] == "model-1-20260101"][0]
+    row["uncached_input_tokens"] += 700  # as they are corrected already
+    row["output_tokens"] += 30
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda i: reconcile(export, "--apply", "--json", name="export-%d" % i), range(4)))
+    assert all(d.returncode == 0 for d in done), done
+    n = sorted(len(json.loads(d.stdout)["corrections"]) for d in done)
+    assert n[:3] == [0, 0, 0] and n[3] >= SEVERAL, n
+    way.verify()
+
+
 def costs_are_applied():
     """One day of costs, without a server.  What final attempts differ by stays a difference."""
     way.stop()
@@ -275,6 +299,7 @@ report.case("an export that agrees, beside a server", equal_books)
 report.case("an export that differs", different_books)
 report.case("a broken export", a_broken_export)
 report.case("tokens of an export become corrections", tokens_are_applied)
+report.case("several apply the same export at once", applied_by_several_at_once)
 report.case("costs of an export become corrections", costs_are_applied)
 way.stop()
 report.end()

@@ -201,6 +201,14 @@ static void wait_for_room(int next)
     ck_abort_msg("holds are refused for ever");
 }
 
+static int change_a_team(struct db *on, void *arg)
+{
+    (void)arg;
+    return sqlite3_exec(db_handle(on), "UPDATE team SET name = name", NULL, NULL, NULL) == SQLITE_OK
+               ? 0
+               : -1;
+}
+
 /* With a ballast what was spent is written although the disk stays full; without it waits. */
 START_TEST(a_full_disk)
 {
@@ -220,6 +228,8 @@ START_TEST(a_full_disk)
     ck_assert_int_eq(hold(next++, 1).down, 1); /* there would be room now: it is not for holds */
     ledger_stats(ledger, &stats);
     ck_assert(stats.holds_refused);
+    if (ballast > 0) /* nor for corrections */
+        ck_assert_int_eq(ledger_job_reload(ledger, change_a_team, NULL), -1);
     ck_assert(world_is_sound(eyes));
     atomic_store(&disk_bytes, 256 * MIB);
     wait_for_room(next);
@@ -228,6 +238,7 @@ START_TEST(a_full_disk)
     ledger_barrier(ledger);
     ledger_stats(ledger, &stats);
     ck_assert(!stats.holds_refused);
+    ck_assert_int_eq(ledger_job_reload(ledger, change_a_team, NULL), 0);
     ck_assert_int_eq(world_int(eyes, "SELECT count(*) FROM attempt WHERE state = 'SETTLED'"),
                      N_RUNNING);
     ck_assert(world_is_sound(eyes));

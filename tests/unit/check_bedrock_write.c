@@ -366,8 +366,8 @@ static const struct {
     {"the same from OpenAI's side", LLAMA, OPENAI, "\"thinking\":{\"type\":\"adaptive\"}," HI,
      "{" HI_OUT "}", "reasoning_effort"},
     {"who asks", NOVA, OPENAI, "\"metadata\":{\"user_id\":\"u\"}," HI, "{" HI_OUT "}", "user"},
-    {"a tier that it has", NOVA, OPENAI, "\"service_tier\":\"flex\"," HI,
-     "{" HI_OUT ",\"serviceTier\":{\"type\":\"flex\"}}", ""},
+    {"a tier of other prices", NOVA, OPENAI, "\"service_tier\":\"flex\"," HI, "{" HI_OUT "}",
+     "service_tier"},
 };
 
 START_TEST(converse_says)

@@ -388,6 +388,11 @@ START_TEST(forwarded_as_received)
          "{\"model\":" NEW_MODEL ",\"messages\":[{}],\"transforms\":[]}"},
         {"{\"model\":\"a\",\"messages\":[{}],\"temperature\":1.0e0,\"usage\":null}",
          "{\"model\":" NEW_MODEL ",\"messages\":[{}],\"temperature\":1.0e0}"},
+        /* A tier of other prices than those that are held is not asked for. */
+        {"{\"model\":\"a\",\"service_tier\":\"priority\",\"messages\":[{}]}",
+         "{\"model\":" NEW_MODEL ",\"messages\":[{}]}"},
+        {"{\"model\":\"a\",\"service_tier\":\"auto\",\"messages\":[{}]}",
+         "{\"model\":" NEW_MODEL ",\"service_tier\":\"auto\",\"messages\":[{}]}"},
         /* only at the top it is OpenRouter's */
         {"{\"model\":\"a\",\"messages\":[{\"usage\":1}],\"x\":{\"usage\":2}}",
          "{\"model\":" NEW_MODEL ",\"messages\":[{\"usage\":1}],\"x\":{\"usage\":2}}"},

@@ -9,6 +9,7 @@
 
 #include "router/audit_step_db.h"
 #include "router/correction.h"
+#include "router/identity_db.h"
 #include "router/ledger_book.h"
 #include "router/rollup_db.h"
 #include "tests/unit/ledger_world.h"
@@ -95,9 +96,9 @@ static void teardown(void)
     db_close(db);
 }
 
-/* What they counted of that day. */
-static struct json_object *compare(int64_t in, int64_t out, int64_t now_ms,
-                                   struct correction_list *corrections)
+/* What they counted of that day up to then. */
+static struct json_object *compare_until(const char *until, int64_t in, int64_t out, int64_t now_ms,
+                                         struct correction_list *corrections)
 {
     static struct reconcile_export e;
     char text[512];
@@ -105,14 +106,20 @@ static struct json_object *compare(int64_t in, int64_t out, int64_t now_ms,
     struct json_object *r = NULL;
     snprintf(text, sizeof(text),
              "{\"data\": [{\"starting_at\": \"2026-11-25T00:00:00Z\", \"ending_at\":"
-             " \"2026-11-26T00:00:00Z\", \"results\": [{\"model\": \"large-2026\","
+             " \"%s\", \"results\": [{\"model\": \"large-2026\","
              " \"uncached_input_tokens\": %lld, \"output_tokens\": %lld}]}]}",
-             (long long)in, (long long)out);
+             until, (long long)in, (long long)out);
     ck_assert_msg(reconcile_read(span_of(text), NULL, &e, &why) == 0, "%s", why.text);
     ck_assert_msg(reconcile_db_compare(db, &e, "acme", now_ms, corrections, &r, &why) == 0, "%s",
                   why.text);
     reconcile_done(&e);
     return r;
+}
+
+static struct json_object *compare(int64_t in, int64_t out, int64_t now_ms,
+                                   struct correction_list *corrections)
+{
+    return compare_until("2026-11-26T00:00:00Z", in, out, now_ms, corrections);
 }
 
 static int64_t member(struct json_object *r, const char *name)
@@ -283,15 +290,31 @@ START_TEST(caps_follow_up)
 }
 END_TEST
 
-/* The account of a window whose cap came later counts what was corrected before. */
+/* What GET /v1/key says was spent under the cap of key 2's team. */
+static void show_spent(char ret[32])
+{
+    struct json_object *key = NULL, *v;
+    ck_assert_int_eq(key_db_show(db, 2, WORLD_NOW_MS, &key, NULL), 0);
+    json_object_object_get_ex(key, "limits", &v);
+    ck_assert(json_object_object_get_ex(json_object_array_get_idx(v, 0), "spent_usd", &v));
+    snprintf(ret, 32, "%s", json_object_get_string(v));
+    json_object_put(key);
+}
+
+/* The account of a window whose cap came later counts what was corrected before, and is told so
+ * before it is made. */
 START_TEST(a_cap_that_comes_later)
 {
+    char before[32], after[32];
     apply(1000, 110);
     world_cap(db, "team", 1, "day", CENTS(11));
     ck_assert_int_eq(db_begin(db, NULL), 0);
     ck_assert_int_eq(ledger_book_recap(book), LEDGER_WROTE);
     ck_assert_int_eq(db_commit(db, NULL), 0);
+    show_spent(before);
     ck_assert_int_eq(hold(5, 2, WORLD_NOW_MS + 5, CENTS(10)), ERR_OK);
+    show_spent(after);
+    ck_assert_str_eq(before, after);
     ck_assert(world_is_sound(db));
 }
 END_TEST
@@ -308,6 +331,19 @@ START_TEST(only_days_that_are_over)
     json_object_object_get_ex(r, "data", &data);
     ck_assert(json_object_object_get_ex(json_object_array_get_idx(data, 0), "attributed", &v));
     ck_assert_ptr_null(v);
+    json_object_put(r);
+    correction_list_done(&l);
+}
+END_TEST
+
+/* The other attempts of such a day are not spoken of. */
+START_TEST(only_days_that_are_covered)
+{
+    struct correction_list l;
+    struct json_object *r = compare_until("2026-11-25T23:00:00Z", 1000, 110, OVER_MS, &l);
+    ck_assert_uint_eq(l.n, 0);
+    ck_assert_int_eq(member(r, "data"), 2);
+    ck_assert_int_eq(member(r, "unattributed"), 2);
     json_object_put(r);
     correction_list_done(&l);
 }
@@ -428,6 +464,7 @@ Suite *correction_db_suite(void)
     tcase_add_test(t, caps_follow_up);
     tcase_add_test(t, a_cap_that_comes_later);
     tcase_add_test(t, only_days_that_are_over);
+    tcase_add_test(t, only_days_that_are_covered);
     tcase_add_test(t, never_twice);
     tcase_add_test(t, a_generation_says_so);
     tcase_add_test(t, the_auditor_raises_no_alarm);

@@ -121,6 +121,38 @@ START_TEST(test_find_call)
 }
 END_TEST
 
+/* The index gives what the walk gives: the last call of an id. */
+START_TEST(test_find_call_in_index)
+{
+    enum { N = 3000 };
+    static char ids[N][8];
+    struct dialog plain;
+    dialog_init(&plain);
+    for (int i = 0; i < N; i++) {
+        snprintf(ids[i], sizeof(ids[i]), "c%d", i * 7919 % 2000);
+        for (int k = 0; k < 2; k++) {
+            struct dialog *x = k == 0 ? &d : &plain;
+            struct dialog_message *m =
+                dialog_turn(x, i % 3 == 0 ? ROLE_ASSISTANT : ROLE_USER, SPAN(""));
+            struct dialog_block *b = dialog_add(x, &m->blocks, BLOCK_TOOL_CALL);
+            b->id = span_of(ids[i]);
+            b->text = (struct span){ids[i], (size_t)i % 8}; /* tells calls of one id apart */
+        }
+    }
+    dialog_index_calls(&d);
+    for (int i = 0; i < N; i++) {
+        const struct dialog_block *a = dialog_find_call(&d, span_of(ids[i]));
+        const struct dialog_block *b = dialog_find_call(&plain, span_of(ids[i]));
+        if (a == NULL || b == NULL || a->text.ptr != b->text.ptr)
+            ck_abort_msg("call %s", ids[i]);
+    }
+    ck_assert_ptr_null(dialog_find_call(&d, SPAN("c")));
+    ck_assert_ptr_null(dialog_find_call(&d, SPAN("c99999")));
+    ck_assert_ptr_null(dialog_find_call(&d, SPAN("")));
+    dialog_done(&plain);
+}
+END_TEST
+
 START_TEST(test_stops_have_an_end)
 {
     for (int i = 0; i < DIALOG_STOPS_MAX; i++)
@@ -259,6 +291,7 @@ Suite *dialog_suite(void)
     tcase_add_loop_test(t, test_string, 0, (int)(sizeof(strings) / sizeof(strings[0])));
     tcase_add_test(t, test_neighbours_of_one_role_are_one_message);
     tcase_add_test(t, test_find_call);
+    tcase_add_test(t, test_find_call_in_index);
     tcase_add_test(t, test_stops_have_an_end);
     tcase_add_loop_test(t, test_equal, 0, N_CHANGES);
     tcase_add_test(t, test_drops);

@@ -3,6 +3,8 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include <sqlite3.h>
+
 #include "router/ledger_book.h"
 #include "tests/unit/ledger_world.h"
 
@@ -308,6 +310,32 @@ START_TEST(recovery_beside_a_row_that_is_refused)
 }
 END_TEST
 
+/* A trigger, whatever the statement says of conflicts. */
+START_TEST(what_has_ended_stays)
+{
+    static const char *const sql[] = {
+        "UPDATE attempt SET state = 'SENT'", "UPDATE attempt SET end_reason = 'other'",
+        "UPDATE OR IGNORE attempt SET charge_nusd = 1, cost_pusd = 1000",
+        "UPDATE OR REPLACE attempt SET n = 2", "UPDATE OR FAIL attempt SET input_tok = 0"};
+    static const char facts[] =
+        "SELECT count(*) FROM attempt WHERE state = 'SETTLED' AND n = 1 AND charge_nusd = 5"
+        " AND input_tok = 100 AND end_reason <> 'other'";
+    struct ledger_op ops[2], *op = ops;
+    open_at(WORLD_NOW_MS);
+    begin_batch();
+    op = put_hold(op, 1, 1, ERR_OK);
+    put_end(op, LEDGER_SETTLE, 1, 1, 5000);
+    end_batch();
+    ck_assert_int_eq(world_int(db, facts), 1);
+    for (size_t i = 0; i < sizeof(sql) / sizeof(sql[0]); i++) {
+        ck_assert_int_eq(sqlite3_exec(db_handle(db), sql[i], NULL, NULL, NULL) & 0xff,
+                         SQLITE_CONSTRAINT);
+        ck_assert_int_eq(world_int(db, facts), 1);
+    }
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
 Suite *ledger_book_suite(void);
 Suite *ledger_book_suite(void)
 {
@@ -324,6 +352,7 @@ Suite *ledger_book_suite(void)
     tcase_add_test(t, an_account_opened_within_a_batch);
     tcase_add_test(t, one_key_twice_in_a_batch);
     tcase_add_test(t, more_than_a_batch);
+    tcase_add_test(t, what_has_ended_stays);
     tcase_add_test(t, recovery_beside_a_row_that_is_refused);
     tcase_add_loop_test(t, poison_loses_the_batch, 0, 2);
     suite_add_tcase(s, t);

@@ -220,7 +220,7 @@ static void put_settings(void)
     put(PICK("", ",\"max_tokens\":9", ",\"max_completion_tokens\":9"));
     put(PICK("", ",\"stop\":[]", ",\"stop\":\"END\"", ",\"stop\":[\"END\",\"\\n.\"]"));
     put(PICK("", ",\"user\":\"u\\\"1\""));
-    put(PICK("", ",\"service_tier\":\"flex\""));
+    put(PICK("", ",\"service_tier\":\"default\""));
     put(PICK("", ",\"verbosity\":\"low\""));
     put(PICK("", ",\"temperature\":1.00,\"top_p\":0.95", ",\"top_k\":4,\"min_p\":0.1,\"seed\":-1",
              ",\"frequency_penalty\":1e-1,\"presence_penalty\":0,\"repetition_penalty\":1"));

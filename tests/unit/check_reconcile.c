@@ -58,6 +58,27 @@ START_TEST(anthropic_usage)
 }
 END_TEST
 
+/* In any order; a page is missing in between, and a bucket may be less than a day. */
+START_TEST(covered_days)
+{
+    static const char *const buckets[][2] = {{"29T00:00", "30T00:00"}, {"26T00:00", "27T00:00"},
+                                             {"25T12:00", "26T00:00"}, {"24T12:00", "25T00:00"},
+                                             {"25T00:00", "25T12:00"}, {"27T00:00", "27T23:59"}};
+    static const bool covered[] = {false, true, true, false, false, true, false};
+    char text[2048] = "[";
+    for (int i = 0; i < 6; i++) {
+        size_t n = strlen(text);
+        snprintf(text + n, sizeof(text) - n,
+                 "%s{\"starting_at\": \"2026-11-%s:00Z\", \"ending_at\": \"2026-11-%s:00Z\","
+                 " \"results\": [{\"model\": \"m\", \"output_tokens\": 1}]}%s",
+                 i > 0 ? "," : "", buckets[i][0], buckets[i][1], i == 5 ? "]" : "");
+    }
+    ck_assert_msg(read_text(text, NULL) == 0, "%s", why.text);
+    for (int i = 0; i < 7; i++)
+        ck_assert_msg(reconcile_covers_day(&e, DAY - 1 + i) == covered[i], "day %d", i);
+}
+END_TEST
+
 /* Cents with decimals; a search has no model, which makes the day one row. */
 START_TEST(anthropic_cost)
 {
@@ -121,6 +142,10 @@ START_TEST(openrouter_activity)
         ck_assert_int_eq(e.rows[0].figures[USAGE_output_tok], 127);
         ck_assert_int_eq(e.span.end_ms - e.span.start_ms, 86400000);
     }
+    /* no row: a day without use */
+    ck_assert_int_eq(read_text("date,model,usage\n2026-11-27,m,1\n2026-11-25,m,1\n", NULL), 0);
+    for (int i = -1; i < 4; i++)
+        ck_assert(reconcile_covers_day(&e, DAY + i) == (i >= 0 && i < 3));
 }
 END_TEST
 
@@ -133,6 +158,16 @@ static const struct {
     {"{}", NULL, "data: must be an array"},
     {"{\"data\": []}", NULL, "empty"},
     {"{\"data\": []}", "openai", "covers no time"},
+    {"{\"data\": [{\"starting_at\": \"2026-11-25T00:00:00Z\", \"ending_at\":"
+     " \"2026-11-26T00:00:00Z\", \"results\": []}]}",
+     NULL, "tells no figure"},
+    {"[{\"data\": [{\"starting_at\": \"2026-11-25T00:00:00Z\", \"ending_at\":"
+     " \"2026-11-26T00:00:00Z\", \"results\": [{\"model\": \"m\", \"output_tokens\": 1}]}]},"
+     " {\"data\": [{\"starting_at\": \"2026-11-26T00:00:00Z\", \"ending_at\":"
+     " \"2026-11-27T00:00:00Z\", \"results\": [{\"model\": \"m\", \"amount\": \"1\"}]}]}]",
+     NULL, "tells costs and some does not"},
+    {"[{\"date\": \"2026-11-25\", \"model\": \"m\", \"usage\": -9223372036.0}]", NULL,
+     "sums are too large"},
     {"{\"data\": [{\"when\": 1}]}", NULL, "data[0]: is of no known usage export"},
     {"{\"data\":\n[{\"starting_at\": \"noon\"}]}", NULL,
      "data[0].starting_at: must be an RFC 3339 time (line 2)"},
@@ -322,6 +357,7 @@ Suite *reconcile_suite(void)
     Suite *s = suite_create("reconcile");
     TCase *t = tcase_create("readers");
     tcase_add_test(t, anthropic_usage);
+    tcase_add_test(t, covered_days);
     tcase_add_test(t, anthropic_cost);
     tcase_add_test(t, openai_usage);
     tcase_add_test(t, openrouter_activity);

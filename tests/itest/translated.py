@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""What clients of either door see where bytes are edited or translated: silence that is filled, the
+usage chunk that was not asked for, errors, conversations with very many tool calls.  The providers here
+write their bytes themselves: each piece as it is scripted, with pauses between."""
+
+import http.server
+import json
+import threading
+import time
+
+from harness import SLOW, Wayfare, endpoint, price, provider, run_module
+
+
+class Provider:
+    """Answers each request with these bytes; a number among them is a pause in seconds."""
+
+    def __init__(self, pieces, content_type="text/event-stream", status=200):
+        self.bodies = []
+        this = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                this.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+                self.send_response(status)
+                self.send_header("content-type", content_type)
+                self.send_header("transfer-encoding", "chunked")
+                self.end_headers()
+                try:
+                    for piece in pieces:
+                        if isinstance(piece, bytes):
+                            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                        else:
+                            time.sleep(piece)
+                    self.wfile.write(b"0\r\n\r\n")
+                except OSError:
+                    self.close_connection = True
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
+
+
+def serve(*rows):
+    """A server with the model "m" on each (slug, protocol, Provider, tail of its address, upstream model)."""
+    providers = [provider(slug, p.url + tail, protocol=word, region="eu-west-1") for slug, word, p, tail, _ in rows]
+    endpoints = [endpoint(row[0], row[4], price("3", "15"), context_length=100000000) for row in rows]
+    return Wayfare({"providers": providers, "models": [{"id": "test/m", "aliases": ["m"], "name": "M",
+                                                        "endpoints": endpoints}]}, threads=1)
+
+
+def chat(way, headers=None, **more):
+    body = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
+    body.update(more)
+    return way.request("POST", "/v1/chat/completions", body, headers)
+
+
+def event(name, **data):
+    return ("event: %s\ndata: %s\n\n" % (name, json.dumps(dict(data, type=name)))).encode()
+
+
+def claude(block, deltas):
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "c", "content": [], "stop_reason": None,
+               "stop_sequence": None, "usage": {"input_tokens": 10, "output_tokens": 1}}
+    return [event("message_start", message=message), event("content_block_start", index=0, content_block=block),
+            *deltas, event("content_block_stop", index=0),
+            event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": 20}),
+            event("message_stop")]
+
+
+def test_silence_is_filled_though_the_provider_speaks():
+    """Its pings, and thinking that the client does not want, are nothing that the client sees."""
+    pings = [1, event("ping")] * 12
+    thoughts = [1, event("content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": "Hm."})] * 12
+    rows = [(claude({"type": "text", "text": ""}, pings), {}),
+            (claude({"type": "thinking", "thinking": "", "signature": ""}, thoughts), {"reasoning": {"exclude": True}})]
+    answers = []
+
+    def run(pieces, more):
+        way = serve(("a", "anthropic", Provider(pieces), "", "c"))
+        answers.append(chat(way, stream=True, **more))
+        assert way.stop() == 0
+
+    threads = [threading.Thread(target=run, args=row) for row in rows]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(answers) == 2
+    for status, _, body in answers:
+        assert status == 200 and body.endswith(b"data: [DONE]\n\n"), body
+        assert body.count(b": keep-alive\n\n") == 1, body
+
+
+def chunk(eol, choices, **more):
+    whole = dict({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "g", "choices": choices}, **more)
+    return b"data:" + json.dumps(whole).encode() + eol + eol
+
+
+def choice(delta, reason=None):
+    return [{"index": 0, "delta": delta, "finish_reason": reason}]
+
+
+def test_usage_that_was_not_asked_for_and_nothing_else():
+    for eol in (b"\n", b"\r\n"):
+        before = [b": PROCESSING" + eol + eol, chunk(eol, choice({"role": "assistant", "content": ""})),
+                  b"id: 7" + eol + b"retry: 3" + eol + chunk(eol, choice({"content": "h\u00fc"})),
+                  b": x" + eol, chunk(eol, choice({}, "stop"))]
+        usage = chunk(eol, [], usage={"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12})
+        done = b"data: [DONE]" + eol + eol
+        whole, rest = b"".join(before) + usage + done, b"".join(before) + done
+        for cut in (1, 3, 64, len(whole)):
+            server = Provider([whole[i:i + cut] for i in range(0, len(whole), cut)])
+            way = serve(("o", "openai", server, "/v1", "g"))
+            for options in (None, {}, {"include_usage": False}):
+                _, _, got = chat(way, stream=True, stream_options=options)
+                assert got == rest, (eol, cut, options, got)
+                assert json.loads(server.bodies[-1])["stream_options"] == {"include_usage": True}, server.bodies[-1]
+            assert chat(way, stream=True, stream_options={"include_usage": True})[2] == whole
+            _, _, got = chat(way, {"x-wayfare-report": "body"}, stream=True)
+            assert b'"cost"' not in got and got.count(b'"provider":"o"') == 3 and b": PROCESSING" in got, got
+            _, _, got = chat(way, stream=True, usage={"include": True})
+            assert b'"cost":0.00012,' in got and got.count(b'"provider":"o"') == 4, got
+            assert way.stop() == 0
+
+
+def test_a_stream_that_lacks_its_last_blank_line():
+    pieces = [chunk(b"\n", choice({"content": "x"}, "stop")),
+              chunk(b"\n", [], usage={"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}), b"data: [DONE]"]
+    way = serve(("o", "openai", Provider(pieces), "/v1", "g"))
+    _, _, got = chat(way, stream=True)
+    assert got == pieces[0] + b"data: [DONE]\n\n", got
+    assert way.stop() == 0
+
+
+def refusing(slug, word, status, body, tail=""):
+    return (slug, word, Provider([json.dumps(body).encode()], "application/json", status), tail,
+            {"gemini": "gemini-2.5-flash", "bedrock": "converse/us.amazon.nova-pro-v1:0"}.get(word, "g"))
+
+
+QUOTA = {"error": {"code": 429, "message": "Because of «that».", "status": "RESOURCE_EXHAUSTED", "details": [
+    {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "37.5s"}]}}
+
+
+def test_when_to_come_back_is_told_in_the_header():
+    way = serve(refusing("google", "gemini", 429, QUOTA))
+    for status, headers, body in (chat(way), way.messages()):
+        assert (status, headers["retry-after"]) == (429, "38"), (headers, body)
+        assert json.loads(body)["error"]["message"] == "Because of «that».", body
+    assert way.stop() == 0
+
+
+def test_words_of_every_protocol_in_the_attempts():
+    way = serve(refusing("amazon", "bedrock", 503, {"message": "Because of «this»."}), refusing("google", "gemini", 429, QUOTA),
+                refusing("other", "openai", 500, {"error": {"message": "Because of both.", "type": "server_error"}}, "/v1"))
+    status, _, body = way.messages(provider_order=["amazon", "google", "other"])
+    told = [(a["provider"], a["status"], a["message"]) for a in json.loads(body)["error"]["attempts"]]
+    assert status == 529 and told == [("amazon", 503, "Because of «this»."), ("google", 429, "Because of «that»."),
+                                      ("other", 500, "Because of both.")], body
+    assert way.stop() == 0
+
+
+def test_very_many_calls():
+    """A lookup from the beginning for each result would hold up everybody for long."""
+    n = 80000
+    calls = [{"type": "tool_use", "id": "c%d" % i, "name": "f%d" % (i % 7), "input": {}} for i in range(n)]
+    results = [{"type": "tool_result", "tool_use_id": "c%d" % i, "content": "r"} for i in reversed(range(n))]
+    answer = {"candidates": [{"content": {"role": "model", "parts": [{"text": "ok"}]}, "finishReason": "STOP"}],
+              "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 7, "totalTokenCount": 12}}
+    google = Provider([json.dumps(answer).encode()], "application/json")
+    way = serve(("google", "gemini", google, "", "gemini-2.5-flash"))
+    begun = time.monotonic()
+    status, _, body = way.messages(messages=[{"role": "user", "content": "Go."}, {"role": "assistant", "content": calls},
+                                             {"role": "user", "content": results}],
+                                   tools=[{"name": "f0", "input_schema": {"type": "object"}}])
+    assert status == 200, body
+    assert time.monotonic() - begun < 5 * SLOW
+    parts = json.loads(google.bodies[0])["contents"][-1]["parts"]
+    assert [p["functionResponse"]["name"] for p in parts[:3]] == ["f%d" % (i % 7) for i in range(n - 1, n - 4, -1)], parts[:3]
+    assert way.stop() == 0
+
+
+run_module(globals())
