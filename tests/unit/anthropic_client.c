@@ -235,7 +235,7 @@ void anthropic_client_body(struct anthropic_client *c, const char *text)
     ck_assert_msg(is(word(body, "type"), "message") && is(word(body, "role"), "assistant") &&
                       word(body, "id")[0] != '\0' && word(body, "model")[0] != '\0' &&
                       json_object_is_type(content, json_type_array),
-                  "%s: %s", c->file, text);
+                  "%s: %.2000s", c->file, text);
     for (size_t i = 0; i < recording_length(content); i++)
         read_block(c, recording_item(content, i));
     read_stop(c, body);
@@ -279,8 +279,8 @@ static void add_told_call(struct buf *calls, const struct dialog_block *b)
 static void must_equal(const char *file, const char *what, const struct buf *seen,
                        const struct buf *told)
 {
-    ck_assert_msg(span_eq(buf_span(seen), buf_span(told)), "%s: %s:\n%s\ntold:\n%s", file, what,
-                  seen->ptr, told->ptr);
+    ck_assert_msg(span_eq(buf_span(seen), buf_span(told)), "%s: %s:\n%.2000s\ntold:\n%.2000s", file,
+                  what, seen->ptr, told->ptr);
 }
 
 void anthropic_client_compare(const struct anthropic_client *seen, const struct reply_whole *told)

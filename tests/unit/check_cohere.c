@@ -1,9 +1,11 @@
-/* Cohere's adapter: golden answers, and what it is sent. */
+/* Cohere's adapter: golden answers, what it is sent, and recorded answers where they are to be had
+ * (WAYFARE_SHARED, default "../shared"). */
 #include <check.h>
 #include <stdlib.h>
 
 #include "providers/door.h"
 #include "tests/unit/golden.h"
+#include "tests/unit/recordings.h"
 
 static const struct provider_target target = {.slug = "cohere",
                                               .base_url = "https://api.cohere.com/v2",
@@ -77,6 +79,122 @@ START_TEST(test_request)
 }
 END_TEST
 
+/* ---- recorded answers, read a second time with json-c ---- */
+
+enum { RECORDINGS_MIN = 5, TEXT_MAX = 1024 * 1024 };
+
+#define member recording_member
+
+struct plain {
+    struct buf text, thinking, arguments;
+    int64_t input_tok, output_tok;
+};
+
+static void plain_init(struct plain *p)
+{
+    *p = (struct plain){.input_tok = 0};
+    buf_init(&p->text, TEXT_MAX);
+    buf_init(&p->thinking, TEXT_MAX);
+    buf_init(&p->arguments, TEXT_MAX);
+}
+
+static void plain_done(struct plain *p)
+{
+    buf_done(&p->text);
+    buf_done(&p->thinking);
+    buf_done(&p->arguments);
+}
+
+static void take_part(struct plain *p, struct json_object *part)
+{
+    buf_adds(&p->text, recording_word(part, "text"));
+    buf_adds(&p->thinking, recording_word(part, "thinking"));
+    buf_adds(&p->arguments, recording_word(member(part, "function"), "arguments"));
+}
+
+/* A list in a body, a single value in a stream. */
+static void take_parts(struct plain *p, struct json_object *parts)
+{
+    for (size_t i = 0; i < recording_length(parts); i++)
+        take_part(p, recording_item(parts, i));
+    take_part(p, parts);
+}
+
+/* A body, or the delta of an event. */
+static void take(struct plain *p, struct json_object *holder)
+{
+    struct json_object *message = member(holder, "message");
+    struct json_object *billed = member(member(holder, "usage"), "billed_units");
+    buf_adds(&p->thinking, recording_word(message, "tool_plan"));
+    take_parts(p, member(message, "content"));
+    take_parts(p, member(message, "tool_calls"));
+    if (billed != NULL) {
+        p->input_tok = recording_number(billed, "input_tokens");
+        p->output_tok = recording_number(billed, "output_tokens");
+    }
+}
+
+static void take_stream(struct plain *p, const char *text)
+{
+    for (const char *at = strstr(text, "data: {"); at != NULL; at = strstr(at + 1, "data: {")) {
+        struct json_object *event = json_tokener_parse(at + strlen("data: "));
+        take(p, member(event, "delta"));
+        json_object_put(event);
+    }
+}
+
+static void take_told(struct plain *p, const struct reply_whole *told)
+{
+    for (const struct dialog_block *b = told->content.first; b != NULL; b = b->next) {
+        buf_add_span(b->kind == BLOCK_THINKING ? &p->thinking : &p->text, b->text);
+        buf_add_span(&p->arguments, b->json);
+    }
+    p->input_tok = told->usage.n[USAGE_input_tok];
+    p->output_tok = told->usage.n[USAGE_output_tok];
+}
+
+static void same(const char *file, const struct buf *a, const struct buf *b)
+{
+    ck_assert_msg(span_eq(buf_span(a), buf_span(b)), "%s: %.2000s\nnot %.2000s", file, a->ptr,
+                  b->ptr);
+}
+
+static bool check_recording(const char *file, struct json_object *exchange)
+{
+    struct provider_target endpoint;
+    struct recording_told t;
+    struct plain want, have;
+    const struct provider *p = recording_reader(exchange, &endpoint);
+    struct json_object *response = member(exchange, "response");
+    struct json_object *text = member(response, "body_text");
+    if (p != &provider_cohere || recording_number(response, "status") != 200)
+        return false;
+    plain_init(&want);
+    plain_init(&have);
+    recording_tell(&t, file, p, &endpoint, response, &door_openai);
+    take_told(&have, &t.told);
+    if (text != NULL)
+        take_stream(&want, json_object_get_string(text));
+    else
+        take(&want, member(response, "body"));
+    ck_assert_msg(t.told.ended, "%s", file);
+    same(file, &have.text, &want.text);
+    same(file, &have.thinking, &want.thinking);
+    same(file, &have.arguments, &want.arguments);
+    ck_assert_msg(have.input_tok == want.input_tok && have.output_tok == want.output_tok, "%s",
+                  file);
+    recording_told_done(&t);
+    plain_done(&want);
+    plain_done(&have);
+    return true;
+}
+
+START_TEST(test_recordings)
+{
+    recordings_replay("cohere", "cohere", RECORDINGS_MIN, check_recording);
+}
+END_TEST
+
 Suite *cohere_suite(void);
 
 Suite *cohere_suite(void)
@@ -85,6 +203,7 @@ Suite *cohere_suite(void)
     TCase *t = tcase_create("cohere");
     tcase_add_test(t, test_golden_cases);
     tcase_add_test(t, test_request);
+    tcase_add_test(t, test_recordings);
     suite_add_tcase(s, t);
     return s;
 }
