@@ -126,9 +126,21 @@ static void relay_headers(struct call *c, struct span upstream, bool important)
     }
 }
 
+/* The provider's name for the exchange under the header where this door's clients look for it. */
+static void add_request_id(struct call *c, struct span upstream)
+{
+    bool openai = c->chat.door == DOOR_OPENAI;
+    const char *name = openai ? "x-request-id" : "request-id";
+    struct span id = header_find(upstream, openai ? "request-id" : "x-request-id");
+    if (c->translated && id.len > 0 && header_find(upstream, name).len == 0) {
+        request_add_header(c->req, name, id);
+    }
+}
+
 void call_answer_headers(struct call *c, struct span upstream_headers)
 {
     relay_headers(c, upstream_headers, true);
+    add_request_id(c, upstream_headers);
     relay_headers(c, upstream_headers, false);
     add_own_headers(c);
 }

@@ -14,7 +14,7 @@ from harness import SLOW, Wayfare, endpoint, price, provider, run_module
 class Provider:
     """Answers each request with these bytes; a number among them is a pause in seconds."""
 
-    def __init__(self, pieces, content_type="text/event-stream", status=200):
+    def __init__(self, pieces, content_type="text/event-stream", status=200, headers=()):
         self.bodies = []
         this = self
 
@@ -25,6 +25,8 @@ class Provider:
                 this.bodies.append(self.rfile.read(int(self.headers["content-length"])))
                 self.send_response(status)
                 self.send_header("content-type", content_type)
+                for name, value in headers:
+                    self.send_header(name, value)
                 self.send_header("transfer-encoding", "chunked")
                 self.end_headers()
                 try:
@@ -176,6 +178,17 @@ def test_a_stream_that_fails_ends_in_one_shape():
         assert status == 200 and body.endswith(b"\n\n") and last["object"] == "chat.completion.chunk", body
         assert last["error"]["code"] == 502 and last["error"]["message"].startswith(row[0] + ": "), last
         assert [c["finish_reason"] for c in last["choices"]] == ["error"], last
+        assert way.stop() == 0
+
+
+def test_the_request_id_where_clients_look_for_it():
+    text = [chunk(b"\n", choice({"content": "x"}, "stop")), b"data: [DONE]\n\n"]
+    rows = [("o", "openai", Provider(text, headers=[("x-request-id", "req_o")]), "/v1", "g"),
+            ("a", "anthropic", Provider(claude({"type": "text", "text": ""}, []), headers=[("request-id", "req_a")]), "", "c")]
+    for row in rows:
+        way = serve(row)
+        assert way.messages(stream=True)[1]["request-id"] == "req_" + row[0]
+        assert row[0] == "o" or chat(way, stream=True)[1]["x-request-id"] == "req_a"
         assert way.stop() == 0
 
 
