@@ -239,11 +239,23 @@ static bool is_event_stream(const struct call *c)
     return type.len >= n && strncasecmp(type.ptr, stream_type, n) == 0;
 }
 
+/* Plain bytes are asked for.  What is compressed all the same can be neither read nor charged;
+ * passed on it is an answer of garbage, or of nothing (envoyproxy/ai-gateway#1894). */
+static bool is_compressed(const struct call *c)
+{
+    struct span coding = header_find(transfer_headers(c->transfer), "content-encoding");
+    return coding.len > 0 && (coding.len != 8 || strncasecmp(coding.ptr, "identity", 8) != 0);
+}
+
 static void on_head(void *ctx, int http_status)
 {
     struct call *c = ctx;
     c->http_status = http_status;
     c->head_tick_ms = c->byte_tick_ms = worker_tick_ms(c->worker);
+    if (http_status / 100 == 2 && is_compressed(c)) {
+        call_cut(c, END_foreign);
+        return;
+    }
     if (http_status / 100 == 2) {
         call_translate_begin(c);
     }

@@ -4,6 +4,7 @@
  * Failures of other gateways that have a golden answer here, under openai/openai unless named:
  *   litellm#34692  end_turn although a tool is called    stop-although-a-tool-is-called
  *   litellm#32357  thinking inside a block of text       deepseek/reasoning-content
+ *   litellm#29518  reasoning_content is no thinking      deepseek/reasoning-content
  *   litellm#25321, #25561, #29491  arguments lost        tool-placeholder-arguments,
  *                  parallel-tool-deltas-interleaved, ollama/arguments-as-object,
  *                  google/all-calls-zero, tool-without-arguments

@@ -114,6 +114,7 @@ static void tell(const struct reply *events, size_t n)
     CHUNK("\"tool_calls\":[{\"index\":" i ",\"id\":\"" id                                          \
           "\",\"type\":\"function\",\"function\":{\"name\":\"" name "\",\"arguments\":\"\"}}]")
 
+/* portkey#1399: a client that hears no role takes no tool calls. */
 START_TEST(test_a_stream_of_text)
 {
     TELL(START, OPEN(REPLY_TEXT), DELTA(REPLY_TEXT, DELTA_TEXT, "He"),
