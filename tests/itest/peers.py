@@ -19,7 +19,7 @@ this file; "translate" is tests/itest/translate.py; other names are of tests/uni
   litellm#15601      Claude, a tool loop of a client that keeps  here
                      no thinking: 400, "Expected `thinking`"
   bifrost#970        counting tokens became a paid completion    translate known_bifrost_970
-  bifrost#1354       arguments of OpenRouter's calls are empty   golden openrouter, and as litellm#25321
+  bifrost#1354       arguments of OpenRouter's calls are empty   as litellm#25321
   bifrost#1479       a small thinking budget (Claude Code asks   here
                      for 500) fails
   bifrost#3456       Claude Code to DeepSeek's /anthropic: its   here
@@ -34,7 +34,7 @@ this file; "translate" is tests/itest/translate.py; other names are of tests/uni
   portkey#1399       chunks that name no role                    here; openai_door_write
                                                                  test_a_stream_of_text
   litellm#34374      silence kills clients                       translate silence
-    #34819, #31865
+    #34819, #31865, #37322
   litellm#15006      count_tokens for administrators only        translate known_bifrost_970
   CLIProxyAPI#420    not found in what is kept of its issues.  Its neighbours: #407, a tool without a
                      schema (anthropic_write test_tools); #425, thinking beside tools leaves neither words
