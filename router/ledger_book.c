@@ -259,11 +259,24 @@ static enum ledger_write find_owners(struct ledger_book *b, const struct ledger_
     return LEDGER_WROTE;
 }
 
+static bool is_ending(const struct ledger_book *b, const struct id *request_id)
+{
+    for (int i = 0; i < b->ends.n; i++) {
+        if (id_eq(&b->ends.ops[i]->request_id, request_id))
+            return true;
+    }
+    return false;
+}
+
+/* A request that was ended and begins again in one batch (an end of what a crash had taken): the
+ * rows would be written the other way round. */
 static enum ledger_write write_hold(struct ledger_book *b, struct ledger_op *op, int64_t at_ms,
                                     struct fail *reterr)
 {
     op->u.hold.admitted_ms = at_ms;
-    enum ledger_write w = put(b, &b->holds, op, reterr);
+    enum ledger_write w = is_ending(b, &op->request_id) ? write_waiting(b, reterr) : LEDGER_WROTE;
+    if (w == LEDGER_WROTE)
+        w = put(b, &b->holds, op, reterr);
     if (w == LEDGER_WROTE)
         b->done.holds++;
     else

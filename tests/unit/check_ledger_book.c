@@ -197,6 +197,23 @@ START_TEST(lives_in_one_batch)
 END_TEST
 
 /* What an account is opened with is read from rows that still waited. */
+/* Found by power cuts (seed 20261150): the end of a request that a crash had taken, and the request
+ * once more, in one batch; rows are written by kind, and the end came last. */
+START_TEST(ended_and_begun_again_in_one_batch)
+{
+    struct ledger_op ops[4], *op = ops;
+    open_at(WORLD_NOW_MS);
+    begin_batch();
+    world_end(op, 1, "ok");
+    op = put(op, ERR_OK);
+    op = put_hold(op, 1, 1, ERR_OK);
+    end_batch();
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM request WHERE status = 'running'"), 1);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM attempt"), 1);
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
 START_TEST(an_account_opened_within_a_batch)
 {
     struct ledger_op ops[4], *op = ops;
@@ -349,6 +366,7 @@ Suite *ledger_book_suite(void)
     t = tcase_create("batches");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, lives_in_one_batch);
+    tcase_add_test(t, ended_and_begun_again_in_one_batch);
     tcase_add_test(t, an_account_opened_within_a_batch);
     tcase_add_test(t, one_key_twice_in_a_batch);
     tcase_add_test(t, more_than_a_batch);
