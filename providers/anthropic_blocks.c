@@ -97,6 +97,31 @@ static int read_texts(struct anthropic_body *b, json_ref holder, struct dialog_m
                                                      : join_texts(b, content, &media->data);
 }
 
+/* RFC 6838 section 4.2, without parameters: it goes into other protocols' data URLs, where a ";" or
+ * a "," would begin something else. */
+static bool is_media_type(struct span s)
+{
+    size_t slashes = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        slashes += c == '/';
+        if (!letter && (c == '\0' || strchr("/!#$&-^_.+", c) == NULL))
+            return false;
+    }
+    return slashes == 1;
+}
+
+static int read_media_type(struct anthropic_body *b, json_ref source, struct dialog_media *media)
+{
+    json_ref v = json_get(b->doc, source, "media_type");
+    if (anthropic_string(b, source, "media_type", &media->type) != 0)
+        return -1;
+    return media->type.len == 0 || is_media_type(media->type)
+               ? 0
+               : json_refuse(b->doc, v, "a media type such as image/png", b->reterr);
+}
+
 static int read_source(struct anthropic_body *b, json_ref v, struct dialog_media *media)
 {
     static const struct {
@@ -126,8 +151,7 @@ static int read_source(struct anthropic_body *b, json_ref v, struct dialog_media
         media->from = sources[i].from;
         if (media->from == MEDIA_TEXT)
             media->type = SPAN("text/plain");
-        return media->from != MEDIA_TEXT &&
-                       anthropic_string(b, source, "media_type", &media->type) != 0
+        return media->from != MEDIA_TEXT && read_media_type(b, source, media) != 0
                    ? -1
                    : anthropic_need_string(b, source, sources[i].data, &media->data);
     }

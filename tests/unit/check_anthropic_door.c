@@ -262,6 +262,9 @@ static const struct {
      "must be a string"},
     {MESSAGES(USER("\"\\ud800\"")), "messages[0].content", "lone surrogates"},
     {MESSAGES(USER("[{\"type\":\"image\"}]")), "messages[0].content[0].source", "is required"},
+    {MESSAGES(USER("[{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"a/"
+                   "b;c\",\"data\":\"iVBO\"}}]")),
+     "messages[0].content[0].source.media_type", "a media type"},
     {MESSAGES(USER("[{\"type\":\"image\",\"source\":{\"type\":\"ftp\"}}]")),
      "messages[0].content[0].source.type", "base64, url, file"},
     {MESSAGES(USER("[{\"type\":\"image\",\"source\":{\"type\":\"url\"}}]")),
