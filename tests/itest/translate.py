@@ -85,8 +85,10 @@ class World:
         lines = []
 
         def ended():
+            """Once every call that began has ended: the client may be told before that is written."""
             lines.extend(self.sim.unread_witness())
-            return [line for line in lines if line["event"] == "end" and "protocol" in line]
+            running = sum(1 if line["event"] == "begin" else -1 for line in lines)
+            return [line for line in lines if line["event"] == "end" and "protocol" in line] if running <= 0 else []
 
         if answer[0] == 200 or script.get("status", 0) >= 400:
             wait_for("the witness", ended, 5)
