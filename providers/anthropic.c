@@ -73,11 +73,6 @@ static int build(const struct provider_ask *ask, struct upreq *ret_up, struct fa
 
 /* Whole bodies */
 
-static bool is_object(const struct json_doc *doc, json_ref value)
-{
-    return value != JSON_NONE && json_kind(doc, value) == JSON_OBJECT;
-}
-
 static bool type_is(const struct json_doc *doc, const char *type)
 {
     json_ref t = json_get(doc, 0, "type");
@@ -94,7 +89,7 @@ static enum verdict judge_body(const struct json_doc *doc, struct usage_report *
         anthropic_read_iterations(ret_usage, doc, usage);
         return VERDICT_COMPLETE;
     }
-    if (is_object(doc, json_get(doc, 0, "error")))
+    if (json_is_object(doc, json_get(doc, 0, "error")))
         return VERDICT_ERROR;
     /* An answer of count_tokens is nothing but figures. */
     anthropic_read_figures(&figures, doc, 0);

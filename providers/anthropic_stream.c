@@ -56,14 +56,9 @@ void anthropic_stream_close(void *stream)
 
 /* A scanner for the inside of one JSON value; it does not validate. */
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 static size_t skip_blanks(struct span s, size_t at)
 {
-    while (at < s.len && is_blank(s.ptr[at]))
+    while (at < s.len && json_is_blank(s.ptr[at]))
         at++;
     return at;
 }

@@ -14,26 +14,21 @@ static void read_figure(struct anthropic_figures *f, enum anthropic_figure which
     f->seen |= 1u << which;
 }
 
-static bool is_object(const struct json_doc *doc, json_ref value)
-{
-    return value != JSON_NONE && json_kind(doc, value) == JSON_OBJECT;
-}
-
 void anthropic_read_figures(struct anthropic_figures *f, const struct json_doc *doc, json_ref usage)
 {
-    if (!is_object(doc, usage))
+    if (!json_is_object(doc, usage))
         return;
     read_figure(f, FIGURE_input, doc, usage, "input_tokens");
     read_figure(f, FIGURE_output, doc, usage, "output_tokens");
     read_figure(f, FIGURE_cache_read, doc, usage, "cache_read_input_tokens");
     read_figure(f, FIGURE_cache_write, doc, usage, "cache_creation_input_tokens");
     json_ref split = json_get(doc, usage, "cache_creation");
-    if (is_object(doc, split)) {
+    if (json_is_object(doc, split)) {
         read_figure(f, FIGURE_cache_write_5m, doc, split, "ephemeral_5m_input_tokens");
         read_figure(f, FIGURE_cache_write_1h, doc, split, "ephemeral_1h_input_tokens");
     }
     json_ref tools = json_get(doc, usage, "server_tool_use");
-    if (is_object(doc, tools))
+    if (json_is_object(doc, tools))
         read_figure(f, FIGURE_web_searches, doc, tools, "web_search_requests");
 }
 
@@ -95,7 +90,7 @@ static void add_iteration(struct usage_report *r, int n, const struct usage_iter
 /* The non-empty array, or JSON_NONE. */
 static json_ref iterations_of(const struct json_doc *doc, json_ref usage)
 {
-    json_ref list = is_object(doc, usage) ? json_get(doc, usage, "iterations") : JSON_NONE;
+    json_ref list = json_is_object(doc, usage) ? json_get(doc, usage, "iterations") : JSON_NONE;
     bool some = list != JSON_NONE && json_kind(doc, list) == JSON_ARRAY &&
                 json_first(doc, list) != JSON_NONE;
     return some ? list : JSON_NONE;
@@ -112,7 +107,7 @@ static void read_iteration(struct usage_iteration *it, const struct json_doc *do
     *it = (struct usage_iteration){.model = ""};
     anthropic_read_figures(&figures, doc, entry);
     anthropic_figures_to_usage(&figures, &it->usage);
-    json_ref model = is_object(doc, entry) ? json_get(doc, entry, "model") : JSON_NONE;
+    json_ref model = json_is_object(doc, entry) ? json_get(doc, entry, "model") : JSON_NONE;
     if (model != JSON_NONE && json_kind(doc, model) == JSON_STRING &&
         !json_text_fixed(doc, model, it->model, sizeof(it->model)))
         it->model[0] = '\0';
@@ -120,7 +115,7 @@ static void read_iteration(struct usage_iteration *it, const struct json_doc *do
 
 static bool is_typed(const struct json_doc *doc, json_ref entry, const char *type)
 {
-    json_ref t = is_object(doc, entry) ? json_get(doc, entry, "type") : JSON_NONE;
+    json_ref t = json_is_object(doc, entry) ? json_get(doc, entry, "type") : JSON_NONE;
     return t != JSON_NONE && json_text_is(doc, t, type);
 }
 

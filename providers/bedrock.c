@@ -222,17 +222,12 @@ static int build(const struct provider_ask *ask, struct upreq *ret_up, struct fa
 
 /* ---- whole bodies ---- */
 
-static bool is_object(const struct json_doc *doc, json_ref v)
-{
-    return v != JSON_NONE && json_kind(doc, v) == JSON_OBJECT;
-}
-
 static enum verdict judge(const struct provider_reading *reading, const struct json_doc *doc,
                           struct usage_report *ret_usage)
 {
     struct bedrock_replies replies;
     json_ref output = json_get(doc, 0, "output");
-    if (!is_object(doc, output) || !is_object(doc, json_get(doc, output, "message")))
+    if (!json_is_object(doc, output) || !json_is_object(doc, json_get(doc, output, "message")))
         return VERDICT_FOREIGN;
     bedrock_read_usage(&ret_usage->total, doc, json_get(doc, 0, "usage"));
     bedrock_replies_init(&replies, reading);

@@ -3,16 +3,11 @@
 
 #define RETRY_MAX_S INT64_C(86400)
 
-static bool is_object(const struct json_doc *doc, json_ref value)
-{
-    return value != JSON_NONE && json_kind(doc, value) == JSON_OBJECT;
-}
-
 bool gemini_error_of(const struct json_doc *doc, json_ref object, struct buf *store,
                      struct reply_error *ret)
 {
     json_ref error = json_get(doc, object, "error");
-    if (!is_object(doc, error))
+    if (!json_is_object(doc, error))
         return false;
     int64_t code = 0;
     json_int64(doc, json_get(doc, error, "code"), &code);
@@ -35,7 +30,7 @@ static json_ref parse(struct json_doc *doc, struct span body)
     if (json_parse(doc, body, NULL) != 0)
         return JSON_NONE;
     json_ref object = json_kind(doc, 0) == JSON_ARRAY ? json_first(doc, 0) : 0;
-    return is_object(doc, object) ? object : JSON_NONE;
+    return json_is_object(doc, object) ? object : JSON_NONE;
 }
 
 bool gemini_read_error(struct span body, struct buf *store, struct reply_error *ret)
@@ -91,10 +86,10 @@ void gemini_weigh_error(struct span body, int *io_status, int64_t *io_retry_afte
     json_init(&doc);
     json_ref object = parse(&doc, body);
     json_ref error = object != JSON_NONE ? json_get(&doc, object, "error") : JSON_NONE;
-    json_ref details = is_object(&doc, error) ? json_get(&doc, error, "details") : JSON_NONE;
+    json_ref details = json_is_object(&doc, error) ? json_get(&doc, error, "details") : JSON_NONE;
     if (details != JSON_NONE && json_kind(&doc, details) == JSON_ARRAY) {
         for (json_ref d = json_first(&doc, details); d != JSON_NONE; d = json_next(&doc, d)) {
-            if (is_object(&doc, d))
+            if (json_is_object(&doc, d))
                 weigh_detail(&doc, d, io_status, io_retry_after_ms);
         }
     }

@@ -77,11 +77,6 @@ static struct span plain(const struct json_doc *doc, json_ref string)
     return json_inner(doc, string);
 }
 
-static bool is_object(const struct json_doc *doc, json_ref value)
-{
-    return value != JSON_NONE && json_kind(doc, value) == JSON_OBJECT;
-}
-
 static json_ref first_of(const struct json_doc *doc, json_ref array)
 {
     return array != JSON_NONE && json_kind(doc, array) == JSON_ARRAY ? json_first(doc, array)
@@ -182,7 +177,7 @@ static void read_call(struct gemini_reader *r, const struct json_doc *doc, json_
     if (name.len > 0) {
         open_call(r, doc, part, call, name);
         if (!more && pieces == JSON_NONE) {
-            struct span whole = is_object(doc, args) ? json_raw(doc, args) : SPAN("{}");
+            struct span whole = json_is_object(doc, args) ? json_raw(doc, args) : SPAN("{}");
             r->content_bytes += (int64_t)whole.len;
             tell_arguments(&r->teller, whole);
             tell_close(&r->teller);
@@ -218,9 +213,9 @@ static void read_part(struct gemini_reader *r, const struct json_doc *doc, json_
     json_ref blob = json_get(doc, part, "inlineData");
     if (text != JSON_NONE)
         read_text(r, doc, part, text);
-    else if (is_object(doc, call))
+    else if (json_is_object(doc, call))
         read_call(r, doc, part, call);
-    else if (is_object(doc, blob))
+    else if (json_is_object(doc, blob))
         read_blob(r, doc, part, blob);
     else if (json_first(doc, part) != JSON_NONE)
         tell_raw(r, json_raw(doc, part));
@@ -232,8 +227,8 @@ static void cite(struct gemini_reader *r, const struct json_doc *doc, json_ref s
                  struct span quoted, json_ref whole)
 {
     json_ref web = json_get(doc, source, "web");
-    json_ref from = is_object(doc, web) ? web : json_get(doc, source, "retrievedContext");
-    if (!is_object(doc, from))
+    json_ref from = json_is_object(doc, web) ? web : json_get(doc, source, "retrievedContext");
+    if (!json_is_object(doc, from))
         from = source; /* of citationMetadata: flat */
     struct buf title;
     buf_init(&title, PROVIDER_EVENT_MAX);
@@ -275,7 +270,7 @@ static void read_grounding(struct gemini_reader *r, const struct json_doc *doc, 
                                   ? nth(doc, sources, number)
                                   : JSON_NONE;
             n++;
-            if (is_object(doc, source))
+            if (json_is_object(doc, source))
                 cite(r, doc, source, quoted, s);
         }
     }
@@ -289,7 +284,7 @@ static void read_recitation(struct gemini_reader *r, const struct json_doc *doc,
         list = json_get(doc, metadata, "citations");
     int n = 0;
     for (json_ref s = first_of(doc, list); s != JSON_NONE && n < CITATIONS_MAX; n++) {
-        if (is_object(doc, s))
+        if (json_is_object(doc, s))
             cite(r, doc, s, (struct span){"", 0}, s);
         s = json_next(doc, s);
     }
@@ -358,7 +353,7 @@ static void read_finish(struct gemini_reader *r, const struct json_doc *doc, jso
 /* The prompt was blocked: there are no candidates. */
 static void read_feedback(struct gemini_reader *r, const struct json_doc *doc, json_ref feedback)
 {
-    if (!is_object(doc, feedback) || json_get(doc, feedback, "blockReason") == JSON_NONE)
+    if (!json_is_object(doc, feedback) || json_get(doc, feedback, "blockReason") == JSON_NONE)
         return;
     r->finished = true;
     r->stop = STOPPED_REFUSAL;
@@ -400,19 +395,19 @@ static void read_candidate(struct gemini_reader *r, const struct json_doc *doc, 
                            struct span *ret_content)
 {
     json_ref content = json_get(doc, candidate, "content");
-    json_ref parts = is_object(doc, content) ? json_get(doc, content, "parts") : JSON_NONE;
+    json_ref parts = json_is_object(doc, content) ? json_get(doc, content, "parts") : JSON_NONE;
     int64_t before = r->content_bytes;
     for (json_ref p = first_of(doc, parts); p != JSON_NONE; p = json_next(doc, p)) {
-        if (is_object(doc, p))
+        if (json_is_object(doc, p))
             read_part(r, doc, p);
     }
     if (r->content_bytes > before)
         *ret_content = json_raw(doc, content);
     json_ref grounding = json_get(doc, candidate, "groundingMetadata");
-    if (is_object(doc, grounding))
+    if (json_is_object(doc, grounding))
         gemini_read_searches(&r->figures, doc, grounding, r->generation);
     if (r->teller.open && r->teller.block == REPLY_TEXT) {
-        if (is_object(doc, grounding))
+        if (json_is_object(doc, grounding))
             read_grounding(r, doc, grounding);
         read_recitation(r, doc, json_get(doc, candidate, "citationMetadata"));
     }
@@ -434,7 +429,7 @@ enum event_kind gemini_read(struct gemini_reader *r, const struct json_doc *doc,
 {
     struct reply_error error;
     *ret_content = (struct span){NULL, 0};
-    if (r->error || r->ended || !is_object(doc, object))
+    if (r->error || r->ended || !json_is_object(doc, object))
         return EVENT_OTHER;
     buf_reset(&r->text);
     if (gemini_error_of(doc, object, &r->text, &error)) {
@@ -449,7 +444,7 @@ enum event_kind gemini_read(struct gemini_reader *r, const struct json_doc *doc,
     if (!r->teller.started)
         start(r, doc, object);
     json_ref candidate = first_of(doc, json_get(doc, object, "candidates"));
-    if (is_object(doc, candidate))
+    if (json_is_object(doc, candidate))
         read_candidate(r, doc, candidate, ret_content);
     else
         read_feedback(r, doc, json_get(doc, object, "promptFeedback"));

@@ -87,11 +87,6 @@ static bool on_sse_event(void *ctx, const struct sse_event *ev)
 
 /* ---- JSON without events ---- */
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 /* Moves through the object up to c; true when it ends there. */
 static bool ends_object(struct gemini_stream *s, char c)
 {
@@ -164,7 +159,7 @@ static bool feed_events(struct gemini_stream *s, struct span bytes)
 static void find_shape(struct gemini_stream *s, struct span bytes)
 {
     for (size_t i = 0; i < bytes.len && s->shape == SHAPE_UNKNOWN; i++) {
-        if (!is_blank(bytes.ptr[i]))
+        if (!json_is_blank(bytes.ptr[i]))
             s->shape = bytes.ptr[i] == '['   ? SHAPE_ARRAY
                        : bytes.ptr[i] == '{' ? SHAPE_BARE
                        : bytes.ptr[i] == '<' ? SHAPE_FOREIGN

@@ -364,11 +364,6 @@ struct piece *pieces_call(struct pieces *q, const struct piece_key *key)
     return p;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 /* One byte of an object that has begun; it goes out. */
 static void step_inside(struct piece *p, char c)
 {
@@ -387,7 +382,7 @@ static void step_inside(struct piece *p, char c)
 /* One byte before the object's first member. */
 static void step_outside(struct pieces *q, struct piece *p, char c)
 {
-    bool blank = is_blank(c);
+    bool blank = json_is_blank(c);
     if (p->state == ARGUMENTS_BRACE) {
         if (c == '}') {
             p->state = ARGUMENTS_EMPTY;

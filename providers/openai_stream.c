@@ -58,16 +58,11 @@ void *openai_stream_open(const struct provider_reading *reading, const struct op
     return NULL;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 static bool is_done(struct span data)
 {
-    while (data.len > 0 && is_blank(data.ptr[data.len - 1]))
+    while (data.len > 0 && json_is_blank(data.ptr[data.len - 1]))
         data.len--;
-    while (data.len > 0 && is_blank(data.ptr[0]))
+    while (data.len > 0 && json_is_blank(data.ptr[0]))
         data = (struct span){data.ptr + 1, data.len - 1};
     return span_is(data, "[DONE]");
 }
@@ -160,7 +155,7 @@ static bool on_sse_event(void *ctx, const struct sse_event *sse_event)
 static void look_at_first_byte(struct openai_stream *s, struct span bytes)
 {
     size_t at = 0;
-    while (at < bytes.len && is_blank(bytes.ptr[at]))
+    while (at < bytes.len && json_is_blank(bytes.ptr[at]))
         at++;
     if (at == bytes.len)
         return;

@@ -58,6 +58,12 @@ struct json_doc {
     uint32_t max_depth;  /* json_init sets JSON_DEPTH_MAX */
 };
 
+/* White space between JSON's tokens (RFC 8259 section 2). */
+static inline bool json_is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 void json_init(struct json_doc *d);
 void json_done(struct json_doc *d);
 
@@ -77,6 +83,11 @@ static inline enum json_kind json_kind(const struct json_doc *d, json_ref r)
 }
 /* First child of an array or object; JSON_NONE when empty or a scalar. */
 json_ref json_first(const struct json_doc *d, json_ref container);
+/* JSON_NONE is no object. */
+static inline bool json_is_object(const struct json_doc *d, json_ref r)
+{
+    return r != JSON_NONE && json_kind(d, r) == JSON_OBJECT;
+}
 static inline json_ref json_next(const struct json_doc *d, json_ref r)
 {
     return d->nodes[r].next;

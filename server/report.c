@@ -36,11 +36,6 @@ static void write_cost(struct buf *b, const char *cost_usd)
              cost_usd);
 }
 
-static bool is_object(const struct json_doc *d, json_ref r)
-{
-    return r != JSON_NONE && json_kind(d, r) == JSON_OBJECT;
-}
-
 /* usage is inside the root: its end comes first. */
 static void splice(const struct json_doc *d, json_ref holder, const char *provider,
                    const char *cost_usd, struct buf *out)
@@ -49,11 +44,11 @@ static void splice(const struct json_doc *d, json_ref holder, const char *provid
     buf_init(&members, INSERT_MAX);
     size_t done = 0;
     json_ref usage = cost_usd != NULL ? json_get(d, 0, "usage") : JSON_NONE;
-    if (is_object(d, usage)) {
+    if (json_is_object(d, usage)) {
         write_cost(&members, cost_usd);
         insert(out, d, usage, &done, buf_span(&members));
     }
-    if (provider != NULL && is_object(d, holder)) {
+    if (provider != NULL && json_is_object(d, holder)) {
         buf_reset(&members);
         write_provider(&members, provider);
         insert(out, d, holder, &done, buf_span(&members));
@@ -66,7 +61,7 @@ void report_body(struct span body, const char *provider, const char *cost_usd, s
 {
     struct json_doc d;
     json_init(&d);
-    if (json_parse(&d, body, NULL) == 0 && is_object(&d, 0)) {
+    if (json_parse(&d, body, NULL) == 0 && json_is_object(&d, 0)) {
         splice(&d, 0, provider, cost_usd, out);
     } else {
         buf_add_span(out, body);
@@ -91,7 +86,7 @@ static void edit(struct span name, struct span data, const char *provider, const
     bool start = is_event(name, data, "message_start");
     json_init(&d);
     if ((start || is_event(name, data, "message_delta")) && json_parse(&d, data, NULL) == 0 &&
-        is_object(&d, 0)) {
+        json_is_object(&d, 0)) {
         splice(&d, start ? json_get(&d, 0, "message") : JSON_NONE, start ? provider : NULL,
                start ? NULL : cost_usd, out);
     } else {
@@ -133,14 +128,14 @@ static bool is_usage_chunk(const struct json_doc *d)
 {
     json_ref choices = json_get(d, 0, "choices");
     return choices != JSON_NONE && json_kind(d, choices) == JSON_ARRAY &&
-           json_first(d, choices) == JSON_NONE && is_object(d, json_get(d, 0, "usage"));
+           json_first(d, choices) == JSON_NONE && json_is_object(d, json_get(d, 0, "usage"));
 }
 
 bool report_is_usage(struct span data)
 {
     struct json_doc d;
     json_init(&d);
-    bool yes = json_parse(&d, data, NULL) == 0 && is_object(&d, 0) && is_usage_chunk(&d);
+    bool yes = json_parse(&d, data, NULL) == 0 && json_is_object(&d, 0) && is_usage_chunk(&d);
     json_done(&d);
     return yes;
 }
@@ -152,7 +147,7 @@ void report_chunk(struct span name, struct span data, const char *provider, cons
     struct buf edited;
     json_init(&d);
     buf_init(&edited, data.len + INSERT_MAX);
-    bool chunk = json_parse(&d, data, NULL) == 0 && is_object(&d, 0);
+    bool chunk = json_parse(&d, data, NULL) == 0 && json_is_object(&d, 0);
     if (chunk) {
         splice(&d, 0, provider, cost_usd, &edited);
     }
