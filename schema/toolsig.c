@@ -2,12 +2,10 @@
 #define _GNU_SOURCE /* memmem */
 #include "schema/toolsig.h"
 
-#include <stdint.h>
-
+#include "schema/base64.h"
 #include "schema/chat.h"
 
 static const char mark[] = TOOLSIG_MARK;
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 enum { MARK_LEN = sizeof(mark) - 1, PREFIX_LEN = sizeof(THINKING_FOREIGN) - 1 };
 
@@ -24,38 +22,6 @@ static bool is_named_signature(struct span s)
             return false;
     }
     return true;
-}
-
-static void add_base64(struct buf *out, struct span s)
-{
-    uint32_t bits = 0;
-    unsigned held = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        bits = (bits << 8 | (uint8_t)s.ptr[i]) & 0xffff;
-        for (held += 8; held >= 6; held -= 6)
-            buf_addc(out, digits[bits >> (held - 6) & 63]);
-    }
-    if (held > 0)
-        buf_addc(out, digits[bits << (6 - held) & 63]);
-}
-
-/* false: not what add_base64 writes. */
-static bool add_unbase64(struct buf *out, struct span s)
-{
-    uint32_t bits = 0;
-    unsigned held = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        const char *digit = s.ptr[i] != '\0' ? strchr(digits, s.ptr[i]) : NULL;
-        if (digit == NULL)
-            return false;
-        bits = (bits << 6 | (uint32_t)(digit - digits)) & 0x3fff;
-        held += 6;
-        if (held >= 8) {
-            held -= 8;
-            buf_addc(out, (char)(bits >> held & 255));
-        }
-    }
-    return held < 6 && (bits & ((1u << held) - 1)) == 0;
 }
 
 static void cut_to(struct buf *b, size_t len)
@@ -87,7 +53,7 @@ bool toolsig_join(struct span id, struct span signature, struct buf *out)
         return !out->failed;
     /* An id that itself holds the mark could not be told from its signature. */
     if (find_mark((struct span){out->ptr + begin, out->len - begin}) == id.len)
-        add_base64(out, (struct span){signature.ptr + PREFIX_LEN, signature.len - PREFIX_LEN});
+        base64url_add(out, (struct span){signature.ptr + PREFIX_LEN, signature.len - PREFIX_LEN});
     else
         cut_to(out, begin + id.len);
     return !out->failed;
@@ -101,7 +67,7 @@ bool toolsig_split(struct span id, struct span *ret_id, struct buf *ret_signatur
         return !ret_signature->failed;
     buf_adds(ret_signature, THINKING_FOREIGN);
     struct span coded = {id.ptr + at + MARK_LEN, id.len - at - MARK_LEN};
-    bool ours = add_unbase64(ret_signature, coded);
+    bool ours = base64url_read(ret_signature, coded);
     if (ret_signature->failed)
         return false;
     if (ours &&

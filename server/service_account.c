@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <stdlib.h>
 
+#include "schema/base64.h"
 #include "schema/json.h"
 #include "schema/json_out.h"
 
@@ -65,22 +66,6 @@ void service_account_done(struct service_account *a)
     *a = (struct service_account){.email = NULL};
 }
 
-/* RFC 4648 section 5, without padding: free of what a form would have to escape. */
-static void add_base64(struct buf *out, struct span s)
-{
-    size_t at = out->len, cap = s.len / 3 * 4 + 5;
-    if (!buf_reserve(out, cap))
-        return;
-    size_t n = (size_t)EVP_EncodeBlock((unsigned char *)out->ptr + at, (const unsigned char *)s.ptr,
-                                       (int)s.len);
-    while (n > 0 && out->ptr[at + n - 1] == '=')
-        n--;
-    for (size_t i = at; i < at + n; i++)
-        out->ptr[i] = out->ptr[i] == '+' ? '-' : out->ptr[i] == '/' ? '_' : out->ptr[i];
-    out->len = at + n;
-    out->ptr[out->len] = '\0';
-}
-
 static void add_header(const struct service_account *a, struct buf *out)
 {
     struct json_out o = {.buf = out};
@@ -114,7 +99,7 @@ static bool sign(EVP_PKEY *key, struct span text, struct buf *out)
               EVP_DigestSign(ctx, signature, &n, (const unsigned char *)text.ptr, text.len) == 1;
     EVP_MD_CTX_free(ctx);
     if (ok)
-        add_base64(out, (struct span){(const char *)signature, n});
+        base64url_add(out, (struct span){(const char *)signature, n});
     return ok;
 }
 
@@ -136,11 +121,11 @@ int service_account_grant(const struct service_account *a, int64_t now_s, struct
     buf_adds(out, "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=");
     const size_t begin = out->len;
     add_header(a, &json);
-    add_base64(out, buf_span(&json));
+    base64url_add(out, buf_span(&json));
     buf_addc(out, '.');
     buf_reset(&json);
     add_claims(a, now_s, &json);
-    add_base64(out, buf_span(&json));
+    base64url_add(out, buf_span(&json));
     struct buf signature;
     buf_init(&signature, SERVICE_ACCOUNT_TEXT_MAX);
     bool ok =
