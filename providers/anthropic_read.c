@@ -313,6 +313,7 @@ int anthropic_read(const struct chat *chat, struct dialog *ret, struct fail *ret
         read_tools(&b) != 0 || read_tool_choice(&b) != 0 || read_settings(&b) != 0)
         return -1;
     note_unread(&b);
+    dialog_index_calls(ret);
     return ret->failed ? fail_set(reterr, ERR_bad_request, "messages",
                                   "the request is too large to be translated for a provider of "
                                   "another protocol")

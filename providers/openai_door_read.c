@@ -365,6 +365,7 @@ int openai_door_read(const struct chat *chat, struct dialog *ret, struct fail *r
     buf_done(&b.piece);
     if (b.refused)
         return -1;
+    dialog_index_calls(ret);
     return ret->failed
                ? fail_set(reterr, ERR_internal, NULL, "the request is too large to be translated")
                : 0;

@@ -201,8 +201,8 @@ struct dialog_tool *dialog_add_tool(struct dialog *d);
 bool dialog_add_stop(struct dialog *d, struct span text); /* false: DIALOG_STOPS_MAX */
 
 /* Looking. */
-/* Once the dialog is complete: dialog_find_call takes a logarithm of the calls then, where a body
- * may hold a hundred thousand of them and as many results. */
+/* Once the dialog is complete, by its reader: dialog_find_call takes a logarithm of the calls then,
+ * where a body may hold a hundred thousand of them and as many results. */
 void dialog_index_calls(struct dialog *d);
 /* The last call with this id; NULL: none.  Gemini names the tool in its result where others only
  * give the id. */

@@ -16,19 +16,11 @@ int call_translate_request(struct call *c, struct fail *f)
 {
     c->translated = c->kind == CALL_MESSAGES && c->adapter->native_door(&c->target) != c->chat.door;
     c->rewritten = provider_must_rewrite(c->adapter, &c->chat, &c->target);
-    if (!c->rewritten) {
+    if (!c->rewritten || c->dialog_read) {
         return 0;
     }
-    if (!c->dialog_read && door_of(c)->read(&c->chat, &c->dialog, f) != 0) {
-        return -1;
-    }
-    if (!c->dialog_read) {
-        dialog_index_calls(&c->dialog);
-    }
-    c->dialog_read = true;
-    return c->dialog.failed
-               ? fail_set(f, ERR_internal, NULL, "the request is too large to translate")
-               : 0;
+    c->dialog_read = door_of(c)->read(&c->chat, &c->dialog, f) == 0;
+    return c->dialog_read ? 0 : -1;
 }
 
 /* ---- the answer ---- */
