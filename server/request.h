@@ -23,7 +23,7 @@ enum {
                                             connection can be kept */
     REQUEST_RESERVE_MAX = 1024 * 1024,   /* of an announced body, before any of it is there */
     REQUEST_POOL_MAX = 1024,
-    REQUEST_KEEP = 64 * 1024, /* a pooled request keeps buffers up to this size */
+    REQUEST_KEEP = 64 * 1024,               /* a pooled request keeps buffers up to this size */
     REQUEST_DISCARD_MAX = 64 * 1024 * 1024, /* of a chunked body over the limit, before its 413 */
     REQUEST_MAGIC = 0x77667271
 };
