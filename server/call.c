@@ -76,6 +76,7 @@ static void call_recycle(struct call *c)
         c->next->prev = c->prev;
     }
     w->n_calls--;
+    shed_give(w->site->shed, &c->slot);
     catalog_unref(c->catalog);
     identity_unref(c->identity);
     chat_done(&c->chat);
@@ -112,6 +113,12 @@ void call_free_pool(struct worker *w)
         uv_close((uv_handle_t *)&c->timer, on_timer_closed);
     }
     w->n_free_calls = 0;
+}
+
+int64_t call_bytes(const struct call *c)
+{
+    return (int64_t)(c->body.len + c->answer.len + c->shown.len + c->raw.len +
+                     c->doc.count * sizeof *c->doc.nodes);
 }
 
 static void detach(struct call *c)
@@ -368,6 +375,9 @@ static bool on_body(void *ctx, struct span bytes)
     }
     if (!buf_add_span(&c->answer, bytes)) {
         call_cut(c, END_foreign);
+    }
+    if (c->req != NULL) {
+        request_weigh(c->req);
     }
     return true;
 }
@@ -733,6 +743,8 @@ static bool may_drain(struct call *c)
 
 void call_client_gone(struct call *c)
 {
+    shed_move(&c->slot, &c->req->slot);
+    shed_resize(c->worker->site->shed, &c->slot, call_bytes(c), true);
     detach(c);
     metrics_add(&c->worker->metrics, METRIC_clients_gone_total, 1);
     if (c->transfer == NULL) {

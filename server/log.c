@@ -214,3 +214,16 @@ void log_value(struct buf *line, const char *key, struct span value)
     }
     buf_addc(line, '"');
 }
+
+enum { PACE_MS = 1000 };
+
+int64_t log_pace(struct log_pace *p, int64_t now_ms)
+{
+    int64_t n = ++p->n;
+    if (now_ms < p->next_ms) {
+        return 0;
+    }
+    p->next_ms = now_ms + PACE_MS;
+    p->n = 0;
+    return n;
+}

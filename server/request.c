@@ -104,9 +104,38 @@ void request_free(struct request *r)
     if (r->linger_fd >= 0) {
         linger_start(r->worker, r->linger_fd);
     }
+    upload_end(r);
+    shed_give(r->worker->site->shed, &r->slot);
     identity_unref(r->identity);
     r->worker->n_requests--;
     give_back(r->worker, r);
+}
+
+bool request_weigh(struct request *r)
+{
+    const struct upload *u = &r->upload;
+    bool coming = u->prev != NULL;
+    int64_t bytes = (int64_t)(r->body.len + r->reply_body.len + r->pipe.data.len);
+    if (coming && u->announced > bytes) {
+        bytes = u->announced;
+    }
+    if (r->call != NULL) {
+        bytes += call_bytes(r->call);
+    }
+    return shed_resize(r->worker->site->shed, &r->slot, bytes, !coming || u->announced >= 0);
+}
+
+int request_refuse_load(struct request *r, struct fail *f)
+{
+    struct worker *w = r->worker;
+    metrics_add(&w->metrics, METRIC_requests_shed_total, 1);
+    int64_t n = log_pace(&w->paces[WORKER_SHED], worker_tick_ms(w));
+    if (n > 0) {
+        log_line(LOG_WARN, "msg=\"overloaded: requests refused\" n=%" PRId64, n);
+    }
+    r->crowd = true; /* nothing was read, nothing sent */
+    request_add_header(r, "x-should-retry", SPAN("true"));
+    return fail_set(f, ERR_overloaded, NULL, "%s", err_info(ERR_overloaded)->text);
 }
 
 void request_add_header(struct request *r, const char *name, struct span value)
@@ -204,7 +233,9 @@ void request_reply_fail_more(struct request *r, const struct fail *f, int64_t re
     }
     metrics_add(&r->worker->metrics, METRIC_requests_refused_total, 1);
     int status = status_at_door(r, info->status);
-    request_log(r, status, f->text);
+    if (!r->crowd) {
+        request_log(r, status, f->text);
+    }
     request_reply(r, status, "application/json");
 }
 
