@@ -67,6 +67,14 @@ static int lock_path(const char *path, char ret[PATH_MAX + 8])
     return 0;
 }
 
+#define OWNED "is in use by another wayfare process"
+
+/* There is one code for all that goes wrong at the start. */
+bool db_fail_is_owned(const struct fail *f)
+{
+    return f->code == ERR_ledger_down && strstr(f->text, OWNED) != NULL;
+}
+
 static long lock_holder(int fd)
 {
     char text[32];
@@ -92,8 +100,7 @@ static int lock_take(struct db *db, struct fail *reterr)
         if (errno != EWOULDBLOCK)
             return fail_set(reterr, ERR_ledger_down, NULL, "%s cannot be locked: %s", path,
                             strerror(errno));
-        return fail_set(reterr, ERR_ledger_down, NULL,
-                        "database %s is in use by another wayfare process (pid %ld)", db->path,
+        return fail_set(reterr, ERR_ledger_down, NULL, "database %s " OWNED " (pid %ld)", db->path,
                         lock_holder(db->lock_fd));
     }
     char text[32];
