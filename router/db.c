@@ -497,8 +497,11 @@ int db_backup(struct db *db, const char *dest, struct fail *reterr)
         return fail_set(reterr, ERR_bad_request, "dest", "the destination's path is too long");
     int fd = open(dest, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail_set(reterr, ERR_bad_request, "dest", "%s cannot be created: %s", dest,
-                        strerror(errno));
+        return fail_set(
+            reterr, ERR_bad_request, "dest", "%s cannot be created: %s%s", dest, strerror(errno),
+            errno == EACCES ? " (a server in its sandbox writes only beside the database; "
+                              "the command `wayfare backup` writes where you may)"
+                            : "");
     close(fd);
     if (backup_snapshot(db, dest, reterr) == 0 && sync_backup(dest, reterr) == 0)
         return 0;

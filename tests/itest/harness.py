@@ -63,8 +63,8 @@ def wait_for(what, condition, seconds=10.0):
 class Process:
     """A child whose first lines on stdout say where it listens."""
 
-    def __init__(self, argv, env=None, stderr=None):
-        self.child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=stderr, env=env, text=True)
+    def __init__(self, argv, env=None, stderr=None, **popen):
+        self.child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=stderr, env=env, text=True, **popen)
         _children.append(self.child)
 
     def read_address(self, prefix):

@@ -57,10 +57,9 @@ static void make_base(void)
 
 static void remove_base(void)
 {
-    static const char *const all[] = {
-        "state/old", "state/new", "state/newer", "secret/key", "links/link",
-        "else/file", "else/new",  "state",       "secret",     "else",
-        ""};
+    static const char *const all[] = {"state/old",  "state/new", "state/newer", "secret/key",
+                                      "links/link", "else/file", "else/new",    "links",
+                                      "state",      "secret",    "else",        ""};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         remove(in_base(all[i]));
 }
