@@ -13,10 +13,12 @@ import ssl
 import subprocess
 import tempfile
 import time
+import warnings
 
 from crowd import Load, metric
 from harness import SLOW, WAYFARE, Sim, Wayfare, catalog_of, run_module, sse_events, wait_for
 
+warnings.simplefilter("ignore", DeprecationWarning)  # of the old versions that are tried
 sim = Sim(["one", "two"])
 CATALOG = catalog_of(sim)
 work = tempfile.mkdtemp(prefix="wayfare-tls-")
