@@ -349,6 +349,11 @@ static int listen_on(const struct addrinfo *at)
 
 static int listen_tcp(struct admin *a, int *ret_fd, struct fail *reterr)
 {
+    if (a->o.passed_fd > 0) {
+        a->port = bound_port(a->o.passed_fd);
+        *ret_fd = a->o.passed_fd;
+        return 0;
+    }
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};

@@ -121,6 +121,7 @@ int cli_serve(const struct cli_call *call)
         return CLI_EXIT_USAGE;
     read_texts(call->args, &o);
     read_hosts(cli_member(call->args, "allow_base_url"), &o);
+    o.sandbox = strcmp(cli_member_text(call->args, "sandbox"), "off") != 0;
     o.verbose = json_object_get_boolean(cli_member(call->args, "verbose"));
     return serve_run(&o);
 }

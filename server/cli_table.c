@@ -1,6 +1,7 @@
 /* The commands and their options, as rows. */
 #include "server/cli.h"
 
+static const char *const on_off[] = {"on", "off", NULL};
 static const char *const windows[] = {"day", "week", "month", "total", NULL};
 static const char *const bounds[] = {"strict", "calibrated", NULL};
 static const char *const on_limits[] = {"refuse", "clamp", NULL};
@@ -41,6 +42,7 @@ static const struct cli_option serve_options[] = {
     {"alert-webhook", "URL", CLI_TEXT, 0, NULL, NULL, NULL, "where alerts are posted (default: $WAYFARE_ALERT_WEBHOOK, else only the log)"},
     {"ballast-mib", "N", CLI_COUNT, 0, NULL, NULL, NULL, "MiB kept beside the database for a full disk (default 64, 0: none)"},
     {"verify-every", "SECONDS", CLI_COUNT, 0, NULL, NULL, NULL, "how often the books are checked while running (default 60, 0: never)"},
+    {"sandbox", "on|off", CLI_TEXT, 0, NULL, NULL, on_off, "give up at the start what a server never needs: programs, other processes, other files (default on)"},
     {"verbose", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "log more"},
     {0}};
 

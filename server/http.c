@@ -18,6 +18,7 @@
 #include "server/call.h"
 #include "server/gate.h"
 #include "server/log.h"
+#include "server/tls.h"
 
 /* ---- the route table's look-up ---- */
 
@@ -321,7 +322,7 @@ static enum MHD_Result first_call(struct front *f, struct MHD_Connection *conn, 
     if (!r->replied) {
         request_reply_fail(r, &fail);
     }
-    if (r->close && !gated && r->worker->site->tls_cert == NULL) {
+    if (r->close && !gated && !r->worker->site->tls) {
         r->linger_fd = dup(fd_of(conn)); /* the library closes its own as soon as it has replied */
     }
     return r->close ? queue_reply(r) : MHD_YES;
@@ -608,12 +609,13 @@ static size_t unescape_target(void *cls, struct MHD_Connection *conn, char *text
 int front_open(struct front *f, struct worker *w, struct fail *reterr)
 {
     const struct site *site = w->site;
-    bool tls = site->tls_cert != NULL;
+    bool tls = site->tls;
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
                      MHD_USE_NO_LISTEN_SOCKET | (tls ? MHD_USE_TLS : 0u);
+    static char tls_priorities[] = TLS_PRIORITIES;
     struct MHD_OptionItem tls_options[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, site->tls_cert},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, site->tls_key},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)tls_retrieve},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)tls_priorities},
         {MHD_OPTION_END, 0, NULL},
     };
     static struct MHD_OptionItem no_options[] = {{MHD_OPTION_END, 0, NULL}};
@@ -627,8 +629,7 @@ int front_open(struct front *f, struct worker *w, struct fail *reterr)
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, unescape_target, NULL,
         MHD_OPTION_ARRAY, tls ? tls_options : no_options, MHD_OPTION_END);
     if (f->daemon == NULL) {
-        return fail_set(reterr, ERR_internal, NULL, "the HTTP library could not start%s",
-                        tls ? " (are certificate and key PEM files that match?)" : "");
+        return fail_set(reterr, ERR_internal, NULL, "the HTTP library could not start");
     }
     return 0;
 }
