@@ -343,10 +343,10 @@ static void easy_drop_idle(struct upstream *u, struct easy *e)
     }
 }
 
-static struct easy *easy_take(struct upstream *u, const char *url)
+static struct easy *easy_take(struct upstream *u, const char *url, bool fresh)
 {
     struct origin *o = origin_for(u, url);
-    struct easy *e = o != NULL ? o->idle : NULL;
+    struct easy *e = o != NULL && !fresh ? o->idle : NULL;
     if (e != NULL) {
         o->idle = e->next;
         o->n_idle--;
@@ -424,10 +424,10 @@ static void easy_point_at(struct transfer *t, int64_t connect_ms)
 }
 
 struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int64_t connect_ms,
-                                const struct transfer_ops *ops, void *ctx)
+                                bool fresh, const struct transfer_ops *ops, void *ctx)
 {
     struct transfer *t = calloc(1, sizeof *t);
-    struct easy *e = t != NULL ? easy_take(u, req->url) : NULL;
+    struct easy *e = t != NULL ? easy_take(u, req->url, fresh) : NULL;
     struct curl_slist *headers = e != NULL ? header_list(req) : NULL;
     if (headers == NULL) {
         easy_free(e);
@@ -507,6 +507,9 @@ static void finish(struct transfer *t, enum transfer_result result)
 
 static enum transfer_result result_of(const struct transfer *t, CURLcode code)
 {
+    if (t->sends > 1) {
+        return TRANSFER_STALE; /* on_prereq refused the repetition */
+    }
     switch ((int)code) {
     case CURLE_OK:
         return TRANSFER_OK;

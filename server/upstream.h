@@ -8,7 +8,7 @@
  * start the next transfer; the transfer is gone when it returns.
  *
  * One send per transfer: libcurl would repeat a POST on a reused connection that died, a
- * second hidden generation; the guard turns that into TRANSFER_RESET. */
+ * second hidden generation; the guard turns that into TRANSFER_STALE. */
 #ifndef SERVER_UPSTREAM_H
 #define SERVER_UPSTREAM_H
 
@@ -32,7 +32,8 @@ enum transfer_result {
     TRANSFER_CONNECT_FAILED, /* DNS or TCP */
     TRANSFER_TLS_FAILED,
     TRANSFER_CONNECT_TIMEOUT,
-    TRANSFER_RESET,     /* lost after sending began, or sent twice (guard) */
+    TRANSFER_RESET,     /* lost after sending began */
+    TRANSFER_STALE,     /* so was a kept connection, before a byte of the answer */
     TRANSFER_TOO_LARGE, /* response headers over the limit */
     TRANSFER_CANCELED
 };
@@ -56,9 +57,10 @@ bool upstream_turn(struct upstream *u);
 bool upstream_pending(const struct upstream *u);
 int upstream_running(const struct upstream *u);
 
-/* req is borrowed until on_done.  NULL when memory is short or the URL is not usable. */
+/* req is borrowed until on_done.  fresh: not over a kept connection.  NULL when memory is short or
+ * the URL is not usable. */
 struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int64_t connect_ms,
-                                const struct transfer_ops *ops, void *ctx);
+                                bool fresh, const struct transfer_ops *ops, void *ctx);
 void transfer_cancel(struct transfer *t);
 void transfer_unpause(struct transfer *t);
 /* Request bytes may have left (the guard saw the send). */

@@ -91,7 +91,8 @@ def faults_of_text(text):
 
 
 class Cut(Exception):
-    """This connection has been ended on purpose."""
+    """This connection is to end on purpose: by whoever waits for nothing else on it (a descriptor that
+    is closed while the loop watches it may be another connection's by then)."""
 
     def __init__(self, how):
         super().__init__(how)
@@ -111,15 +112,18 @@ def reset(sock):
 
 
 async def end(sock, how):
+    """fin, rst, half_close (FIN; reads on), or anything else: nothing is left to do but close."""
     until = time.monotonic() + 1
     while not delivered(sock) and time.monotonic() < until:
         await asyncio.sleep(0.001)
     if how == "rst":
         reset(sock)
-    elif how == "fin":
-        sock.close()
-    else:
-        raise ValueError("how: fin or rst, not %r" % (how,))
+        return
+    if how == "half_close":
+        sock.shutdown(socket.SHUT_WR)
+        while await asyncio.get_running_loop().sock_recv(sock, PIECE):
+            pass
+    sock.close()
 
 
 async def readable(sock, seconds=None):
@@ -296,15 +300,8 @@ class Wire:
     async def stop(self, f):
         if f["kind"] == "delay_at":
             await asyncio.sleep(f["ms"] / 1000)
-        elif f["kind"] == "half_close":
-            self.sock.shutdown(socket.SHUT_WR)
-            while await asyncio.get_running_loop().sock_recv(self.sock, PIECE):
-                pass
-            self.sock.close()
-            raise Cut("half_close")
         else:
-            await end(self.sock, f["how"])
-            raise Cut(f["how"])
+            raise Cut(f.get("how", f["kind"]))
 
     async def chunk(self, data):
         size = b"%x" % len(data)
@@ -475,6 +472,11 @@ class Lane:
             for task in (work, gone):
                 task.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
+            if ended != "complete":
+                try:
+                    await end(sock, ended)
+                except OSError:
+                    pass
             record.update(events=wire.events, bytes=wire.sent, writes=wire.writes, end=time.monotonic(), ended=ended)
         return ended == "complete"
 
@@ -498,7 +500,6 @@ class Lane:
     async def answer(self, sock, request, record, drawn, wire):
         by_kind = {f["kind"]: f for f in drawn}
         if "accept_rst" in by_kind:
-            await end(sock, "rst")
             raise Cut("rst")
         if "blackhole" in by_kind:
             await asyncio.get_running_loop().create_future()
