@@ -79,12 +79,12 @@ static enum outcome outcome_of_status(int http_status)
 static enum outcome outcome_of(const struct route_attempt *a)
 {
     static const enum outcome BY_END[END_COUNT] = {
-        [END_complete] = OUTCOME_STOP,    [END_connect_failed] = OUTCOME_LOST,
-        [END_tls_failed] = OUTCOME_LOST,  [END_timed_out] = OUTCOME_TIMEOUT,
-        [END_reset] = OUTCOME_LOST,       [END_foreign] = OUTCOME_FOREIGN,
-        [END_truncated] = OUTCOME_LOST,   [END_stream_error] = OUTCOME_LOST,
-        [END_client_gone] = OUTCOME_STOP, [END_drained] = OUTCOME_STOP,
-        [END_over_cap] = OUTCOME_STOP,
+        [END_complete] = OUTCOME_STOP,     [END_connect_failed] = OUTCOME_LOST,
+        [END_tls_failed] = OUTCOME_LOST,   [END_timed_out] = OUTCOME_TIMEOUT,
+        [END_reset] = OUTCOME_LOST,        [END_foreign] = OUTCOME_FOREIGN,
+        [END_stale] = OUTCOME_LOST,        [END_truncated] = OUTCOME_LOST,
+        [END_stream_error] = OUTCOME_LOST, [END_client_gone] = OUTCOME_STOP,
+        [END_drained] = OUTCOME_STOP,      [END_over_cap] = OUTCOME_STOP,
     };
     return a->end == END_status ? outcome_of_status(a->http_status) : BY_END[a->end];
 }
@@ -170,10 +170,28 @@ static int find_any_next(const struct route *r)
     return -1;
 }
 
+bool route_is_repeat(const struct route *r)
+{
+    const struct route_attempt *a = &r->attempts[r->n_attempts - 1];
+    return r->n_attempts >= 2 && a[-1].end == END_stale && a[-1].candidate == a->candidate;
+}
+
+/* Providers close idle connections when it suits them, and a request may cross that: no word of
+ * theirs, so the last candidate is asked again.  -1: it was something else, or that too. */
+static int find_repeat(const struct route *r)
+{
+    const struct route_attempt *a = &r->attempts[r->n_attempts - 1];
+    bool may = a->end == END_stale && !route_is_repeat(r);
+    return may ? (int)(a->candidate - r->plan->candidates) : -1;
+}
+
 static struct route_action move_on(struct route *r)
 {
     r->first_refused = -1;
-    int index = r->n_attempts < ROUTE_ATTEMPTS_MAX ? find_any_next(r) : -1;
+    bool may_try = r->n_attempts < ROUTE_ATTEMPTS_MAX;
+    int index = may_try ? find_any_next(r) : -1;
+    if (index < 0 && may_try)
+        index = find_repeat(r);
     return index >= 0 ? begin_attempt(r, index) : conclude(r);
 }
 

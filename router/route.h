@@ -17,6 +17,7 @@ enum { ROUTE_ATTEMPTS_MAX = 3 };
     E(tls_failed, "TLS handshake failed")                                                          \
     E(timed_out, "timed out")                                                                      \
     E(reset, "connection lost before an answer")                                                   \
+    E(stale, "the kept connection had been closed")                                                \
     E(status, "answered with an error status")                                                     \
     E(foreign, "answered outside its protocol")                                                    \
     E(truncated, "stream ended early")                                                             \
@@ -85,7 +86,10 @@ void route_hold_again(struct route *r);
 /* The response head is known: ROUTE_TRY = give this one up and try the next; ROUTE_DONE = relay it
  * (2xx); ROUTE_PASS / ROUTE_FAIL = stop with this answer. */
 struct route_action route_on_head(struct route *r, int http_status, int64_t retry_after_ms);
-/* The attempt ended without a usable answer (connect, timeout, reset, foreign, truncated ...). */
+/* The attempt ended without a usable answer (connect, timeout, reset, foreign, truncated ...).
+ * stale, and none is left: the same candidate once more, on a connection of its own. */
 struct route_action route_on_end(struct route *r, enum route_end end);
+/* The current attempt repeats the one before, which met a dead connection. */
+bool route_is_repeat(const struct route *r);
 
 #endif

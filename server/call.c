@@ -194,8 +194,8 @@ static void record_health(struct call *c, enum route_end end, int64_t retry_afte
     } else if (end != END_client_gone && end != END_drained && end != END_over_cap) {
         outcome = HEALTH_FAILED;
     }
-    if (c->kind != CALL_MESSAGES) {
-        return; /* counting tokens says little about generating them */
+    if (c->kind != CALL_MESSAGES || end == END_stale) {
+        return; /* counting tokens says little about generating them, an old connection nothing */
     }
     struct state *state = c->worker->site->state;
     int64_t now = worker_now_ms();
@@ -395,6 +395,8 @@ static enum route_end end_of(enum transfer_result result)
         return END_timed_out;
     case TRANSFER_TOO_LARGE:
         return END_foreign;
+    case TRANSFER_STALE:
+        return END_stale;
     case TRANSFER_RESET:
     case TRANSFER_CANCELED:
         return END_reset;
@@ -554,7 +556,8 @@ static void send_attempt(struct call *c)
     if (c->n_attempts > 0) {
         metrics_add(&w->metrics, METRIC_failovers_total, 1);
     }
-    c->transfer = transfer_start(w->upstream, &c->upreq, c->limits.connect_ms, &ops, c);
+    c->transfer = transfer_start(w->upstream, &c->upreq, c->limits.connect_ms,
+                                 route_is_repeat(&c->route), &ops, c);
     if (c->transfer == NULL) {
         attempt_over(c, END_connect_failed, VERDICT_TRUNCATED, -1);
         act(c, route_on_end(&c->route, END_connect_failed), (struct span){"", 0});

@@ -57,7 +57,7 @@ struct call {
     struct upreq upreq;
     struct buf answer;         /* a whole answer or an error body */
     struct buf shown;          /* edited or translated bytes on their way to the client */
-    struct buf raw;            /* of an edited stream: the lines of the event under way */
+    struct buf raw;            /* not translated: the event under way */
     struct sse stream_split;   /* the events of an edited stream */
     struct dialog dialog;      /* the request, once it had to be translated */
     struct usage_report usage; /* of the running attempt: large, so cleared instead of zeroed */

@@ -361,6 +361,40 @@ static void edit_stream(struct call *c, struct span bytes)
     }
 }
 
+/* Behind the last blank line that ends after `from`; 0: there is none. */
+static size_t whole_events(struct span b, size_t from)
+{
+    for (size_t i = b.len; i > from && i >= 2; i--) {
+        if (b.ptr[i - 1] == '\n' &&
+            (b.ptr[i - 2] == '\n' || (i >= 3 && b.ptr[i - 2] == '\r' && b.ptr[i - 3] == '\n'))) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+/* As they came, but an event only once it is whole: half of one cannot be taken back, and where the
+ * provider's connection then breaks, clients fail at its JSON before they see the error event. */
+static void pass_events(struct call *c, struct span bytes)
+{
+    size_t held = c->raw.len;
+    bool whole = c->stream == NULL || c->adapter->stream_at_boundary(c->stream);
+    if (held == 0 && whole) {
+        show(c, bytes);
+        return;
+    }
+    /* That long is no event: the adapter refuses those. */
+    if (held + bytes.len > PROVIDER_EVENT_MAX || !buf_add_span(&c->raw, bytes)) {
+        show(c, buf_span(&c->raw));
+        show(c, bytes);
+        buf_reset(&c->raw);
+        return;
+    }
+    size_t end = whole ? c->raw.len : whole_events(buf_span(&c->raw), held);
+    show(c, (struct span){c->raw.ptr, end});
+    buf_consume(&c->raw, end);
+}
+
 /* What was translated of the bytes that have just been read. */
 static void end_translated(struct call *c)
 {
@@ -374,7 +408,7 @@ static void end_translated(struct call *c)
 void call_answer_stream(struct call *c, struct span bytes)
 {
     if (!c->translated && !is_edited(c)) {
-        show(c, bytes);
+        pass_events(c, bytes);
         return;
     }
     if (c->translated) {
@@ -398,6 +432,9 @@ void call_answer_stream_finish(struct call *c)
         call_answer_stream(c, SPAN(""));
     } else if (is_edited(c) && !sse_at_boundary(&c->stream_split)) {
         call_answer_stream(c, SPAN("\n\n"));
+    } else if (!is_edited(c)) {
+        show(c, buf_span(&c->raw));
+        buf_reset(&c->raw);
     }
 }
 
@@ -430,7 +467,7 @@ void call_answer_stream_error(struct call *c, enum err code, const char *text)
     struct buf event;
     fail_set(&f, code, NULL, "%s: %s", call_slug(c), text != NULL ? text : err_info(code)->text);
     buf_init(&event, FAIL_TEXT_MAX * 8);
-    /* The blank line first: the stream may have been cut inside an event. */
+    /* The blank line first: what was too long to be held back may have been cut. */
     if (r->door == DOOR_OPENAI) {
         buf_adds(&event, "\n\ndata: ");
         write_error_chunk(c, &f, &event);

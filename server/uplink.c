@@ -347,14 +347,15 @@ static struct uplink *take_idle(struct origin *o)
     return NULL;
 }
 
-struct uplink *uplink_take(struct uplinks *u, const char *url, int64_t connect_ms, void *ctx)
+struct uplink *uplink_take(struct uplinks *u, const char *url, int64_t connect_ms, bool fresh,
+                           void *ctx)
 {
     assert(ctx != NULL);
     struct origin *o = origin_for(u, url);
     if (o == NULL) {
         return NULL;
     }
-    struct uplink *l = take_idle(o);
+    struct uplink *l = fresh ? NULL : take_idle(o);
     l = l != NULL ? l : link_new(u, o, connect_ms);
     if (l != NULL) {
         l->ctx = ctx;

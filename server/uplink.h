@@ -55,9 +55,10 @@ bool uplinks_turn(struct uplinks *s);
 /* uplinks_turn has work to do. */
 bool uplinks_pending(const struct uplinks *s);
 
-/* A connection to the URL's origin: a kept one that is open, or a new one.  ctx goes to the
- * callbacks.  NULL when memory is short or the URL is not usable. */
-struct uplink *uplink_take(struct uplinks *s, const char *url, int64_t connect_ms, void *ctx);
+/* A connection to the URL's origin: a kept one that is open, unless fresh, or a new one.  ctx goes
+ * to the callbacks.  NULL when memory is short or the URL is not usable. */
+struct uplink *uplink_take(struct uplinks *s, const char *url, int64_t connect_ms, bool fresh,
+                           void *ctx);
 /* Kept for the next one where it may be used again, else closed. */
 void uplink_give_back(struct uplink *l, bool reusable);
 bool uplink_is_open(const struct uplink *l);

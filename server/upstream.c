@@ -37,6 +37,8 @@ struct transfer {
     bool begun;       /* request bytes may have left */
     bool send_failed; /* nothing more can be sent; there may be an answer all the same */
     bool paused;
+    bool kept;  /* its connection served another one before */
+    bool heard; /* some byte of an answer has come */
 };
 
 struct upstream {
@@ -264,10 +266,15 @@ static bool take_answer(struct transfer *t, char *at, size_t len)
     return false;
 }
 
+static enum transfer_result lost(const struct transfer *t)
+{
+    return t->kept && !t->heard ? TRANSFER_STALE : TRANSFER_RESET;
+}
+
 static void on_closed(struct transfer *t, bool in_order)
 {
     bool whole = in_order && http1_eof(&t->answer);
-    finish(t, whole ? TRANSFER_OK : TRANSFER_RESET, false);
+    finish(t, whole ? TRANSFER_OK : lost(t), false);
 }
 
 static void receive(struct transfer *t)
@@ -278,10 +285,11 @@ static void receive(struct transfer *t)
         ssize_t n = uplink_recv(t->link, u->received, RECEIVE_BUFFER);
         if (n == UPLINK_AGAIN) {
             if (t->send_failed) {
-                finish(t, TRANSFER_RESET, false);
+                finish(t, lost(t), false);
             }
             return;
         }
+        t->heard |= n > 0;
         if (n <= 0) {
             on_closed(t, n == 0);
             return;
@@ -354,13 +362,13 @@ static void on_ready(void *ctx, bool writable)
 /* ---- interface ---- */
 
 struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int64_t connect_ms,
-                                const struct transfer_ops *ops, void *ctx)
+                                bool fresh, const struct transfer_ops *ops, void *ctx)
 {
     struct transfer *t = transfer_new(u);
     if (t == NULL) {
         return NULL;
     }
-    t->link = uplink_take(u->links, req->url, connect_ms, t);
+    t->link = uplink_take(u->links, req->url, connect_ms, fresh, t);
     if (t->link == NULL || !http1_write_head(req, uplink_host(t->link), &t->head)) {
         if (t->link != NULL) {
             uplink_give_back(t->link, false);
@@ -372,7 +380,8 @@ struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int
     t->ops = ops;
     t->ctx = ctx;
     list_add(t);
-    if (uplink_is_open(t->link)) {
+    t->kept = uplink_is_open(t->link);
+    if (t->kept) {
         send_on(t);
     }
     return t;

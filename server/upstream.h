@@ -7,8 +7,8 @@
  * transfer_start, transfer_cancel or transfer_unpause.
  *
  * One send per transfer, whatever happens to the connection: a kept one is looked at before it
- * is used, and one that dies all the same ends as TRANSFER_RESET, because nobody knows what the
- * provider has received. */
+ * is used, and one that dies all the same ends as TRANSFER_STALE or TRANSFER_RESET: what the
+ * provider has received nobody knows, so that to ask again is an attempt of its own. */
 #ifndef SERVER_UPSTREAM_H
 #define SERVER_UPSTREAM_H
 
@@ -29,6 +29,7 @@ enum transfer_result {
     TRANSFER_CONNECT_FAILED, /* DNS or TCP */
     TRANSFER_TLS_FAILED,
     TRANSFER_CONNECT_TIMEOUT,
+    TRANSFER_STALE,     /* a kept connection that was closed before any byte of an answer */
     TRANSFER_RESET,     /* lost after sending began, or the answer is not HTTP/1.1 */
     TRANSFER_TOO_LARGE, /* response headers over the limit */
     TRANSFER_CANCELED
@@ -53,9 +54,10 @@ bool upstream_turn(struct upstream *u);
 bool upstream_pending(const struct upstream *u);
 int upstream_running(const struct upstream *u);
 
-/* req is borrowed until on_done.  NULL when memory is short or the URL is not usable. */
+/* req is borrowed until on_done.  fresh: not over a kept connection.  NULL when memory is short or
+ * the URL is not usable. */
 struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int64_t connect_ms,
-                                const struct transfer_ops *ops, void *ctx);
+                                bool fresh, const struct transfer_ops *ops, void *ctx);
 void transfer_cancel(struct transfer *t);
 void transfer_unpause(struct transfer *t);
 /* Request bytes may have left. */
