@@ -106,6 +106,8 @@ static void write_metrics(void *ctx, struct buf *out)
     metrics_write(sets, n, out);
     metrics_sample(out, "connections", "Open client connections", "gauge",
                    __atomic_load_n(&s->site.connections, __ATOMIC_RELAXED));
+    metrics_sample(out, "endpoints_ejected", "Endpoints that are ejected or half-open", "gauge",
+                   state_ejected_count(s->site.state, worker_now_ms()));
     write_ledger_metrics(s->site.ledger, out);
     if (s->webhook != NULL) {
         write_webhook_metrics(s->webhook, out);
