@@ -39,7 +39,8 @@ void breaker_look(const struct breaker *b, int64_t now_ms, struct breaker_view *
 
 void breaker_begin(struct breaker *b, int64_t now_ms, struct breaker_ticket *ret)
 {
-    *ret = (struct breaker_ticket){.epoch = b->epoch, .half_open = is_half_open(b, now_ms)};
+    *ret = (struct breaker_ticket){
+        .epoch = b->epoch, .n_rows = b->n_rows, .half_open = is_half_open(b, now_ms)};
     if (!ret->half_open || slot_taken(b, now_ms))
         return;
     b->last_probe += b->last_probe == UINT32_MAX ? 2 : 1; /* never 0 */
@@ -92,9 +93,11 @@ static enum breaker_change close_again(struct breaker *b, int64_t now_ms)
 
 /* ---- ends ---- */
 
-static enum breaker_change on_success(struct breaker *b, int64_t now_ms)
+static enum breaker_change on_success(struct breaker *b, int64_t now_ms,
+                                      const struct breaker_ticket *t)
 {
-    b->row = 0;
+    if (t->n_rows == b->n_rows)
+        b->row = 0;
     if (!b->open)
         return BREAKER_SAME;
     return ++b->successes >= BREAKER_SUCCESSES ? close_again(b, now_ms) : BREAKER_SAME;
@@ -110,7 +113,7 @@ static bool too_many(const struct breaker *b, int64_t now_ms)
 static enum breaker_change on_failure(struct breaker *b, int64_t now_ms, bool half_open,
                                       uint64_t draw)
 {
-    b->row++;
+    b->n_rows += b->row++ == 0;
     b->successes = 0;
     bool out = b->open ? half_open : too_many(b, now_ms);
     return out ? eject(b, now_ms, draw) : BREAKER_SAME;
@@ -122,7 +125,7 @@ enum breaker_change breaker_answered(struct breaker *b, int64_t now_ms, struct b
     if (t->epoch != b->epoch || t->counted)
         return BREAKER_SAME;
     t->counted = true;
-    return on_success(b, now_ms);
+    return on_success(b, now_ms, t);
 }
 
 enum breaker_change breaker_end(struct breaker *b, int64_t now_ms, struct breaker_ticket *t,
@@ -137,7 +140,7 @@ enum breaker_change breaker_end(struct breaker *b, int64_t now_ms, struct breake
     case BREAKER_FAILED:
         return on_failure(b, now_ms, t->half_open, draw);
     case BREAKER_OK:
-        return t->counted ? BREAKER_SAME : on_success(b, now_ms);
+        return t->counted ? BREAKER_SAME : on_success(b, now_ms, t);
     case BREAKER_SILENT:
         break;
     }

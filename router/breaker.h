@@ -13,7 +13,9 @@
  * BREAKER_PROBE_MS, whichever comes first.
  *
  * An attempt that began before the last ejection or closing says nothing about now: its end
- * only frees its slot.  Numbers: those of Envoy's outlier detection (docs/api.md "Health"). */
+ * only frees its slot.  Likewise a row of failures is ended by the success of an attempt that began
+ * after its first: long answers that were under way when the endpoint broke do not hide it.
+ * Numbers: those of Envoy's outlier detection (docs/api.md "Health"). */
 #ifndef ROUTER_BREAKER_H
 #define ROUTER_BREAKER_H
 
@@ -47,6 +49,7 @@ enum breaker_change { BREAKER_SAME, BREAKER_NOW_EJECTED, BREAKER_NOW_CLOSED };
 struct breaker {
     struct recent ends; /* all: attempts, bad: failures; while closed */
     int row;            /* failures in a row */
+    uint32_t n_rows;    /* that have begun */
     bool open;          /* ejected or half-open: until_ms tells which */
     int ejections;      /* n */
     int successes;
@@ -59,9 +62,10 @@ struct breaker {
 
 /* What an attempt carries from its begin to its end. Zeroed = began while closed. */
 struct breaker_ticket {
-    uint32_t epoch, probe; /* probe: 0 = it holds no slot */
-    bool half_open;        /* it began there */
-    bool counted;          /* its success has been counted */
+    uint32_t epoch, n_rows; /* as they were at its begin */
+    uint32_t probe;         /* 0 = it holds no slot */
+    bool half_open;         /* it began there */
+    bool counted;           /* its success has been counted */
 };
 
 struct breaker_view {

@@ -1,12 +1,12 @@
 /* May this attempt begin? */
 #include "router/retry.h"
 
-/* The minimum is looked at second by second: it cannot be saved up. */
+/* Of the larger of the two. */
 static bool has_budget(const struct retry_budget *b, int64_t now_ms)
 {
     struct recent_sum sum = recent_sum(&b->counts, RETRY_SLOT_MS, now_ms);
-    return recent_now(&b->counts, RETRY_SLOT_MS, now_ms).bad < RETRY_MIN_PER_S ||
-           ((uint64_t)sum.bad + 1) * 100 <= (uint64_t)sum.all * RETRY_PERCENT;
+    uint64_t share = (uint64_t)sum.all * RETRY_PERCENT / 100;
+    return sum.bad < (share > RETRY_MIN ? share : RETRY_MIN);
 }
 
 static bool out_of_patience(const struct retry_ask *ask)
@@ -33,10 +33,10 @@ enum retry_verdict retry_begin(struct retry_budget *budget, struct health *h, in
         return RETRY_PUT_OFF;
     bool probe = v.state == BREAKER_HALF_OPEN && !v.probe_running;
     bool in_trouble = is_out(&v) || (!probe && health_in_outage(h, now_ms));
-    bool paid = !ask->first && !ask->listed && in_trouble;
-    if (paid && !has_budget(budget, now_ms))
+    bool retry = !ask->first && !ask->listed;
+    if (retry && in_trouble && !has_budget(budget, now_ms))
         return RETRY_NO_BUDGET;
-    recent_add(&budget->counts, RETRY_SLOT_MS, now_ms, ask->count, paid);
+    recent_add(&budget->counts, RETRY_SLOT_MS, now_ms, ask->count, retry);
     breaker_begin(&h->breaker, now_ms, ticket);
     return RETRY_GO;
 }

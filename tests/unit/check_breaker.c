@@ -304,6 +304,7 @@ enum { MODEL_MAX = 4000, RUNNING_MAX = 8 };
 
 struct model_attempt {
     int64_t ended_ms;
+    int begun; /* how many of this list had ended when it began */
     enum breaker_result result;
 };
 
@@ -320,7 +321,7 @@ struct model {
 
 struct running {
     bool used, half_open, counted;
-    int change;
+    int change, begun;
     struct breaker_ticket ticket;
 };
 
@@ -335,21 +336,24 @@ static int64_t second_of(const struct model *m, int64_t ms)
 }
 
 /* Seconds are counted from the first attempt after a rest of ten of them. */
-static void model_add(struct model *m, int64_t now, enum breaker_result result)
+static void model_add(struct model *m, int64_t now, int begun, enum breaker_result result)
 {
     ck_assert_int_lt(m->n_ended, MODEL_MAX);
     if (m->n_ended == 0 ||
         second_of(m, now) - second_of(m, m->ended[m->n_ended - 1].ended_ms) >= 10)
         m->origin_ms = now;
-    m->ended[m->n_ended++] = (struct model_attempt){now, result};
+    m->ended[m->n_ended++] = (struct model_attempt){now, begun, result};
 }
 
 static bool model_wants_out(const struct model *m, int64_t now)
 {
-    int row = 0, all = 0, bad = 0;
+    int row = 0, row_began = 0, all = 0, bad = 0;
     for (int i = 0; i < m->n_ended; i++) {
         const struct model_attempt *a = &m->ended[i];
-        row = a->result == BREAKER_FAILED ? row + 1 : a->result == BREAKER_OK ? 0 : row;
+        if (a->result == BREAKER_FAILED && row++ == 0)
+            row_began = i;
+        if (a->result == BREAKER_OK && a->begun > row_began)
+            row = 0;
         if (a->ended_ms >= m->origin_ms && second_of(m, a->ended_ms) > second_of(m, now) - 10) {
             all++;
             bad += a->result == BREAKER_FAILED;
@@ -388,7 +392,7 @@ static enum breaker_change model_end(struct model *m, struct running *r, int ind
     if (r->change != m->change)
         return BREAKER_SAME;
     if (!m->out) {
-        model_add(m, now, result);
+        model_add(m, now, r->begun, result);
         if (result == BREAKER_FAILED && model_wants_out(m, now))
             return model_eject(m, now, draw);
         return BREAKER_SAME;
@@ -420,8 +424,10 @@ struct history {
 static void play_begin(struct history *h, int i)
 {
     struct running *r = &h->running[i];
-    *r = (struct running){
-        .used = true, .half_open = model_half_open(&h->m, h->now), .change = h->m.change};
+    *r = (struct running){.used = true,
+                          .half_open = model_half_open(&h->m, h->now),
+                          .change = h->m.change,
+                          .begun = h->m.n_ended};
     breaker_begin(&h->b, h->now, &r->ticket);
     bool free_slot = h->m.slot == 0 || h->now - h->m.slot_ms >= 60000;
     bool probe = r->half_open && free_slot;

@@ -82,7 +82,7 @@ START_TEST(verdicts)
         struct breaker_ticket t = {0};
         int64_t now = in_condition(&h, ROWS[i].condition);
         if (ROWS[i].how & DRY)
-            recent_add(&budget.counts, RETRY_SLOT_MS, now, 0, RETRY_MIN_PER_S);
+            recent_add(&budget.counts, RETRY_SLOT_MS, now, 0, RETRY_MIN);
         const struct retry_ask ask = {.first = ROWS[i].how & FIRST,
                                       .count = ROWS[i].how & FIRST,
                                       .listed = ROWS[i].how & LISTED,
@@ -171,9 +171,9 @@ START_TEST(all_down)
         int per_second, wants;
         double least, most;
     } ROWS[] = {
-        {1, 2, 3, 3},         /* three a second are always there */
-        {3, 2, 1.9, 2.01},    /* 3 + 3 */
-        {10, 2, 1.29, 1.31},  /* 10 + 3 */
+        {1, 2, 3, 3},         /* thirty in ten seconds are always there */
+        {3, 2, 1.99, 2.01},   /* 30 + 30 */
+        {10, 2, 1.29, 1.31},  /* 100 + 30 */
         {15, 2, 1.19, 1.201}, /* from here on the 20 per cent decide */
         {50, 2, 1.19, 1.201}, {200, 2, 1.19, 1.201}, {1000, 2, 1.19, 1.201}, {200, 1, 1.19, 1.201},
     };
@@ -185,8 +185,9 @@ START_TEST(all_down)
 }
 END_TEST
 
-/* Random arrivals: in no window of ten whole seconds more than the larger of 20 per cent and
- * three a second beyond what the requests before it earned. */
+/* Random arrivals: at the end of each second the retries of the last ten are not more than the
+ * larger of 20 per cent and thirty, unless those of the nine before alone are; and the budget is
+ * used up where more retries are wanted. */
 START_TEST(never_more_than_both)
 {
     struct retry_budget budget = {0};
@@ -216,11 +217,11 @@ START_TEST(never_more_than_both)
             begun += retries[w];
         }
         long before = begun - retries[s]; /* paid when there were more requests */
-        long share = asked / 5 > before ? asked / 5 - before : 0;
-        long most = share > RETRY_MIN_PER_S ? share : RETRY_MIN_PER_S;
-        ck_assert_msg(retries[s] <= most, "second %d: %ld retries, at most %ld", s, retries[s],
+        long most = asked / 5 > RETRY_MIN ? asked / 5 : RETRY_MIN;
+        ck_assert_msg(retries[s] == 0 || begun <= most, "second %d: %ld retries of %ld", s, begun,
                       most);
-        ck_assert_int_ge(retries[s], RETRY_MIN_PER_S < 2 * n ? RETRY_MIN_PER_S : 2 * n);
+        ck_assert_msg(begun >= most || before + 2 * n == begun, "second %d: %ld of %ld used", s,
+                      begun, most);
     }
 }
 END_TEST
