@@ -284,11 +284,51 @@ static const char *modality_word(int i)
     return modality_name((enum modality)i);
 }
 
+static struct json_object *time_or_null(int64_t unix_ms)
+{
+    char when[WHEN_TEXT_MAX];
+    return unix_ms > 0 ? text(when_print(unix_ms, when)) : NULL;
+}
+
+static const char *health_word(const struct health_view *v)
+{
+    switch (v->breaker.state) {
+    case BREAKER_EJECTED:
+        return "ejected";
+    case BREAKER_HALF_OPEN:
+        return "half_open";
+    case BREAKER_CLOSED:
+        break;
+    }
+    return v->outage ? "outage" : "ok";
+}
+
+static struct json_object *health_json(const struct health_view *v)
+{
+    struct json_object *o = json_object_new_object();
+    bool ejected = v->breaker.state == BREAKER_EJECTED;
+    json_object_object_add(o, "state", text(health_word(v)));
+    json_object_object_add(o, "ejected_until", time_or_null(ejected ? v->breaker.until_ms : 0));
+    json_object_object_add(o, "ejections_in_a_row", json_object_new_int(v->breaker.ejections));
+    json_object_object_add(o, "held_back_until", time_or_null(v->held_back_until_ms));
+    json_object_object_add(o, "attempts_last_30s", json_object_new_int64(v->attempts_30s));
+    json_object_object_add(o, "failures_last_30s", json_object_new_int64(v->failures_30s));
+    return o;
+}
+
+/* OpenRouter's: 0 is well. */
+static int status_number(const struct health_view *v)
+{
+    bool out = v->breaker.state != BREAKER_CLOSED;
+    return out ? -3 : v->outage ? -1 : v->held_back ? -2 : 0;
+}
+
 static void add_health(struct request *r, const struct endpoint *e, struct json_object *o)
 {
     struct health_view v;
     state_health_look(r->worker->site->state, e->id, r->begun_ms, &v);
-    json_object_object_add(o, "status", json_object_new_int(v.outage ? -1 : v.held_back ? -2 : 0));
+    json_object_object_add(o, "status", json_object_new_int(status_number(&v)));
+    json_object_object_add(o, "health", health_json(&v));
     json_object_object_add(
         o, "uptime_last_30s",
         v.attempts_30s > 0

@@ -135,6 +135,7 @@ void call_done(struct call *c)
     assert(c->writer == NULL);
     uv_timer_stop(&c->timer);
     call_limits_end(c);
+    call_health_give_back(c);
     if (c->draining) {
         __atomic_sub_fetch(&c->worker->site->drains, 1, __ATOMIC_RELAXED);
     }
@@ -181,37 +182,6 @@ static void close_stream(struct call *c)
     call_translate_close(c);
 }
 
-static void record_health(struct call *c, enum route_end end, int64_t retry_after_ms)
-{
-    enum health_outcome outcome = HEALTH_NEUTRAL;
-    if (end == END_complete) {
-        outcome = HEALTH_OK;
-    } else if (end == END_status) {
-        enum up_class k = provider_classify(c->http_status);
-        outcome = k == UP_RATE_LIMITED ? HEALTH_LIMITED
-                  : k == UP_DOWN       ? HEALTH_FAILED
-                                       : HEALTH_NEUTRAL;
-    } else if (end != END_client_gone && end != END_drained && end != END_over_cap) {
-        outcome = HEALTH_FAILED;
-    }
-    if (c->kind != CALL_MESSAGES || end == END_stale) {
-        return; /* counting tokens says little about generating them, an old connection nothing */
-    }
-    struct state *state = c->worker->site->state;
-    int64_t now = worker_now_ms();
-    state_health_record(state, c->endpoint->id, now, outcome, retry_after_ms);
-    if (end == END_complete && c->head_tick_ms >= 0) {
-        int64_t first = c->content_tick_ms >= 0 ? c->content_tick_ms : c->head_tick_ms;
-        int64_t span_ms = worker_tick_ms(c->worker) - c->sent_tick_ms;
-        int64_t out = c->usage.total.n[USAGE_output_tok];
-        int64_t milli_tps = span_ms > 0 && out < INT64_MAX / 1000000 ? out * 1000000 / span_ms : 0;
-        state_health_sample(state, c->endpoint->id, now, first - c->sent_tick_ms, milli_tps);
-    }
-    if (outcome == HEALTH_FAILED) {
-        metrics_add(&c->worker->metrics, METRIC_attempts_failed_total, 1);
-    }
-}
-
 /* Closes the attempt's books.  verdict counts for END_complete, truncated and the like. */
 static void attempt_over(struct call *c, enum route_end end, enum verdict verdict,
                          int64_t retry_after_ms)
@@ -222,7 +192,7 @@ static void attempt_over(struct call *c, enum route_end end, enum verdict verdic
         call_settle(c, end, verdict);
     }
     call_note_attempt(c, end);
-    record_health(c, end, retry_after_ms);
+    call_health_end(c, end, retry_after_ms);
     close_stream(c);
 }
 
@@ -268,6 +238,7 @@ static void on_event(void *ctx, const struct event *ev)
     struct call *c = ctx;
     if (ev->kind == EVENT_CONTENT && c->content_tick_ms < 0) {
         c->content_tick_ms = worker_tick_ms(c->worker);
+        call_health_answered(c);
     }
     c->started |= ev->kind == EVENT_START;
     c->stopped |= ev->kind == EVENT_STOP;
@@ -572,7 +543,7 @@ static void send_attempt(struct call *c)
 static void on_build_refused(struct call *c, const struct fail *f)
 {
     struct route_action next = route_build_refused(&c->route, f->code);
-    if (next.step == ROUTE_TRY) {
+    if (next.step == ROUTE_TRY && call_health_begin(c, &next)) {
         try_next(c);
         return;
     }
@@ -651,14 +622,17 @@ static void finished(struct call *c, struct span headers)
 
 static void act(struct call *c, struct route_action a, struct span headers)
 {
-    if (c->kind == CALL_COUNT_TOKENS && a.step != ROUTE_TRY) {
+    if (a.step == ROUTE_TRY && call_health_begin(c, &a)) {
+        try_next(c);
+        return;
+    }
+    if (c->kind == CALL_COUNT_TOKENS) {
         act_count(c, a, headers);
         return;
     }
     switch (a.step) {
     case ROUTE_TRY:
-        try_next(c);
-        return;
+        break; /* not here */
     case ROUTE_DONE:
         finished(c, headers);
         break;
@@ -689,7 +663,7 @@ static bool hold_another(struct call *c, const struct ledger_answer *a)
             return true;
         }
         struct route_action next = route_hold_refused(&c->route, a->code, a->retry_after_ms);
-        if (next.step == ROUTE_TRY) {
+        if (next.step == ROUTE_TRY && call_health_begin(c, &next)) {
             try_next(c);
             return true;
         }

@@ -44,6 +44,15 @@ struct call_attempt {
     char message[CALL_MESSAGE_MAX];
 };
 
+/* What the health table and the retry budget know of the attempt that may begin, or runs. */
+struct call_turn {
+    struct breaker_ticket ticket;
+    int64_t endpoint_id;
+    int64_t model_id; /* of the first candidate: its budget pays for the retries */
+    bool open;        /* it has begun there and has not ended */
+    bool counted;     /* the request has been counted */
+};
+
 struct call {
     struct call *next, **prev; /* running list of the worker, or the free list */
     struct worker *worker;
@@ -83,6 +92,7 @@ struct call {
     struct call_attempt attempts[ROUTE_ATTEMPTS_MAX];
 
     /* the running attempt */
+    struct call_turn turn;
     struct id attempt_id;
     const struct endpoint *endpoint;
     const struct provider *adapter;
@@ -161,6 +171,17 @@ bool call_at_boundary(const struct call *c);
 /* ---- call.c, for call_size.c ---- */
 /* The answer has come that a call which is done has waited for. */
 void call_after_extend(struct call *c);
+
+/* ---- call_health.c ---- */
+/* Whether an attempt on route_current() may begin; goes on to candidates that may.  false: none
+ * may, *ret is how to end. */
+bool call_health_begin(struct call *c, struct route_action *ret);
+/* The first content has come. */
+void call_health_answered(struct call *c);
+/* The running attempt is over. */
+void call_health_end(struct call *c, enum route_end end, int64_t retry_after_ms);
+/* What has begun and was not sent is not made after all; nothing otherwise. */
+void call_health_give_back(struct call *c);
 
 /* ---- call_build.c ---- */
 /* Fills c->upreq and c->limits for c->endpoint. 0, or -1 with f. */

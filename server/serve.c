@@ -145,6 +145,8 @@ static void write_metrics(void *ctx, struct buf *out)
     metrics_sample(out, "buffer_bytes", "Memory kept by them, in grains of 64 KiB", "gauge",
                    load.bytes);
     write_life_metrics(s, out);
+    metrics_sample(out, "endpoints_ejected", "Endpoints that are ejected or half-open", "gauge",
+                   state_ejected_count(s->site.state, worker_now_ms()));
     write_ledger_metrics(s->site.ledger, out);
     if (s->webhook != NULL) {
         write_webhook_metrics(s->webhook, out);

@@ -1,0 +1,42 @@
+/* May this attempt begin? */
+#include "router/retry.h"
+
+/* Of the larger of the two. */
+static bool has_budget(const struct retry_budget *b, int64_t now_ms)
+{
+    struct recent_sum sum = recent_sum(&b->counts, RETRY_SLOT_MS, now_ms);
+    uint64_t share = (uint64_t)sum.all * RETRY_PERCENT / 100;
+    return sum.bad < (share > RETRY_MIN ? share : RETRY_MIN);
+}
+
+static bool out_of_patience(const struct retry_ask *ask)
+{
+    return ask->patience_ms > 0 &&
+           ask->elapsed_ms >= ask->patience_ms / 100 * RETRY_PATIENCE_PERCENT +
+                                  ask->patience_ms % 100 * RETRY_PATIENCE_PERCENT / 100;
+}
+
+/* Its probe is running, or it may not be tried yet: others come first. */
+static bool is_out(const struct breaker_view *v)
+{
+    return v->state == BREAKER_EJECTED || v->probe_running;
+}
+
+enum retry_verdict retry_begin(struct retry_budget *budget, struct health *h, int64_t now_ms,
+                               const struct retry_ask *ask, struct breaker_ticket *ticket)
+{
+    struct breaker_view v;
+    breaker_look(&h->breaker, now_ms, &v);
+    if (!ask->first && out_of_patience(ask))
+        return RETRY_NO_TIME;
+    if (is_out(&v) && !ask->listed && !ask->last)
+        return RETRY_PUT_OFF;
+    bool probe = v.state == BREAKER_HALF_OPEN && !v.probe_running;
+    bool in_trouble = is_out(&v) || (!probe && health_in_outage(h, now_ms));
+    bool retry = !ask->first && !ask->listed;
+    if (retry && in_trouble && !has_budget(budget, now_ms))
+        return RETRY_NO_BUDGET;
+    recent_add(&budget->counts, RETRY_SLOT_MS, now_ms, ask->count, retry);
+    breaker_begin(&h->breaker, now_ms, ticket);
+    return RETRY_GO;
+}
