@@ -394,8 +394,7 @@ static void on_library_log(void *cls, const char *fmt, va_list args)
     (void)cls;
     char text[512];
     vsnprintf(text, sizeof text, fmt, args);
-    text[strcspn(text, "\n")] = '\0';
-    log_line(LOG_DEBUG, "msg=\"http library\" detail=\"%s\"", text);
+    log_fault(LOG_DEBUG, "http library", text, "%s", "");
 }
 
 /* ---- parking ---- */

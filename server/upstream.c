@@ -37,7 +37,8 @@ struct easy {
 };
 
 struct origin {
-    char *name; /* scheme://host:port */
+    char *name;       /* scheme://host:port */
+    enum reach reach; /* a connection that one reach opened is not another's */
     struct easy *idle;
     int n_idle;
 };
@@ -58,6 +59,8 @@ struct transfer {
     unsigned flags;
     int sends;
     int http_status;
+    enum reach reach;
+    const char *denied;
     bool headers_overflow;
 };
 
@@ -126,7 +129,13 @@ static int on_close_socket(void *ctx, curl_socket_t fd)
 static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *addr)
 {
     (void)purpose;
-    struct upstream *u = ctx;
+    struct transfer *t = ctx;
+    struct upstream *u = t->up;
+    const char *range = t->reach != REACH_ANY ? reach_range(&addr->addr, addr->addrlen) : NULL;
+    if (range != NULL) {
+        t->denied = range;
+        return CURL_SOCKET_BAD;
+    }
     int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
     if (fd >= SOCKETS_MAX) {
         close(fd);
@@ -251,7 +260,6 @@ static void easy_set_constant_options(struct upstream *u, CURL *c)
     curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_write);
     curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-    curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, u);
     curl_easy_setopt(c, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
     curl_easy_setopt(c, CURLOPT_CLOSESOCKETDATA, u);
 }
@@ -283,12 +291,12 @@ static size_t origin_len(const char *url)
     return host == NULL ? strlen(url) : (size_t)(host - url) + 3 + strcspn(host + 3, "/?#");
 }
 
-static struct origin *origin_for(struct upstream *u, const char *url)
+static struct origin *origin_for(struct upstream *u, const char *url, enum reach reach)
 {
     size_t len = origin_len(url);
     for (int i = 0; i < u->n_origins; i++) {
         struct origin *o = &u->origins[i];
-        if (strncmp(o->name, url, len) == 0 && o->name[len] == '\0') {
+        if (o->reach == reach && strncmp(o->name, url, len) == 0 && o->name[len] == '\0') {
             return o;
         }
     }
@@ -296,7 +304,7 @@ static struct origin *origin_for(struct upstream *u, const char *url)
         return NULL; /* served all the same, only without a kept connection */
     }
     struct origin *o = &u->origins[u->n_origins];
-    *o = (struct origin){.name = strndup(url, len)};
+    *o = (struct origin){.name = strndup(url, len), .reach = reach};
     if (o->name == NULL) {
         return NULL;
     }
@@ -343,9 +351,9 @@ static void easy_drop_idle(struct upstream *u, struct easy *e)
     }
 }
 
-static struct easy *easy_take(struct upstream *u, const char *url)
+static struct easy *easy_take(struct upstream *u, const char *url, enum reach reach)
 {
-    struct origin *o = origin_for(u, url);
+    struct origin *o = origin_for(u, url, reach);
     struct easy *e = o != NULL ? o->idle : NULL;
     if (e != NULL) {
         o->idle = e->next;
@@ -415,6 +423,7 @@ static void easy_point_at(struct transfer *t, int64_t connect_ms)
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, t->headers);
     curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->req->body_len);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
+    curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, t);
     curl_easy_setopt(c, CURLOPT_READDATA, t);
     curl_easy_setopt(c, CURLOPT_SEEKDATA, t);
     curl_easy_setopt(c, CURLOPT_PREREQDATA, t);
@@ -424,10 +433,10 @@ static void easy_point_at(struct transfer *t, int64_t connect_ms)
 }
 
 struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int64_t connect_ms,
-                                const struct transfer_ops *ops, void *ctx)
+                                enum reach reach, const struct transfer_ops *ops, void *ctx)
 {
     struct transfer *t = calloc(1, sizeof *t);
-    struct easy *e = t != NULL ? easy_take(u, req->url) : NULL;
+    struct easy *e = t != NULL ? easy_take(u, req->url, reach) : NULL;
     struct curl_slist *headers = e != NULL ? header_list(req) : NULL;
     if (headers == NULL) {
         easy_free(e);
@@ -435,7 +444,7 @@ struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int
         return NULL;
     }
     *t = (struct transfer){
-        .up = u, .easy = e, .headers = headers, .req = req, .ops = ops, .ctx = ctx};
+        .up = u, .easy = e, .headers = headers, .req = req, .ops = ops, .ctx = ctx, .reach = reach};
     buf_init(&t->response_headers, UPSTREAM_HEADERS_MAX);
     t->next = u->running;
     t->prev = &u->running;
@@ -476,6 +485,11 @@ void transfer_unpause(struct transfer *t)
 bool transfer_sent(const struct transfer *t)
 {
     return t->sends > 0;
+}
+
+const char *transfer_denied(const struct transfer *t)
+{
+    return t->denied;
 }
 
 struct span transfer_headers(const struct transfer *t)

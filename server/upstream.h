@@ -16,6 +16,7 @@
 
 #include "router/catalog.h"
 #include "schema/upreq.h"
+#include "server/reach.h"
 
 enum {
     UPSTREAM_HEADERS_MAX = 64 * 1024, /* of one response, kept for relaying */
@@ -58,11 +59,14 @@ int upstream_running(const struct upstream *u);
 
 /* req is borrowed until on_done.  NULL when memory is short or the URL is not usable. */
 struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int64_t connect_ms,
-                                const struct transfer_ops *ops, void *ctx);
+                                enum reach reach, const struct transfer_ops *ops, void *ctx);
 void transfer_cancel(struct transfer *t);
 void transfer_unpause(struct transfer *t);
 /* Request bytes may have left (the guard saw the send). */
 bool transfer_sent(const struct transfer *t);
+/* The range (reach_range) of an address that the transfer's reach kept it from; NULL: none.  It
+ * ends as TRANSFER_CONNECT_FAILED where no other address is left. */
+const char *transfer_denied(const struct transfer *t);
 /* The response headers so far: "Name: value\0" each, in order, without the status line. */
 struct span transfer_headers(const struct transfer *t);
 /* Value of a header in such a list, case-insensitive; empty when absent. */
