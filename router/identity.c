@@ -1,5 +1,6 @@
 /* The snapshot of keys: an arena, the rows, and an open-addressing index on the first eight
  * bytes of the keys' hashes. */
+#define OPENSSL_SUPPRESS_DEPRECATED /* key_hash says why */
 #include "router/identity.h"
 
 #include <assert.h>
@@ -39,7 +40,12 @@ struct identity_private {
 
 void key_hash(struct span key, uint8_t ret[KEY_HASH_LEN])
 {
-    SHA256((const unsigned char *)key.ptr, key.len, ret);
+    /* OpenSSL 3's SHA256() allocates; without memory it would leave in `ret` what stood there,
+     * which may be the hash of another key. */
+    SHA256_CTX ctx;
+    SHA256_Init(&ctx);
+    SHA256_Update(&ctx, key.ptr, key.len);
+    SHA256_Final(ret, &ctx);
 }
 
 bool key_is_wellformed(struct span key)

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include <openssl/crypto.h>
-#include <openssl/sha.h>
 
 #include "router/identity.h"
 #include "server/admin_path.h"
@@ -21,7 +20,7 @@ enum { TOKEN_MAX = 512, TOKEN_MIN = 16, HOST_MAX = 256 };
 
 static void hash_token(struct span token, uint8_t ret[ADMIN_TOKEN_HASH_LEN])
 {
-    SHA256((const unsigned char *)token.ptr, token.len, ret);
+    key_hash(token, ret);
 }
 
 /* ---- the file ---- */

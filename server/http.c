@@ -264,8 +264,12 @@ static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n
 {
     if (!r->refused_early && !buf_add(&r->body, bytes, *n)) {
         struct fail fail;
-        fail_set(&fail, ERR_too_large, NULL, "the request body is over the limit of %d bytes",
-                 REQUEST_BODY_MAX);
+        if (*n > REQUEST_BODY_MAX - r->body.len) {
+            fail_set(&fail, ERR_too_large, NULL, "the request body is over the limit of %d bytes",
+                     REQUEST_BODY_MAX);
+        } else {
+            fail_set(&fail, ERR_internal, NULL, "out of memory");
+        }
         r->refused_early = r->close = true;
         buf_done(&r->body);
         request_reply_fail(r, &fail);
