@@ -278,8 +278,11 @@ static struct easy *easy_new(struct upstream *u)
         easy_free(e);
         return NULL;
     }
-    curl_share_setopt(e->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT);
-    curl_easy_setopt(e->curl, CURLOPT_SHARE, e->share);
+    if (curl_share_setopt(e->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) != CURLSHE_OK ||
+        curl_easy_setopt(e->curl, CURLOPT_SHARE, e->share) != CURLE_OK) {
+        easy_free(e);
+        return NULL;
+    }
     easy_set_constant_options(u, e->curl);
     return e;
 }
