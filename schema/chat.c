@@ -48,6 +48,55 @@ static int find_row(const struct json_doc *d, json_ref member, const struct chat
     return i;
 }
 
+/* The letter at s, in lower case; the two characters beyond ASCII whose other case is an ASCII
+ * letter (long s, Kelvin sign) count as that. */
+static char take_folded(struct span *s)
+{
+    char c = s->ptr[0];
+    size_t used = 1;
+    if (s->len >= 2 && memcmp(s->ptr, "\xc5\xbf", 2) == 0) {
+        c = 's';
+        used = 2;
+    } else if (s->len >= 3 && memcmp(s->ptr, "\xe2\x84\xaa", 3) == 0) {
+        c = 'k';
+        used = 3;
+    }
+    s->ptr += used;
+    s->len -= used;
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool folds_to(const struct json_doc *d, json_ref member, const char *name)
+{
+    const struct json_node *node = json_at(d, member);
+    struct span written = {d->text.ptr + node->key_begin + 1, node->key_len}, piece;
+    char store[4];
+    while (written.len > 0) {
+        json_stretch(&written, store, &piece);
+        while (piece.len > 0) {
+            if (*name == '\0' || take_folded(&piece) != *name)
+                return false;
+            name++;
+        }
+    }
+    return *name == '\0';
+}
+
+/* Servers written in Go take "Max_Tokens" for max_tokens, the last one winning
+ * (pkg.go.dev/encoding/json#Unmarshal): another limit than the one that is held for. */
+static int refuse_twin(struct chat_reader *r, json_ref member, const struct chat_member *rows,
+                       int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (folds_to(r->doc, member, rows[i].name))
+            return fail_set(r->reterr, ERR_bad_request, rows[i].name,
+                            "a member differs from %s only in the case of letters, and some "
+                            "servers take it for the same: write %s",
+                            rows[i].name, rows[i].name);
+    }
+    return 0;
+}
+
 int chat_split_members(struct chat_reader *r, const struct chat_member *rows, int n,
                        json_ref *ret_at)
 {
@@ -58,8 +107,11 @@ int chat_split_members(struct chat_reader *r, const struct chat_member *rows, in
         ret_at[i] = JSON_NONE;
     for (json_ref m = json_first(d, 0); m != JSON_NONE; m = json_next(d, m)) {
         int i = find_row(d, m, rows, n);
-        if (i == n)
+        if (i == n) {
+            if (refuse_twin(r, m, rows, n) != 0)
+                return -1;
             continue;
+        }
         if (seen >> i & 1)
             return json_refuse_twice(d, m, r->reterr);
         seen |= UINT64_C(1) << i;

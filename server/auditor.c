@@ -106,7 +106,7 @@ static void timed(struct auditor *a, int rc, int64_t begin_us, const struct fail
         __atomic_add_fetch(&a->stats.checks, 1, __ATOMIC_RELAXED);
         __atomic_store_n(&a->stats.last_us, monotonic_us() - begin_us, __ATOMIC_RELAXED);
     } else if (!pacer_stopping(&a->pacer)) {
-        log_line(LOG_ERROR, "msg=\"the books could not be checked\" error=\"%s\"", f->text);
+        log_fault(LOG_ERROR, "the books could not be checked", f->text, "%s", "");
     }
     a->n_found = 0;
 }

@@ -162,6 +162,7 @@ static void attempt_reset(struct call *c)
     buf_reset(&c->shown);
     c->reply_ended = c->reply_broken = false;
     c->http_status = 0;
+    c->denied = NULL;
     c->cut = END_none;
     c->sent = c->paused = c->hold_open = c->hold_waiting = false;
     c->started = c->stopped = false;
@@ -505,6 +506,13 @@ static void on_done(void *ctx, enum transfer_result result)
     snprintf(c->provider_request_id, sizeof c->provider_request_id, "%.*s",
              (int)(id.len < 100 ? id.len : 100), id.ptr);
     c->sent = transfer_sent(c->transfer);
+    c->denied = transfer_denied(c->transfer);
+    if (c->denied != NULL) {
+        log_line(LOG_WARN,
+                 "msg=\"a base_url of provider_configs leads to an address that is not "
+                 "public\" key=%s endpoint=%s range=%s",
+                 c->key->public_id, c->endpoint->slug, c->denied);
+    }
     c->transfer = NULL;
     bool error_status = c->http_status != 0 && c->http_status / 100 != 2;
     if (c->stream != NULL) {
@@ -527,8 +535,8 @@ static void send_attempt(struct call *c)
     if (c->n_attempts > 0) {
         metrics_add(&w->metrics, METRIC_failovers_total, 1);
     }
-    c->transfer = transfer_start(w->upstream, &c->upreq, c->limits.connect_ms,
-                                 route_is_repeat(&c->route), &ops, c);
+    const struct uplink_how how = {c->limits.connect_ms, c->reach, route_is_repeat(&c->route)};
+    c->transfer = transfer_start(w->upstream, &c->upreq, &how, &ops, c);
     if (c->transfer == NULL) {
         attempt_over(c, END_connect_failed, VERDICT_TRUNCATED, -1);
         act(c, route_on_end(&c->route, END_connect_failed), (struct span){"", 0});
@@ -560,8 +568,7 @@ static void try_hold(struct call *c)
     chat_send_max_tokens(&c->chat, c->clamp_tok > 0 ? c->clamp_tok : -1);
     if (call_build(c, &f) != 0 && f.code != ERR_bad_request) {
         /* The operator's settings for this provider cannot be sent: the next may do. */
-        log_line(LOG_ERROR, "msg=\"cannot call a provider\" endpoint=%s error=\"%s\"",
-                 c->endpoint->slug, f.text);
+        log_fault(LOG_ERROR, "cannot call a provider", f.text, "endpoint=%s", c->endpoint->slug);
         call_note_attempt(c, END_connect_failed);
         act(c, route_on_end(&c->route, END_connect_failed), (struct span){"", 0});
     } else if (f.code == ERR_bad_request) {

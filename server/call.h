@@ -16,6 +16,7 @@
 #include "schema/money.h"
 #include "schema/sse.h"
 #include "server/planning.h"
+#include "server/reach.h"
 #include "server/request.h"
 
 enum {
@@ -132,6 +133,9 @@ struct call {
     enum route_end cut;    /* why we cancelled the transfer ourselves */
     int64_t sent_tick_ms, head_tick_ms, byte_tick_ms, out_tick_ms, content_tick_ms;
     struct timeouts limits;
+    enum reach reach;      /* of the last build */
+    bool own_terms;        /* its address, credential or time limit was the request's own */
+    const char *denied;    /* the range of an address that the running attempt may not reach */
     int64_t content_bytes; /* generated text seen in a stream */
     int64_t checkpoint_tick_ms, checkpoint_tok, checkpoint_pusd; /* the last one; tick -1 = none */
     int64_t uncounted_bytes; /* of the stream since its figures were last looked at */

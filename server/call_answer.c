@@ -528,6 +528,10 @@ void call_note_attempt(struct call *c, enum route_end end)
     snprintf(a->message, sizeof a->message, "%s", route_end_text(end));
     if (end == END_status) {
         read_message(c, a->message);
+    } else if (end == END_connect_failed && c->denied != NULL) {
+        snprintf(a->message, sizeof a->message,
+                 "base_url leads to an address that provider_configs may not reach (%s)",
+                 c->denied);
     }
 }
 

@@ -1,42 +1,7 @@
 /* How a call begins: the body is read, permissions are checked, the plan is made. */
 #define _GNU_SOURCE
-#include <strings.h>
-
 #include "router/preset.h"
 #include "server/call.h"
-
-static bool host_allowed(const struct site *site, const char *url)
-{
-    const char *host = strstr(url, "://");
-    host = host != NULL ? host + 3 : url;
-    size_t n = strcspn(host, ":/?#");
-    for (int i = 0; i < site->options.n_allow_base_url; i++) {
-        const char *allowed = site->options.allow_base_url[i];
-        if (strlen(allowed) == n && strncasecmp(allowed, host, n) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static int check_configs(const struct call *c, struct fail *f)
-{
-    const struct prefs *p = &c->chat.prefs;
-    if (p->n_configs > 0 && !c->key->allow_provider_configs) {
-        return fail_set(f, ERR_forbidden, "provider_configs",
-                        "this key may not use provider_configs (created without "
-                        "--allow-provider-configs)");
-    }
-    for (int i = 0; i < p->n_configs; i++) {
-        const char *url = prefs_str(p, p->configs[i].base_url);
-        if (url != NULL && (strchr(url, '@') != NULL || !host_allowed(c->worker->site, url))) {
-            return fail_set(f, ERR_forbidden, "provider_configs",
-                            "the host of provider_configs base_url is not in the operator's "
-                            "allow-list (serve --allow-base-url)");
-        }
-    }
-    return 0;
-}
 
 static int read_body(struct call *c, struct fail *f)
 {
@@ -54,7 +19,9 @@ static int read_chat(struct call *c, struct fail *f)
         return -1;
     }
     c->req->report_body |= c->chat.report;
-    return check_configs(c, f) == 0 ? call_repeat_read(c, f) : -1;
+    const struct reach_list allowed = serve_reach(&c->worker->site->options);
+    return reach_check_configs(&c->chat.prefs, c->key, &allowed, f) == 0 ? call_repeat_read(c, f)
+                                                                         : -1;
 }
 
 /* State that one provider keeps (a thread, a container, a file) is known to it alone.  Where

@@ -20,7 +20,12 @@ static void apply_config(struct call *c, const struct provider_config *pc,
 {
     const struct prefs *p = &c->chat.prefs;
     t->secret = pc->api_key != 0 ? prefs_str(p, pc->api_key) : t->secret;
-    t->base_url = pc->base_url != 0 ? prefs_str(p, pc->base_url) : t->base_url;
+    if (pc->base_url != 0) {
+        const struct reach_list allowed = serve_reach(&c->worker->site->options);
+        t->base_url = prefs_str(p, pc->base_url);
+        c->reach = reach_of_url(t->base_url, &allowed);
+    }
+    c->own_terms = true;
     t->auth_type = pc->has_auth_type ? pc->auth_type : t->auth_type;
     t->auth_header_name =
         pc->auth_header_name != 0 ? prefs_str(p, pc->auth_header_name) : t->auth_header_name;
@@ -62,6 +67,8 @@ int call_build(struct call *c, struct fail *f)
         .now_ms = worker_now_ms(),
     };
     c->limits = p->timeouts;
+    c->reach = REACH_ANY;
+    c->own_terms = false;
     const struct provider_config *pc = config_for(&c->chat, e);
     if (pc != NULL) {
         apply_config(c, pc, &c->target, config_headers);

@@ -163,7 +163,7 @@ static void sample_speed(struct call *c, int64_t now_ms)
 void call_health_answered(struct call *c)
 {
     struct state_change s;
-    if (!c->turn.open || !c->turn.ticket.half_open) {
+    if (!c->turn.open || !c->turn.ticket.half_open || c->own_terms) {
         return; /* its end is early enough */
     }
     state_attempt_answered(c->worker->site->state, c->turn.endpoint_id, worker_now_ms(),
@@ -174,7 +174,8 @@ void call_health_answered(struct call *c)
 void call_health_end(struct call *c, enum route_end end, int64_t retry_after_ms)
 {
     struct state_change s;
-    if (c->kind != CALL_MESSAGES) {
+    if (c->kind != CALL_MESSAGES || c->own_terms) {
+        call_health_give_back(c); /* another's address or key says little about this endpoint */
         return;
     }
     int64_t now_ms = worker_now_ms();

@@ -343,8 +343,12 @@ static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n
     struct fail fail;
     upload_progress(r, *n);
     if (!r->refused_early && !buf_add(&r->body, bytes, *n)) {
-        fail_set(&fail, ERR_too_large, NULL, "the request body is over the limit of %d bytes",
-                 REQUEST_BODY_MAX);
+        if (*n > REQUEST_BODY_MAX - r->body.len) {
+            fail_set(&fail, ERR_too_large, NULL, "the request body is over the limit of %d bytes",
+                     REQUEST_BODY_MAX);
+        } else {
+            fail_set(&fail, ERR_internal, NULL, "out of memory");
+        }
         give_up_body(r, &fail);
     } else if (!r->refused_early && !request_weigh(r)) {
         request_refuse_load(r, &fail);
@@ -481,8 +485,7 @@ static void on_library_log(void *cls, const char *fmt, va_list args)
     (void)cls;
     char text[512];
     vsnprintf(text, sizeof text, fmt, args);
-    text[strcspn(text, "\n")] = '\0';
-    log_line(LOG_DEBUG, "msg=\"http library\" detail=\"%s\"", text);
+    log_fault(LOG_DEBUG, "http library", text, "%s", "");
 }
 
 /* ---- parking ---- */

@@ -150,6 +150,14 @@ void request_reply(struct request *r, int status, const char *content_type)
 {
     assert(!r->replied);
     r->replied = true;
+    if (r->reply_body.failed) {
+        /* No half of an answer: what is written now is short, and may find room all the same. */
+        struct fail f;
+        fail_set(&f, ERR_internal, NULL, "out of memory for the answer");
+        status = err_info(f.code)->status;
+        buf_done(&r->reply_body);
+        request_write_error(r, &f, (struct span){NULL, 0}, &r->reply_body);
+    }
     r->status = status;
     if (content_type != NULL) {
         request_add_header(r, "content-type", span_of(content_type));

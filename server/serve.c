@@ -60,7 +60,7 @@ struct server {
 
 static void ledger_log(const char *line)
 {
-    log_line(LOG_INFO, "%s", line);
+    log_fault(LOG_INFO, "ledger", line, "%s", "");
 }
 
 /* ---- metrics ---- */
@@ -369,7 +369,7 @@ static void start_auditor(struct server *s)
     }
     struct auditor *a = auditor_start(o->db, s->writer, o->verify_every_s, &f);
     if (a == NULL) {
-        log_line(LOG_ERROR, "msg=\"the books are not checked\" error=\"%s\"", f.text);
+        log_fault(LOG_ERROR, "the books are not checked", f.text, "%s", "");
     }
     __atomic_store_n(&s->auditor, a, __ATOMIC_RELEASE);
 }
@@ -383,7 +383,7 @@ static bool republish(void *ctx)
     int ok = state_reload(s->site.state, s->site.reader, &f);
     pthread_mutex_unlock(&s->site.reader_lock);
     if (ok != 0) {
-        log_line(LOG_ERROR, "msg=\"an access token is not in use yet\" error=\"%s\"", f.text);
+        log_fault(LOG_ERROR, "an access token is not in use yet", f.text, "%s", "");
     }
     return ok == 0;
 }
@@ -476,7 +476,7 @@ static void reload(struct server *s)
     if (books == 0) {
         log_line(LOG_INFO, "msg=\"reloaded catalog and keys\"");
     } else {
-        log_line(LOG_ERROR, "msg=\"reload failed, the old snapshot stays\" error=\"%s\"", f.text);
+        log_fault(LOG_ERROR, "reload failed, the old snapshot stays", f.text, "%s", "");
     }
     int tls = load_tls(&s->site, &f);
     if (tls != 0) {

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "router/alert.h"
+#include "server/reach.h"
 
 enum { SERVE_BASE_URL_HOSTS_MAX = 64, SERVE_THREADS_MAX = 64 };
 
@@ -48,6 +49,11 @@ struct serve_options {
                             .ballast_mib = 64,                                                     \
                             .verify_every_s = 60,                                                  \
                             .sandbox = true})
+
+static inline struct reach_list serve_reach(const struct serve_options *o)
+{
+    return (struct reach_list){o->allow_base_url, o->n_allow_base_url};
+}
 
 /* The process exit code: 0 after a clean drain, 1 when it could not start (the reason on
  * stderr). */

@@ -7,7 +7,6 @@
 #include <strings.h>
 
 #include "schema/http1.h"
-#include "server/uplink.h"
 
 enum {
     RECEIVE_BUFFER = 64 * 1024,
@@ -37,6 +36,7 @@ struct transfer {
     bool begun;       /* request bytes may have left */
     bool send_failed; /* nothing more can be sent; there may be an answer all the same */
     bool paused;
+    const char *denied;
     bool kept;  /* its connection served another one before */
     bool heard; /* some byte of an answer has come */
 };
@@ -165,6 +165,7 @@ static void finish(struct transfer *t, enum transfer_result result, bool reusabl
 {
     unflag(t);
     list_remove(t);
+    t->denied = uplink_denied(t->link);
     uplink_give_back(t->link, reusable);
     t->link = NULL;
     t->ops->on_done(t->ctx, result);
@@ -361,14 +362,15 @@ static void on_ready(void *ctx, bool writable)
 
 /* ---- interface ---- */
 
-struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int64_t connect_ms,
-                                bool fresh, const struct transfer_ops *ops, void *ctx)
+struct transfer *transfer_start(struct upstream *u, const struct upreq *req,
+                                const struct uplink_how *how, const struct transfer_ops *ops,
+                                void *ctx)
 {
     struct transfer *t = transfer_new(u);
     if (t == NULL) {
         return NULL;
     }
-    t->link = uplink_take(u->links, req->url, connect_ms, fresh, t);
+    t->link = uplink_take(u->links, req->url, how, t);
     if (t->link == NULL || !http1_write_head(req, uplink_host(t->link), &t->head)) {
         if (t->link != NULL) {
             uplink_give_back(t->link, false);
@@ -400,6 +402,11 @@ void transfer_unpause(struct transfer *t)
 bool transfer_sent(const struct transfer *t)
 {
     return t->begun;
+}
+
+const char *transfer_denied(const struct transfer *t)
+{
+    return t->denied;
 }
 
 struct span transfer_headers(const struct transfer *t)

@@ -16,6 +16,7 @@
 
 #include "router/catalog.h"
 #include "schema/upreq.h"
+#include "server/uplink.h"
 
 enum {
     UPSTREAM_HEADERS_MAX = 64 * 1024 /* of one response, kept for relaying */
@@ -54,14 +55,16 @@ bool upstream_turn(struct upstream *u);
 bool upstream_pending(const struct upstream *u);
 int upstream_running(const struct upstream *u);
 
-/* req is borrowed until on_done.  fresh: not over a kept connection.  NULL when memory is short or
- * the URL is not usable. */
-struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int64_t connect_ms,
-                                bool fresh, const struct transfer_ops *ops, void *ctx);
+/* req is borrowed until on_done.  NULL when memory is short or the URL is not usable. */
+struct transfer *transfer_start(struct upstream *u, const struct upreq *req,
+                                const struct uplink_how *how, const struct transfer_ops *ops,
+                                void *ctx);
 void transfer_cancel(struct transfer *t);
 void transfer_unpause(struct transfer *t);
 /* Request bytes may have left. */
 bool transfer_sent(const struct transfer *t);
+/* The range of the address where its reach ended (reach.h); NULL: it did not. */
+const char *transfer_denied(const struct transfer *t);
 /* The response headers so far: "Name: value\0" each, in order, without the status line. */
 struct span transfer_headers(const struct transfer *t);
 /* Value of a header in such a list, case-insensitive; empty when absent. */
