@@ -22,6 +22,16 @@ void upreq_done(struct upreq *u)
     upreq_init(u);
 }
 
+void upreq_reset(struct upreq *u, size_t keep)
+{
+    free(u->url);
+    u->url = NULL;
+    u->n_headers = u->n_pieces = 0;
+    u->body_len = 0;
+    buf_keep(&u->headers, keep);
+    buf_keep(&u->own, keep);
+}
+
 static bool is_url_text(struct span s)
 {
     for (size_t i = 0; i < s.len; i++) {

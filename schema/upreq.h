@@ -34,6 +34,8 @@ struct upreq {
 
 void upreq_init(struct upreq *u);
 void upreq_done(struct upreq *u);
+/* Empty again; keeps memory of at most `keep` bytes for each of its buffers. */
+void upreq_reset(struct upreq *u, size_t keep);
 /* base_url and path joined by exactly one slash, whatever slashes they end and begin
  * with.  false when base_url is empty, a byte is outside 0x21-0x7e (percent-encoding is
  * the caller's), or the whole is over UPREQ_URL_MAX; the URL is as before then. */
