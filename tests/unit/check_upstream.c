@@ -1,183 +1,17 @@
 /* Unit tests of server/upstream.c and server/uplink.c: transfers on a real loop against a provider
  * that is a thread of this process and plays a script on loopback, plain or over TLS. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <check.h>
 #include <curl/curl.h>
-#include <linux/sockios.h>
-#include <netinet/in.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
-#include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "server/upstream.h"
+#include "tests/unit/scripted_provider.h"
 
-enum { WAIT_MS = 30000, REQUEST_MAX = 8 * 1024 * 1024, CONNECT_MS = 20000 };
-
-/* ---- the provider ---- */
-
-/* What it does on a connection, a letter each:
- *   R  reads one whole request        A  answers with `answer`
- *   F  closes the connection          X  resets it
- *   W  waits for the test's signal    H  reads the head of a request only */
-struct provider {
-    int listener;
-    uint16_t port;
-    const char *script; /* connections are separated by blanks */
-    struct span answer;
-    SSL_CTX *tls; /* NULL: plain */
-    bool no_notify;
-    pthread_t thread;
-    int go[2];                             /* a pipe: the test's signals */
-    int n_requests, n_connections, ending; /* __atomic */
-    char last_head[8192];
-    size_t last_body;
-};
-
-struct peer {
-    int fd;
-    SSL *ssl;
-    char *bytes;
-    size_t n;
-};
-
-static ssize_t peer_read(struct peer *p, char *into, size_t cap)
-{
-    return p->ssl != NULL ? SSL_read(p->ssl, into, (int)cap) : recv(p->fd, into, cap, 0);
-}
-
-static void peer_write(struct peer *p, struct span s)
-{
-    for (size_t at = 0; at < s.len;) {
-        size_t n = s.len - at < 1000000 ? s.len - at : 1000000;
-        ssize_t k = p->ssl != NULL ? SSL_write(p->ssl, s.ptr + at, (int)n)
-                                   : send(p->fd, s.ptr + at, n, MSG_NOSIGNAL);
-        if (k <= 0)
-            return;
-        at += (size_t)k;
-    }
-}
-
-static bool peer_read_request(struct provider *v, struct peer *p, bool head_only)
-{
-    char *end = NULL;
-    size_t need = SIZE_MAX;
-    p->n = 0;
-    while (p->n < need) {
-        ssize_t k = peer_read(p, p->bytes + p->n, REQUEST_MAX - p->n - 1);
-        if (k <= 0)
-            return false;
-        p->n += (size_t)k;
-        p->bytes[p->n] = '\0';
-        if (end == NULL && (end = strstr(p->bytes, "\r\n\r\n")) != NULL) {
-            const char *length = strstr(p->bytes, "Content-Length: ");
-            v->last_body = length != NULL ? (size_t)atoll(length + 16) : 0;
-            need = (size_t)(end - p->bytes) + 4 + (head_only ? 0 : v->last_body);
-        }
-    }
-    snprintf(v->last_head, sizeof v->last_head, "%.*s", (int)(end - p->bytes), p->bytes);
-    __atomic_add_fetch(&v->n_requests, 1, __ATOMIC_SEQ_CST);
-    return true;
-}
-
-static void play(struct provider *v, struct peer *p, const char *script)
-{
-    char byte;
-    for (; *script != '\0' && *script != ' '; script++) {
-        if ((*script == 'R' || *script == 'H') && !peer_read_request(v, p, *script == 'H'))
-            return;
-        if (*script == 'A')
-            peer_write(p, v->answer);
-        if (*script == 'W' && read(v->go[0], &byte, 1) != 1)
-            return;
-        if (*script == 'X') {
-            int unsent = 1;
-            for (int i = 0; i < 1000 && unsent > 0; i++) {
-                ioctl(p->fd, SIOCOUTQ, &unsent); /* a reset would take it back */
-                usleep(1000);
-            }
-            struct linger now = {.l_onoff = 1, .l_linger = 0};
-            setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-        }
-        if (*script == 'X' || *script == 'F')
-            return;
-    }
-    /* Until the test's side closes, or the test ends. */
-    struct pollfd wait = {.fd = p->fd, .events = POLLIN};
-    while (!__atomic_load_n(&v->ending, __ATOMIC_SEQ_CST) &&
-           (poll(&wait, 1, 10) == 0 || peer_read(p, p->bytes, REQUEST_MAX) > 0)) {
-    }
-}
-
-static void *serve(void *ctx)
-{
-    struct provider *v = ctx;
-    struct peer p = {.bytes = malloc(REQUEST_MAX)};
-    for (const char *script = v->script; script != NULL;) {
-        p.fd = accept(v->listener, NULL, NULL);
-        if (p.fd < 0)
-            break;
-        __atomic_add_fetch(&v->n_connections, 1, __ATOMIC_SEQ_CST);
-        p.ssl = v->tls != NULL ? SSL_new(v->tls) : NULL;
-        if (p.ssl != NULL)
-            SSL_set_fd(p.ssl, p.fd);
-        if (p.ssl == NULL || SSL_accept(p.ssl) == 1)
-            play(v, &p, script);
-        if (p.ssl != NULL && !v->no_notify)
-            SSL_shutdown(p.ssl);
-        SSL_free(p.ssl);
-        close(p.fd);
-        script = strchr(script, ' ');
-        script = script != NULL ? script + 1 : NULL;
-    }
-    free(p.bytes);
-    return NULL;
-}
-
-static void provider_listen(struct provider *v)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    v->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(v->listener, (struct sockaddr *)&a, len), 0);
-    ck_assert_int_eq(listen(v->listener, 64), 0);
-    getsockname(v->listener, (struct sockaddr *)&a, &len);
-    v->port = ntohs(a.sin_port);
-    ck_assert_int_eq(pipe(v->go), 0);
-}
-
-static void provider_start(struct provider *v, const char *script, const char *answer)
-{
-    v->script = script;
-    if (v->answer.ptr == NULL)
-        v->answer = span_of(answer);
-    provider_listen(v);
-    ck_assert_int_eq(pthread_create(&v->thread, NULL, serve, v), 0);
-}
-
-static void provider_go(struct provider *v)
-{
-    ck_assert_int_eq(write(v->go[1], "", 1), 1);
-}
-
-static void provider_end(struct provider *v)
-{
-    __atomic_store_n(&v->ending, 1, __ATOMIC_SEQ_CST);
-    shutdown(v->listener, SHUT_RDWR);
-    close(v->go[1]);
-    pthread_join(v->thread, NULL);
-    close(v->go[0]);
-    close(v->listener);
-}
+enum { WAIT_MS = 30000, CONNECT_MS = 20000 };
 
 /* ---- the caller ---- */
 
@@ -186,7 +20,6 @@ static uv_prepare_t prepare;
 static uv_idle_t idle;
 static uv_timer_t limit;
 static struct upstream *up;
-static char ca_path[64];
 
 struct caller {
     struct transfer *t;
@@ -322,7 +155,6 @@ static void set_up(void)
     uv_prepare_start(&prepare, on_prepare);
     uv_idle_init(&loop, &idle);
     uv_timer_init(&loop, &limit);
-    ca_path[0] = '\0';
 }
 
 static void tear_down(void)
@@ -335,8 +167,6 @@ static void tear_down(void)
     uv_run(&loop, UV_RUN_DEFAULT);
     upstream_free(up);
     ck_assert_int_eq(uv_loop_close(&loop), 0);
-    if (ca_path[0] != '\0')
-        unlink(ca_path);
 }
 
 #define JSON_ANSWER "HTTP/1.1 200 OK\r\nrequest-id: r1\r\nContent-Length: 5\r\n\r\nhello"
@@ -349,68 +179,27 @@ static void expect_hello(struct caller *c)
     ck_assert(c->sent);
 }
 
-/* ---- TLS ---- */
-
-static EVP_PKEY *tls_key;
-static X509 *tls_cert;
-
-static void make_certificate(const char *name)
-{
-    tls_key = EVP_EC_gen("P-256");
-    tls_cert = X509_new();
-    X509_set_version(tls_cert, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(tls_cert), 1);
-    X509_gmtime_adj(X509_getm_notBefore(tls_cert), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(tls_cert), 3600);
-    X509_set_pubkey(tls_cert, tls_key);
-    X509_NAME *n = X509_get_subject_name(tls_cert);
-    X509_NAME_add_entry_by_txt(n, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
-    X509_set_issuer_name(tls_cert, n);
-    char alt[80];
-    snprintf(alt, sizeof alt, "DNS:%s", name);
-    X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, alt);
-    X509_add_ext(tls_cert, e, -1);
-    X509_EXTENSION_free(e);
-    ck_assert_int_gt(X509_sign(tls_cert, tls_key, EVP_sha256()), 0);
-}
-
-/* A provider with a certificate for `name`, which the caller trusts. */
-static void use_tls(struct provider *v, const char *name)
-{
-    make_certificate(name);
-    v->tls = SSL_CTX_new(TLS_server_method());
-    SSL_CTX_use_certificate(v->tls, tls_cert);
-    SSL_CTX_use_PrivateKey(v->tls, tls_key);
-    snprintf(ca_path, sizeof ca_path, "/tmp/wayfare-ca-XXXXXX");
-    FILE *f = fdopen(mkstemp(ca_path), "w");
-    ck_assert_ptr_nonnull(f);
-    PEM_write_X509(f, tls_cert);
-    fclose(f);
-    upstream_trust(up, ca_path);
-}
-
-static void end_tls(struct provider *v)
-{
-    SSL_CTX_free(v->tls);
-    X509_free(tls_cert);
-    EVP_PKEY_free(tls_key);
-}
-
 /* The tests below run once over each. */
 enum { PLAIN, TLS, N_WIRES };
+
+static void begin_tls(struct provider *v, const char *name)
+{
+    provider_use_tls(v, name);
+    upstream_trust(up, v->ca_path);
+}
 
 static void begin(struct provider *v, int wire)
 {
     *v = (struct provider){.script = NULL};
     if (wire == TLS)
-        use_tls(v, "localhost");
+        begin_tls(v, "localhost");
 }
 
 static void end(struct provider *v)
 {
     provider_end(v);
     if (v->tls != NULL)
-        end_tls(v);
+        provider_end_tls(v, v->tls);
 }
 
 /* ---- tests ---- */
@@ -538,7 +327,7 @@ START_TEST(never_sent_twice)
     caller_done(&c);
     provider_end(&v);
     if (v.tls != NULL)
-        end_tls(&v);
+        provider_end_tls(&v, v.tls);
 }
 END_TEST
 
@@ -658,7 +447,7 @@ END_TEST
 /* The answer comes, and the provider reads no further: the request is never whole. */
 START_TEST(early_answer)
 {
-    static const char *const scripts[] = {"HA RA", "HAF RA", "HAX RA"};
+    static const char *const scripts[] = {"HAW RA", "HAF RA", "HAX RA"};
     for (int i = 0; i < 3; i++) {
         struct provider v;
         struct caller c;
@@ -674,6 +463,8 @@ START_TEST(early_answer)
             ck_assert_int_eq(c.http_status, 413);
         }
         ck_assert(c.result == TRANSFER_OK || c.result == TRANSFER_RESET);
+        if (i == 0)
+            provider_go(&v);
         caller_done(&c);
         caller_init(&c, &v);
         caller_start(&c);
@@ -831,7 +622,7 @@ START_TEST(tls_is_verified)
     for (int i = 0; i < 3; i++) {
         struct provider v = {.script = NULL};
         struct caller c;
-        use_tls(&v, i == 0 ? "other.example" : "localhost");
+        begin_tls(&v, i == 0 ? "other.example" : "localhost");
         SSL_CTX *tls = v.tls;
         if (i == 1)
             upstream_trust(up, NULL);
@@ -847,9 +638,7 @@ START_TEST(tls_is_verified)
         ck_assert_int_eq(v.n_requests, 0);
         caller_done(&c);
         provider_end(&v);
-        v.tls = tls;
-        end_tls(&v);
-        unlink(ca_path);
+        provider_end_tls(&v, tls);
     }
 }
 END_TEST
