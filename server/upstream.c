@@ -9,10 +9,10 @@
 #include "schema/http1.h"
 
 enum {
-    RECEIVE_BUFFER = 64 * 1024,
-    ROUNDS_MAX = 16,        /* reads of one connection before others have their turn */
-    POOL_MAX = 1024,        /* transfers kept with their memory, */
-    KEEP_BUFFER = 16 * 1024 /* buffers up to this size */
+    RECEIVE_BUFFER = 16 * 1024, /* also what a stream may run past its hold unseen */
+    ROUNDS_MAX = 16,            /* reads of one connection before others have their turn */
+    POOL_MAX = 1024,            /* transfers kept with their memory, */
+    KEEP_BUFFER = 16 * 1024     /* buffers up to this size */
 };
 
 enum transfer_flag { WANT_CANCEL = 1, WANT_UNPAUSE = 2, WANT_READ = 4, IS_LOST = 8, QUEUED = 16 };
@@ -463,6 +463,11 @@ struct upstream *upstream_new(uv_loop_t *loop)
         return NULL;
     }
     return u;
+}
+
+void upstream_trust(struct upstream *u, const char *ca_file)
+{
+    uplinks_trust(u->links, ca_file);
 }
 
 void upstream_close(struct upstream *u)

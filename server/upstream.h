@@ -44,6 +44,8 @@ struct transfer_ops {
 };
 
 struct upstream *upstream_new(uv_loop_t *loop);
+/* PEM file of the authorities that TLS trusts, instead of the system's (NULL).  By reference. */
+void upstream_trust(struct upstream *u, const char *ca_file);
 /* Cancels what runs (on_done TRANSFER_CANCELED), closes idle connections and uv handles; the loop
  * must be run once more before upstream_free. */
 void upstream_close(struct upstream *u);
