@@ -19,8 +19,8 @@ enum {
 };
 
 struct retry_budget {
-    /* all: requests, bad: retries, also those that nothing could have refused */
-    struct recent counts;
+    struct recent counts; /* all: requests, bad: retries, also those that nothing could refuse */
+    struct recent paid;   /* bad: those that it has paid for */
 };
 
 enum retry_verdict {

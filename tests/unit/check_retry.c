@@ -83,7 +83,7 @@ START_TEST(verdicts)
         struct breaker_ticket t = {0};
         int64_t now = in_condition(&h, ROWS[i].condition);
         if (ROWS[i].how & DRY)
-            recent_add(&budget.counts, RETRY_SLOT_MS, now, 0, RETRY_MIN_PER_S);
+            recent_add(&budget.paid, RETRY_SLOT_MS, now, 0, RETRY_MIN_PER_S);
         const struct retry_ask ask = {.first = ROWS[i].how & FIRST,
                                       .count = ROWS[i].how & FIRST,
                                       .listed = ROWS[i].how & LISTED,
@@ -91,6 +91,25 @@ START_TEST(verdicts)
         enum retry_verdict got = retry_begin(&budget, &h, now, &ask, &t);
         ck_assert_msg(got == ROWS[i].verdict, "row %zu: %d, expected %d", i, got, ROWS[i].verdict);
         ck_assert_msg((t.probe != 0) == ROWS[i].probe, "row %zu: probe", i);
+    }
+}
+END_TEST
+
+/* Of the ten seconds also those count that were free: an outage begins with such. */
+START_TEST(free_retries_count)
+{
+    for (uint32_t had = 29; had <= 30; had++) {
+        struct retry_budget budget = {0};
+        struct health well = {0}, h;
+        struct breaker_ticket t;
+        const struct retry_ask retry = {.last = true}, listed = {.last = true, .listed = true};
+        int64_t now = in_condition(&h, OUTAGE);
+        for (uint32_t i = 0; i < had; i++)
+            ck_assert_int_eq(retry_begin(&budget, &well, now, &retry, &t), RETRY_GO);
+        for (int i = 0; i < 100; i++) /* but not the caller's own */
+            ck_assert_int_eq(retry_begin(&budget, &h, now, &listed, &t), RETRY_GO);
+        ck_assert_int_eq(retry_begin(&budget, &h, now, &retry, &t),
+                         had < 30 ? RETRY_GO : RETRY_NO_BUDGET);
     }
 }
 END_TEST
@@ -236,6 +255,7 @@ Suite *retry_suite(void)
     TCase *t = tcase_create("retry");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, verdicts);
+    tcase_add_test(t, free_retries_count);
     tcase_add_test(t, patience);
     tcase_add_test(t, refused_is_not_begun);
     tcase_add_test(t, all_down);
