@@ -37,3 +37,10 @@ struct recent_sum recent_sum(const struct recent *t, int64_t slot_ms, int64_t no
     }
     return sum;
 }
+
+struct recent_sum recent_now(const struct recent *t, int64_t slot_ms, int64_t now_ms)
+{
+    if (now_ms - t->slot_start_ms >= slot_ms)
+        return (struct recent_sum){0, 0};
+    return t->slots[t->head];
+}

@@ -24,5 +24,7 @@ struct recent {
 void recent_add(struct recent *t, int64_t slot_ms, int64_t now_ms, uint32_t all, uint32_t bad);
 /* Of the whole window. */
 struct recent_sum recent_sum(const struct recent *t, int64_t slot_ms, int64_t now_ms);
+/* Of the slot that `now_ms` falls into. */
+struct recent_sum recent_now(const struct recent *t, int64_t slot_ms, int64_t now_ms);
 
 #endif

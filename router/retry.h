@@ -13,13 +13,14 @@
 enum {
     RETRY_PERCENT = 20, /* of the requests of RETRY_SLOT_MS * RECENT_SLOTS = 10 s */
     RETRY_SLOT_MS = 1000,
-    RETRY_MIN = 30, /* of the same 10 s, 3 a second: a model with few requests has its retries */
+    RETRY_BURST_PERCENT = 130,  /* of a second's part of that, in one second */
+    RETRY_MIN_PER_S = 3,        /* a model with few requests has its retries */
     RETRY_PATIENCE_PERCENT = 80 /* of the client's time: after that no retry begins */
 };
 
 struct retry_budget {
-    /* all: requests, bad: retries, also those that nothing could have refused */
-    struct recent counts;
+    struct recent counts; /* all: requests, bad: retries, also those that nothing could refuse */
+    struct recent paid;   /* bad: those that it has paid for */
 };
 
 enum retry_verdict {

@@ -80,8 +80,8 @@ bool call_health_begin(struct call *c, struct route_action *ret)
             *ret = route_put_off(&c->route);
             break;
         case RETRY_NO_BUDGET:
-            metrics_add(&c->worker->metrics, METRIC_retries_refused_total, 1);
             *ret = route_pass_over(&c->route);
+            metrics_add(&c->worker->metrics, METRIC_retries_refused_total, ret->step != ROUTE_TRY);
             break;
         case RETRY_NO_TIME:
             metrics_add(&c->worker->metrics, METRIC_retries_late_total, 1);

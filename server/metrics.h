@@ -24,8 +24,7 @@
     METRIC(attempts_total, "Calls sent to providers")                                              \
     METRIC(attempts_failed_total, "Calls to providers that failed")                                \
     METRIC(failovers_total, "Attempts after the first of a request")                               \
-    METRIC(retries_refused_total,                                                                  \
-           "Retries to endpoints in trouble that the budget did not pay for")                      \
+    METRIC(retries_refused_total, "Requests that ended for want of a retry budget")                \
     METRIC(retries_late_total, "Retries that the client would not have waited for")                \
     METRIC(ejections_total, "Endpoints ejected because they kept failing")                         \
     METRIC(ejections_ended_total, "Ejected endpoints that are back")                               \

@@ -68,7 +68,8 @@ START_TEST(verdicts)
         {EJECTED, FIRST | LISTED, RETRY_GO, false},
         {EJECTED, LISTED | DRY, RETRY_GO, false},
         {HALF_OPEN, FIRST, RETRY_GO, true},
-        {HALF_OPEN, DRY, RETRY_GO, true}, /* one at a time: bounded by itself */
+        {HALF_OPEN, 0, RETRY_GO, true},
+        {HALF_OPEN, DRY, RETRY_NO_BUDGET, false},
         {HALF_OPEN, LISTED | FIRST, RETRY_GO, true},
         {PROBED, FIRST, RETRY_PUT_OFF, false},
         {PROBED, DRY, RETRY_PUT_OFF, false},
@@ -82,7 +83,7 @@ START_TEST(verdicts)
         struct breaker_ticket t = {0};
         int64_t now = in_condition(&h, ROWS[i].condition);
         if (ROWS[i].how & DRY)
-            recent_add(&budget.counts, RETRY_SLOT_MS, now, 0, RETRY_MIN);
+            recent_add(&budget.paid, RETRY_SLOT_MS, now, 0, RETRY_MIN_PER_S);
         const struct retry_ask ask = {.first = ROWS[i].how & FIRST,
                                       .count = ROWS[i].how & FIRST,
                                       .listed = ROWS[i].how & LISTED,
@@ -90,6 +91,25 @@ START_TEST(verdicts)
         enum retry_verdict got = retry_begin(&budget, &h, now, &ask, &t);
         ck_assert_msg(got == ROWS[i].verdict, "row %zu: %d, expected %d", i, got, ROWS[i].verdict);
         ck_assert_msg((t.probe != 0) == ROWS[i].probe, "row %zu: probe", i);
+    }
+}
+END_TEST
+
+/* Of the ten seconds also those count that were free: an outage begins with such. */
+START_TEST(free_retries_count)
+{
+    for (uint32_t had = 29; had <= 30; had++) {
+        struct retry_budget budget = {0};
+        struct health well = {0}, h;
+        struct breaker_ticket t;
+        const struct retry_ask retry = {.last = true}, listed = {.last = true, .listed = true};
+        int64_t now = in_condition(&h, OUTAGE);
+        for (uint32_t i = 0; i < had; i++)
+            ck_assert_int_eq(retry_begin(&budget, &well, now, &retry, &t), RETRY_GO);
+        for (int i = 0; i < 100; i++) /* but not the caller's own */
+            ck_assert_int_eq(retry_begin(&budget, &h, now, &listed, &t), RETRY_GO);
+        ck_assert_int_eq(retry_begin(&budget, &h, now, &retry, &t),
+                         had < 30 ? RETRY_GO : RETRY_NO_BUDGET);
     }
 }
 END_TEST
@@ -174,8 +194,8 @@ START_TEST(all_down)
         {1, 2, 3, 3},         /* thirty in ten seconds are always there */
         {3, 2, 1.99, 2.01},   /* 30 + 30 */
         {10, 2, 1.29, 1.31},  /* 100 + 30 */
-        {15, 2, 1.19, 1.201}, /* from here on the 20 per cent decide */
-        {50, 2, 1.19, 1.201}, {200, 2, 1.19, 1.201}, {1000, 2, 1.19, 1.201}, {200, 1, 1.19, 1.201},
+        {15, 2, 1.18, 1.201}, /* from here on the 20 per cent decide */
+        {50, 2, 1.18, 1.201}, {200, 2, 1.18, 1.201}, {1000, 2, 1.18, 1.201}, {200, 1, 1.18, 1.201},
     };
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
         double got = amplification(ROWS[i].per_second, ROWS[i].wants, 60);
@@ -185,9 +205,9 @@ START_TEST(all_down)
 }
 END_TEST
 
-/* Random arrivals: at the end of each second the retries of the last ten are not more than the
- * larger of 20 per cent and thirty, unless those of the nine before alone are; and the budget is
- * used up where more retries are wanted. */
+/* Random arrivals.  In the ten seconds up to each, the retries are not more than the larger of a
+ * fifth of the requests and three a second; in each second not more than its part of that, and
+ * a bit; where more are wanted, one of the two is used up. */
 START_TEST(never_more_than_both)
 {
     struct retry_budget budget = {0};
@@ -216,12 +236,15 @@ START_TEST(never_more_than_both)
             asked += requests[w];
             begun += retries[w];
         }
-        long before = begun - retries[s]; /* paid when there were more requests */
-        long most = asked / 5 > RETRY_MIN ? asked / 5 : RETRY_MIN;
+        long most = asked / 5 > 30 ? asked / 5 : 30;
+        long burst = asked / 5 * RETRY_BURST_PERCENT / 1000;
+        long most_now = burst > 3 ? burst : 3;
         ck_assert_msg(retries[s] == 0 || begun <= most, "second %d: %ld retries of %ld", s, begun,
                       most);
-        ck_assert_msg(begun >= most || before + 2 * n == begun, "second %d: %ld of %ld used", s,
-                      begun, most);
+        ck_assert_msg(retries[s] <= most_now, "second %d: %ld of %ld now", s, retries[s], most_now);
+        ck_assert_msg(begun >= most || retries[s] == most_now || retries[s] == 2 * n,
+                      "second %d: %ld of %ld, %ld of %ld used", s, begun, most, retries[s],
+                      most_now);
     }
 }
 END_TEST
@@ -232,6 +255,7 @@ Suite *retry_suite(void)
     TCase *t = tcase_create("retry");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, verdicts);
+    tcase_add_test(t, free_retries_count);
     tcase_add_test(t, patience);
     tcase_add_test(t, refused_is_not_begun);
     tcase_add_test(t, all_down);
