@@ -5,6 +5,7 @@
 
 #include <curl/curl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "schema/buf.h"
 #include "schema/when.h"
 #include "server/activation.h"
+#include "server/address.h"
 #include "server/admin.h"
 #include "server/auditor.h"
 #include "server/http.h"
@@ -23,6 +25,7 @@
 #include "server/notify.h"
 #include "server/ops_long.h"
 #include "server/sandbox.h"
+#include "server/shed.h"
 #include "server/tls.h"
 #include "server/token.h"
 #include "server/upkeep.h"
@@ -37,6 +40,7 @@ enum {
     LOCK_EXTEND_TICKS = 20, /* between asking the service manager for more time */
     LOCK_EXTEND_US = 10 * 1000000
 };
+enum { OWN_DESCRIPTORS = 100 }; /* database, loops, admin side, log */
 
 struct server {
     struct site site;
@@ -115,6 +119,12 @@ static void write_life_metrics(struct server *s, struct buf *out)
 {
     metrics_sample(out, "connections", "Open client connections", "gauge",
                    __atomic_load_n(&s->site.connections, __ATOMIC_RELAXED));
+    struct shed_numbers load;
+    shed_look(s->site.shed, &load);
+    metrics_sample(out, "requests_in_flight", "Requests with a body that are in flight", "gauge",
+                   load.requests);
+    metrics_sample(out, "buffer_bytes", "Memory kept by them, in grains of 64 KiB", "gauge",
+                   load.bytes);
     metrics_sample(out, "reloads_total", "Reloads asked for by SIGHUP", "counter",
                    __atomic_load_n(&s->reloads, __ATOMIC_RELAXED));
     metrics_sample(out, "reloads_failed_total", "Reloads of which something stayed as it was",
@@ -177,6 +187,41 @@ static void raise_descriptor_limit(void)
         r.rlim_cur = r.rlim_max;
         setrlimit(RLIMIT_NOFILE, &r);
     }
+}
+
+static int at_most(int n, int64_t most)
+{
+    return n <= most ? n : most > 0 ? (int)most : 1;
+}
+
+/* Clients may not take the descriptors that their calls to providers need. */
+static void fit_descriptors(struct serve_options *o)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == RLIM_INFINITY) {
+        return;
+    }
+    int connections = o->max_connections;
+    int64_t left = (int64_t)r.rlim_cur - OWN_DESCRIPTORS;
+    o->max_connections = at_most(o->max_connections, left * 2 / 3);
+    o->max_requests = at_most(o->max_requests, left / 3 / SHED_REQUESTS_OVER);
+    if (o->max_connections < connections) {
+        log_line(LOG_INFO,
+                 "msg=\"limited by the descriptors this process may have (ulimit -n)\" "
+                 "descriptors=%lld max_connections=%d max_requests=%d",
+                 (long long)r.rlim_cur, o->max_connections, o->max_requests);
+    }
+}
+
+static int open_tables(struct site *site, struct fail *f)
+{
+    const struct serve_options *o = &site->options;
+    site->rate = rate_new();
+    site->shed = shed_new(o->max_requests, (int64_t)o->max_buffer_mib * 1024 * 1024);
+    site->addresses = address_table_new(o->max_connections_per_address, o->max_auth_failures);
+    return site->rate != NULL && site->shed != NULL && site->addresses != NULL
+               ? 0
+               : fail_set(f, ERR_internal, NULL, "out of memory");
 }
 
 static void block_signals(sigset_t *set)
@@ -542,6 +587,8 @@ static void take_down(struct server *s)
     webhook_free(s->webhook);
     state_free(site->state);
     rate_free(site->rate);
+    shed_free(site->shed);
+    address_table_free(site->addresses);
     db_close(site->reader);
     db_close(s->writer);
     tls_free();
@@ -569,11 +616,9 @@ static int fail_start(struct server *s, const struct fail *f)
 static int prepare(struct server *s, const sigset_t *signals, struct fail *f)
 {
     struct site *site = &s->site;
-    if (site->rate == NULL) {
-        return fail_set(f, ERR_internal, NULL, "out of memory");
-    }
-    if (activation_take(&s->passed, f) != 0 || load_tls(site, f) != 0 ||
-        own_database(s, signals, f) != 0) {
+    fit_descriptors(&site->options);
+    if (open_tables(site, f) != 0 || activation_take(&s->passed, f) != 0 ||
+        load_tls(site, f) != 0 || own_database(s, signals, f) != 0) {
         return -1;
     }
     site->reader = db_open(site->options.db, DB_READ, f);
@@ -597,6 +642,16 @@ static void announce(struct server *s, const char *text)
     notify_send("READY=1\nSTATUS=serving");
 }
 
+/* Without this glibc gives the top of a heap back and fetches it again all the time (mprotect and
+ * page faults on every batch), and merges its fast bins whenever something large is freed. */
+static void tune_allocator(void)
+{
+    mallopt(M_TOP_PAD, 1024 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
+    mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+    mallopt(M_MXFAST, 0);
+}
+
 int serve_run(const struct serve_options *o)
 {
     struct server *s = calloc(1, sizeof *s);
@@ -610,8 +665,8 @@ int serve_run(const struct serve_options *o)
     }
     s->site.options = *o;
     s->site.started_ms = worker_now_ms();
-    s->site.rate = rate_new();
     pthread_mutex_init(&s->site.reader_lock, NULL);
+    tune_allocator();
     block_signals(&signals);
     raise_descriptor_limit();
     notify_init();
