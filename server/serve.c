@@ -119,6 +119,12 @@ static void write_life_metrics(struct server *s, struct buf *out)
 {
     metrics_sample(out, "connections", "Open client connections", "gauge",
                    __atomic_load_n(&s->site.connections, __ATOMIC_RELAXED));
+    struct shed_numbers load;
+    shed_look(s->site.shed, &load);
+    metrics_sample(out, "requests_in_flight", "Requests with a body that are in flight", "gauge",
+                   load.requests);
+    metrics_sample(out, "buffer_bytes", "Memory kept by them, in grains of 64 KiB", "gauge",
+                   load.bytes);
     metrics_sample(out, "reloads_total", "Reloads asked for by SIGHUP", "counter",
                    __atomic_load_n(&s->reloads, __ATOMIC_RELAXED));
     metrics_sample(out, "reloads_failed_total", "Reloads of which something stayed as it was",
@@ -614,20 +620,11 @@ static int fail_start(struct server *s, const struct fail *f)
     return 1;
 }
 
-/* Without this glibc gives the top of a heap back and fetches it again all the time (mprotect and
- * page faults on every batch), and merges its fast bins whenever something large is freed. */
-static void tune_allocator(void)
-{
-    mallopt(M_TOP_PAD, 1024 * 1024);
-    mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
-    mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
-    mallopt(M_MXFAST, 0);
-}
-
 /* While there is one thread: what the sandbox must know, and the sandbox. */
 static int prepare(struct server *s, const sigset_t *signals, struct fail *f)
 {
     struct site *site = &s->site;
+    fit_descriptors(&site->options);
     if (open_tables(site, f) != 0 || activation_take(&s->passed, f) != 0 ||
         load_tls(site, f) != 0 || own_database(s, signals, f) != 0) {
         return -1;
@@ -651,6 +648,16 @@ static void announce(struct server *s, const char *text)
            text, v6 ? "[" : "", s->admin_host, v6 ? "]" : "", admin_port(s->admin));
     fflush(stdout);
     notify_send("READY=1\nSTATUS=serving");
+}
+
+/* Without this glibc gives the top of a heap back and fetches it again all the time (mprotect and
+ * page faults on every batch), and merges its fast bins whenever something large is freed. */
+static void tune_allocator(void)
+{
+    mallopt(M_TOP_PAD, 1024 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
+    mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+    mallopt(M_MXFAST, 0);
 }
 
 int serve_run(const struct serve_options *o)
@@ -677,7 +684,6 @@ int serve_run(const struct serve_options *o)
     }
     log_start(o->verbose ? LOG_DEBUG : LOG_INFO);
     at_quick_exit(log_last_words); /* the ledger ends the process when it cannot go on */
-    fit_descriptors(&s->site.options);
     if (start(s, text, &f) != 0) {
         return fail_start(s, &f);
     }

@@ -37,7 +37,11 @@ def allow_core():
 
 
 class Watched(Wayfare):
-    popen = {"cwd": work, "preexec_fn": allow_core}
+    """Works where it may write, as a core dump would have to."""
+
+    def start(self):
+        self.popen = {"cwd": self.dir, "preexec_fn": allow_core}
+        super().start()
 
 
 way = Watched(CATALOG, args=["--verbose"], env={"CANARY_PROVIDER_KEY": ENV_KEY, "WAYFARE_ADMIN_TOKEN": ADMIN})
@@ -147,7 +151,7 @@ def test_a_crash_leaves_no_core():
     way.child.returncode = 1
     if sandboxed:
         assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSEGV and not os.WCOREDUMP(status), status
-        assert not [n for n in os.listdir(work) if "core" in n], os.listdir(work)
+        assert not [n for n in os.listdir(way.dir) if "core" in n], os.listdir(way.dir)
     way.start()
     assert ask("after the crash") == 200
 

@@ -168,7 +168,7 @@ def test_what_the_manager_hears():
     assert second.stop() == 0
     before = len(boss.heard)
     assert way.stop() == 0
-    assert boss.lines(before)[0] == "STOPPING=1"
+    boss.wait("STOPPING=1", before)
 
 
 def test_watchdog():
