@@ -281,8 +281,8 @@ static int admit(struct request *r, const char *method, const char *url, struct 
  * to be read and thrown away. */
 static bool must_close(const struct request *r)
 {
-    return announced_size(r) > (r->crowd ? REQUEST_SHED_DRAIN_MAX : REQUEST_DRAIN_MAX) ||
-           request_header(r, "transfer-encoding").len > 0 || request_header(r, "expect").len > 0;
+    return announced_size(r) > r->drain_max || request_header(r, "transfer-encoding").len > 0 ||
+           request_header(r, "expect").len > 0;
 }
 
 static enum MHD_Result queue_reply(struct request *r);
