@@ -9,6 +9,7 @@ no more answers than the sender meant to send requests.  smuggle.py SEED COUNT r
 WAYFARE_LONG=1 asks for the long form."""
 
 import random
+import re
 import select
 import socket
 import sys
@@ -56,7 +57,7 @@ class Request:
         self.line = b"POST /v1/messages HTTP/1.1"
         self.chunked = draw.random() < 0.5
         # For another reading of its framing the body ends at once and the canary begins.
-        self.body = draw.choice((b"0\r\n\r\n" + CANARY, b"\r\n" + CANARY, CANARY, body_of(b"good") + CANARY))
+        self.body = draw.choice((b"0\r\n\r\n" + CANARY, b"\r\n" + CANARY, CANARY, body_of(b"good") + CANARY, body_of(b"good")))
         self.headers = [b"Host: h", b"x-api-key: " + KEY]
         self.framing = b"Transfer-Encoding: chunked" if self.chunked else b"Content-Length: %d" % len(self.body)
         self.headers.insert(draw.randrange(3), self.framing)
@@ -160,7 +161,7 @@ def odd_trailer(r):
 
 def odd_line(r):
     r.line = draw.choice((b"POST /v1/messages HTTP/1.0", b"POST /v1/messages HTTP/1.2", b"POST /v1/messages HTTP/2.0", b"POST /v1/messages", b"GET /v1/models HTTP/1.1",
-                          b"HEAD / HTTP/1.1", b"POST  /v1/messages HTTP/1.1", b"POST /v1/messages HTTP/1.1 ", b"POST\t/v1/messages\tHTTP/1.1",
+                          b"POST  /v1/messages HTTP/1.1", b"POST /v1/messages HTTP/1.1 ", b"POST\t/v1/messages\tHTTP/1.1",
                           b"\r\nPOST /v1/messages HTTP/1.1", b"OPTIONS * HTTP/1.1", b"CONNECT h:1 HTTP/1.1", b"POST http://h/v1/messages HTTP/1.1",
                           b"POST /v1/messages HTTP/1.1\rX: y", b"POST /v1/messages\x00 HTTP/1.1", b"DELETE /v1/messages HTTP/1.1"))
 
@@ -194,6 +195,66 @@ def one():
     return b"".join(r.wire() for r in requests), draw.choice((0, 0, 1, 3)), len(requests), done
 
 
+# ---- a reader of its own ----
+
+TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+
+
+def body_end(headers, data, at, eol):
+    """Where the body that begins at `at` ends; None: its framing is in doubt, or it is cut."""
+    lengths_ = [v for n, v in headers if n == b"content-length"]
+    codings = [v for n, v in headers if n == b"transfer-encoding"]
+    if len(lengths_) + len(codings) > 1 or (codings and codings[0].lower() != b"chunked"):
+        return None
+    if not codings:
+        if lengths_ and not (lengths_[0].isdigit() and len(lengths_[0]) < 10):
+            return None
+        at += int(lengths_[0]) if lengths_ else 0
+        return at if at <= len(data) else None
+    while True:
+        line = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(;[^\r\n]*)?" + eol).match(data, at)
+        if not line:
+            return None
+        at, n = line.end(), int(line.group(1), 16)
+        if n == 0:
+            end = re.compile(rb"([^\r\n]+" + eol + rb")*" + eol).match(data, at)
+            return end.end() if end else None
+        end = re.compile(eol).match(data, at + n)
+        if not end:
+            return None
+        at = end.end()
+
+
+def plain_requests(data, lenient):
+    """The request lines on whose extent all readers agree, from the first on; lenient: those that take a line feed
+    for a line's end and cut values at NUL."""
+    eol, found, at = rb"\r?\n" if lenient else rb"\r\n", [], 0
+    block = re.compile(rb"(?:" + eol + rb")?((?:[^\r\n]+" + eol + rb")+)" + eol)
+    while at < len(data):
+        head = block.match(data, at)
+        if not head:
+            break
+        lines = re.split(eol, head.group(1))[:-1]
+        headers = []
+        for line in lines[1:]:
+            name, sep, value = line.partition(b":")
+            value = value.split(b"\0")[0] if lenient else value
+            if not sep or not TOKEN.match(name):
+                return found
+            headers.append((name.lower(), value.strip(b" \t")))
+        at = body_end(headers, data, head.end(), eol)
+        if at is None:
+            break
+        found.append(head.group(1) + b"\n" + data[head.end():at])
+    return found
+
+
+def splits(data):
+    """Nobody doubts that the canary is a request of its own: it was not smuggled."""
+    return any(body_of(b"canary") == x[-len(body_of(b"canary")):] and x.count(b"POST ") == 1
+               for lenient in (False, True) for x in plain_requests(data, lenient))
+
+
 # ---- what comes back ----
 
 def answers(data):
@@ -218,21 +279,18 @@ def answers(data):
             rest = rest[len(head) + 4:]
         assert b"content-length" in headers, "no length: %r" % head
         n = int(headers[b"content-length"])
-        if b"HEAD" in _sent[:0]:
-            n = 0
-        assert len(rest) >= n or status in HEADS, "cut: %r" % data[:200]
+        assert len(rest) >= n, "cut: %r" % data[:200]
         data = rest[n:]
     return found
-
-
-HEADS = ()
-_sent = b""
 
 
 class Probe:
     def __init__(self, number):
         self.number = number
         self.data, cuts, self.meant, self.done = one()
+        while splits(self.data):
+            self.data, cuts, self.meant, self.done = one()
+        self.meant = max(self.meant, 1 + max(len(plain_requests(self.data, lenient)) for lenient in (False, True)))
         self.pieces, at = [], 0
         for cut in sorted(draw.randrange(len(self.data)) for _ in range(cuts)) + [len(self.data)]:
             self.pieces.append(self.data[at:cut])
@@ -306,7 +364,7 @@ def run():
     assert canary_calls() == 0, "a canary was executed: find it by SEED and a smaller COUNT"
     print("#   seed %d, %d connections, answers by status: %s" % (SEED, COUNT, dict(sorted(seen.items()))))
     # What is refused and what is not must both have been met: else the generator proves nothing.
-    assert seen.get(400, 0) > COUNT / 20 and seen.get(0, 0) < COUNT / 2, seen
+    assert seen.get(400, 0) > COUNT / 4 and seen.get(200, 0) > COUNT / 50 and seen.get(0, 0) < COUNT / 2, seen
 
 
 def control():
