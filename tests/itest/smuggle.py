@@ -226,19 +226,18 @@ def body_end(headers, data, at, eol):
 
 
 def plain_requests(data, lenient):
-    """The request lines on whose extent all readers agree, from the first on; lenient: those that take a line feed
-    for a line's end and cut values at NUL."""
+    """The requests on whose extent all readers agree, from the first on; lenient: those that take a line feed for
+    the end of a chunk's line, as libmicrohttpd does."""
     eol, found, at = rb"\r?\n" if lenient else rb"\r\n", [], 0
-    block = re.compile(rb"(?:" + eol + rb")?((?:[^\r\n]+" + eol + rb")+)" + eol)
+    block = re.compile(rb"(?:\r\n)?((?:[^\r\n\0]+\r\n)+)\r\n")
     while at < len(data):
         head = block.match(data, at)
         if not head:
             break
-        lines = re.split(eol, head.group(1))[:-1]
+        lines = head.group(1).split(b"\r\n")[:-1]
         headers = []
         for line in lines[1:]:
             name, sep, value = line.partition(b":")
-            value = value.split(b"\0")[0] if lenient else value
             if not sep or not TOKEN.match(name):
                 return found
             headers.append((name.lower(), value.strip(b" \t")))
