@@ -209,11 +209,21 @@ int request_fd(const struct request *r)
 
 /* ---- first call ---- */
 
+/* Of the request line and the headers, as received; the method is where they begin. */
+static size_t head_size(struct MHD_Connection *conn)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return info != NULL ? info->header_size : 0;
+}
+
 static int pass_gate(struct request *r, const char *method, const char *version, struct fail *f)
 {
     struct gate g;
     gate_init(&g, strcmp(version, MHD_HTTP_VERSION_1_1) == 0, method);
+    gate_line(&g, version);
     MHD_get_connection_values_n(r->conn, MHD_HEADER_KIND, gate_each, &g);
+    gate_end(&g, method + head_size(r->conn));
     if (gate_verdict(&g, f) == ERR_OK) {
         return 0;
     }
@@ -292,8 +302,8 @@ static int admit(struct request *r, const char *method, const char *url, struct 
  * to be read and thrown away. */
 static bool must_close(const struct request *r)
 {
-    return announced_size(r) > (r->crowd ? REQUEST_SHED_DRAIN_MAX : REQUEST_DRAIN_MAX) ||
-           request_header(r, "transfer-encoding").len > 0 || request_header(r, "expect").len > 0;
+    return announced_size(r) > r->drain_max || request_header(r, "transfer-encoding").len > 0 ||
+           request_header(r, "expect").len > 0;
 }
 
 static enum MHD_Result queue_reply(struct request *r);

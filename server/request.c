@@ -83,6 +83,7 @@ struct request *request_new(struct front *f, struct MHD_Connection *conn)
     r->front = f;
     r->conn = conn;
     r->linger_fd = -1;
+    r->drain_max = REQUEST_DRAIN_MAX;
     r->id = worker_new_id(f->worker);
     r->begun_ms = worker_now_ms();
     f->worker->n_requests++;
@@ -133,7 +134,8 @@ int request_refuse_load(struct request *r, struct fail *f)
     if (n > 0) {
         log_line(LOG_WARN, "msg=\"overloaded: requests refused\" n=%" PRId64, n);
     }
-    r->crowd = true; /* nothing was read, nothing sent */
+    r->crowd = true;
+    r->drain_max = REQUEST_SHED_DRAIN_MAX;
     request_add_header(r, "x-should-retry", SPAN("true"));
     return fail_set(f, ERR_overloaded, NULL, "%s", err_info(ERR_overloaded)->text);
 }

@@ -26,7 +26,8 @@ enum {
     REQUEST_RESERVE_MAX = 1024 * 1024,   /* of an announced body, before any of it is there */
     REQUEST_POOL_MAX = 1024,
     REQUEST_KEEP = 64 * 1024,               /* a pooled request keeps buffers up to this size */
-    REQUEST_SHED_DRAIN_MAX = 64 * 1024,     /* likewise of those refused for the load */
+    REQUEST_SHED_DRAIN_MAX = 64 * 1024,     /* likewise of those that are refused to
+                                                  be answered at once */
     REQUEST_DISCARD_MAX = 64 * 1024 * 1024, /* of a chunked body over the limit, before its 413 */
     REQUEST_MAGIC = 0x77667271
 };
@@ -84,8 +85,9 @@ struct request {
     bool replied; /* reply fields are final */
     bool queued;  /* handed to libmicrohttpd */
     bool streaming;
-    bool close; /* connection: close */
-    bool crowd; /* one refusal of many: counted, not logged each */
+    bool close;        /* connection: close */
+    int64_t drain_max; /* of a refused body: a larger one is not read, the connection is closed */
+    bool crowd;        /* one refusal of many: counted, not logged each */
     int status;
 
     /* parking */

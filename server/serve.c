@@ -40,7 +40,8 @@ enum {
     LOCK_EXTEND_TICKS = 20, /* between asking the service manager for more time */
     LOCK_EXTEND_US = 10 * 1000000
 };
-enum { OWN_DESCRIPTORS = 100 }; /* database, loops, admin side, log */
+/* Database, admin side, log; loops. */
+enum { OWN_DESCRIPTORS = 64, WORKER_DESCRIPTORS = 16 };
 
 struct server {
     struct site site;
@@ -197,6 +198,13 @@ static void raise_descriptor_limit(void)
     }
 }
 
+static int thread_count(const struct serve_options *o)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int n = o->threads > 0 ? o->threads : cores > 0 ? (int)cores : 1;
+    return n < SERVE_THREADS_MAX ? n : SERVE_THREADS_MAX;
+}
+
 static int at_most(int n, int64_t most)
 {
     return n <= most ? n : most > 0 ? (int)most : 1;
@@ -210,7 +218,8 @@ static void fit_descriptors(struct serve_options *o)
         return;
     }
     int connections = o->max_connections;
-    int64_t left = (int64_t)r.rlim_cur - OWN_DESCRIPTORS;
+    int64_t left =
+        (int64_t)r.rlim_cur - OWN_DESCRIPTORS - (int64_t)thread_count(o) * WORKER_DESCRIPTORS;
     o->max_connections = at_most(o->max_connections, left * 2 / 3);
     o->max_requests = at_most(o->max_requests, left / 3 / SHED_REQUESTS_OVER);
     if (o->max_connections < connections) {
@@ -419,9 +428,7 @@ static int start_workers(struct server *s, char text[LISTEN_TEXT_MAX], struct fa
 {
     struct site *site = &s->site;
     int fds[SERVE_THREADS_MAX];
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int n = site->options.threads > 0 ? site->options.threads : cores > 0 ? (int)cores : 1;
-    s->n_workers = n < SERVE_THREADS_MAX ? n : SERVE_THREADS_MAX;
+    s->n_workers = thread_count(&site->options);
     int opened = s->passed.data_fd >= 0
                      ? listen_share(s->passed.data_fd, s->n_workers, fds, text, f)
                      : listen_open(site->options.listen, s->n_workers, fds, text, f);
