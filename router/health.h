@@ -57,8 +57,9 @@ void health_sample(struct health *h, int64_t now_ms, int64_t first_token_ms, int
 
 /* What the plan needs of one endpoint. */
 struct health_view {
-    bool outage;    /* >= 20 per cent of the last 30 s failed, and at least one */
-    bool held_back; /* its retry-after has not passed */
+    bool outage;          /* >= 20 per cent of the last 30 s failed, and at least one */
+    bool held_back;       /* its retry-after has not passed, or every credential is refused */
+    const char *held_why; /* static sentence; NULL: its retry-after */
     bool has_latency, has_throughput;
     int64_t latency_ms[PERCENTILE_COUNT];
     int64_t milli_tps[PERCENTILE_COUNT];

@@ -52,6 +52,7 @@ struct candidate {
     int64_t hold_nusd; /* held at first: less than the worst case where the hold can grow */
     struct estimate estimate;
     bool outage, held_back, warm, slow; /* slow: misses a preferred_* threshold */
+    const char *held_why;               /* static sentence: why it is held back, or NULL */
     const char *why;                    /* static sentence: why it stands at this rank */
 };
 

@@ -89,6 +89,7 @@ void order_note_health(const struct prefs *prefs, const struct health_view *view
 {
     c->outage = view->outage;
     c->held_back = view->held_back;
+    c->held_why = view->held_why;
     c->slow = misses_preference(prefs, view);
     key->latency = view->has_latency ? (uint64_t)view->latency_ms[P50] : UINT64_MAX;
     key->throughput = view->has_throughput ? (uint64_t)view->milli_tps[P50] : 0;
@@ -259,6 +260,8 @@ static const char *why(const struct chat *chat, const struct candidate *c,
 {
     if (key->order_at >= 0)
         return WHY_LISTED;
+    if (sickness(c) == SICK_HELD_BACK && c->held_why != NULL)
+        return c->held_why;
     if (sickness(c) != SICK_NOT)
         return WHY_SICK[sickness(c)];
     if (c->slow)

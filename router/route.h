@@ -48,7 +48,8 @@ struct route {
     int first_refused; /* candidate whose hold was refused first since the last attempt; -1 */
     int n_attempts;
     struct route_attempt attempts[ROUTE_ATTEMPTS_MAX];
-    bool committed; /* a byte has gone to the client: no failover any more */
+    bool committed;          /* a byte has gone to the client: no failover any more */
+    bool another_credential; /* the caller: the running attempt's endpoint has one left to try */
     int n_models;
     uint32_t refused_models; /* bit per model_rank: a provider called the request bad for it */
 };
@@ -82,7 +83,8 @@ struct route_action route_build_refused(struct route *r, enum err code);
 /* After that ROUTE_FAIL: back to the candidate whose hold was refused first, to be tried with less
  * (server/call_size.c, clamp), and the cheaper ones after it. */
 void route_hold_again(struct route *r);
-/* The response head is known: ROUTE_TRY = give this one up and try the next; ROUTE_DONE = relay it
+/* The response head is known: ROUTE_TRY = give this one up and try the next, which is the same
+ * endpoint where another_credential was set; ROUTE_DONE = relay it
  * (2xx); ROUTE_PASS / ROUTE_FAIL = stop with this answer. */
 struct route_action route_on_head(struct route *r, int http_status, int64_t retry_after_ms);
 /* The attempt ended without a usable answer (connect, timeout, reset, foreign, truncated ...). */

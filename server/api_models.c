@@ -8,6 +8,7 @@
 #include "schema/when.h"
 #include "server/api.h"
 #include "server/http.h"
+#include "server/planning.h"
 
 enum { MODELS_LIMIT_DEFAULT = 20, MODELS_LIMIT_MAX = 1000 };
 
@@ -287,7 +288,7 @@ static const char *modality_word(int i)
 static void add_health(struct request *r, const struct endpoint *e, struct json_object *o)
 {
     struct health_view v;
-    state_health_look(r->worker->site->state, e->id, r->begun_ms, &v);
+    planning_health(r->worker->site->state, e, r->begun_ms, &v);
     json_object_object_add(o, "status", json_object_new_int(v.outage ? -1 : v.held_back ? -2 : 0));
     json_object_object_add(
         o, "uptime_last_30s",

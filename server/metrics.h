@@ -19,6 +19,10 @@
     METRIC(attempts_total, "Calls sent to providers")                                              \
     METRIC(attempts_failed_total, "Calls to providers that failed")                                \
     METRIC(failovers_total, "Attempts after the first of a request")                               \
+    METRIC(credentials_limited_total,                                                              \
+           "429 answers that held one of the operator's credentials back")                         \
+    METRIC(credentials_refused_total, "Times a provider began to refuse a credential")             \
+    METRIC(credentials_spent_total, "Times a credential's spend limit was found used up")          \
     METRIC(streams_total, "Answers relayed as a stream")                                           \
     METRIC(streams_broken_total, "Streams that ended with an error event")                         \
     METRIC(clients_gone_total, "Clients that left before their answer was complete")               \

@@ -38,6 +38,9 @@ struct state {
     pthread_mutex_t health_lock;
     struct health_row *rows[HEALTH_BUCKETS];
 
+    pthread_mutex_t keyring_lock;
+    struct keyring *keyring;
+
     pthread_mutex_t calibrate_lock;
     struct calibrate *calibrate;
 };
@@ -61,12 +64,14 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
     }
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->health_lock, NULL);
+    pthread_mutex_init(&s->keyring_lock, NULL);
     pthread_mutex_init(&s->calibrate_lock, NULL);
     s->ledger = ledger;
     s->warm = warm_new();
     s->tokens = tokens_new();
+    s->keyring = keyring_new();
     s->calibrate = calibrate_new();
-    if (s->warm == NULL || s->calibrate == NULL || s->tokens == NULL) {
+    if (s->warm == NULL || s->keyring == NULL || s->calibrate == NULL || s->tokens == NULL) {
         fail_set(reterr, ERR_internal, NULL, "out of memory");
         state_free(s);
         return NULL;
@@ -101,7 +106,9 @@ void state_free(struct state *s)
     }
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->health_lock);
+    pthread_mutex_destroy(&s->keyring_lock);
     pthread_mutex_destroy(&s->calibrate_lock);
+    keyring_free(s->keyring);
     calibrate_free(s->calibrate);
     free(s);
 }
@@ -239,6 +246,59 @@ void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms,
         health_look(&row->health, now_ms, ret);
     }
     pthread_mutex_unlock(&s->health_lock);
+}
+
+/* ---- credentials ---- */
+
+const struct credential *state_credential_take(struct state *s, const struct endpoint *e,
+                                               uint32_t tried, int64_t now_ms)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    const struct credential *c = keyring_take(s->keyring, e, tried, now_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return c;
+}
+
+bool state_credential_has_other(struct state *s, const struct endpoint *e, uint32_t tried,
+                                int64_t now_ms)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    bool has = keyring_has_other(s->keyring, e, tried, now_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return has;
+}
+
+bool state_credential_refused(struct state *s, const struct endpoint *e, const struct credential *c,
+                              const struct refusal *r, int64_t retry_after_ms, int64_t now_ms)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    bool news = keyring_refused(s->keyring, e, c, r, retry_after_ms, now_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return news;
+}
+
+bool state_credential_accepted(struct state *s, const struct endpoint *e,
+                               const struct credential *c, int64_t sent_ms)
+{
+    if (!keyring_is_busy(s->keyring)) {
+        return false;
+    }
+    pthread_mutex_lock(&s->keyring_lock);
+    bool news = keyring_accepted(s->keyring, e, c, sent_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return news;
+}
+
+void state_credential_look(struct state *s, const struct endpoint *e, int64_t now_ms,
+                           struct keyring_view *ret)
+{
+    *ret = (struct keyring_view){REFUSAL_NONE, 0};
+    if (!keyring_is_busy(s->keyring)) {
+        return;
+    }
+    pthread_mutex_lock(&s->keyring_lock);
+    keyring_look(s->keyring, e, now_ms, ret);
+    pthread_mutex_unlock(&s->keyring_lock);
 }
 
 /* ---- learned sizes ---- */

@@ -8,6 +8,7 @@
 #include "router/catalog.h"
 #include "router/health.h"
 #include "router/identity.h"
+#include "router/keyring.h"
 #include "router/ledger.h"
 
 struct state;
@@ -43,6 +44,19 @@ void state_health_sample(struct state *s, int64_t endpoint_id, int64_t now_ms,
                          int64_t first_token_ms, int64_t milli_tps);
 void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms,
                        struct health_view *ret);
+
+/* The operator's credentials at work (router/keyring.h). Any thread; short lock, and none while
+ * nothing is held back, but for the first. */
+const struct credential *state_credential_take(struct state *s, const struct endpoint *e,
+                                               uint32_t tried, int64_t now_ms);
+bool state_credential_has_other(struct state *s, const struct endpoint *e, uint32_t tried,
+                                int64_t now_ms);
+bool state_credential_refused(struct state *s, const struct endpoint *e, const struct credential *c,
+                              const struct refusal *r, int64_t retry_after_ms, int64_t now_ms);
+bool state_credential_accepted(struct state *s, const struct endpoint *e,
+                               const struct credential *c, int64_t sent_ms);
+void state_credential_look(struct state *s, const struct endpoint *e, int64_t now_ms,
+                           struct keyring_view *ret);
 
 /* What settled attempts teach about sizes (router/calibrate.h). Any thread; short lock. */
 void state_learn(struct state *s, const char *model, enum estimate_class class,
