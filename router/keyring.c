@@ -58,7 +58,7 @@ static uint64_t sum_of(uint64_t h, const char *s)
     return h != 0 ? h : 1;
 }
 
-static uint64_t place_of(const struct credential *c)
+uint64_t keyring_place(const struct credential *c)
 {
     return sum_of((uint64_t)c->kind, c->ref);
 }
@@ -133,7 +133,7 @@ static bool is_there(const struct credential *c)
 static struct row *row_of(const struct keyring *k, const struct endpoint *e, int64_t endpoint_id,
                           const struct credential *c)
 {
-    struct row *row = *slot_of(k, e->provider->id, endpoint_id, place_of(c));
+    struct row *row = *slot_of(k, e->provider->id, endpoint_id, keyring_place(c));
     return row != NULL && row->secret == sum_of(0, c->secret) ? row : NULL;
 }
 
@@ -241,7 +241,7 @@ bool keyring_refused(struct keyring *k, const struct endpoint *e, const struct c
     if (r->kind == REFUSAL_NONE || (r->kind == REFUSAL_LIMITED && retry_after_ms <= 0))
         return false;
     int64_t provider_id = e->provider->id, endpoint_id = scope_of(r->kind, e);
-    uint64_t place = place_of(c), secret = sum_of(0, c->secret);
+    uint64_t place = keyring_place(c), secret = sum_of(0, c->secret);
     struct row **slot = slot_of(k, provider_id, endpoint_id, place);
     if (*slot == NULL && k->n_held >= KEYRING_ROWS_MAX) {
         sweep(k, now_ms);
@@ -275,7 +275,7 @@ static bool forget(struct keyring *k, struct row **slot, int64_t sent_ms)
 bool keyring_accepted(struct keyring *k, const struct endpoint *e, const struct credential *c,
                       int64_t sent_ms)
 {
-    uint64_t place = place_of(c);
+    uint64_t place = keyring_place(c);
     bool one = forget(k, slot_of(k, e->provider->id, e->id, place), sent_ms);
     bool all = forget(k, slot_of(k, e->provider->id, 0, place), sent_ms);
     return one || all;
@@ -293,6 +293,16 @@ void keyring_look(const struct keyring *k, const struct endpoint *e, int64_t now
     const struct row *row = held_by(k, e, soonest, now_ms);
     ret->why = row->why;
     ret->until_ms = row->until_ms;
+}
+
+const struct credential *keyring_at(const struct provider_row *p, uint64_t place)
+{
+    for (int i = 0; i < p->n_credentials; i++) {
+        const struct credential *c = &p->credentials[i];
+        if (keyring_place(c) == place && is_there(c))
+            return c;
+    }
+    return NULL;
 }
 
 const char *keyring_name(const struct provider_row *p, const struct credential *c,

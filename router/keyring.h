@@ -55,6 +55,11 @@ struct keyring_view {
 void keyring_look(const struct keyring *k, const struct endpoint *e, int64_t now_ms,
                   struct keyring_view *ret);
 
+/* Where a credential stands (variable or path) as a number, never 0; and the one that stands there,
+ * NULL when there is none, or no secret. */
+uint64_t keyring_place(const struct credential *c);
+const struct credential *keyring_at(const struct provider_row *p, uint64_t place);
+
 /* How a credential is named to the operator: "env:NAME (2 of 3)"; no secret. */
 const char *keyring_name(const struct provider_row *p, const struct credential *c,
                          char out[KEYRING_NOTE_MAX]);

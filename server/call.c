@@ -410,6 +410,9 @@ static void after_body(struct call *c, struct span headers)
                          : verdict == VERDICT_FOREIGN ? END_foreign
                          : verdict == VERDICT_ERROR   ? END_stream_error
                                                       : END_complete;
+    if (end == END_complete) {
+        call_origin_note(c, buf_span(&c->answer));
+    }
     attempt_over(c, end, verdict);
     if (c->req == NULL) {
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);

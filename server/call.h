@@ -93,6 +93,7 @@ struct call {
     bool own_credential;                 /* provider_configs: the client's stands for it */
     const struct endpoint *keys_of;      /* whose credentials the bits below are: those tried */
     uint32_t tried_keys;
+    uint64_t pinned_key; /* keyring_place of the only one that knows this conversation; 0 = any */
     const struct provider *adapter;
     struct provider_target target; /* of the last build; without what lived only there */
     struct provider_reading reading;
@@ -188,6 +189,13 @@ void call_credential_take(struct call *c);
 void call_credential_refused(struct call *c, int64_t retry_after_ms);
 /* The attempt is over: a credential that was held back and did its work is free again. */
 void call_credential_used(struct call *c, enum route_end end);
+
+/* ---- call_origin.c: state that a provider keeps ---- */
+/* An answer, or the event of one that may hold an id, is passing by. */
+void call_origin_note(struct call *c, struct span json);
+/* The request continues such state: the plan keeps who issued it. false: nobody knows, or he is
+ * not in the plan. */
+bool call_origin_pin(struct call *c);
 
 /* ---- call_build.c ---- */
 /* What the request brings for c->endpoint; NULL: nothing. */

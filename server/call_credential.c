@@ -22,9 +22,15 @@ void call_credential_take(struct call *c)
         c->tried_keys = 0;
     }
     c->own_credential = brings_its_own(c);
-    c->credential = c->own_credential
-                        ? provider_credential(c->endpoint->provider, 0)
-                        : state_credential_take(state, c->endpoint, c->tried_keys, worker_now_ms());
+    if (c->own_credential) {
+        c->credential = provider_credential(c->endpoint->provider, 0);
+        return;
+    }
+    if (c->pinned_key != 0) {
+        c->credential = keyring_at(c->endpoint->provider, c->pinned_key);
+        return;
+    }
+    c->credential = state_credential_take(state, c->endpoint, c->tried_keys, worker_now_ms());
     if (c->credential == NULL) { /* the other one has just been held back too */
         c->credential = state_credential_take(state, c->endpoint, 0, worker_now_ms());
     }
@@ -91,7 +97,7 @@ void call_credential_refused(struct call *c, int64_t retry_after_ms)
     }
     enum up_class class = provider_classify(c->http_status);
     c->route.another_credential =
-        (class == UP_RATE_LIMITED || class == UP_CREDENTIAL) &&
+        c->pinned_key == 0 && (class == UP_RATE_LIMITED || class == UP_CREDENTIAL) &&
         state_credential_has_other(c->worker->site->state, c->endpoint, c->tried_keys, now_ms);
 }
 

@@ -9,6 +9,9 @@ static void on_event(void *ctx, const struct event *ev)
     if ((ev->kind == EVENT_CONTENT || ev->call) && c->content_tick_ms < 0) {
         c->content_tick_ms = worker_tick_ms(c->worker);
     }
+    if (ev->kind == EVENT_START || ev->kind == EVENT_USAGE) {
+        call_origin_note(c, ev->data);
+    }
     c->started |= ev->kind == EVENT_START;
     c->stopped |= ev->kind == EVENT_STOP;
 }

@@ -40,6 +40,7 @@ struct state {
 
     pthread_mutex_t keyring_lock;
     struct keyring *keyring;
+    struct origins *origins; /* under the same lock */
 
     pthread_mutex_t calibrate_lock;
     struct calibrate *calibrate;
@@ -70,8 +71,10 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
     s->warm = warm_new();
     s->tokens = tokens_new();
     s->keyring = keyring_new();
+    s->origins = origins_new();
     s->calibrate = calibrate_new();
-    if (s->warm == NULL || s->keyring == NULL || s->calibrate == NULL || s->tokens == NULL) {
+    if (s->warm == NULL || s->keyring == NULL || s->origins == NULL || s->calibrate == NULL ||
+        s->tokens == NULL) {
         fail_set(reterr, ERR_internal, NULL, "out of memory");
         state_free(s);
         return NULL;
@@ -109,6 +112,7 @@ void state_free(struct state *s)
     pthread_mutex_destroy(&s->keyring_lock);
     pthread_mutex_destroy(&s->calibrate_lock);
     keyring_free(s->keyring);
+    origins_free(s->origins);
     calibrate_free(s->calibrate);
     free(s);
 }
@@ -299,6 +303,23 @@ void state_credential_look(struct state *s, const struct endpoint *e, int64_t no
     pthread_mutex_lock(&s->keyring_lock);
     keyring_look(s->keyring, e, now_ms, ret);
     pthread_mutex_unlock(&s->keyring_lock);
+}
+
+void state_origin_note(struct state *s, int64_t team_id, struct span id, const struct origin *from,
+                       int64_t now_ms)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    origins_note(s->origins, team_id, id, from, now_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+}
+
+bool state_origin_find(struct state *s, int64_t team_id, struct span id, int64_t now_ms,
+                       struct origin *ret)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    bool found = origins_find(s->origins, team_id, id, now_ms, ret);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return found;
 }
 
 /* ---- learned sizes ---- */

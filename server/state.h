@@ -10,6 +10,7 @@
 #include "router/identity.h"
 #include "router/keyring.h"
 #include "router/ledger.h"
+#include "router/origin.h"
 
 struct state;
 struct warm;
@@ -57,6 +58,12 @@ bool state_credential_accepted(struct state *s, const struct endpoint *e,
                                const struct credential *c, int64_t sent_ms);
 void state_credential_look(struct state *s, const struct endpoint *e, int64_t now_ms,
                            struct keyring_view *ret);
+
+/* Who issued the ids of state that providers keep (router/origin.h). Any thread; short lock. */
+void state_origin_note(struct state *s, int64_t team_id, struct span id, const struct origin *from,
+                       int64_t now_ms);
+bool state_origin_find(struct state *s, int64_t team_id, struct span id, int64_t now_ms,
+                       struct origin *ret);
 
 /* What settled attempts teach about sizes (router/calibrate.h). Any thread; short lock. */
 void state_learn(struct state *s, const char *model, enum estimate_class class,

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 
-from harness import Report, Sim, Wayfare, endpoint, price, provider
+from harness import Report, Sim, Wayfare, endpoint, price, provider, sse_events
 
 KEYS = {"A": "sk-operator-first-AAAA", "B": "sk-operator-second-BBBB", "C": "sk-operator-third-CCCC"}
 HEADERS = ("x-api-key", "authorization")
@@ -29,7 +29,8 @@ catalog = {
                   provider("chat", sim.url["chat"] + "/v1", protocol="openai", credential=credentials("AB")),
                   provider("spare", sim.url["spare"])],
     # A model for each case: what one remembers does not hold another back.
-    "models": [model(n, "many", "spare") for n in ("turns", "limited", "barred", "invalid", "again", "state", "left")] +
+    "models": [model(n, "many", "spare") for n in ("turns", "limited", "barred", "invalid", "again", "state", "threads",
+                                                     "left")] +
               [model("alone", "two"), model("alone-barred", "two"), model("spent", "two", "spare"),
                model("quota", "chat", "spare"), model("brought", "two", "spare")],
 }
@@ -97,6 +98,14 @@ def limited():
     assert status == 200 and headers["x-wayfare-provider"] == "spare" and headers["x-wayfare-attempts"] == "3", headers
     last = plan("limited")[-1]
     assert last["provider"] == "many" and "429" in last["why"], last
+
+
+def last_attempt():
+    """Credentials of one account fail together: one attempt is left for another endpoint."""
+    sim.reset()
+    sim.script("many", status=429)
+    status, headers, body = ask("turns")
+    assert status == 200 and headers["x-wayfare-provider"] == "spare" and headers["x-wayfare-attempts"] == "3", headers
 
 
 def invalid():
@@ -197,12 +206,33 @@ def state():
     assert status == 400 and json.loads(body)["error"]["details"]["error_code"], body
 
 
+def threads():
+    """A thread goes back to the provider and the credential that issued its last message."""
+    sim.reset()
+    sim.script("many", lenient=1)
+    for stream in (False, True):
+        for _ in range(3):
+            status, headers, body = ask("threads", stream=stream, provider_only=["many"], thread={"type": "create"})
+            assert status == 200, (status, body)
+            first = used("threads")[-1]
+            for _ in range(4):
+                message = json.loads(body) if not stream else dict(sse_events(body))["message_start"]["message"]
+                status, headers, body = ask("threads", stream=stream,
+                                            thread={"type": "continue", "previous_message_id": message["id"]})
+                assert status == 200 and headers["x-wayfare-provider"] == "many", (status, headers, body)
+                assert used("threads")[-1] == first, used("threads")
+    assert {"A", "B"} <= set(used("threads")), used("threads")  # C is held back since it was refused
+    thread = {"type": "continue", "previous_message_id": "msg_of_nobody"}
+    status, _, body = ask("threads", provider_only=["many"], thread=thread)
+    assert status == 400 and b"thread_unsupported_request" in body, body
+
+
 def no_secret():
     text = way.server_log() + json.dumps([way.generation(ask("turns")[1])])
     assert not any(key in text or key[-8:] in text for key in KEYS.values())
 
 
-for name in ("turns", "limited", "invalid", "barred", "alone", "brought", "spent", "quota", "state"):
+for name in ("turns", "last_attempt", "limited", "invalid", "barred", "alone", "brought", "spent", "quota", "state", "threads"):
     report.case(name, globals()[name])
 report.case("no secret is told", no_secret)
 report.case("ledger", way.verify)
