@@ -67,10 +67,11 @@ void health_sample(struct health *h, int64_t now_ms, int64_t first_token_ms, int
 /* What the plan and a listing need of one endpoint. */
 struct health_view {
     bool outage;     /* >= 20 per cent of the last 30 s failed, and at least one */
-    bool held_back;  /* its retry-after has not passed */
+    bool held_back;  /* its retry-after has not passed, or no credential may be used */
     bool explorable; /* figures are unknown or old, or it is in outage without a new failure */
     struct breaker_view breaker;
     int64_t held_back_until_ms; /* when held_back */
+    const char *held_why; /* static sentence; NULL: its retry-after */
     bool has_latency, has_throughput;
     int64_t latency_ms[PERCENTILE_COUNT];
     int64_t milli_tps[PERCENTILE_COUNT];

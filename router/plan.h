@@ -57,6 +57,7 @@ struct candidate {
     bool explored;                      /* put first to learn how it is */
     bool listed;                        /* named in provider_order */
     bool put_last;                      /* plan_put_last was called for it */
+    const char *held_why;               /* static sentence: why it is held back, or NULL */
     const char *why;                    /* static sentence: why it stands at this rank */
 };
 

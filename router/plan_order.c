@@ -102,6 +102,7 @@ void order_note_health(const struct prefs *prefs, const struct health_view *view
 {
     c->outage = view->outage;
     c->held_back = view->held_back;
+    c->held_why = view->held_why;
     c->slow = misses_preference(prefs, view);
     c->out = view->breaker.state == BREAKER_EJECTED || view->breaker.probe_running;
     c->half_open = view->breaker.state == BREAKER_HALF_OPEN && !view->breaker.probe_running;
@@ -356,6 +357,8 @@ static const char *why(const struct chat *chat, const struct candidate *c,
         return c->out ? WHY_LISTED_OUT : WHY_LISTED;
     if (c->explored)
         return WHY_EXPLORED;
+    if (sickness(c) == SICK_HELD_BACK && c->held_why != NULL)
+        return c->held_why;
     if (sickness(c) != SICK_NOT)
         return WHY_SICK[sickness(c)];
     if (c->half_open)

@@ -185,9 +185,21 @@ static int find_repeat(const struct route *r)
     return may ? (int)(a->candidate - r->plan->candidates) : -1;
 }
 
+/* What stands first in the plan stays first while a credential of it is left, but the last attempt
+ * is another endpoint's where there is one: credentials of one account fail together. */
+static bool goes_again(struct route *r)
+{
+    int left = ROUTE_ATTEMPTS_MAX - r->n_attempts;
+    bool another = r->another_credential;
+    r->another_credential = false;
+    return another && left > 0 && (left > 1 || find_any_next(r) < 0);
+}
+
 static struct route_action move_on(struct route *r)
 {
     r->first_refused = -1;
+    if (goes_again(r))
+        return begin_attempt(r, r->next - 1);
     bool may_try = r->n_attempts < ROUTE_ATTEMPTS_MAX;
     int index = may_try ? find_any_next(r) : -1;
     if (index < 0 && may_try)

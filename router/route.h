@@ -49,7 +49,8 @@ struct route {
     int first_refused; /* candidate whose hold was refused first since the last attempt; -1 */
     int n_attempts;
     struct route_attempt attempts[ROUTE_ATTEMPTS_MAX];
-    bool committed; /* a byte has gone to the client: no failover any more */
+    bool committed;          /* a byte has gone to the client: no failover any more */
+    bool another_credential; /* the caller: the running attempt's endpoint has one left to try */
     int n_models;
     uint32_t refused_models; /* bit per model_rank: a provider called the request bad for it */
 };
@@ -92,7 +93,8 @@ bool route_has_more(const struct route *r);
 struct route_action route_pass_over(struct route *r);
 /* No retry begins any more: the answer for the attempts made. */
 struct route_action route_give_up(struct route *r);
-/* The response head is known: ROUTE_TRY = give this one up and try the next; ROUTE_DONE = relay it
+/* The response head is known: ROUTE_TRY = give this one up and try the next, which is the same
+ * endpoint where another_credential was set; ROUTE_DONE = relay it
  * (2xx); ROUTE_PASS / ROUTE_FAIL = stop with this answer. */
 struct route_action route_on_head(struct route *r, int http_status, int64_t retry_after_ms);
 /* The attempt ended without a usable answer (connect, timeout, reset, foreign, truncated ...).

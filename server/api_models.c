@@ -8,6 +8,7 @@
 #include "schema/when.h"
 #include "server/api.h"
 #include "server/http.h"
+#include "server/planning.h"
 
 enum { MODELS_LIMIT_DEFAULT = 20, MODELS_LIMIT_MAX = 1000 };
 
@@ -326,7 +327,7 @@ static int status_number(const struct health_view *v)
 static void add_health(struct request *r, const struct endpoint *e, struct json_object *o)
 {
     struct health_view v;
-    state_health_look(r->worker->site->state, e->id, r->begun_ms, &v);
+    planning_health(r->worker->site->state, e, r->begun_ms, &v);
     json_object_object_add(o, "status", json_object_new_int(status_number(&v)));
     json_object_object_add(o, "health", health_json(&v));
     json_object_object_add(

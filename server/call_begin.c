@@ -24,18 +24,21 @@ static int read_chat(struct call *c, struct fail *f)
                                                                          : -1;
 }
 
-/* State that one provider keeps (a thread, a container, a file) is known to it alone.  Where
- * the plan leaves one provider with one credential, that is where it came from; else the
- * request is refused as the SDKs expect it: they then send the whole conversation. */
-static bool state_is_safe(const struct call *c)
+/* State that one provider keeps (a thread, a container, a file) is known to it alone, and to the
+ * account that one credential stands for.  It goes back to who issued it; where that is not known
+ * and the plan leaves one provider with one credential, that is where it came from; else the
+ * request is refused as the SDKs expect it: they then send the whole conversation.  A new thread
+ * may begin with any credential of one provider: not every server of the protocol has threads. */
+static bool state_is_safe(struct call *c)
 {
     const struct provider_row *only = NULL;
-    if (!c->chat.thread_create && c->chat.pinned_state[0] == '\0') {
+    bool refers = c->chat.pinned_state[0] != '\0';
+    if ((!c->chat.thread_create && !refers) || (refers && call_origin_pin(c))) {
         return true;
     }
     for (int i = 0; i < c->plan.n_candidates; i++) {
         const struct provider_row *p = c->plan.candidates[i].endpoint->provider;
-        if ((only != NULL && p != only) || p->n_credentials > 1) {
+        if ((only != NULL && p != only) || (refers && p->n_credentials > 1)) {
             return false;
         }
         only = p;

@@ -171,7 +171,7 @@ void call_health_answered(struct call *c)
     tell_change(c, END_none, &s);
 }
 
-void call_health_end(struct call *c, enum route_end end, int64_t retry_after_ms)
+void call_health_end(struct call *c, enum route_end end)
 {
     struct state_change s;
     if (c->kind != CALL_MESSAGES || c->own_terms) {
@@ -179,7 +179,7 @@ void call_health_end(struct call *c, enum route_end end, int64_t retry_after_ms)
         return;
     }
     int64_t now_ms = worker_now_ms();
-    struct health_end e = {.outcome = outcome_of(c, end), .retry_after_ms = retry_after_ms};
+    struct health_end e = {.outcome = outcome_of(c, end), .retry_after_ms = -1};
     if (e.outcome == HEALTH_FAILED) {
         e.draw = worker_draw(c->worker);
         metrics_add(&c->worker->metrics, METRIC_attempts_failed_total, 1);

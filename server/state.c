@@ -46,6 +46,10 @@ struct state {
     struct health_row *rows[HEALTH_BUCKETS];
     struct budget_row *budgets[BUDGET_BUCKETS];
 
+    pthread_mutex_t keyring_lock;
+    struct keyring *keyring;
+    struct origins *origins; /* under the same lock */
+
     pthread_mutex_t calibrate_lock;
     struct calibrate *calibrate;
 };
@@ -69,12 +73,16 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
     }
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->health_lock, NULL);
+    pthread_mutex_init(&s->keyring_lock, NULL);
     pthread_mutex_init(&s->calibrate_lock, NULL);
     s->ledger = ledger;
     s->warm = warm_new();
     s->tokens = tokens_new();
+    s->keyring = keyring_new();
+    s->origins = origins_new();
     s->calibrate = calibrate_new();
-    if (s->warm == NULL || s->calibrate == NULL || s->tokens == NULL) {
+    if (s->warm == NULL || s->keyring == NULL || s->origins == NULL || s->calibrate == NULL ||
+        s->tokens == NULL) {
         fail_set(reterr, ERR_internal, NULL, "out of memory");
         state_free(s);
         return NULL;
@@ -118,7 +126,10 @@ void state_free(struct state *s)
     free_health(s);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->health_lock);
+    pthread_mutex_destroy(&s->keyring_lock);
     pthread_mutex_destroy(&s->calibrate_lock);
+    keyring_free(s->keyring);
+    origins_free(s->origins);
     calibrate_free(s->calibrate);
     free(s);
 }
@@ -336,6 +347,76 @@ int state_ejected_count(struct state *s, int64_t now_ms)
     }
     pthread_mutex_unlock(&s->health_lock);
     return n;
+}
+
+/* ---- credentials ---- */
+
+const struct credential *state_credential_take(struct state *s, const struct endpoint *e,
+                                               uint32_t tried, int64_t now_ms)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    const struct credential *c = keyring_take(s->keyring, e, tried, now_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return c;
+}
+
+bool state_credential_has_other(struct state *s, const struct endpoint *e, uint32_t tried,
+                                int64_t now_ms)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    bool has = keyring_has_other(s->keyring, e, tried, now_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return has;
+}
+
+bool state_credential_refused(struct state *s, const struct endpoint *e, const struct credential *c,
+                              const struct refusal *r, int64_t retry_after_ms, int64_t now_ms)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    bool news = keyring_refused(s->keyring, e, c, r, retry_after_ms, now_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return news;
+}
+
+bool state_credential_accepted(struct state *s, const struct endpoint *e,
+                               const struct credential *c, int64_t sent_ms)
+{
+    if (!keyring_is_busy(s->keyring)) {
+        return false;
+    }
+    pthread_mutex_lock(&s->keyring_lock);
+    bool news = keyring_accepted(s->keyring, e, c, sent_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return news;
+}
+
+void state_credential_look(struct state *s, const struct endpoint *e, int64_t now_ms,
+                           struct keyring_view *ret)
+{
+    *ret = (struct keyring_view){REFUSAL_NONE, 0};
+    if (!keyring_is_busy(s->keyring)) {
+        return;
+    }
+    pthread_mutex_lock(&s->keyring_lock);
+    keyring_look(s->keyring, e, now_ms, ret);
+    pthread_mutex_unlock(&s->keyring_lock);
+}
+
+void state_origin_note(struct state *s, int64_t team_id, struct span id, const struct origin *from,
+                       int64_t now_ms)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    origins_note(s->origins, team_id, id, from, now_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+}
+
+bool state_origin_find(struct state *s, int64_t team_id, struct span id, int64_t now_ms,
+                       struct origin *ret)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    bool found = origins_find(s->origins, team_id, id, now_ms, ret);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return found;
 }
 
 /* ---- learned sizes ---- */

@@ -8,7 +8,9 @@
 #include "router/catalog.h"
 #include "router/health.h"
 #include "router/identity.h"
+#include "router/keyring.h"
 #include "router/ledger.h"
+#include "router/origin.h"
 #include "router/retry.h"
 
 struct state;
@@ -62,6 +64,25 @@ void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms,
                        struct health_view *ret);
 int state_ejected_count(struct state *s,
                         int64_t now_ms); /* ejected or half-open; walks the table */
+
+/* The operator's credentials at work (router/keyring.h). Any thread; short lock, and none while
+ * nothing is held back, but for the first. */
+const struct credential *state_credential_take(struct state *s, const struct endpoint *e,
+                                               uint32_t tried, int64_t now_ms);
+bool state_credential_has_other(struct state *s, const struct endpoint *e, uint32_t tried,
+                                int64_t now_ms);
+bool state_credential_refused(struct state *s, const struct endpoint *e, const struct credential *c,
+                              const struct refusal *r, int64_t retry_after_ms, int64_t now_ms);
+bool state_credential_accepted(struct state *s, const struct endpoint *e,
+                               const struct credential *c, int64_t sent_ms);
+void state_credential_look(struct state *s, const struct endpoint *e, int64_t now_ms,
+                           struct keyring_view *ret);
+
+/* Who issued the ids of state that providers keep (router/origin.h). Any thread; short lock. */
+void state_origin_note(struct state *s, int64_t team_id, struct span id, const struct origin *from,
+                       int64_t now_ms);
+bool state_origin_find(struct state *s, int64_t team_id, struct span id, int64_t now_ms,
+                       struct origin *ret);
 
 /* What settled attempts teach about sizes (router/calibrate.h). Any thread; short lock. */
 void state_learn(struct state *s, const char *model, enum estimate_class class,

@@ -89,9 +89,14 @@ static void script_plan(struct script *s, char *words)
 }
 
 /* "503", "429 1500" (retry-after in ms), "connect_failed", "refused over_budget 100",
- * "again" (after refusals), "put_off", "pass_over", "give_up", "commit", "first". */
+ * "again" (after refusals), "put_off", "pass_over", "give_up", "commit", "first"; "another EVENT":
+ * with another credential left. */
 static void script_event(struct script *s, char *event)
 {
+    if (strncmp(event, "another ", 8) == 0) {
+        s->route.another_credential = true;
+        event += 8;
+    }
     char word[32] = "", second[32] = "";
     long long number = -1;
     int words = sscanf(event, "%31s %31s %lld", word, second, &number);
