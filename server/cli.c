@@ -54,10 +54,21 @@ static int check_exists(const struct cli_call *call, struct fail *reterr)
     return fail_set(reterr, ERR_not_found, NULL, "database %s: %s", call->db, strerror(errno));
 }
 
+/* A server answers a question when the ledger has written what came before it. */
+static void wait_for_ledger(const char *db)
+{
+    struct json_object *ignored = NULL, *none = json_object_new_object();
+    struct fail fail;
+    if (admin_client_run(db, "team list", none, &ignored, &fail) == CLIENT_OK)
+        json_object_put(ignored);
+    json_object_put(none);
+}
+
 /* A backup is read beside a server that runs, over a connection of our own (which neither writes
  * nor checkpoints): it is then written by the caller, where a server in its sandbox may not. */
 static int run_beside(const struct cli_call *call, struct json_object **ret, struct fail *reterr)
 {
+    wait_for_ledger(call->db);
     struct db *db = db_open(call->db, DB_READ, reterr);
     struct ops_env env = {.db = db};
     if (db == NULL)
