@@ -53,7 +53,7 @@ static bool peer_read_request(struct provider *v, struct peer *p, bool head_only
         p->bytes[p->n] = '\0';
         if (end == NULL && (end = strstr(p->bytes, "\r\n\r\n")) != NULL) {
             const char *length = strstr(p->bytes, "Content-Length: ");
-            v->last_body = length != NULL ? (size_t)atoll(length + 16) : 0;
+            v->last_body = length != NULL ? (size_t)strtoull(length + 16, NULL, 10) : 0;
             need = (size_t)(end - p->bytes) + 4 + (head_only ? 0 : v->last_body);
         }
     }
