@@ -33,8 +33,5 @@ void api_route(struct request *r)
         request_reply_fail(r, &f);
         return;
     }
-    buf_adds(&r->reply_body, json_object_to_json_string_ext(
-                                 answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(answer);
-    request_reply(r, 200, "application/json");
+    request_reply_json(r, answer);
 }

@@ -22,14 +22,6 @@ static struct json_object *count_or_null(int64_t n)
     return n > 0 ? json_object_new_int64(n) : NULL;
 }
 
-static void reply_json(struct request *r, struct json_object *o)
-{
-    buf_adds(&r->reply_body, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
-                                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(o);
-    request_reply(r, 200, "application/json");
-}
-
 /* The model as this key may see it: NULL when it may not use it. */
 static const struct model *visible(const struct request *r, struct span name)
 {
@@ -227,7 +219,7 @@ void api_models(struct request *r)
         json_object_object_add(o, "object", text("list"));
         json_object_object_add(o, "data", data);
     }
-    reply_json(r, o);
+    request_reply_json(r, o);
 }
 
 static const struct model *model_or_404(struct request *r)
@@ -245,7 +237,7 @@ void api_model(struct request *r)
 {
     const struct model *m = model_or_404(r);
     if (m != NULL) {
-        reply_json(r, model_json(r, m));
+        request_reply_json(r, model_json(r, m));
     }
 }
 
@@ -382,5 +374,5 @@ void api_model_endpoints(struct request *r)
     json_object_object_add(data, "created", json_object_new_int64(m->created_ms / 1000));
     json_object_object_add(data, "endpoints", endpoints);
     json_object_object_add(o, "data", data);
-    reply_json(r, o);
+    request_reply_json(r, o);
 }

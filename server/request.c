@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <json-c/json.h>
+
 #include "server/call.h"
 #include "server/http.h"
 #include "server/linger.h"
@@ -152,11 +154,13 @@ void request_reply(struct request *r, int status, const char *content_type)
 {
     assert(!r->replied);
     r->replied = true;
-    if (r->reply_body.failed) {
+    if (r->reply_body.failed || r->reply_headers.failed) {
         /* No half of an answer: what is written now is short, and may find room all the same. */
         struct fail f;
         fail_set(&f, ERR_internal, NULL, "out of memory for the answer");
         status = err_info(f.code)->status;
+        content_type = "application/json";
+        buf_done(&r->reply_headers);
         buf_done(&r->reply_body);
         request_write_error(r, &f, (struct span){NULL, 0}, &r->reply_body);
     }
@@ -165,6 +169,19 @@ void request_reply(struct request *r, int status, const char *content_type)
         request_add_header(r, "content-type", span_of(content_type));
     }
     request_wake(r);
+}
+
+void request_reply_json(struct request *r, struct json_object *o)
+{
+    const char *text =
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    if (text != NULL) {
+        buf_adds(&r->reply_body, text);
+    } else {
+        r->reply_body.failed = true; /* out of memory */
+    }
+    json_object_put(o);
+    request_reply(r, 200, "application/json");
 }
 
 static void write_anthropic_error(const struct request *r, const struct fail *f,
