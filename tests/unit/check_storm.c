@@ -62,6 +62,7 @@ struct storm {
     uint64_t rng;
     int64_t now_ms;
     struct sim_call *calls;
+    int n_slots; /* of them that were ever used */
     struct outcome *outcomes;
     int n_outcomes;
     /* of provider a */
@@ -174,6 +175,8 @@ static void arrive(struct storm *s)
     struct sim_call *c = s->calls;
     while (c->used)
         ck_assert(++c < s->calls + RUNNING_MAX);
+    if (c - s->calls >= s->n_slots)
+        s->n_slots = (int)(c - s->calls) + 1;
     memset(c, 0, sizeof(*c));
     c->used = true;
     c->begun_ms = s->now_ms;
@@ -218,7 +221,7 @@ static void storm_run(struct storm *s, int per_second, int for_s)
     int64_t began_ms = s->now_ms;
     for (int64_t ms = 0; ms < (int64_t)for_s * 1000; ms++) {
         s->now_ms = began_ms + ms;
-        for (int i = 0; i < RUNNING_MAX; i++) {
+        for (int i = 0; i < s->n_slots; i++) {
             if (s->calls[i].used && s->calls[i].ends_ms == s->now_ms)
                 end_attempt(s, &s->calls[i]);
         }
