@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <strings.h>
 
+#include "providers/provider.h"
 #include "router/catalog_reader.h"
 #include "schema/json_path.h"
 #include "schema/money.h"
@@ -120,18 +121,14 @@ static int p_name(struct catalog_reader *r, json_ref v, struct entry *e)
 
 static int p_protocol(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    static const char *const known[] = {"anthropic", "openai",       "gemini",
-                                        "bedrock",   "azure-openai", "vertex"};
     if (text_of(r, v, CATALOG_SLUG_MAX, &e->provider.protocol) != 0) {
         return -1;
     }
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(known[i], e->provider.protocol) == 0) {
-            return 0;
-        }
-    }
-    return reader_refuse(r, v,
-                         "must be one of anthropic, openai, gemini, bedrock, azure-openai, vertex");
+    return provider_find(e->provider.protocol) != NULL
+               ? 0
+               : reader_refuse(r, v,
+                               "must be one of anthropic, openai, gemini, bedrock, azure-openai, "
+                               "vertex, cohere");
 }
 
 static int p_base_url(struct catalog_reader *r, json_ref v, struct entry *e)

@@ -114,6 +114,7 @@ static void timed(struct auditor *a, int rc, int64_t begin_us, const struct fail
 static void *auditor_main(void *arg)
 {
     struct auditor *a = arg;
+    pthread_setname_np(pthread_self(), "wf-audit");
     struct fail f = {.code = ERR_OK};
     struct audit_cursor *cursor = audit_cursor_new();
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* of this thread alone, on Linux */

@@ -49,6 +49,7 @@ static void *log_writer(void *unused)
 {
     struct buf out;
     buf_init(&out, LOG_QUEUE_MAX);
+    pthread_setname_np(pthread_self(), "wf-log");
 
     pthread_mutex_lock(&the_log.lock);
     while (!the_log.stopping || the_log.queue.len > 0) {

@@ -386,6 +386,7 @@ static int64_t next_event_ms(struct tokens *t, int64_t now_ms)
 static void *token_main(void *arg)
 {
     struct tokens *t = arg;
+    pthread_setname_np(pthread_self(), "wf-token");
     while (!pacer_stopping(&t->pacer)) {
         struct account *due = take_due(t, worker_now_ms(), &t->unpublished);
         if (due != NULL) {

@@ -42,6 +42,7 @@ static void tend(struct upkeep *u, int round)
 static void *upkeep_main(void *arg)
 {
     struct upkeep *u = arg;
+    pthread_setname_np(pthread_self(), "wf-upkeep");
     for (int round = 0; !pacer_stopping(&u->pacer); round = (round + 1) % RETAIN_EVERY) {
         tend(u, round);
         pacer_sleep(&u->pacer, PERIOD_S * 1000);

@@ -224,6 +224,7 @@ static int64_t post_next(struct webhook *w)
 static void *webhook_main(void *arg)
 {
     struct webhook *w = arg;
+    pthread_setname_np(pthread_self(), "wf-alert");
     while (!pacer_stopping(&w->pacer)) {
         bool readable = log_new(w);
         int64_t sleep_ms =

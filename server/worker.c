@@ -386,8 +386,8 @@ static void tear_down(struct worker *w)
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
-    char name[16];
-    snprintf(name, sizeof name, "worker-%d", w->index);
+    char name[16]; /* the kernel's limit */
+    snprintf(name, sizeof name, "wf-worker-%d", w->index);
     pthread_setname_np(pthread_self(), name);
     uv_run(&w->uv, UV_RUN_DEFAULT);
     assert(w->n_calls == 0);

@@ -183,7 +183,7 @@ def test_watchdog():
     worker = None
     for task in os.listdir("/proc/%d/task" % way.child.pid):
         with open("/proc/%d/task/%s/comm" % (way.child.pid, task)) as f:
-            worker = int(task) if f.read().strip() == "worker-0" else worker
+            worker = int(task) if f.read().strip() == "wf-worker-0" else worker
     assert worker is not None
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
