@@ -83,9 +83,11 @@ static void caller_init(struct caller *c, const struct provider *v)
     ck_assert(upreq_add_header(&c->req, SPAN("x-api-key"), SPAN("sk-1")));
 }
 
+static const struct uplink_how usual = {.connect_ms = CONNECT_MS, .reach = REACH_ANY};
+
 static void caller_start(struct caller *c)
 {
-    c->t = transfer_start(up, &c->req, CONNECT_MS, &ops, c);
+    c->t = transfer_start(up, &c->req, &usual, &ops, c);
     ck_assert_ptr_nonnull(c->t);
     ck_assert_int_eq(c->n_done, 0);
 }
@@ -603,7 +605,8 @@ START_TEST(connect_timeout)
     provider_listen(&v);
     v.tls = SSL_CTX_new(TLS_server_method());
     caller_init(&c, &v);
-    c.t = transfer_start(up, &c.req, 100, &ops, &c);
+    const struct uplink_how brief = {.connect_ms = 100, .reach = REACH_ANY};
+    c.t = transfer_start(up, &c.req, &brief, &ops, &c);
     ck_assert_ptr_nonnull(c.t);
     wait_for(&c.n_done, 1);
     ck_assert_int_eq(c.result, TRANSFER_CONNECT_TIMEOUT);
@@ -651,7 +654,7 @@ START_TEST(unusable_urls)
         struct caller c = {.n_done = 0};
         upreq_init(&c.req);
         ck_assert(upreq_set_url(&c.req, urls[i], "/"));
-        ck_assert_msg(transfer_start(up, &c.req, CONNECT_MS, &ops, &c) == NULL, "%s", urls[i]);
+        ck_assert_msg(transfer_start(up, &c.req, &usual, &ops, &c) == NULL, "%s", urls[i]);
         upreq_done(&c.req);
     }
 }
