@@ -68,15 +68,6 @@ static void on_timer_closed(uv_handle_t *h)
     free(c);
 }
 
-static void shrink(struct buf *b)
-{
-    if (b->cap > CALL_KEEP_BODY) {
-        buf_done(b);
-    } else {
-        buf_reset(b);
-    }
-}
-
 static void call_recycle(struct call *c)
 {
     struct worker *w = c->worker;
@@ -85,12 +76,11 @@ static void call_recycle(struct call *c)
         c->next->prev = c->prev;
     }
     w->n_calls--;
+    shed_give(w->site->shed, &c->slot);
     catalog_unref(c->catalog);
     identity_unref(c->identity);
     chat_done(&c->chat);
-    chat_init(&c->chat);
-    upreq_done(&c->upreq);
-    upreq_init(&c->upreq);
+    upreq_reset(&c->upreq, CALL_KEEP_BODY);
     sse_done(&c->stream_split);
     if (c->doc.cap > CALL_KEEP_VALUES) {
         json_done(&c->doc);
@@ -100,10 +90,10 @@ static void call_recycle(struct call *c)
         plan_done(&c->plan);
         plan_init(&c->plan);
     }
-    shrink(&c->body);
-    shrink(&c->answer);
-    shrink(&c->shown);
-    shrink(&c->raw);
+    buf_keep(&c->body, CALL_KEEP_BODY);
+    buf_keep(&c->answer, CALL_KEEP_BODY);
+    buf_keep(&c->shown, CALL_KEEP_BODY);
+    buf_keep(&c->raw, CALL_KEEP_BODY);
     dialog_done(&c->dialog);
     if (w->n_free_calls >= CALL_POOL_MAX) {
         uv_close((uv_handle_t *)&c->timer, on_timer_closed);
@@ -123,6 +113,12 @@ void call_free_pool(struct worker *w)
         uv_close((uv_handle_t *)&c->timer, on_timer_closed);
     }
     w->n_free_calls = 0;
+}
+
+int64_t call_bytes(const struct call *c)
+{
+    return (int64_t)(c->body.len + c->answer.len + c->shown.len + c->raw.len +
+                     c->doc.count * sizeof *c->doc.nodes);
 }
 
 static void detach(struct call *c)
@@ -160,8 +156,7 @@ void call_after_extend(struct call *c)
 
 static void attempt_reset(struct call *c)
 {
-    upreq_done(&c->upreq);
-    upreq_init(&c->upreq);
+    upreq_reset(&c->upreq, CALL_KEEP_BODY);
     buf_reset(&c->answer);
     buf_reset(&c->shown);
     c->reply_ended = c->reply_broken = false;
@@ -380,6 +375,9 @@ static bool on_body(void *ctx, struct span bytes)
     }
     if (!buf_add_span(&c->answer, bytes)) {
         call_cut(c, END_foreign);
+    }
+    if (c->req != NULL) {
+        request_weigh(c->req);
     }
     return true;
 }
@@ -748,6 +746,8 @@ static bool may_drain(struct call *c)
 
 void call_client_gone(struct call *c)
 {
+    shed_move(&c->slot, &c->req->slot);
+    shed_resize(c->worker->site->shed, &c->slot, call_bytes(c), true);
     detach(c);
     metrics_add(&c->worker->metrics, METRIC_clients_gone_total, 1);
     if (c->transfer == NULL) {

@@ -78,6 +78,7 @@ struct call {
     int64_t used_tok; /* by all attempts, as billed */
     struct rate_ticket ticket;
     struct idempotency repeat;
+    struct shed_slot slot; /* once the client has left */
     int n_attempts;
     struct call_attempt attempts[ROUTE_ATTEMPTS_MAX];
 
@@ -130,6 +131,8 @@ struct call {
 
 /* Takes the request's body over and starts; the request is replied to or parked. */
 void call_begin(struct request *r, enum call_kind kind);
+/* What it keeps in memory. */
+int64_t call_bytes(const struct call *c);
 /* The client has left: r->call is NULL afterwards. */
 void call_client_gone(struct call *c);
 /* The client's pipe has room again. */
@@ -213,6 +216,9 @@ bool call_limits_allow(struct call *c);
 bool call_limits_take(struct call *c);
 /* The call is over: its share ends, or is given back when nothing was tried. */
 void call_limits_end(struct call *c);
+/* Before the body is read: false when as many as may run at a time run, or are on their way in;
+ * replied to. */
+bool call_limits_upload(struct request *r);
 /* What counts against the key now. */
 void call_limits_used(const struct request *r, struct rate_numbers *ret);
 /* The header, if there is one. -1: it is not valid. */

@@ -10,6 +10,8 @@
 
 #define HEADER "idempotency-key"
 
+enum { UPLOADS_WAIT_MS = 1000 };
+
 /* ---- rate ---- */
 
 /* Not the loop's cached time: a turn may be long. */
@@ -42,25 +44,48 @@ static void explain(const struct key_row *k, const struct rate_refusal *why, str
     }
 }
 
-static void refuse(struct call *c, enum rate_verdict verdict, const struct rate_refusal *why)
+static void refuse(struct request *r, const struct rate_refusal *why)
 {
     struct fail f;
     struct buf members;
-    if (verdict == RATE_NO_MEMORY) {
-        call_answer_fail(c, ERR_internal, -1);
-        return;
-    }
-    explain(c->key, why, &f);
+    explain(r->key, why, &f);
     buf_init(&members, FAIL_TEXT_MAX * 2);
     buf_adds(&members, "\"rate_limit\":{\"key\":");
-    json_write_string(&members, span_of(c->key->name));
+    json_write_string(&members, span_of(r->key->name));
     buf_addf(&members,
              ",\"limit\":\"%s\",\"max\":%" PRId64 ",\"used\":%" PRId64 ",\"needs\":%" PRId64 "}",
              rate_limit_name(why->limit), why->max, why->used, why->needs);
-    metrics_add(&c->worker->metrics,
+    metrics_add(&r->worker->metrics,
                 (enum metric)(METRIC_requests_over_rpm_total + (int)why->limit), 1);
-    request_reply_fail_more(c->req, &f, why->wait_ms, buf_span(&members));
+    request_reply_fail_more(r, &f, why->wait_ms, buf_span(&members));
     buf_done(&members);
+}
+
+static void refuse_call(struct call *c, enum rate_verdict verdict, const struct rate_refusal *why)
+{
+    if (verdict == RATE_NO_MEMORY) {
+        call_answer_fail(c, ERR_internal, -1);
+    } else {
+        refuse(c->req, why);
+    }
+}
+
+bool call_limits_upload(struct request *r)
+{
+    struct rate_numbers used;
+    struct rate_refusal why = {.limit = RATE_CONCURRENCY,
+                               .max = r->key->concurrency,
+                               .needs = 1,
+                               .wait_ms = UPLOADS_WAIT_MS};
+    if (why.max == 0 || !r->route->bills) {
+        return true;
+    }
+    call_limits_used(r, &used);
+    why.used = used.n[RATE_CONCURRENCY] + shed_uploading(r->worker->site->shed, r->key->id);
+    if (why.used >= why.max) {
+        refuse(r, &why);
+    }
+    return why.used < why.max;
 }
 
 bool call_limits_allow(struct call *c)
@@ -72,7 +97,7 @@ bool call_limits_allow(struct call *c)
     }
     enum rate_verdict v = rate_check(c->worker->site->rate, c->key->id, &limits, 1, now_ms(), &why);
     if (v != RATE_OK) {
-        refuse(c, v, &why);
+        refuse_call(c, v, &why);
     }
     return v == RATE_OK;
 }
@@ -88,7 +113,7 @@ bool call_limits_take(struct call *c)
     enum rate_verdict v = rate_take(c->worker->site->rate, c->key->id, &limits,
                                     e->prompt_tok + e->completion_tok, now_ms(), &c->ticket, &why);
     if (v != RATE_OK) {
-        refuse(c, v, &why);
+        refuse_call(c, v, &why);
     }
     return v == RATE_OK;
 }

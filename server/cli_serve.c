@@ -9,6 +9,9 @@
 #include "server/serve.h"
 
 enum { DRAIN_MAX_S = 7 * 86400, CONNECTIONS_MAX = 1000000, RETAIN_DAYS_MAX = 36500 };
+enum { AUTH_FAILURES_MAX = 1000000, CLIENT_TIMEOUT_MAX_S = 3600 };
+/* The largest body must fit into what is not shed. */
+enum { BUFFER_MIN_MIB = 64, BUFFER_MAX_MIB = 1024 * 1024 };
 
 /* The numbers, with the range each must be in. */
 static const struct number {
@@ -21,6 +24,11 @@ static const struct number {
     {"max_connections", offsetof(struct serve_options, max_connections), 1, CONNECTIONS_MAX},
     {"max_connections_per_address", offsetof(struct serve_options, max_connections_per_address), 0,
      CONNECTIONS_MAX},
+    {"max_auth_failures", offsetof(struct serve_options, max_auth_failures), 0, AUTH_FAILURES_MAX},
+    {"max_requests", offsetof(struct serve_options, max_requests), 1, CONNECTIONS_MAX},
+    {"max_buffer_mib", offsetof(struct serve_options, max_buffer_mib), BUFFER_MIN_MIB,
+     BUFFER_MAX_MIB},
+    {"client_timeout", offsetof(struct serve_options, client_timeout_s), 1, CLIENT_TIMEOUT_MAX_S},
     {"ballast_mib", offsetof(struct serve_options, ballast_mib), 0, BALLAST_MAX_MIB},
     {"verify_every", offsetof(struct serve_options, verify_every_s), 0, AUDITOR_EVERY_MAX_S},
     {"retain_days", offsetof(struct serve_options, retain_days), ROLLUP_RETAIN_DAYS_MIN,

@@ -67,21 +67,23 @@ void conn_served(struct conn *c)
 void conn_waits(struct conns *all, struct conn *c, int64_t now_ms)
 {
     if (c != NULL) {
-        append(&all->kept, c, now_ms + CONN_NEXT_MS);
+        append(&all->kept, c, now_ms + all->silence_ms + CONN_NEXT_MS);
     }
 }
 
-static void sweep(struct conn_list *l, int64_t now_ms)
+static int sweep(struct conn_list *l, int64_t now_ms)
 {
     struct conn *c = NULL;
+    int n = 0;
     while ((c = l->head) != NULL && c->deadline_ms <= now_ms) {
         take_out(c);
         shutdown(c->fd, SHUT_RDWR); /* the library reads the end and closes */
+        n++;
     }
+    return n;
 }
 
-void conns_sweep(struct conns *all, int64_t now_ms)
+int conns_sweep(struct conns *all, int64_t now_ms)
 {
-    sweep(&all->fresh, now_ms);
-    sweep(&all->kept, now_ms);
+    return sweep(&all->fresh, now_ms) + sweep(&all->kept, now_ms);
 }

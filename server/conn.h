@@ -11,7 +11,7 @@
 
 enum {
     CONN_HEADERS_MS = 10000, /* from accept to complete headers */
-    CONN_NEXT_MS = 70000,    /* from the end of a request to the headers of the next */
+    CONN_NEXT_MS = 10000,    /* after the time of silence: to the headers of the next request */
     CONN_SWEEP_MS = 250
 };
 
@@ -30,6 +30,7 @@ struct conn_list {
 };
 
 struct conns {
+    int64_t silence_ms; /* how long an idle connection is kept */
     struct conn_list fresh, kept;
 };
 
@@ -40,7 +41,7 @@ void conn_close(struct conn *c);
 void conn_served(struct conn *c);
 /* Its request is over and the connection is kept. */
 void conn_waits(struct conns *all, struct conn *c, int64_t now_ms);
-/* Shuts down what is past its deadline. */
-void conns_sweep(struct conns *all, int64_t now_ms);
+/* Shuts down what is past its deadline: how many. */
+int conns_sweep(struct conns *all, int64_t now_ms);
 
 #endif

@@ -7,12 +7,14 @@
 #include "server/http.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <unistd.h>
 
+#include "server/address.h"
 #include "server/call.h"
 #include "server/gate.h"
 #include "server/log.h"
@@ -158,6 +160,33 @@ static int authenticate(struct request *r, struct fail *reterr)
     return 0;
 }
 
+static const struct sockaddr *address_of(struct MHD_Connection *conn)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info != NULL ? info->client_addr : NULL;
+}
+
+/* A valid key gets in however often others of its address fail. */
+static int check_key(struct request *r, struct fail *f)
+{
+    struct worker *w = r->worker;
+    if (authenticate(r, f) == 0) {
+        return 0;
+    }
+    metrics_add(&w->metrics, METRIC_requests_unauthenticated_total, 1);
+    if (address_may_fail(w->site->addresses, address_of(r->conn), worker_tick_ms(w))) {
+        return -1;
+    }
+    int64_t n = log_pace(&w->paces[WORKER_AUTH_FAILURES], worker_tick_ms(w));
+    if (n > 0) {
+        log_line(LOG_WARN, "msg=\"too many failed authentications from one address\" n=%" PRId64,
+                 n);
+    }
+    r->crowd = true;
+    return fail_set(f, ERR_too_many_failures, NULL, "%s", err_info(ERR_too_many_failures)->text);
+}
+
 static struct conn *conn_of(struct MHD_Connection *conn)
 {
     const union MHD_ConnectionInfo *info =
@@ -170,6 +199,11 @@ static int fd_of(struct MHD_Connection *conn)
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
     return info != NULL ? info->connect_fd : -1;
+}
+
+int request_fd(const struct request *r)
+{
+    return fd_of(r->conn);
 }
 
 /* ---- first call ---- */
@@ -207,13 +241,38 @@ static int64_t announced_size(const struct request *r)
     return cl.len > 0 && cl.len < 19 ? strtoll(cl.ptr, NULL, 10) : cl.len > 0 ? INT64_MAX : -1;
 }
 
+/* The body is seldom longer than announced; growing step by step would copy it several times. */
+static void reserve_body(struct request *r)
+{
+    int64_t n = announced_size(r);
+    if (n > 0) {
+        buf_reserve(&r->body, n < REQUEST_RESERVE_MAX ? (size_t)n : REQUEST_RESERVE_MAX);
+    }
+}
+
+/* A place in the load, before the body is read. */
+static int take_slot(struct request *r, struct fail *f)
+{
+    struct worker *w = r->worker;
+    int64_t size = announced_size(r);
+    switch (shed_take(w->site->shed, r->key->id, size, r->route->bills, &r->slot)) {
+    case SHED_IN:
+        return 0;
+    case SHED_NO_MEMORY:
+        return fail_set(f, ERR_internal, NULL, "out of memory");
+    case SHED_REFUSED:
+        break;
+    }
+    return request_refuse_load(r, f);
+}
+
 static int admit(struct request *r, const char *method, const char *url, struct fail *f)
 {
     if (find_route(r, method, url, f) != 0) {
         return -1;
     }
     metrics_add(&r->worker->metrics, METRIC_requests_total, 1);
-    if (r->route->needs_key && authenticate(r, f) != 0) {
+    if (r->route->needs_key && check_key(r, f) != 0) {
         return -1;
     }
     if (announced_size(r) > REQUEST_BODY_MAX) {
@@ -221,14 +280,18 @@ static int admit(struct request *r, const char *method, const char *url, struct 
                         REQUEST_BODY_MAX);
     }
     r->report_body = span_is(request_header(r, "x-wayfare-report"), "body");
-    return 0;
+    if (!r->route->has_body) {
+        return 0;
+    }
+    reserve_body(r);
+    return call_limits_upload(r) ? take_slot(r, f) : -1;
 }
 
 /* Sets the reply for a refusal.  The connection survives only when the body is small enough
  * to be read and thrown away. */
 static bool must_close(const struct request *r)
 {
-    return announced_size(r) > REQUEST_DRAIN_MAX ||
+    return announced_size(r) > (r->crowd ? REQUEST_SHED_DRAIN_MAX : REQUEST_DRAIN_MAX) ||
            request_header(r, "transfer-encoding").len > 0 || request_header(r, "expect").len > 0;
 }
 
@@ -246,12 +309,18 @@ static enum MHD_Result first_call(struct front *f, struct MHD_Connection *conn, 
     r->door = strncmp(url, "/v1/chat/", 9) == 0 ? DOOR_OPENAI : DOOR_ANTHROPIC;
     struct fail fail;
     bool gated = pass_gate(r, method, version, &fail) != 0;
-    if (!gated && admit(r, method, url, &fail) == 0) {
+    bool admitted = !gated && admit(r, method, url, &fail) == 0;
+    if (!gated && announced_size(r) != 0 && (r->route == NULL || r->route->has_body)) {
+        upload_begin(r, announced_size(r));
+    }
+    if (admitted) {
         return MHD_YES;
     }
     r->refused_early = true;
     r->close = gated || must_close(r);
-    request_reply_fail(r, &fail);
+    if (!r->replied) {
+        request_reply_fail(r, &fail);
+    }
     if (r->close && !gated && r->worker->site->tls_cert == NULL) {
         r->linger_fd = dup(fd_of(conn)); /* the library closes its own as soon as it has replied */
     }
@@ -260,15 +329,25 @@ static enum MHD_Result first_call(struct front *f, struct MHD_Connection *conn, 
 
 /* ---- body ---- */
 
+static void give_up_body(struct request *r, const struct fail *f)
+{
+    r->refused_early = r->close = true;
+    buf_done(&r->body);
+    request_weigh(r);
+    request_reply_fail(r, f);
+}
+
 static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n)
 {
+    struct fail fail;
+    upload_progress(r, *n);
     if (!r->refused_early && !buf_add(&r->body, bytes, *n)) {
-        struct fail fail;
         fail_set(&fail, ERR_too_large, NULL, "the request body is over the limit of %d bytes",
                  REQUEST_BODY_MAX);
-        r->refused_early = r->close = true;
-        buf_done(&r->body);
-        request_reply_fail(r, &fail);
+        give_up_body(r, &fail);
+    } else if (!r->refused_early && !request_weigh(r)) {
+        request_refuse_load(r, &fail);
+        give_up_body(r, &fail);
     }
     if (r->refused_early) {
         r->discarded += *n;
@@ -283,18 +362,15 @@ static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n
 
 /* ---- replies ---- */
 
-static void add_reply_headers(struct MHD_Response *response, const struct request *r)
+static void add_reply_headers(struct MHD_Response *response, struct request *r)
 {
-    size_t cursor = 0;
-    struct span name, value;
-    char n[256], v[8192];
-    while (header_next(buf_span(&r->reply_headers), &cursor, &name, &value)) {
-        if (name.len < sizeof n && value.len < sizeof v) {
-            memcpy(n, name.ptr, name.len);
-            n[name.len] = '\0';
-            memcpy(v, value.ptr, value.len);
-            v[value.len] = '\0';
-            MHD_add_response_header(response, n, v); /* refuses CR, LF and bad names */
+    char *line = r->reply_headers.ptr, *end = line + r->reply_headers.len;
+    for (; line < end; line += strlen(line) + 1) {
+        char *colon = strstr(line, ": ");
+        if (colon != NULL) {
+            *colon = '\0'; /* the library copies; it refuses CR, LF and bad names */
+            MHD_add_response_header(response, line, colon + 2);
+            *colon = ':';
         }
     }
     if (r->close || r->worker->draining) {
@@ -342,12 +418,15 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
         return body_call(r, upload, upload_size);
     }
     r->resuming = false;
+    upload_end(r);
     if (r->gone) {
         return MHD_NO;
     }
     if (!r->replied && !r->started) {
         r->started = true;
+        shed_uploaded(r->worker->site->shed, &r->slot);
         r->route->start(r);
+        request_weigh(r);
     }
     if (r->replied && !r->queued) {
         return queue_reply(r);
@@ -373,6 +452,12 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
     request_free(r);
 }
 
+static void forget_connection(struct worker *w, const struct sockaddr *from)
+{
+    __atomic_sub_fetch(&w->site->connections, 1, __ATOMIC_RELAXED);
+    address_leave(w->site->addresses, from);
+}
+
 static void on_connection(void *cls, struct MHD_Connection *conn, void **socket_ctx,
                           enum MHD_ConnectionNotificationCode what)
 {
@@ -381,9 +466,10 @@ static void on_connection(void *cls, struct MHD_Connection *conn, void **socket_
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         *socket_ctx = conn_open(&w->conns, fd_of(conn), worker_tick_ms(w));
     } else {
+        f->added_closed |= f->adding;
         conn_close(*socket_ctx);
         *socket_ctx = NULL;
-        __atomic_sub_fetch(&w->site->connections, 1, __ATOMIC_RELAXED);
+        forget_connection(w, address_of(conn));
     }
 }
 
@@ -537,9 +623,9 @@ int front_open(struct front *f, struct worker *w, struct fail *reterr)
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, f, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
         f, MHD_OPTION_CONNECTION_LIMIT, (unsigned)site->options.max_connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_UNESCAPE_CALLBACK, unescape_target, NULL, MHD_OPTION_ARRAY,
-        tls ? tls_options : no_options, MHD_OPTION_END);
+        (unsigned)(site->options.client_timeout_s + HTTP_SILENCE_MORE_S),
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, unescape_target, NULL,
+        MHD_OPTION_ARRAY, tls ? tls_options : no_options, MHD_OPTION_END);
     if (f->daemon == NULL) {
         return fail_set(reterr, ERR_internal, NULL, "the HTTP library could not start%s",
                         tls ? " (are certificate and key PEM files that match?)" : "");
@@ -556,9 +642,13 @@ int front_epoll_fd(const struct front *f)
 
 void front_add(struct front *f, int fd, const struct sockaddr *addr, unsigned addr_len)
 {
-    /* The library closes the socket itself when it refuses it. */
-    if (MHD_add_connection(f->daemon, fd, addr, addr_len) != MHD_YES) {
-        __atomic_sub_fetch(&f->worker->site->connections, 1, __ATOMIC_RELAXED);
+    /* The library closes the socket itself when it refuses it, and may or may not have told. */
+    f->adding = true;
+    f->added_closed = false;
+    bool added = MHD_add_connection(f->daemon, fd, addr, addr_len) == MHD_YES;
+    f->adding = false;
+    if (!added && !f->added_closed) {
+        forget_connection(f->worker, addr);
     }
     f->dirty = true;
 }

@@ -8,8 +8,9 @@
 
 enum {
     HTTP_POOL_BYTES = 48 * 1024, /* per connection: 32 KiB of headers and room for the reply's */
-    HTTP_IDLE_TIMEOUT_S = 60,
-    HTTP_ROUNDS_MAX = 8 /* MHD_run per turn and daemon */
+    HTTP_SILENCE_MORE_S = 2, /* the library's timeout: so much later than the client timeout, that
+                                a slow body gets its answer first */
+    HTTP_ROUNDS_MAX = 8      /* MHD_run per turn and daemon */
 };
 
 /* 0, or -1 with reterr. */
@@ -27,6 +28,9 @@ void front_close(struct front *f);
 void request_wake(struct request *r);
 /* Watches connections parked for long; called by the worker's park timer. */
 void request_watch_parked(struct worker *w);
+
+/* The connection's socket, -1 when there is none. */
+int request_fd(const struct request *r);
 
 /* The descriptor that becomes readable when the daemon has work. */
 int front_epoll_fd(const struct front *f);

@@ -16,6 +16,11 @@
     METRIC(requests_over_tpm_total, "Requests refused by their key's tokens per minute")           \
     METRIC(requests_over_concurrency_total, "Requests refused by their key's concurrency")         \
     METRIC(requests_repeated_total, "Requests refused because of their Idempotency-Key")           \
+    METRIC(requests_shed_total, "Requests refused because the server is overloaded")               \
+    METRIC(requests_unauthenticated_total, "Requests without a valid key")                         \
+    METRIC(requests_slow_body_total, "Requests ended because their body came too slowly")          \
+    METRIC(connections_late_total, "Connections closed because no request came in time")           \
+    METRIC(connections_refused_total, "Connections closed because there were too many")            \
     METRIC(attempts_total, "Calls sent to providers")                                              \
     METRIC(attempts_failed_total, "Calls to providers that failed")                                \
     METRIC(failovers_total, "Attempts after the first of a request")                               \

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,9 +13,68 @@
 #include "server/linger.h"
 #include "server/log.h"
 
+/* ---- memory: requests are pooled with their buffers ---- */
+
+static struct request *take_free(struct worker *w)
+{
+    struct request *r = w->free_requests;
+    if (r != NULL) {
+        w->free_requests = r->next_free;
+        w->n_free_requests--;
+        return r;
+    }
+    r = calloc(1, sizeof *r);
+    if (r != NULL) {
+        buf_init(&r->body, REQUEST_BODY_MAX);
+        buf_init(&r->reply_headers, REQUEST_REPLY_HEADERS_MAX);
+        buf_init(&r->reply_body, REQUEST_REPLY_MAX);
+        buf_init(&r->pipe.data, REQUEST_PIPE_MAX);
+    }
+    return r;
+}
+
+static void free_memory(struct request *r)
+{
+    buf_done(&r->body);
+    buf_done(&r->reply_headers);
+    buf_done(&r->reply_body);
+    buf_done(&r->pipe.data);
+    free(r);
+}
+
+static void give_back(struct worker *w, struct request *r)
+{
+    if (w->n_free_requests >= REQUEST_POOL_MAX) {
+        free_memory(r);
+        return;
+    }
+    buf_keep(&r->body, REQUEST_KEEP);
+    buf_keep(&r->reply_headers, REQUEST_KEEP);
+    buf_keep(&r->reply_body, REQUEST_KEEP);
+    buf_keep(&r->pipe.data, REQUEST_KEEP);
+    r->pipe.read = 0;
+    r->pipe.ended = r->pipe.broken = false;
+    r->parameter[0] = '\0';
+    memset((char *)r + offsetof(struct request, magic), 0,
+           sizeof *r - offsetof(struct request, magic));
+    r->next_free = w->free_requests;
+    w->free_requests = r;
+    w->n_free_requests++;
+}
+
+void request_free_pool(struct worker *w)
+{
+    struct request *r = NULL;
+    while ((r = w->free_requests) != NULL) {
+        w->free_requests = r->next_free;
+        free_memory(r);
+    }
+    w->n_free_requests = 0;
+}
+
 struct request *request_new(struct front *f, struct MHD_Connection *conn)
 {
-    struct request *r = calloc(1, sizeof *r);
+    struct request *r = take_free(f->worker);
     if (r == NULL) {
         return NULL;
     }
@@ -25,10 +85,6 @@ struct request *request_new(struct front *f, struct MHD_Connection *conn)
     r->linger_fd = -1;
     r->id = worker_new_id(f->worker);
     r->begun_ms = worker_now_ms();
-    buf_init(&r->body, REQUEST_BODY_MAX);
-    buf_init(&r->reply_headers, REQUEST_REPLY_HEADERS_MAX);
-    buf_init(&r->reply_body, REQUEST_REPLY_MAX);
-    buf_init(&r->pipe.data, REQUEST_PIPE_MAX);
     f->worker->n_requests++;
     return r;
 }
@@ -48,14 +104,38 @@ void request_free(struct request *r)
     if (r->linger_fd >= 0) {
         linger_start(r->worker, r->linger_fd);
     }
+    upload_end(r);
+    shed_give(r->worker->site->shed, &r->slot);
     identity_unref(r->identity);
-    buf_done(&r->body);
-    buf_done(&r->reply_headers);
-    buf_done(&r->reply_body);
-    buf_done(&r->pipe.data);
     r->worker->n_requests--;
-    r->magic = 0;
-    free(r);
+    give_back(r->worker, r);
+}
+
+bool request_weigh(struct request *r)
+{
+    const struct upload *u = &r->upload;
+    bool coming = u->prev != NULL;
+    int64_t bytes = (int64_t)(r->body.len + r->reply_body.len + r->pipe.data.len);
+    if (coming && u->announced > bytes) {
+        bytes = u->announced;
+    }
+    if (r->call != NULL) {
+        bytes += call_bytes(r->call);
+    }
+    return shed_resize(r->worker->site->shed, &r->slot, bytes, !coming || u->announced >= 0);
+}
+
+int request_refuse_load(struct request *r, struct fail *f)
+{
+    struct worker *w = r->worker;
+    metrics_add(&w->metrics, METRIC_requests_shed_total, 1);
+    int64_t n = log_pace(&w->paces[WORKER_SHED], worker_tick_ms(w));
+    if (n > 0) {
+        log_line(LOG_WARN, "msg=\"overloaded: requests refused\" n=%" PRId64, n);
+    }
+    r->crowd = true; /* nothing was read, nothing sent */
+    request_add_header(r, "x-should-retry", SPAN("true"));
+    return fail_set(f, ERR_overloaded, NULL, "%s", err_info(ERR_overloaded)->text);
 }
 
 void request_add_header(struct request *r, const char *name, struct span value)
@@ -153,7 +233,9 @@ void request_reply_fail_more(struct request *r, const struct fail *f, int64_t re
     }
     metrics_add(&r->worker->metrics, METRIC_requests_refused_total, 1);
     int status = status_at_door(r, info->status);
-    request_log(r, status, f->text);
+    if (!r->crowd) {
+        request_log(r, status, f->text);
+    }
     request_reply(r, status, "application/json");
 }
 
@@ -171,15 +253,17 @@ void request_log(const struct request *r, int status, const char *detail)
     char id[ID_TEXT_MAX];
     struct buf line;
     buf_init(&line, LOG_LINE_MAX);
+    buf_reserve(&line, LOG_LINE_USUAL);
     buf_addf(&line, "req=%s status=%d ms=%" PRId64, id_print(&r->id, ID_PREFIX_GENERATION, id),
              status, worker_now_ms() - r->begun_ms);
     if (r->key != NULL) {
         log_value(&line, "team", span_of(r->key->team));
-        buf_addf(&line, " key=%s", r->key->public_id);
+        buf_adds(&line, " key=");
+        buf_adds(&line, r->key->public_id);
     }
     if (detail != NULL) {
         log_value(&line, "msg", span_of(detail));
     }
-    log_line(level, "%s", line.ptr != NULL ? line.ptr : "");
+    log_text(level, buf_span(&line));
     buf_done(&line);
 }

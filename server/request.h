@@ -10,6 +10,8 @@
 #include "router/route.h"
 #include "schema/buf.h"
 #include "schema/id.h"
+#include "server/shed.h"
+#include "server/upload.h"
 #include "server/worker.h"
 
 enum {
@@ -21,6 +23,10 @@ enum {
     REQUEST_PIPE_LOW = 64 * 1024,        /* and read again below this */
     REQUEST_DRAIN_MAX = 1024 * 1024,     /* refused requests up to this size are read, so that the
                                             connection can be kept */
+    REQUEST_RESERVE_MAX = 1024 * 1024,   /* of an announced body, before any of it is there */
+    REQUEST_POOL_MAX = 1024,
+    REQUEST_KEEP = 64 * 1024,               /* a pooled request keeps buffers up to this size */
+    REQUEST_SHED_DRAIN_MAX = 64 * 1024,     /* likewise of those refused for the load */
     REQUEST_DISCARD_MAX = 64 * 1024 * 1024, /* of a chunked body over the limit, before its 413 */
     REQUEST_MAGIC = 0x77667271
 };
@@ -48,6 +54,15 @@ struct pipe {
 };
 
 struct request {
+    /* Kept, with their memory, from one request to the next. */
+    struct request *next_free;
+    struct buf body;
+    struct buf reply_headers; /* "Name: value\0" */
+    struct buf reply_body;
+    struct pipe pipe;
+    char parameter[512]; /* of the path, unescaped */
+
+    /* Zeroed for each request, from here on. */
     unsigned magic;
     struct worker *worker;
     struct front *front;
@@ -58,22 +73,20 @@ struct request {
     int64_t begun_ms;          /* wall clock */
     const struct key_row *key; /* valid while `identity` is held */
     struct identity *identity;
-    char parameter[512]; /* of the path, unescaped */
-    struct buf body;
-    bool refused_early; /* the reply was decided before the body: discard it */
-    int linger_fd;      /* -1; a double of the socket, read on after a refusal */
-    size_t discarded;   /* bytes read and thrown away after a refusal */
-    bool started;       /* route->start was called */
+    struct upload upload;
+    struct shed_slot slot; /* in the load; a call that goes on alone takes it over */
+    bool refused_early;    /* the reply was decided before the body: discard it */
+    int linger_fd;         /* -1; a double of the socket, read on after a refusal */
+    size_t discarded;      /* bytes read and thrown away after a refusal */
+    bool started;          /* route->start was called */
 
     /* reply */
     bool replied; /* reply fields are final */
     bool queued;  /* handed to libmicrohttpd */
     bool streaming;
     bool close; /* connection: close */
+    bool crowd; /* one refusal of many: counted, not logged each */
     int status;
-    struct buf reply_headers; /* "Name: value\0" */
-    struct buf reply_body;
-    struct pipe pipe;
 
     /* parking */
     bool parked;       /* suspended in libmicrohttpd */
@@ -122,11 +135,20 @@ void request_park(struct request *r);
 void request_write_error(const struct request *r, const struct fail *f, struct span error_members,
                          struct buf *out);
 
+/* Tells the load what the request and its call keep in memory.  false: a body of unknown size is
+ * more than the load allows. */
+bool request_weigh(struct request *r);
+
+/* The load has no place for it: f is what to answer. -1. */
+int request_refuse_load(struct request *r, struct fail *f);
+
 /* Writes a finished request's log line. */
 void request_log(const struct request *r, int status, const char *detail);
 
 /* ---- for http.c and stream.c ---- */
 struct request *request_new(struct front *f, struct MHD_Connection *conn);
 void request_free(struct request *r);
+/* Frees what the pool keeps. */
+void request_free_pool(struct worker *w);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <curl/curl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,18 +13,21 @@
 #include <unistd.h>
 
 #include "schema/buf.h"
+#include "server/address.h"
 #include "server/admin.h"
 #include "server/auditor.h"
 #include "server/http.h"
 #include "server/listen.h"
 #include "server/log.h"
 #include "server/ops_long.h"
+#include "server/shed.h"
 #include "server/token.h"
 #include "server/upkeep.h"
 #include "server/webhook.h"
 #include "server/worker.h"
 
 enum { TLS_FILE_MAX = 1024 * 1024, TICK_MS = 50, LOCK_TRIES = 40 };
+enum { OWN_DESCRIPTORS = 100 }; /* database, loops, admin side, log */
 
 struct server {
     struct site site;
@@ -106,6 +110,12 @@ static void write_metrics(void *ctx, struct buf *out)
     metrics_write(sets, n, out);
     metrics_sample(out, "connections", "Open client connections", "gauge",
                    __atomic_load_n(&s->site.connections, __ATOMIC_RELAXED));
+    struct shed_numbers load;
+    shed_look(s->site.shed, &load);
+    metrics_sample(out, "requests_in_flight", "Requests with a body that are in flight", "gauge",
+                   load.requests);
+    metrics_sample(out, "buffer_bytes", "Memory kept by them, in grains of 64 KiB", "gauge",
+                   load.bytes);
     write_ledger_metrics(s->site.ledger, out);
     if (s->webhook != NULL) {
         write_webhook_metrics(s->webhook, out);
@@ -159,6 +169,41 @@ static void raise_descriptor_limit(void)
         r.rlim_cur = r.rlim_max;
         setrlimit(RLIMIT_NOFILE, &r);
     }
+}
+
+static int at_most(int n, int64_t most)
+{
+    return n <= most ? n : most > 0 ? (int)most : 1;
+}
+
+/* Clients may not take the descriptors that their calls to providers need. */
+static void fit_descriptors(struct serve_options *o)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == RLIM_INFINITY) {
+        return;
+    }
+    int connections = o->max_connections;
+    int64_t left = (int64_t)r.rlim_cur - OWN_DESCRIPTORS;
+    o->max_connections = at_most(o->max_connections, left * 2 / 3);
+    o->max_requests = at_most(o->max_requests, left / 3 / SHED_REQUESTS_OVER);
+    if (o->max_connections < connections) {
+        log_line(LOG_INFO,
+                 "msg=\"limited by the descriptors this process may have (ulimit -n)\" "
+                 "descriptors=%lld max_connections=%d max_requests=%d",
+                 (long long)r.rlim_cur, o->max_connections, o->max_requests);
+    }
+}
+
+static int open_tables(struct site *site, struct fail *f)
+{
+    const struct serve_options *o = &site->options;
+    site->rate = rate_new();
+    site->shed = shed_new(o->max_requests, (int64_t)o->max_buffer_mib * 1024 * 1024);
+    site->addresses = address_table_new(o->max_connections_per_address, o->max_auth_failures);
+    return site->rate != NULL && site->shed != NULL && site->addresses != NULL
+               ? 0
+               : fail_set(f, ERR_internal, NULL, "out of memory");
 }
 
 static void block_signals(sigset_t *set)
@@ -388,6 +433,8 @@ static void take_down(struct server *s)
     webhook_free(s->webhook);
     state_free(site->state);
     rate_free(site->rate);
+    shed_free(site->shed);
+    address_table_free(site->addresses);
     db_close(site->reader);
     db_close(s->writer);
     free(site->tls_cert);
@@ -407,6 +454,16 @@ static int fail_start(struct server *s, const struct fail *f)
     return 1;
 }
 
+/* Without this glibc gives the top of a heap back and fetches it again all the time (mprotect and
+ * page faults on every batch), and merges its fast bins whenever something large is freed. */
+static void tune_allocator(void)
+{
+    mallopt(M_TOP_PAD, 1024 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
+    mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+    mallopt(M_MXFAST, 0);
+}
+
 int serve_run(const struct serve_options *o)
 {
     struct server *s = calloc(1, sizeof *s);
@@ -419,14 +476,15 @@ int serve_run(const struct serve_options *o)
     }
     s->site.options = *o;
     s->site.started_ms = worker_now_ms();
-    s->site.rate = rate_new();
     pthread_mutex_init(&s->site.reader_lock, NULL);
+    tune_allocator();
     block_signals(&signals);
     raise_descriptor_limit();
     curl_global_init(CURL_GLOBAL_DEFAULT);
     log_start(o->verbose ? LOG_DEBUG : LOG_INFO);
     at_quick_exit(log_last_words); /* the ledger ends the process when it cannot go on */
-    if (s->site.rate == NULL || load_tls(&s->site, &f) != 0 || open_books(s, &f) != 0 ||
+    fit_descriptors(&s->site.options);
+    if (open_tables(&s->site, &f) != 0 || load_tls(&s->site, &f) != 0 || open_books(s, &f) != 0 ||
         watch_books(s, &f) != 0 || fetch_tokens(s, &f) != 0 || start_admin(s, &f) != 0 ||
         start_workers(s, text, &f) != 0) {
         return fail_start(s, &f);

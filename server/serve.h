@@ -19,6 +19,10 @@ struct serve_options {
     int drain_timeout_s;             /* default 600 */
     int max_connections;             /* default 20000 */
     int max_connections_per_address; /* 0 = unlimited */
+    int max_auth_failures;           /* a second and address; default 10, 0 = unlimited */
+    int max_requests;                /* default 4000: the load above which requests are shed */
+    int max_buffer_mib;              /* default 512: of bodies and answers */
+    int client_timeout_s;            /* default 60: a client that makes no progress */
     int retain_days;                 /* of single requests; 0 = for ever */
     int n_allow_base_url;
     const char *allow_base_url[SERVE_BASE_URL_HOSTS_MAX];
@@ -35,6 +39,10 @@ struct serve_options {
                             .admin_listen = "127.0.0.1:8081",                                      \
                             .drain_timeout_s = 600,                                                \
                             .max_connections = 20000,                                              \
+                            .max_auth_failures = 10,                                               \
+                            .max_requests = 4000,                                                  \
+                            .max_buffer_mib = 512,                                                 \
+                            .client_timeout_s = 60,                                                \
                             .alert_at = ALERT_RULES_DEFAULT,                                       \
                             .ballast_mib = 64,                                                     \
                             .verify_every_s = 60})

@@ -86,6 +86,7 @@ bool request_stream_write(struct request *r, struct span bytes)
         /* Only a client that does not read gets here, and the pause came first. */
         r->gone = r->close = true;
     }
+    request_weigh(r);
     request_wake(r);
     return !request_stream_full(r);
 }

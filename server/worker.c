@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -14,10 +15,12 @@
 #include <unistd.h>
 
 #include "schema/id.h"
+#include "server/address.h"
 #include "server/call.h"
 #include "server/http.h"
 #include "server/linger.h"
 #include "server/log.h"
+#include "server/upload.h"
 
 enum { PREPARE_ROUNDS_MAX = 8, DRAIN_TICK_MS = 20, DRAIN_GRACE_TICKS = 50, PARK_TICK_MS = 25 };
 
@@ -73,14 +76,23 @@ static void seed_draws(struct worker *w)
 
 /* ---- accepting ---- */
 
-static bool admit_connection(struct site *site)
+static bool admit_connection(struct site *site, const struct sockaddr *from)
 {
     int now = __atomic_add_fetch(&site->connections, 1, __ATOMIC_RELAXED);
-    if (now <= site->options.max_connections) {
+    if (now <= site->options.max_connections && address_enter(site->addresses, from)) {
         return true;
     }
     __atomic_sub_fetch(&site->connections, 1, __ATOMIC_RELAXED);
     return false;
+}
+
+static void refused_connection(struct worker *w)
+{
+    metrics_add(&w->metrics, METRIC_connections_refused_total, 1);
+    int64_t n = log_pace(&w->paces[WORKER_REFUSED_CONNECTIONS], worker_tick_ms(w));
+    if (n > 0) {
+        log_line(LOG_WARN, "msg=\"connections refused: too many\" n=%" PRId64, n);
+    }
 }
 
 static void on_accept(uv_poll_t *h, int status, int events)
@@ -99,12 +111,14 @@ static void on_accept(uv_poll_t *h, int status, int events)
             }
             return;
         }
-        if (!admit_connection(w->site)) {
+        if (!admit_connection(w->site, (struct sockaddr *)&addr)) {
             close(fd);
+            refused_connection(w);
             continue;
         }
-        int on = 1;
+        int on = 1, unsent = WORKER_UNSENT_BYTES;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
         front_add(&w->fronts[w->next_front++ % WORKER_FRONTS], fd, (struct sockaddr *)&addr, len);
     }
 }
@@ -143,7 +157,9 @@ static void on_park_timer(uv_timer_t *h)
 static void on_sweep(uv_timer_t *h)
 {
     struct worker *w = h->data;
-    conns_sweep(&w->conns, worker_tick_ms(w));
+    metrics_add(&w->metrics, METRIC_connections_late_total,
+                conns_sweep(&w->conns, worker_tick_ms(w)));
+    upload_sweep(w, worker_tick_ms(w));
     linger_sweep(w, worker_tick_ms(w));
     if (w->accept_paused && w->accepting) {
         w->accept_paused = false;
@@ -340,6 +356,7 @@ static void tear_down(struct worker *w)
     linger_sweep(w, INT64_MAX);
     upstream_close(w->upstream);
     call_free_pool(w);
+    request_free_pool(w);
     close_handles(w);
     uv_run(&w->uv, UV_RUN_DEFAULT);
     upstream_free(w->upstream);
@@ -397,6 +414,7 @@ int worker_start(struct worker *w, struct site *site, int index, int listen_fd, 
     if (uv_loop_init(&w->uv) != 0) {
         return fail_set(reterr, ERR_internal, NULL, "cannot create an event loop");
     }
+    w->conns.silence_ms = (int64_t)site->options.client_timeout_s * 1000;
     seed_draws(w);
     plan_init(&w->plan);
     init_handles(w);

@@ -14,6 +14,7 @@
 #include "router/plan.h"
 #include "router/rate.h"
 #include "server/conn.h"
+#include "server/log.h"
 #include "server/metrics.h"
 #include "server/serve.h"
 #include "server/state.h"
@@ -24,12 +25,19 @@ enum {
     WORKER_ACCEPT_BATCH = 64,
     WORKER_DRAINS_MAX =
         64, /* calls read to their end after the client left, all workers together */
+    WORKER_UNSENT_BYTES = 128 * 1024, /* the kernel takes no more of a reader that is slow */
     PARKED_UNWATCHED_MS = 50 /* a parked connection is watched for a disconnect after this long */
 };
+
+/* Kinds of log lines that are written once a second at most. */
+enum worker_pace { WORKER_REFUSED_CONNECTIONS, WORKER_SHED, WORKER_AUTH_FAILURES, WORKER_PACES };
 
 struct MHD_Daemon;
 struct request;
 struct lingerer;
+struct upload;
+struct shed;
+struct addresses;
 struct call;
 
 /* One libmicrohttpd daemon in a worker. */
@@ -37,7 +45,8 @@ struct front {
     struct worker *worker;
     struct MHD_Daemon *daemon;
     uv_poll_t poll;
-    bool dirty; /* MHD_run is due: readable, or something was resumed */
+    bool adding, added_closed; /* during MHD_add_connection: it told of the connection's end */
+    bool dirty;                /* MHD_run is due: readable, or something was resumed */
 };
 
 /* What all workers share and nobody writes after the start, but for the atomics. */
@@ -46,6 +55,8 @@ struct site {
     struct state *state;
     struct ledger *ledger;
     struct rate *rate;
+    struct shed *shed;
+    struct addresses *addresses;
     struct db *reader; /* queries run on libuv's thread pool, one at a time */
     pthread_mutex_t reader_lock;
     char *tls_cert, *tls_key; /* PEM text, NULL = plain HTTP */
@@ -86,7 +97,8 @@ struct worker {
 
     struct lingerer *lingering; /* refused uploads being read to their end */
     int n_lingering;
-    struct conns conns; /* whose headers are awaited */
+    struct upload *uploads; /* bodies on their way in */
+    struct conns conns;     /* whose headers are awaited */
     uv_timer_t sweep_timer;
 
     struct request *parked_head, *parked_tail; /* by time of parking */
@@ -96,12 +108,15 @@ struct worker {
     struct call *calls;      /* running */
     struct call *free_calls; /* kept with their memory */
     int n_free_calls;
+    struct request *free_requests; /* likewise */
+    int n_free_requests;
 
     struct plan plan; /* scratch of dry runs */
     uint64_t rng[4];
     uint8_t random[512];
     size_t random_left;
     struct metrics metrics; /* written by this thread only */
+    struct log_pace paces[WORKER_PACES];
 };
 
 /* Starts the thread. 0, or -1 with reterr. listen_fd is taken over. */

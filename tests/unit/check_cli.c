@@ -103,6 +103,8 @@ static const struct {
      "serve",
      "{\"tls_cert\":\"c\",\"tls_key\":\"k\",\"drain_timeout\":5,\"max_connections\":9,"
      "\"max_connections_per_address\":3,\"admin_listen\":\"[::1]:0\"}"},
+    {"serve --max-requests 9 --max-buffer-mib 64 --max-auth-failures 0 --client-timeout 2", "serve",
+     "{\"max_requests\":9,\"max_buffer_mib\":64,\"max_auth_failures\":0,\"client_timeout\":2}"},
 };
 
 START_TEST(understands)
