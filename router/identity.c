@@ -37,9 +37,22 @@ struct identity_private {
 
 /* ---- the key ---- */
 
+/* Fetched once: SHA256() looks the algorithm up anew at each call. */
+static EVP_MD *sha256;
+
+static void fetch_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    assert(sha256 != NULL);
+}
+
 void key_hash(struct span key, uint8_t ret[KEY_HASH_LEN])
 {
-    SHA256((const unsigned char *)key.ptr, key.len, ret);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fetch_sha256);
+    unsigned n = 0;
+    int ok = EVP_Digest(key.ptr, key.len, ret, &n, sha256, NULL);
+    assert(ok == 1 && n == KEY_HASH_LEN);
 }
 
 bool key_is_wellformed(struct span key)

@@ -70,24 +70,24 @@ bool buf_adds(struct buf *b, const char *s)
     return buf_add(b, s, strlen(s));
 }
 
-bool buf_addc(struct buf *b, char c)
-{
-    return buf_add(b, &c, 1);
-}
-
 bool buf_addf(struct buf *b, const char *fmt, ...)
 {
-    va_list measure, print;
-    va_start(measure, fmt);
-    va_copy(print, measure);
-    int n = vsnprintf(NULL, 0, fmt, measure);
-    va_end(measure);
+    if (!buf_reserve(b, 0))
+        return false;
+    va_list first, again;
+    va_start(first, fmt);
+    va_copy(again, first);
+    size_t room = b->cap - b->len; /* usually enough: then it is formatted once */
+    int n = vsnprintf(b->ptr + b->len, room, fmt, first);
+    va_end(first);
     bool ok = n >= 0 ? buf_reserve(b, (size_t)n) : refuse(b);
-    if (ok) {
-        vsnprintf(b->ptr + b->len, (size_t)n + 1, fmt, print);
+    if (ok && (size_t)n >= room)
+        vsnprintf(b->ptr + b->len, (size_t)n + 1, fmt, again);
+    if (ok)
         b->len += (size_t)n;
-    }
-    va_end(print);
+    else
+        b->ptr[b->len] = '\0';
+    va_end(again);
     return ok;
 }
 
@@ -106,6 +106,14 @@ void buf_reset(struct buf *b)
     b->failed = false;
     if (b->cap > 0)
         b->ptr[0] = '\0';
+}
+
+void buf_keep(struct buf *b, size_t keep)
+{
+    if (b->cap > keep)
+        buf_done(b);
+    else
+        buf_reset(b);
 }
 
 void buf_done(struct buf *b)

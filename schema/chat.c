@@ -3,6 +3,7 @@
 #include "schema/chat.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "schema/chat_reader.h"
@@ -13,16 +14,13 @@ _Static_assert(CHAT_MODELS_MAX == 32, "messages say 31 models");
 
 static void set_empty(struct chat *c)
 {
-    struct prefs prefs = c->prefs;
-    memset(c, 0, sizeof(*c));
-    c->prefs = prefs;
+    memset(c, 0, offsetof(struct chat, models));
     c->max_tokens = -1;
     c->max_tokens_name = "max_tokens";
 }
 
 void chat_init(struct chat *c)
 {
-    memset(c, 0, sizeof(*c));
     prefs_init(&c->prefs);
     set_empty(c);
 }

@@ -77,7 +77,6 @@ struct chat {
     const struct json_doc *doc;
 
     int n_models;
-    struct chat_model models[CHAT_MODELS_MAX]; /* [0] = model, then models, duplicates removed */
     bool stream;
     int64_t max_tokens; /* -1 = absent */
     int64_t
@@ -86,8 +85,6 @@ struct chat {
     uint32_t needs;          /* enum chat_need bits */
     uint32_t breaks;         /* RULE_BIT of every rule of a model that it would break as it is */
     int n_server_tools;
-    char server_tools[CHAT_SERVER_TOOLS_MAX]
-                     [CHAT_TOOL_TYPE_MAX]; /* tool types, e.g. web_search_20250305 */
 
     /* Size of the prompt. prompt_bytes counts text, tool definitions, tool results and
      * thinking; not base64 payloads of images and documents. */
@@ -103,11 +100,9 @@ struct chat {
     /* Anthropic: the cache breakpoints.  OpenAI: those, where the request has some; else the
      * instructions and the whole prompt, since its providers cache by themselves. */
     int n_prefixes;
-    struct chat_prefix prefixes[CHAT_PREFIXES_MAX];
     /* Ends of the last blocks before the last breakpoint, nearest first: a cache entry that
      * an earlier turn of this conversation wrote ends at one of them. */
     int n_lookback;
-    struct chat_prefix lookback[CHAT_LOOKBACK_MAX];
 
     /* State held by one provider (contract section 3): previous_message_id of a
      * thread, container id, file ids.  Empty = none. */
@@ -138,12 +133,20 @@ struct chat {
                                     until an endpoint that knows it by another name sets that */
     struct chat_edit usage_edit; /* makes a stream state its usage; text empty: it does already */
     int n_cuts;
-    struct json_cut cuts[CHAT_CUTS_MAX];
     char sent_max_tokens[CHAT_NUMBER_MAX]; /* forwarded instead of what was received; "" = that */
     /* The same, and stream_options as well; only where the body has it. */
     int n_cuts_without_options;
-    struct json_cut cuts_without_options[CHAT_CUTS_MAX];
     enum chat_stream_options stream_options;
+
+    /* Lists, each as long as its count above says: never cleared, which costs more than reading
+     * most requests. */
+    struct chat_model models[CHAT_MODELS_MAX]; /* [0] = model, then models, duplicates removed */
+    char server_tools[CHAT_SERVER_TOOLS_MAX]
+                     [CHAT_TOOL_TYPE_MAX]; /* tool types, e.g. web_search_20250305 */
+    struct chat_prefix prefixes[CHAT_PREFIXES_MAX];
+    struct chat_prefix lookback[CHAT_LOOKBACK_MAX];
+    struct json_cut cuts[CHAT_CUTS_MAX];
+    struct json_cut cuts_without_options[CHAT_CUTS_MAX];
 
     struct prefs prefs;
 };

@@ -56,6 +56,13 @@ static void resolve_escapes(struct chat_reader *r, struct span written)
     while (written.len > 0 && (escape = memchr(written.ptr, '\\', written.len)) != NULL) {
         written.len -= (size_t)(escape - written.ptr);
         written.ptr = escape;
+        if (escape[1] != 'u') {
+            written.ptr += 2;
+            written.len -= 2;
+            r->chat->prompt_bytes--;
+            r->chat->prompt_chars--;
+            continue;
+        }
         char store[4];
         struct span character;
         /* readers replace a lone surrogate */

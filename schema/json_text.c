@@ -120,13 +120,24 @@ static bool key_matches(const struct json_doc *d, json_ref member, struct span w
     return matches(key_of(d, member), n->key_escaped, want, prefix);
 }
 
+/* Most keys that are asked for are not the one that is there: its first byte tells. */
+static bool begins_otherwise(const struct json_doc *d, json_ref member, const char *name)
+{
+    const struct json_node *n = &d->nodes[member];
+    return !n->key_escaped && (n->key_len == 0 || d->text.ptr[n->key_begin + 1] != name[0]);
+}
+
 bool json_key_is(const struct json_doc *d, json_ref member, const char *name)
 {
+    if (name[0] != '\0' && begins_otherwise(d, member, name))
+        return false;
     return key_matches(d, member, span_of(name), false);
 }
 
 bool json_key_has_prefix(const struct json_doc *d, json_ref member, const char *prefix)
 {
+    if (prefix[0] != '\0' && begins_otherwise(d, member, prefix))
+        return false;
     return key_matches(d, member, span_of(prefix), true);
 }
 

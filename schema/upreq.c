@@ -1,6 +1,7 @@
 /* The prepared provider call of upreq.h: built by an adapter, walked by the sender. */
 #include "schema/upreq.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 
 void upreq_init(struct upreq *u)
@@ -19,6 +20,16 @@ void upreq_done(struct upreq *u)
     buf_done(&u->headers);
     buf_done(&u->own);
     upreq_init(u);
+}
+
+void upreq_reset(struct upreq *u, size_t keep)
+{
+    free(u->url);
+    u->url = NULL;
+    u->n_headers = u->n_pieces = 0;
+    u->body_len = 0;
+    buf_keep(&u->headers, keep);
+    buf_keep(&u->own, keep);
 }
 
 static bool is_url_text(struct span s)
@@ -102,12 +113,8 @@ bool upreq_add_header(struct upreq *u, struct span name, struct span value)
         !buf_reserve(&u->headers, name.len + value.len + 3))
         return false;
     buf_add_span(&u->headers, name);
-    if (value.len == 0) {
-        buf_addc(&u->headers, ';');
-    } else {
-        buf_adds(&u->headers, ": ");
-        buf_add_span(&u->headers, value);
-    }
+    buf_adds(&u->headers, value.len > 0 ? ": " : ":");
+    buf_add_span(&u->headers, value);
     buf_addc(&u->headers, '\0');
     u->n_headers++;
     return true;
@@ -162,6 +169,11 @@ bool upreq_take_own(struct upreq *u, struct buf *bytes)
     return true;
 }
 
+static const char *piece_at(const struct upreq *u, int i)
+{
+    return u->pieces[i].own ? u->own.ptr + u->pieces[i].begin : u->pieces[i].ptr;
+}
+
 size_t upreq_read(const struct upreq *u, size_t offset, char *out, size_t cap)
 {
     size_t done = 0;
@@ -171,13 +183,28 @@ size_t upreq_read(const struct upreq *u, size_t offset, char *out, size_t cap)
             offset -= len;
             continue;
         }
-        const char *from = u->pieces[i].own ? u->own.ptr + u->pieces[i].begin : u->pieces[i].ptr;
         size_t n = len - offset < cap - done ? len - offset : cap - done;
-        memcpy(out + done, from + offset, n);
+        memcpy(out + done, piece_at(u, i) + offset, n);
         done += n;
         offset = 0;
     }
     return done;
+}
+
+int upreq_gather(const struct upreq *u, size_t offset, struct iovec *out, int max)
+{
+    int n = 0;
+    for (int i = 0; i < u->n_pieces && n < max; i++) {
+        size_t len = u->pieces[i].len;
+        if (offset >= len) {
+            offset -= len;
+            continue;
+        }
+        out[n].iov_base = (void *)(uintptr_t)(piece_at(u, i) + offset);
+        out[n++].iov_len = len - offset;
+        offset = 0;
+    }
+    return n;
 }
 
 const char *upreq_next_header(const struct upreq *u, const char *prev)

@@ -68,15 +68,6 @@ static void on_timer_closed(uv_handle_t *h)
     free(c);
 }
 
-static void shrink(struct buf *b)
-{
-    if (b->cap > CALL_KEEP_BODY) {
-        buf_done(b);
-    } else {
-        buf_reset(b);
-    }
-}
-
 static void call_recycle(struct call *c)
 {
     struct worker *w = c->worker;
@@ -89,9 +80,7 @@ static void call_recycle(struct call *c)
     catalog_unref(c->catalog);
     identity_unref(c->identity);
     chat_done(&c->chat);
-    chat_init(&c->chat);
-    upreq_done(&c->upreq);
-    upreq_init(&c->upreq);
+    upreq_reset(&c->upreq, CALL_KEEP_BODY);
     sse_done(&c->stream_split);
     if (c->doc.cap > CALL_KEEP_VALUES) {
         json_done(&c->doc);
@@ -101,10 +90,10 @@ static void call_recycle(struct call *c)
         plan_done(&c->plan);
         plan_init(&c->plan);
     }
-    shrink(&c->body);
-    shrink(&c->answer);
-    shrink(&c->shown);
-    shrink(&c->raw);
+    buf_keep(&c->body, CALL_KEEP_BODY);
+    buf_keep(&c->answer, CALL_KEEP_BODY);
+    buf_keep(&c->shown, CALL_KEEP_BODY);
+    buf_keep(&c->raw, CALL_KEEP_BODY);
     dialog_done(&c->dialog);
     if (w->n_free_calls >= CALL_POOL_MAX) {
         uv_close((uv_handle_t *)&c->timer, on_timer_closed);
@@ -167,8 +156,7 @@ void call_after_extend(struct call *c)
 
 static void attempt_reset(struct call *c)
 {
-    upreq_done(&c->upreq);
-    upreq_init(&c->upreq);
+    upreq_reset(&c->upreq, CALL_KEEP_BODY);
     buf_reset(&c->answer);
     buf_reset(&c->shown);
     c->reply_ended = c->reply_broken = false;

@@ -15,26 +15,26 @@
  * cookies and policies of the provider's own origin, another Wayfare's report. */
 static bool stays_here(struct span name)
 {
-    static const char *const names[] = {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "content-length",
-        "date",
-        "set-cookie",
-        "set-cookie2",
-        "alt-svc",
-        "strict-transport-security",
-        "content-type",
-        "cache-control",
+    static const struct span names[] = {
+        SPAN("connection"),
+        SPAN("keep-alive"),
+        SPAN("proxy-authenticate"),
+        SPAN("proxy-connection"),
+        SPAN("te"),
+        SPAN("trailer"),
+        SPAN("transfer-encoding"),
+        SPAN("upgrade"),
+        SPAN("content-length"),
+        SPAN("date"),
+        SPAN("set-cookie"),
+        SPAN("set-cookie2"),
+        SPAN("alt-svc"),
+        SPAN("strict-transport-security"),
+        SPAN("content-type"),
+        SPAN("cache-control"),
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (name.len == strlen(names[i]) && strncasecmp(name.ptr, names[i], name.len) == 0) {
+        if (name.len == names[i].len && strncasecmp(name.ptr, names[i].ptr, name.len) == 0) {
             return true;
         }
     }
@@ -148,7 +148,9 @@ void call_answer_headers(struct call *c, struct span upstream_headers)
 static const char *content_type_of(struct span headers, char out[128])
 {
     struct span type = header_find(headers, "content-type");
-    snprintf(out, 128, "%.*s", (int)(type.len < 127 ? type.len : 127), type.ptr);
+    size_t n = type.len < 127 ? type.len : 127;
+    memcpy(out, type.ptr, n);
+    out[n] = '\0';
     return type.len > 0 ? out : "application/json";
 }
 

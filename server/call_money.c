@@ -16,7 +16,9 @@ enum { BYTES_PER_TOKEN = 4 }; /* of generated text, when the provider never coun
 
 static void copy_text(char *out, size_t cap, const char *s)
 {
-    snprintf(out, cap, "%s", s != NULL ? s : "");
+    size_t n = s != NULL ? strnlen(s, cap - 1) : 0;
+    memcpy(out, s != NULL ? s : "", n);
+    out[n] = '\0';
 }
 
 /* ---- hold ---- */

@@ -251,6 +251,15 @@ static int64_t announced_size(const struct request *r)
     return cl.len > 0 && cl.len < 19 ? strtoll(cl.ptr, NULL, 10) : cl.len > 0 ? INT64_MAX : -1;
 }
 
+/* The body is seldom longer than announced; growing step by step would copy it several times. */
+static void reserve_body(struct request *r)
+{
+    int64_t n = announced_size(r);
+    if (n > 0) {
+        buf_reserve(&r->body, n < REQUEST_RESERVE_MAX ? (size_t)n : REQUEST_RESERVE_MAX);
+    }
+}
+
 /* A place in the load, before the body is read. */
 static int take_slot(struct request *r, struct fail *f)
 {
@@ -284,7 +293,11 @@ static int admit(struct request *r, const char *method, const char *url, struct 
     if (!r->route->has_body) {
         return 0;
     }
-    return call_limits_upload(r) ? take_slot(r, f) : -1;
+    if (!call_limits_upload(r) || take_slot(r, f) != 0) {
+        return -1;
+    }
+    reserve_body(r);
+    return 0;
 }
 
 /* Sets the reply for a refusal.  The connection survives only when the body is small enough
@@ -348,6 +361,9 @@ static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n
     } else if (!r->refused_early && !request_weigh(r)) {
         request_refuse_load(r, &fail);
         give_up_body(r, &fail);
+        if (upload_answer(r)) {
+            return MHD_NO;
+        }
     }
     if (r->refused_early) {
         r->discarded += *n;
@@ -362,18 +378,15 @@ static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n
 
 /* ---- replies ---- */
 
-static void add_reply_headers(struct MHD_Response *response, const struct request *r)
+static void add_reply_headers(struct MHD_Response *response, struct request *r)
 {
-    size_t cursor = 0;
-    struct span name, value;
-    char n[256], v[8192];
-    while (header_next(buf_span(&r->reply_headers), &cursor, &name, &value)) {
-        if (name.len < sizeof n && value.len < sizeof v) {
-            memcpy(n, name.ptr, name.len);
-            n[name.len] = '\0';
-            memcpy(v, value.ptr, value.len);
-            v[value.len] = '\0';
-            MHD_add_response_header(response, n, v); /* refuses CR, LF and bad names */
+    char *line = r->reply_headers.ptr, *end = line + r->reply_headers.len;
+    for (; line < end; line += strlen(line) + 1) {
+        char *colon = strstr(line, ": ");
+        if (colon != NULL) {
+            *colon = '\0'; /* the library copies; it refuses CR, LF and bad names */
+            MHD_add_response_header(response, line, colon + 2);
+            *colon = ':';
         }
     }
     if (r->close || r->worker->draining) {

@@ -147,34 +147,60 @@ static void enqueue(const char *line, size_t n)
     }
 }
 
-void log_line(enum log_level level, const char *fmt, ...)
+static size_t write_head(enum log_level level, char line[LOG_LINE_MAX])
 {
-    static const char *const names[] = {"debug", "info", "warn", "error"};
-    if (!log_enabled(level)) {
-        return;
-    }
-    char when[WHEN_TEXT_MAX], line[LOG_LINE_MAX];
+    static const struct span levels[] = {SPAN(" level=debug "), SPAN(" level=info "),
+                                         SPAN(" level=warn "), SPAN(" level=error ")};
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    int head = snprintf(line, sizeof line, "time=%s level=%s ",
-                        when_print((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, when),
-                        names[level]);
-    va_list args;
-    va_start(args, fmt);
-    int tail = vsnprintf(line + head, sizeof line - (size_t)head - 1, fmt, args);
-    va_end(args);
-    size_t n = (size_t)head + (tail > 0 ? (size_t)tail : 0);
-    if (n > sizeof line - 2) {
-        n = sizeof line - 2;
+    memcpy(line, "time=", 5);
+    when_print((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, line + 5);
+    size_t n = strlen(line);
+    memcpy(line + n, levels[level].ptr, levels[level].len);
+    return n + levels[level].len;
+}
+
+static void write_line(char line[LOG_LINE_MAX], size_t n)
+{
+    if (n > LOG_LINE_MAX - 2) {
+        n = LOG_LINE_MAX - 2;
     }
     line[n++] = '\n';
     enqueue(line, n);
 }
 
+void log_line(enum log_level level, const char *fmt, ...)
+{
+    if (!log_enabled(level)) {
+        return;
+    }
+    char line[LOG_LINE_MAX];
+    size_t head = write_head(level, line);
+    va_list args;
+    va_start(args, fmt);
+    int tail = vsnprintf(line + head, sizeof line - head - 1, fmt, args);
+    va_end(args);
+    write_line(line, head + (tail > 0 ? (size_t)tail : 0));
+}
+
+void log_text(enum log_level level, struct span text)
+{
+    if (!log_enabled(level)) {
+        return;
+    }
+    char line[LOG_LINE_MAX];
+    size_t head = write_head(level, line);
+    size_t n = text.len < sizeof line - head - 2 ? text.len : sizeof line - head - 2;
+    memcpy(line + head, text.ptr, n);
+    write_line(line, head + n);
+}
+
 void log_value(struct buf *line, const char *key, struct span value)
 {
     size_t n = value.len < LOG_VALUE_MAX ? value.len : LOG_VALUE_MAX;
-    buf_addf(line, " %s=\"", key);
+    buf_addc(line, ' ');
+    buf_adds(line, key);
+    buf_adds(line, "=\"");
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)value.ptr[i];
         if (c == '"' || c == '\\') {

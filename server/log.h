@@ -9,7 +9,12 @@
 
 #include "schema/buf.h"
 
-enum { LOG_QUEUE_MAX = 4 * 1024 * 1024, LOG_LINE_MAX = 2048, LOG_VALUE_MAX = 256 };
+enum {
+    LOG_QUEUE_MAX = 4 * 1024 * 1024,
+    LOG_LINE_MAX = 2048,
+    LOG_LINE_USUAL = 256,
+    LOG_VALUE_MAX = 256
+};
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
@@ -21,6 +26,8 @@ void log_last_words(void);
 bool log_enabled(enum log_level level);
 /* fmt makes the part after "time level ". */
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same with a part that is made already. */
+void log_text(enum log_level level, struct span text);
 /* Lines that a crowd can cause: at most one a second.  One thread. */
 struct log_pace {
     int64_t next_ms, n;

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,9 +13,68 @@
 #include "server/linger.h"
 #include "server/log.h"
 
+/* ---- memory: requests are pooled with their buffers ---- */
+
+static struct request *take_free(struct worker *w)
+{
+    struct request *r = w->free_requests;
+    if (r != NULL) {
+        w->free_requests = r->next_free;
+        w->n_free_requests--;
+        return r;
+    }
+    r = calloc(1, sizeof *r);
+    if (r != NULL) {
+        buf_init(&r->body, REQUEST_BODY_MAX);
+        buf_init(&r->reply_headers, REQUEST_REPLY_HEADERS_MAX);
+        buf_init(&r->reply_body, REQUEST_REPLY_MAX);
+        buf_init(&r->pipe.data, REQUEST_PIPE_MAX);
+    }
+    return r;
+}
+
+static void free_memory(struct request *r)
+{
+    buf_done(&r->body);
+    buf_done(&r->reply_headers);
+    buf_done(&r->reply_body);
+    buf_done(&r->pipe.data);
+    free(r);
+}
+
+static void give_back(struct worker *w, struct request *r)
+{
+    if (w->n_free_requests >= REQUEST_POOL_MAX) {
+        free_memory(r);
+        return;
+    }
+    buf_keep(&r->body, REQUEST_KEEP);
+    buf_keep(&r->reply_headers, REQUEST_KEEP);
+    buf_keep(&r->reply_body, REQUEST_KEEP);
+    buf_keep(&r->pipe.data, REQUEST_KEEP);
+    r->pipe.read = 0;
+    r->pipe.ended = r->pipe.broken = false;
+    r->parameter[0] = '\0';
+    memset((char *)r + offsetof(struct request, magic), 0,
+           sizeof *r - offsetof(struct request, magic));
+    r->next_free = w->free_requests;
+    w->free_requests = r;
+    w->n_free_requests++;
+}
+
+void request_free_pool(struct worker *w)
+{
+    struct request *r = NULL;
+    while ((r = w->free_requests) != NULL) {
+        w->free_requests = r->next_free;
+        free_memory(r);
+    }
+    w->n_free_requests = 0;
+}
+
 struct request *request_new(struct front *f, struct MHD_Connection *conn)
 {
-    struct request *r = calloc(1, sizeof *r);
+    struct request *r = take_free(f->worker);
     if (r == NULL) {
         return NULL;
     }
@@ -26,10 +86,6 @@ struct request *request_new(struct front *f, struct MHD_Connection *conn)
     r->drain_max = REQUEST_DRAIN_MAX;
     r->id = worker_new_id(f->worker);
     r->begun_ms = worker_now_ms();
-    buf_init(&r->body, REQUEST_BODY_MAX);
-    buf_init(&r->reply_headers, REQUEST_REPLY_HEADERS_MAX);
-    buf_init(&r->reply_body, REQUEST_REPLY_MAX);
-    buf_init(&r->pipe.data, REQUEST_PIPE_MAX);
     f->worker->n_requests++;
     return r;
 }
@@ -52,13 +108,8 @@ void request_free(struct request *r)
     upload_end(r);
     shed_give(r->worker->site->shed, &r->slot);
     identity_unref(r->identity);
-    buf_done(&r->body);
-    buf_done(&r->reply_headers);
-    buf_done(&r->reply_body);
-    buf_done(&r->pipe.data);
     r->worker->n_requests--;
-    r->magic = 0;
-    free(r);
+    give_back(r->worker, r);
 }
 
 bool request_weigh(struct request *r)
@@ -204,15 +255,17 @@ void request_log(const struct request *r, int status, const char *detail)
     char id[ID_TEXT_MAX];
     struct buf line;
     buf_init(&line, LOG_LINE_MAX);
+    buf_reserve(&line, LOG_LINE_USUAL);
     buf_addf(&line, "req=%s status=%d ms=%" PRId64, id_print(&r->id, ID_PREFIX_GENERATION, id),
              status, worker_now_ms() - r->begun_ms);
     if (r->key != NULL) {
         log_value(&line, "team", span_of(r->key->team));
-        buf_addf(&line, " key=%s", r->key->public_id);
+        buf_adds(&line, " key=");
+        buf_adds(&line, r->key->public_id);
     }
     if (detail != NULL) {
         log_value(&line, "msg", span_of(detail));
     }
-    log_line(level, "%s", line.ptr != NULL ? line.ptr : "");
+    log_text(level, buf_span(&line));
     buf_done(&line);
 }

@@ -23,8 +23,10 @@ enum {
     REQUEST_PIPE_LOW = 64 * 1024,        /* and read again below this */
     REQUEST_DRAIN_MAX = 1024 * 1024,     /* refused requests up to this size are read, so that the
                                             connection can be kept */
-    REQUEST_SHED_DRAIN_MAX = 64 * 1024,  /* likewise of those that are refused to
-                                               be answered at once */
+    REQUEST_RESERVE_MAX = 1024 * 1024,   /* of an announced body, before any of it is there */
+    REQUEST_POOL_MAX = 1024,
+    REQUEST_KEEP = 64 * 1024,               /* a pooled request keeps buffers up to this size */
+    REQUEST_SHED_DRAIN_MAX = 64 * 1024,     /* as DRAIN_MAX, of those that are refused at once */
     REQUEST_DISCARD_MAX = 64 * 1024 * 1024, /* of a chunked body over the limit, before its 413 */
     REQUEST_MAGIC = 0x77667271
 };
@@ -52,6 +54,15 @@ struct pipe {
 };
 
 struct request {
+    /* Kept, with their memory, from one request to the next. */
+    struct request *next_free;
+    struct buf body;
+    struct buf reply_headers; /* "Name: value\0" */
+    struct buf reply_body;
+    struct pipe pipe;
+    char parameter[512]; /* of the path, unescaped */
+
+    /* Zeroed for each request, from here on. */
     unsigned magic;
     struct worker *worker;
     struct front *front;
@@ -62,8 +73,6 @@ struct request {
     int64_t begun_ms;          /* wall clock */
     const struct key_row *key; /* valid while `identity` is held */
     struct identity *identity;
-    char parameter[512]; /* of the path, unescaped */
-    struct buf body;
     struct upload upload;
     struct shed_slot slot; /* in the load; a call that goes on alone takes it over */
     bool refused_early;    /* the reply was decided before the body: discard it */
@@ -79,9 +88,6 @@ struct request {
     int64_t drain_max; /* of a refused body: a larger one is not read, the connection is closed */
     bool crowd;        /* one refusal of many: counted, not logged each */
     int status;
-    struct buf reply_headers; /* "Name: value\0" */
-    struct buf reply_body;
-    struct pipe pipe;
 
     /* parking */
     bool parked;       /* suspended in libmicrohttpd */
@@ -143,5 +149,7 @@ void request_log(const struct request *r, int status, const char *detail);
 /* ---- for http.c and stream.c ---- */
 struct request *request_new(struct front *f, struct MHD_Connection *conn);
 void request_free(struct request *r);
+/* Frees what the pool keeps. */
+void request_free_pool(struct worker *w);
 
 #endif

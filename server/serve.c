@@ -5,6 +5,7 @@
 
 #include <curl/curl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -460,6 +461,16 @@ static int fail_start(struct server *s, const struct fail *f)
     return 1;
 }
 
+/* Without this glibc gives the top of a heap back and fetches it again all the time (mprotect and
+ * page faults on every batch), and merges its fast bins whenever something large is freed. */
+static void tune_allocator(void)
+{
+    mallopt(M_TOP_PAD, 1024 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
+    mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+    mallopt(M_MXFAST, 0);
+}
+
 int serve_run(const struct serve_options *o)
 {
     struct server *s = calloc(1, sizeof *s);
@@ -473,6 +484,7 @@ int serve_run(const struct serve_options *o)
     s->site.options = *o;
     s->site.started_ms = worker_now_ms();
     pthread_mutex_init(&s->site.reader_lock, NULL);
+    tune_allocator();
     block_signals(&signals);
     raise_descriptor_limit();
     curl_global_init(CURL_GLOBAL_DEFAULT);

@@ -1,14 +1,14 @@
-/* Calls to providers: libcurl's multi interface driven by one libuv loop.  The only file
- * of the server that knows libcurl.
+/* Calls to providers: HTTP/1.1 (schema/http1.h) over the connections of uplink.h.
  *
  * Thread: everything on the loop thread of its worker.
- * Callbacks: on_head and on_body run inside libcurl and may only move bytes and set flags
- * (never start, cancel or unpause a transfer from there: transfer_cancel and
- * transfer_unpause only set flags and are safe).  on_done runs outside libcurl and may
- * start the next transfer; the transfer is gone when it returns.
+ * Callbacks: on_head and on_body may only move bytes and set flags (never start a transfer from
+ * there: transfer_cancel and transfer_unpause only set flags and are safe).  on_done may start
+ * the next transfer; the transfer is gone when it returns.  None is called from within
+ * transfer_start, transfer_cancel or transfer_unpause.
  *
- * One send per transfer: libcurl would repeat a POST on a reused connection that died, a
- * second hidden generation; the guard turns that into TRANSFER_RESET. */
+ * One send per transfer, whatever happens to the connection: a kept one is looked at before it
+ * is used, and one that dies all the same ends as TRANSFER_RESET, because nobody knows what the
+ * provider has received. */
 #ifndef SERVER_UPSTREAM_H
 #define SERVER_UPSTREAM_H
 
@@ -18,10 +18,7 @@
 #include "schema/upreq.h"
 
 enum {
-    UPSTREAM_HEADERS_MAX = 64 * 1024, /* of one response, kept for relaying */
-    UPSTREAM_ORIGINS_MAX = 1024,      /* scheme://host:port with idle connections */
-    UPSTREAM_IDLE_PER_ORIGIN = 512,   /* easy handles kept, each with its connection */
-    UPSTREAM_CONN_AGE_S = 30          /* an idle connection older than this is not reused */
+    UPSTREAM_HEADERS_MAX = 64 * 1024 /* of one response, kept for relaying */
 };
 
 struct upstream;
@@ -32,7 +29,7 @@ enum transfer_result {
     TRANSFER_CONNECT_FAILED, /* DNS or TCP */
     TRANSFER_TLS_FAILED,
     TRANSFER_CONNECT_TIMEOUT,
-    TRANSFER_RESET,     /* lost after sending began, or sent twice (guard) */
+    TRANSFER_RESET,     /* lost after sending began, or the answer is not HTTP/1.1 */
     TRANSFER_TOO_LARGE, /* response headers over the limit */
     TRANSFER_CANCELED
 };
@@ -49,7 +46,7 @@ struct upstream *upstream_new(uv_loop_t *loop);
  * must be run once more before upstream_free. */
 void upstream_close(struct upstream *u);
 void upstream_free(struct upstream *u);
-/* Applies queued cancels and unpauses and kicks new transfers; once per loop turn, from
+/* Applies queued cancels and unpauses and starts new connections; once per loop turn, from
  * uv_prepare.  Returns true when something was done. */
 bool upstream_turn(struct upstream *u);
 /* upstream_turn has work to do. */
@@ -61,7 +58,7 @@ struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int
                                 const struct transfer_ops *ops, void *ctx);
 void transfer_cancel(struct transfer *t);
 void transfer_unpause(struct transfer *t);
-/* Request bytes may have left (the guard saw the send). */
+/* Request bytes may have left. */
 bool transfer_sent(const struct transfer *t);
 /* The response headers so far: "Name: value\0" each, in order, without the status line. */
 struct span transfer_headers(const struct transfer *t);

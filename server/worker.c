@@ -356,6 +356,7 @@ static void tear_down(struct worker *w)
     linger_sweep(w, INT64_MAX);
     upstream_close(w->upstream);
     call_free_pool(w);
+    request_free_pool(w);
     close_handles(w);
     uv_run(&w->uv, UV_RUN_DEFAULT);
     upstream_free(w->upstream);

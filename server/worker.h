@@ -108,6 +108,8 @@ struct worker {
     struct call *calls;      /* running */
     struct call *free_calls; /* kept with their memory */
     int n_free_calls;
+    struct request *free_requests; /* likewise */
+    int n_free_requests;
 
     struct plan plan; /* scratch of dry runs */
     uint64_t rng[4];

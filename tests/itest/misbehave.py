@@ -249,7 +249,7 @@ def memory():
             c.sock.sendall(b"%x\r\n" % MIB + b" " * MIB + b"\r\n")
     except OSError:
         pass
-    assert c.answer()[0] == 529
+    assert c.answer(30 / SLOW)[0] == 529, "not told at once"
     c.end()
     leave(clients)
     assert metric(way, "wayfare_buffer_bytes") == 0

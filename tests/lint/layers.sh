@@ -34,7 +34,7 @@ may_use() {
             case $1 in server/http.[ch] | server/stream.c | server/loop.c | server/admin.c) ;; *) return 1 ;; esac
             ;;
         curl/*)
-            case $1 in server/upstream.c | server/webhook.c | server/token.c | server/admin_client.c | server/serve.c) ;; *) return 1 ;; esac
+            case $1 in server/uplink.c | server/webhook.c | server/token.c | server/admin_client.c | server/serve.c) ;; *) return 1 ;; esac
             ;;
         uv.h)
             case $1 in server/* | sim/*) ;; *) return 1 ;; esac

@@ -1,5 +1,5 @@
 /* Removing a transfer while its name is being looked up waits for the look-up; with
- * CURLOPT_QUICK_EXIT it does not.  Pins: that option in upstream.c. */
+ * CURLOPT_QUICK_EXIT it does not.  Pins: that option in uplink.c. */
 #define _GNU_SOURCE
 #include <curl/curl.h>
 #include <netdb.h>

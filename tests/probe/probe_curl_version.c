@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
 /* With CURL_HTTP_VERSION_1_1 libcurl offers no HTTP/2 in the TLS handshake; by default it
- * would.  Pins: that option in upstream.c (libcurl before 8.4 reports truncated HTTP/2
+ * would.  Pins: that option in uplink.c (libcurl before 8.4 reports truncated HTTP/2
  * bodies as complete). */
 #include <curl/curl.h>
 #include <pthread.h>
