@@ -294,8 +294,11 @@ static int admit(struct request *r, const char *method, const char *url, struct 
     if (!r->route->has_body) {
         return 0;
     }
+    if (!call_limits_upload(r) || take_slot(r, f) != 0) {
+        return -1;
+    }
     reserve_body(r);
-    return call_limits_upload(r) ? take_slot(r, f) : -1;
+    return 0;
 }
 
 /* Sets the reply for a refusal.  The connection survives only when the body is small enough
@@ -363,6 +366,9 @@ static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n
     } else if (!r->refused_early && !request_weigh(r)) {
         request_refuse_load(r, &fail);
         give_up_body(r, &fail);
+        if (upload_answer(r)) {
+            return MHD_NO;
+        }
     }
     if (r->refused_early) {
         r->discarded += *n;

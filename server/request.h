@@ -26,8 +26,7 @@ enum {
     REQUEST_RESERVE_MAX = 1024 * 1024,   /* of an announced body, before any of it is there */
     REQUEST_POOL_MAX = 1024,
     REQUEST_KEEP = 64 * 1024,               /* a pooled request keeps buffers up to this size */
-    REQUEST_SHED_DRAIN_MAX = 64 * 1024,     /* likewise of those that are refused to
-                                                  be answered at once */
+    REQUEST_SHED_DRAIN_MAX = 64 * 1024,     /* as DRAIN_MAX, of those that are refused at once */
     REQUEST_DISCARD_MAX = 64 * 1024 * 1024, /* of a chunked body over the limit, before its 413 */
     REQUEST_MAGIC = 0x77667271
 };

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "server/http.h"
 
@@ -69,6 +70,18 @@ static void write_reply(const struct request *r)
     buf_done(&out);
 }
 
+bool upload_answer(struct request *r)
+{
+    assert(r->replied && r->linger_fd < 0);
+    if (r->worker->site->tls_cert != NULL) {
+        return false;
+    }
+    write_reply(r);
+    r->linger_fd = dup(request_fd(r)); /* read on when the request dies */
+    shutdown(request_fd(r), SHUT_WR);
+    return true;
+}
+
 static void expire(struct request *r, int64_t now_ms)
 {
     struct fail f;
@@ -98,6 +111,14 @@ static int64_t deadline_ms(const struct upload *u, int64_t patience_ms)
     return whole_ms < next_ms ? whole_ms : next_ms;
 }
 
+/* The library misses an end of input that came together with bytes (its epoll set tells of each
+ * change once, and a read that was not full ends its reading). */
+static bool has_left(const struct upload *u)
+{
+    char byte;
+    return recv(request_fd(u->request), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 void upload_sweep(struct worker *w, int64_t now_ms)
 {
     int64_t patience_ms = (int64_t)w->site->options.client_timeout_s * 1000;
@@ -106,6 +127,8 @@ void upload_sweep(struct worker *w, int64_t now_ms)
         next = u->next;
         if (deadline_ms(u, patience_ms) <= now_ms) {
             expire(u->request, now_ms);
+        } else if (now_ms - u->progress_ms >= UPLOAD_LOOK_MS && has_left(u)) {
+            shutdown(request_fd(u->request), SHUT_RDWR);
         }
     }
 }

@@ -7,10 +7,14 @@
 #ifndef SERVER_UPLOAD_H
 #define SERVER_UPLOAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { UPLOAD_BYTES_PER_S = 64 * 1024 };
+enum {
+    UPLOAD_BYTES_PER_S = 64 * 1024,
+    UPLOAD_LOOK_MS = 250 /* without progress: has its client left? */
+};
 
 struct worker;
 struct request;
@@ -28,6 +32,9 @@ void upload_begin(struct request *r, int64_t announced);
 void upload_progress(struct request *r, size_t bytes);
 /* The body is complete, or the request dies. Without effect when there is none. */
 void upload_end(struct request *r);
+/* Sends the request's reply although its body is still coming in, and reads on for a moment so that
+ * the client can read it; the caller closes the connection.  false: not under TLS. */
+bool upload_answer(struct request *r);
 /* Ends what is too slow. */
 void upload_sweep(struct worker *w, int64_t now_ms);
 
