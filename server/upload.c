@@ -73,7 +73,7 @@ static void write_reply(const struct request *r)
 bool upload_answer(struct request *r)
 {
     assert(r->replied && r->linger_fd < 0);
-    if (r->worker->site->tls_cert != NULL) {
+    if (r->worker->site->tls) {
         return false;
     }
     write_reply(r);
