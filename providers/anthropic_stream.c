@@ -22,6 +22,7 @@ struct anthropic_stream {
     bool started;  /* the first byte was looked at */
     bool foreign;  /* and it begins no event stream */
     bool typed;    /* some event said what it is: this is Anthropic's protocol */
+    bool reason;   /* it was said why the answer ends */
     bool complete; /* wins over an error that comes after it */
     bool error;
     bool broken;
@@ -216,6 +217,13 @@ static bool parse(struct anthropic_stream *s, struct span data)
     return json_parse(&s->doc, data, NULL) == 0 && json_kind(&s->doc, 0) == JSON_OBJECT;
 }
 
+static void take_reason(struct anthropic_stream *s, json_ref object)
+{
+    json_ref reason =
+        json_is_object(&s->doc, object) ? json_get(&s->doc, object, "stop_reason") : JSON_NONE;
+    s->reason |= reason != JSON_NONE && json_kind(&s->doc, reason) == JSON_STRING;
+}
+
 static enum event_kind on_message_start(struct anthropic_stream *s, struct event *ev)
 {
     if (parse(s, ev->data)) {
@@ -224,9 +232,20 @@ static enum event_kind on_message_start(struct anthropic_stream *s, struct event
             struct anthropic_figures first = {.seen = 0};
             take_usage(s, &first, json_get(&s->doc, message, "usage"));
             anthropic_merge_max(&s->start, &first);
+            take_reason(s, message); /* some servers send it whole */
         }
     }
     return EVENT_START;
+}
+
+enum { BLOCK_TYPE_WITHIN = 256 }; /* a block's type stands at the front of its event */
+
+static enum event_kind on_content_block_start(struct anthropic_stream *s, struct event *ev)
+{
+    (void)s;
+    size_t n = ev->data.len < BLOCK_TYPE_WITHIN ? ev->data.len : BLOCK_TYPE_WITHIN;
+    ev->call = n > 0 && memmem(ev->data.ptr, n, "tool_use\"", 9) != NULL;
+    return EVENT_OTHER;
 }
 
 static enum event_kind on_content_block_delta(struct anthropic_stream *s, struct event *ev)
@@ -240,15 +259,23 @@ static enum event_kind on_content_block_delta(struct anthropic_stream *s, struct
 /* Cumulative: the last one counts, field by field, since fields may be left out. */
 static enum event_kind on_message_delta(struct anthropic_stream *s, struct event *ev)
 {
-    if (parse(s, ev->data))
+    if (parse(s, ev->data)) {
+        take_reason(s, json_get(&s->doc, 0, "delta"));
         take_usage(s, &s->delta, json_get(&s->doc, 0, "usage"));
+    }
     return EVENT_USAGE;
+}
+
+/* Neither content nor a reason to end: the frame of an answer, and none in it. */
+static bool has_answer(const struct anthropic_stream *s)
+{
+    return s->reason || s->content_bytes > 0;
 }
 
 static enum event_kind on_message_stop(struct anthropic_stream *s, struct event *ev)
 {
     (void)ev;
-    if (!s->error)
+    if (!s->error && has_answer(s))
         s->complete = true;
     return EVENT_STOP;
 }
@@ -265,6 +292,7 @@ static const struct {
     enum event_kind (*handle)(struct anthropic_stream *s, struct event *ev);
 } handlers[] = {
     {"content_block_delta", on_content_block_delta},
+    {"content_block_start", on_content_block_start},
     {"message_start", on_message_start},
     {"message_delta", on_message_delta},
     {"message_stop", on_message_stop},
@@ -384,7 +412,7 @@ enum verdict anthropic_stream_state(const void *stream, struct usage_report *ret
         *ret_usage = *s->report;
     anthropic_figures_to_usage(&figures, &ret_usage->total);
     *ret_content_bytes = s->content_bytes;
-    if (s->complete || (!s->error && is_stopping(s)))
+    if (s->complete || (!s->error && has_answer(s) && is_stopping(s)))
         return VERDICT_COMPLETE;
     if (s->error)
         return VERDICT_ERROR;

@@ -65,6 +65,7 @@ struct openai_glance {
     json_ref groq;      /* x_groq.usage, likewise */
     struct span delta;  /* of the first choice */
     int64_t text_bytes; /* generated text, thinking and arguments, of all choices */
+    bool calls;         /* a tool call stands in it, perhaps without text yet */
 };
 
 /* doc: an object. */

@@ -131,6 +131,8 @@ static void glance_at_choice(struct openai_glance *g, const struct json_doc *doc
     json_ref said = delta != JSON_NONE ? delta : message;
     if (said != JSON_NONE) {
         g->text_bytes += said_bytes(doc, said);
+        json_ref calls = g->text_bytes == 0 ? json_get(doc, said, "tool_calls") : JSON_NONE;
+        g->calls |= is(doc, calls, JSON_ARRAY) && json_first(doc, calls) != JSON_NONE;
         if (!g->has_choice)
             g->delta = json_raw(doc, said);
     }

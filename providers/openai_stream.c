@@ -21,6 +21,7 @@ struct openai_stream {
     bool typed;    /* some event was a chunk */
     bool started;  /* and had a choice */
     bool finished; /* a choice said why it ended */
+    bool said;     /* there was text or a tool call */
     bool done;     /* [DONE] */
     bool error;
     bool closed; /* the body ended properly */
@@ -118,6 +119,8 @@ static enum event_kind on_chunk(struct openai_stream *s, struct event *ev)
     s->finished |= g.finished;
     s->error |= g.failed;
     s->content_bytes += g.text_bytes;
+    s->said |= g.text_bytes > 0 || g.calls;
+    ev->call = g.calls;
     enum event_kind kind = kind_of(s, &g, usage);
     if (kind == EVENT_CONTENT)
         ev->text = g.delta;
@@ -236,7 +239,10 @@ enum verdict openai_stream_state(const void *stream, struct usage_report *ret_us
         return VERDICT_ERROR;
     if (s->foreign || (s->n_events > 0 && !s->typed))
         return VERDICT_FOREIGN;
-    if (s->done || is_stopping(s) || (!s->broken && ended_by_closing(s)))
+    /* [DONE] behind neither content nor a reason to end: the frame of an answer, and none in it. */
+    if ((s->done || is_stopping(s)) && (s->said || s->finished))
+        return VERDICT_COMPLETE;
+    if (!s->broken && ended_by_closing(s))
         return VERDICT_COMPLETE;
     return VERDICT_TRUNCATED;
 }

@@ -395,6 +395,7 @@ int catalog_add_model(struct catalog_builder *b, const struct model_spec *s, str
         .name = keep(&b->arena, s->name != NULL ? s->name : s->slug),
         .distillable = s->distillable,
         .created_ms = s->created_ms,
+        .timeouts = s->timeouts,
         .n_aliases = s->n_aliases,
         .aliases = keep_list(&b->arena, s->aliases, s->n_aliases),
     };
@@ -487,6 +488,7 @@ int catalog_add_endpoint(struct catalog_builder *b, const struct endpoint_spec *
         .params = s->params,
         .rules = s->rules,
         .n_server_tools = s->n_server_tools,
+        .stated_timeouts = s->timeouts,
         .price = s->price,
     };
     bool kept = e->upstream_model != NULL;
@@ -546,6 +548,16 @@ static void arrange_models(struct arrangement *a, struct catalog_builder *b)
     }
 }
 
+/* What is not stated is taken from further up. */
+static struct timeouts inherit(struct timeouts t, const struct timeouts *above)
+{
+    t.connect_ms = t.connect_ms > 0 ? t.connect_ms : above->connect_ms;
+    t.first_byte_ms = t.first_byte_ms > 0 ? t.first_byte_ms : above->first_byte_ms;
+    t.idle_ms = t.idle_ms > 0 ? t.idle_ms : above->idle_ms;
+    t.total_ms = t.total_ms > 0 ? t.total_ms : above->total_ms;
+    return t;
+}
+
 /* Endpoints stay where they were added, each model's together: a copy of the largest array
  * would be a fifth of the time to start. */
 static void arrange_endpoints(struct arrangement *a, struct catalog_builder *b)
@@ -561,6 +573,7 @@ static void arrange_endpoints(struct arrangement *a, struct catalog_builder *b)
         e->index = (uint32_t)i;
         e->model = m;
         e->provider = &b->providers[b->endpoint_provider[i]];
+        e->timeouts = inherit(inherit(e->stated_timeouts, &m->timeouts), &e->provider->timeouts);
     }
 }
 

@@ -79,6 +79,8 @@ struct endpoint {
     int n_server_tools;
     const char *
         server_tools[CATALOG_SERVER_TOOLS_MAX]; /* exact type or family prefix, e.g. "web_search" */
+    struct timeouts stated_timeouts; /* of this endpoint; 0 = those of its model, of its provider */
+    struct timeouts timeouts;        /* in force, once frozen */
     struct price price;
     uint32_t index; /* position in catalog->endpoints: key of the health table */
 };
@@ -89,6 +91,7 @@ struct model {
     const char *name;
     bool distillable;
     int64_t created_ms;
+    struct timeouts timeouts; /* 0 = those of the provider */
     int n_aliases;
     const char **aliases;
     int n_endpoints;
@@ -148,6 +151,7 @@ struct model_spec {
     const char *slug, *name;
     bool distillable;
     int64_t created_ms;
+    struct timeouts timeouts; /* 0 = not stated, each */
     int n_aliases;
     const char *const *aliases;
 };
@@ -159,6 +163,7 @@ struct endpoint_spec {
     uint32_t modalities, params, rules;
     int n_server_tools;
     const char *server_tools[CATALOG_SERVER_TOOLS_MAX];
+    struct timeouts timeouts; /* 0 = not stated, each */
     struct price price;
 };
 /* Strings are copied. 0, or -1 with reterr (duplicate slug, unknown provider, ...).

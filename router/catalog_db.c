@@ -164,6 +164,7 @@ static int load_endpoint(struct db *db, struct sqlite3_stmt *s, struct catalog_b
         .params = words_params(span_of(db_col_text(s, 9))),
         .price_version = db_col_int(s, 11),
         .rules = words_rules(span_of(db_col_text(s, 13))),
+        .timeouts = {db_col_int(s, 14), db_col_int(s, 15), db_col_int(s, 16), db_col_int(s, 17)},
     };
     quantization_parse(span_of(db_col_text(s, 7)), &e.quantization);
     words_split(span_of(db_col_text(s, 10)), &tools);
@@ -171,7 +172,7 @@ static int load_endpoint(struct db *db, struct sqlite3_stmt *s, struct catalog_b
     for (int i = 0; i < e.n_server_tools; i++) {
         e.server_tools[i] = tools.word[i];
     }
-    read_rates(s, 14, &e.price.base);
+    read_rates(s, 18, &e.price.base);
     if (db_col_int(s, 12) > 0 && read_tiers(db, e.price_version, &e.price, f) != 0) {
         return -1;
     }
@@ -184,8 +185,8 @@ static struct sqlite3_stmt *endpoints_by_model(struct db *db)
         db, "SELECT e.model_id, e.id, p.slug, e.variant, e.upstream_model, e.context_length, "
             "e.max_completion_tokens, e.quantization, e.modalities, e.params, e.server_tools, "
             "e.price_id, (SELECT count(*) FROM price_tier t WHERE t.price_id = "
-            "e.price_id), e.rules" PRICE_COLUMNS
-            " FROM endpoint e JOIN provider p ON p.id = e.provider_id "
+            "e.price_id), e.rules, e.connect_ms, e.first_byte_ms, e.idle_ms, "
+            "e.total_ms" PRICE_COLUMNS " FROM endpoint e JOIN provider p ON p.id = e.provider_id "
             "JOIN price ON price.id = e.price_id ORDER BY e.model_id, e.id");
 }
 
@@ -241,6 +242,8 @@ static int load_model_rows(struct db *db, struct catalog_builder *b, struct sqli
             .name = db_col_text(models, 2),
             .distillable = db_col_int(models, 3) != 0,
             .created_ms = db_col_int(models, 4),
+            .timeouts = {db_col_int(models, 5), db_col_int(models, 6), db_col_int(models, 7),
+                         db_col_int(models, 8)},
         };
         if (load_aliases(db, a, &m, f) != 0 || catalog_add_model(b, &m, f) != 0)
             return -1;
@@ -258,7 +261,8 @@ static int load_models(struct db *db, struct catalog_builder *b, struct fail *f)
     struct aliases a = {
         .rows = db_stmt(db, "SELECT model_id, name FROM model_alias ORDER BY model_id, n")};
     struct sqlite3_stmt *models =
-        db_stmt(db, "SELECT id, slug, name, distillable, created_ms FROM model ORDER BY id");
+        db_stmt(db, "SELECT id, slug, name, distillable, created_ms, connect_ms, first_byte_ms, "
+                    "idle_ms, total_ms FROM model ORDER BY id");
     struct sqlite3_stmt *endpoints = endpoints_by_model(db);
     buf_init(&a.text, CATALOG_FILE_MAX);
     int ok = load_model_rows(db, b, models, endpoints, &a, f);

@@ -74,6 +74,19 @@ static bool same_headers(const struct provider_row *a, const struct provider_row
     return same(a->headers[i], b->headers[i]);
 }
 
+static bool same_timeouts(const struct timeouts *a, const struct timeouts *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+static void bind_timeouts(struct sqlite3_stmt *s, int first, const struct timeouts *t)
+{
+    db_bind_int(s, first, t->connect_ms);
+    db_bind_int(s, first + 1, t->first_byte_ms);
+    db_bind_int(s, first + 2, t->idle_ms);
+    db_bind_int(s, first + 3, t->total_ms);
+}
+
 static bool same_provider(const struct provider_row *a, const struct provider_row *b)
 {
     return same(a->name, b->name) && same(a->protocol, b->protocol) &&
@@ -81,7 +94,7 @@ static bool same_provider(const struct provider_row *a, const struct provider_ro
            a->auth_type == b->auth_type && same(a->auth_header_name, b->auth_header_name) &&
            a->collects == b->collects && a->zdr == b->zdr &&
            a->cancel_stops_billing == b->cancel_stops_billing &&
-           memcmp(&a->timeouts, &b->timeouts, sizeof a->timeouts) == 0 && same_credentials(a, b) &&
+           same_timeouts(&a->timeouts, &b->timeouts) && same_credentials(a, b) &&
            same_headers(a, b);
 }
 
@@ -192,7 +205,8 @@ static int64_t merge_provider(struct merge *m, const struct provider_row *p)
 static bool same_model(const struct model *a, const struct model *b)
 {
     bool equal = same(a->name, b->name) && a->distillable == b->distillable &&
-                 a->created_ms == b->created_ms && a->n_aliases == b->n_aliases;
+                 a->created_ms == b->created_ms && same_timeouts(&a->timeouts, &b->timeouts) &&
+                 a->n_aliases == b->n_aliases;
     for (int i = 0; equal && i < a->n_aliases; i++) {
         equal = same(a->aliases[i], b->aliases[i]);
     }
@@ -245,13 +259,16 @@ static int write_aliases(struct merge *m, int64_t id, const struct model *model)
 static int64_t write_model(struct merge *m, const struct model *model)
 {
     struct sqlite3_stmt *s = db_stmt(
-        m->db, "INSERT INTO model(slug, name, distillable, created_ms) VALUES(?1, ?2, ?3, ?4) "
-               "ON CONFLICT(slug) DO UPDATE SET name = ?2, distillable = ?3, created_ms = ?4 "
-               "RETURNING id");
+        m->db, "INSERT INTO model(slug, name, distillable, created_ms, connect_ms, first_byte_ms, "
+               "idle_ms, "
+               "total_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+               "ON CONFLICT(slug) DO UPDATE SET name = ?2, distillable = ?3, created_ms = ?4, "
+               "connect_ms = ?5, first_byte_ms = ?6, idle_ms = ?7, total_ms = ?8 RETURNING id");
     db_bind_text(s, 1, model->slug);
     db_bind_text(s, 2, model->name);
     db_bind_int(s, 3, model->distillable);
     db_bind_int(s, 4, model->created_ms);
+    bind_timeouts(s, 5, &model->timeouts);
     if (claim_name(m, model, model->slug) != 0 || db_step(m->db, s, m->f) != 1) {
         return -1;
     }
@@ -308,11 +325,13 @@ static bool same_price(const struct price *a, const struct price *b)
 
 static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
 {
-    bool equal =
-        same(a->upstream_model, b->upstream_model) && a->context_length == b->context_length &&
-        a->max_completion_tokens == b->max_completion_tokens &&
-        a->quantization == b->quantization && a->modalities == b->modalities &&
-        a->params == b->params && a->rules == b->rules && a->n_server_tools == b->n_server_tools;
+    bool equal = same(a->upstream_model, b->upstream_model) &&
+                 a->context_length == b->context_length &&
+                 a->max_completion_tokens == b->max_completion_tokens &&
+                 a->quantization == b->quantization && a->modalities == b->modalities &&
+                 a->params == b->params && a->rules == b->rules &&
+                 same_timeouts(&a->stated_timeouts, &b->stated_timeouts) &&
+                 a->n_server_tools == b->n_server_tools;
     for (int i = 0; equal && i < a->n_server_tools; i++) {
         equal = same(a->server_tools[i], b->server_tools[i]);
     }
@@ -384,12 +403,13 @@ static int64_t write_endpoint(struct merge *m, int64_t model_id, int64_t provide
     struct sqlite3_stmt *s = db_stmt(
         m->db,
         "INSERT INTO endpoint(model_id, provider_id, variant, upstream_model, context_length, "
-        "max_completion_tokens, quantization, modalities, params, server_tools, rules) "
-        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT(model_id, provider_id, "
-        "variant) "
+        "max_completion_tokens, quantization, modalities, params, server_tools, rules, connect_ms, "
+        "first_byte_ms, idle_ms, total_ms) "
+        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) "
+        "ON CONFLICT(model_id, provider_id, variant) "
         "DO UPDATE SET upstream_model = ?4, context_length = ?5, max_completion_tokens = ?6, "
-        "quantization = ?7, modalities = ?8, params = ?9, server_tools = ?10, rules = ?11 "
-        "RETURNING id");
+        "quantization = ?7, modalities = ?8, params = ?9, server_tools = ?10, rules = ?11, "
+        "connect_ms = ?12, first_byte_ms = ?13, idle_ms = ?14, total_ms = ?15 RETURNING id");
     db_bind_int(s, 1, model_id);
     db_bind_int(s, 2, provider_id);
     db_bind_text(s, 3, e->variant != NULL ? e->variant : "");
@@ -398,6 +418,7 @@ static int64_t write_endpoint(struct merge *m, int64_t model_id, int64_t provide
     db_bind_int(s, 6, e->max_completion_tokens);
     db_bind_text(s, 7, quantization_name(e->quantization));
     bind_words(s, e);
+    bind_timeouts(s, 12, &e->stated_timeouts);
     if (db_step(m->db, s, m->f) != 1) {
         return -1;
     }
@@ -477,6 +498,7 @@ static struct endpoint yielding_endpoint(const struct endpoint *e, const struct 
     merged.upstream_model = old->upstream_model;
     merged.params |= old->params;
     merged.rules |= old->rules;
+    merged.stated_timeouts = old->stated_timeouts;
     merged.modalities |= old->modalities;
     if (merged.quantization == QUANT_unknown)
         merged.quantization = old->quantization;

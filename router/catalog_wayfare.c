@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <strings.h>
 
+#include "providers/provider.h"
 #include "router/catalog_reader.h"
 #include "schema/json_path.h"
 #include "schema/money.h"
@@ -17,6 +18,7 @@ struct entry {
     struct model_spec model;
     const char *aliases[ALIASES_MAX];
     struct endpoint_spec endpoint;
+    struct timeouts timeouts;
     json_ref endpoints;
 };
 
@@ -119,18 +121,14 @@ static int p_name(struct catalog_reader *r, json_ref v, struct entry *e)
 
 static int p_protocol(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    static const char *const known[] = {"anthropic", "openai",       "gemini",
-                                        "bedrock",   "azure-openai", "vertex"};
     if (text_of(r, v, CATALOG_SLUG_MAX, &e->provider.protocol) != 0) {
         return -1;
     }
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(known[i], e->provider.protocol) == 0) {
-            return 0;
-        }
-    }
-    return reader_refuse(r, v,
-                         "must be one of anthropic, openai, gemini, bedrock, azure-openai, vertex");
+    return provider_find(e->provider.protocol) != NULL
+               ? 0
+               : reader_refuse(r, v,
+                               "must be one of anthropic, openai, gemini, bedrock, azure-openai, "
+                               "vertex, cohere");
 }
 
 static int p_base_url(struct catalog_reader *r, json_ref v, struct entry *e)
@@ -302,25 +300,26 @@ static int p_headers(struct catalog_reader *r, json_ref v, struct entry *e)
 
 static int t_connect(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    return count_of(r, v, 1, TIMEOUT_MAX_MS, &e->provider.timeouts.connect_ms);
+    return count_of(r, v, 1, TIMEOUT_MAX_MS, &e->timeouts.connect_ms);
 }
 
 static int t_first_byte(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    return count_of(r, v, 1, TIMEOUT_MAX_MS, &e->provider.timeouts.first_byte_ms);
+    return count_of(r, v, 1, TIMEOUT_MAX_MS, &e->timeouts.first_byte_ms);
 }
 
 static int t_idle(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    return count_of(r, v, 1, TIMEOUT_MAX_MS, &e->provider.timeouts.idle_ms);
+    return count_of(r, v, 1, TIMEOUT_MAX_MS, &e->timeouts.idle_ms);
 }
 
 static int t_total(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    return count_of(r, v, 1, TIMEOUT_MAX_MS, &e->provider.timeouts.total_ms);
+    return count_of(r, v, 1, TIMEOUT_MAX_MS, &e->timeouts.total_ms);
 }
 
-static int p_timeouts(struct catalog_reader *r, json_ref v, struct entry *e)
+/* Of a provider, a model or an endpoint. */
+static int read_timeouts(struct catalog_reader *r, json_ref v, struct entry *e)
 {
     static const struct member members[] = {{"connect_ms", t_connect, false},
                                             {"first_byte_ms", t_first_byte, false},
@@ -343,22 +342,22 @@ static int read_provider(struct catalog_reader *r, json_ref v)
                                             {"credential", p_credential, false},
                                             {"auth", p_auth, false},
                                             {"headers", p_headers, false},
-                                            {"timeouts", p_timeouts, false},
+                                            {"timeouts", read_timeouts, false},
                                             {"source", NULL, false},
                                             {"updated", NULL, false},
                                             {NULL, NULL, false}};
     struct entry e = {.endpoints = JSON_NONE};
     reader_next_entry(r);
-    e.provider = (struct provider_spec){.collects = true,
-                                        .timeouts = TIMEOUTS_DEFAULT,
-                                        .auth_type = AUTH_API_KEY,
-                                        .headers = e.headers};
+    e.provider =
+        (struct provider_spec){.collects = true, .auth_type = AUTH_API_KEY, .headers = e.headers};
+    e.timeouts = TIMEOUTS_DEFAULT;
     if (read_members(r, v, members, &e) != 0) {
         return -1;
     }
     if (json_get(r->doc, v, "auth") == JSON_NONE && strcmp(e.provider.protocol, "openai") == 0) {
         e.provider.auth_type = AUTH_BEARER;
     }
+    e.provider.timeouts = e.timeouts;
     struct fail f;
     return catalog_add_provider(r->builder, &e.provider, &f) == 0
                ? 0
@@ -636,6 +635,7 @@ static int read_endpoint(struct catalog_reader *r, json_ref v)
                                             {"supported_parameters", e_params, false},
                                             {"server_tools", e_server_tools, false},
                                             {"rules", e_rules, false},
+                                            {"timeouts", read_timeouts, false},
                                             {"pricing", e_pricing, false},
                                             {"source", NULL, false},
                                             {"updated", NULL, false},
@@ -647,6 +647,7 @@ static int read_endpoint(struct catalog_reader *r, json_ref v)
     if (read_members(r, v, members, &e) != 0) {
         return -1;
     }
+    e.endpoint.timeouts = e.timeouts;
     struct fail f;
     if (catalog_name_provider(r->builder, e.endpoint.provider, &f) != 0 ||
         catalog_add_endpoint(r->builder, &e.endpoint, &f) != 0)
@@ -661,6 +662,7 @@ static int read_model(struct catalog_reader *r, json_ref v)
                                             {"aliases", m_aliases, false},
                                             {"distillable", m_distillable, false},
                                             {"created", m_created, false},
+                                            {"timeouts", read_timeouts, false},
                                             {"endpoints", m_endpoints, false},
                                             {"source", NULL, false},
                                             {"updated", NULL, false},
@@ -671,6 +673,7 @@ static int read_model(struct catalog_reader *r, json_ref v)
     if (read_members(r, v, members, &e) != 0) {
         return -1;
     }
+    e.model.timeouts = e.timeouts;
     struct fail f;
     if (catalog_add_model(r->builder, &e.model, &f) != 0) {
         return reader_refuse(r, v, "%s", f.text);

@@ -59,9 +59,30 @@ static void write_auth(const struct provider_row *p, struct buf *out)
     }
 }
 
+/* What is stated, after what stands before it; nothing for an object that states nothing. */
+static void write_timeouts(const struct timeouts *t, const char *before, const char *after,
+                           struct buf *out)
+{
+    const struct {
+        const char *name;
+        int64_t ms;
+    } members[] = {{"connect_ms", t->connect_ms},
+                   {"first_byte_ms", t->first_byte_ms},
+                   {"idle_ms", t->idle_ms},
+                   {"total_ms", t->total_ms}};
+    const char *comma = "";
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+        if (members[i].ms == 0)
+            continue;
+        buf_addf(out, "%s\"%s\": %" PRId64, *comma == '\0' ? before : comma, members[i].name,
+                 members[i].ms);
+        comma = ", ";
+    }
+    buf_adds(out, *comma != '\0' ? after : "");
+}
+
 static void write_provider(const struct provider_row *p, struct buf *out)
 {
-    const struct timeouts *t = &p->timeouts;
     buf_adds(out, "    {");
     text_member(out, "slug", p->slug);
     buf_adds(out, ", ");
@@ -91,10 +112,9 @@ static void write_provider(const struct provider_row *p, struct buf *out)
         buf_adds(out, ": ");
         json_write_string(out, span_of(p->headers[i + 1]));
     }
-    buf_addf(out,
-             "},\n     \"timeouts\": {\"connect_ms\": %" PRId64 ", \"first_byte_ms\": %" PRId64
-             ", \"idle_ms\": %" PRId64 ", \"total_ms\": %" PRId64 "}}",
-             t->connect_ms, t->first_byte_ms, t->idle_ms, t->total_ms);
+    buf_addc(out, '}');
+    write_timeouts(&p->timeouts, ",\n     \"timeouts\": {", "}", out);
+    buf_addc(out, '}');
 }
 
 static void write_rates(const struct rates *r, struct buf *out, const char *comma)
@@ -176,6 +196,7 @@ static void write_endpoint(const struct endpoint *e, struct buf *out)
         json_write_string(out, span_of(e->server_tools[i]));
     }
     buf_adds(out, "],\n        ");
+    write_timeouts(&e->stated_timeouts, "\"timeouts\": {", "}, ", out);
     write_price(&e->price, out);
     buf_addc(out, '}');
 }
@@ -196,6 +217,7 @@ static void write_model(const struct model *m, struct buf *out)
     if (m->created_ms != 0) {
         buf_addf(out, "\"created\": \"%s\", ", when_print(m->created_ms, when));
     }
+    write_timeouts(&m->timeouts, "\"timeouts\": {", "}, ", out);
     buf_adds(out, "\"endpoints\": [");
     for (int i = 0; i < m->n_endpoints; i++) {
         buf_adds(out, i > 0 ? ",\n" : "\n");

@@ -67,6 +67,14 @@ static int lock_path(const char *path, char ret[PATH_MAX + 8])
     return 0;
 }
 
+#define OWNED "is in use by another wayfare process"
+
+/* There is one code for all that goes wrong at the start. */
+bool db_fail_is_owned(const struct fail *f)
+{
+    return f->code == ERR_ledger_down && strstr(f->text, OWNED) != NULL;
+}
+
 static long lock_holder(int fd)
 {
     char text[32];
@@ -92,8 +100,7 @@ static int lock_take(struct db *db, struct fail *reterr)
         if (errno != EWOULDBLOCK)
             return fail_set(reterr, ERR_ledger_down, NULL, "%s cannot be locked: %s", path,
                             strerror(errno));
-        return fail_set(reterr, ERR_ledger_down, NULL,
-                        "database %s is in use by another wayfare process (pid %ld)", db->path,
+        return fail_set(reterr, ERR_ledger_down, NULL, "database %s " OWNED " (pid %ld)", db->path,
                         lock_holder(db->lock_fd));
     }
     char text[32];
@@ -490,8 +497,11 @@ int db_backup(struct db *db, const char *dest, struct fail *reterr)
         return fail_set(reterr, ERR_bad_request, "dest", "the destination's path is too long");
     int fd = open(dest, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail_set(reterr, ERR_bad_request, "dest", "%s cannot be created: %s", dest,
-                        strerror(errno));
+        return fail_set(
+            reterr, ERR_bad_request, "dest", "%s cannot be created: %s%s", dest, strerror(errno),
+            errno == EACCES ? " (a server in its sandbox writes only beside the database; "
+                              "the command `wayfare backup` writes where you may)"
+                            : "");
     close(fd);
     if (backup_snapshot(db, dest, reterr) == 0 && sync_backup(dest, reterr) == 0)
         return 0;

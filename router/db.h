@@ -26,6 +26,8 @@ enum db_mode {
 /* NULL with reterr.  DB_OWN fails with ERR_ledger_down when another process owns it, and
  * when the file is newer than this program ("... schema version 9, this program knows 3"). */
 struct db *db_open(const char *path, enum db_mode mode, struct fail *reterr);
+/* Does f say that another process owns the file? */
+bool db_fail_is_owned(const struct fail *f);
 void db_close(struct db *db);
 struct sqlite3 *db_handle(struct db *db);
 const char *db_path(const struct db *db);

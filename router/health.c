@@ -1,4 +1,4 @@
-/* One endpoint's recent past: a ring of slots for failures, a ring of samples for speed. */
+/* One endpoint's recent past: the failures of late, a breaker, a ring of samples for speed. */
 #include "router/health.h"
 
 #include <assert.h>
@@ -8,49 +8,41 @@ enum { HEALTH_RETRY_AFTER_MAX_MS = 3600000 }; /* a provider cannot take itself o
 
 /* ---- the 30 s window ---- */
 
-/* A clock that steps back counts into the slot at hand. */
-static void advance(struct health *h, int64_t now_ms)
+static void hold_back(struct health *h, int64_t now_ms, int64_t retry_after_ms)
 {
-    if (now_ms - h->slot_start_ms >= (int64_t)HEALTH_SLOTS * HEALTH_SLOT_MS) {
-        memset(h->slots, 0, sizeof(h->slots));
-        h->slot_start_ms = now_ms;
-        return;
-    }
-    while (now_ms - h->slot_start_ms >= HEALTH_SLOT_MS) {
-        h->head = (h->head + 1) % HEALTH_SLOTS;
-        h->slots[h->head].attempts = h->slots[h->head].failures = 0;
-        h->slot_start_ms += HEALTH_SLOT_MS;
-    }
+    int64_t wait =
+        retry_after_ms < HEALTH_RETRY_AFTER_MAX_MS ? retry_after_ms : HEALTH_RETRY_AFTER_MAX_MS;
+    if (now_ms + wait > h->held_back_until_ms)
+        h->held_back_until_ms = now_ms + wait;
 }
 
-void health_record(struct health *h, int64_t now_ms, enum health_outcome outcome,
-                   int64_t retry_after_ms)
+enum breaker_change health_record(struct health *h, int64_t now_ms, struct breaker_ticket *ticket,
+                                  const struct health_end *end)
 {
-    advance(h, now_ms);
-    h->slots[h->head].attempts++;
+    static const enum breaker_result RESULTS[] = {
+        [HEALTH_OK] = BREAKER_OK,          [HEALTH_FAILED] = BREAKER_FAILED,
+        [HEALTH_LIMITED] = BREAKER_SILENT, [HEALTH_NEUTRAL] = BREAKER_OK,
+        [HEALTH_UNHEARD] = BREAKER_SILENT,
+    };
+    bool failed = end->outcome == HEALTH_FAILED;
+    recent_add(&h->attempts, HEALTH_SLOT_MS, now_ms, 1, failed);
     h->total_attempts++;
-    if (outcome == HEALTH_FAILED) {
-        h->slots[h->head].failures++;
-        h->total_failures++;
-    }
-    if (outcome == HEALTH_LIMITED && retry_after_ms > 0) {
-        int64_t wait =
-            retry_after_ms < HEALTH_RETRY_AFTER_MAX_MS ? retry_after_ms : HEALTH_RETRY_AFTER_MAX_MS;
-        if (now_ms + wait > h->held_back_until_ms)
-            h->held_back_until_ms = now_ms + wait;
-    }
+    h->total_failures += failed;
+    if (failed)
+        h->last_failure_ms = now_ms;
+    if (end->outcome == HEALTH_LIMITED && end->retry_after_ms > 0)
+        hold_back(h, now_ms, end->retry_after_ms);
+    return breaker_end(&h->breaker, now_ms, ticket, RESULTS[end->outcome], end->draw);
 }
 
-static void count_window(const struct health *h, int64_t now_ms, struct health_view *ret)
+static bool is_outage(struct recent_sum s)
 {
-    for (int k = 0; k < HEALTH_SLOTS; k++) {
-        int64_t began_ms = h->slot_start_ms - (int64_t)k * HEALTH_SLOT_MS;
-        if (now_ms - began_ms >= (int64_t)HEALTH_SLOTS * HEALTH_SLOT_MS)
-            break;
-        int slot = (h->head + HEALTH_SLOTS - k) % HEALTH_SLOTS;
-        ret->attempts_30s += h->slots[slot].attempts;
-        ret->failures_30s += h->slots[slot].failures;
-    }
+    return s.bad > 0 && (uint64_t)s.bad * 100 >= (uint64_t)s.all * HEALTH_OUTAGE_PERCENT;
+}
+
+bool health_in_outage(const struct health *h, int64_t now_ms)
+{
+    return is_outage(recent_sum(&h->attempts, HEALTH_SLOT_MS, now_ms));
 }
 
 /* ---- latency and throughput ---- */
@@ -104,6 +96,7 @@ static void measure_speed(const struct health *h, int64_t now_ms, struct health_
 
 void health_sample(struct health *h, int64_t now_ms, int64_t first_token_ms, int64_t milli_tps)
 {
+    h->last_sample_ms = now_ms;
     h->samples[h->next_sample].at_ms = now_ms;
     h->samples[h->next_sample].first_token_ms = clamp32(first_token_ms);
     h->samples[h->next_sample].milli_tps = clamp32(milli_tps);
@@ -127,13 +120,27 @@ static void look_at_speed(const struct health *h, int64_t now_ms, struct health_
     memcpy(ret->milli_tps, speed->milli_tps, sizeof(ret->milli_tps));
 }
 
+/* Worth a request now and then, to know how it is. */
+static bool is_explorable(const struct health *h, int64_t now_ms, const struct health_view *v)
+{
+    if (v->breaker.state != BREAKER_CLOSED || v->held_back)
+        return false; /* its probes, its retry-after say when */
+    if (v->outage)
+        return now_ms - h->last_failure_ms >= HEALTH_QUIET_MS;
+    return !v->has_latency || now_ms - h->last_sample_ms >= HEALTH_STALE_MS;
+}
+
 void health_look(const struct health *h, int64_t now_ms, struct health_view *ret)
 {
     assert(h->n_samples >= 0 && h->n_samples <= HEALTH_SAMPLES);
     memset(ret, 0, sizeof(*ret));
-    count_window(h, now_ms, ret);
-    ret->outage = ret->failures_30s > 0 && (uint64_t)ret->failures_30s * 100 >=
-                                               (uint64_t)ret->attempts_30s * HEALTH_OUTAGE_PERCENT;
+    struct recent_sum sum = recent_sum(&h->attempts, HEALTH_SLOT_MS, now_ms);
+    ret->attempts_30s = sum.all;
+    ret->failures_30s = sum.bad;
+    ret->outage = is_outage(sum);
     ret->held_back = now_ms < h->held_back_until_ms;
+    ret->held_back_until_ms = ret->held_back ? h->held_back_until_ms : 0;
+    breaker_look(&h->breaker, now_ms, &ret->breaker);
     look_at_speed(h, now_ms, ret);
+    ret->explorable = is_explorable(h, now_ms, ret);
 }

@@ -1,20 +1,23 @@
 /* What the last half hour says about each endpoint: attempts and failures of the last
- * 30 s (outage), hold-back after 429, latency to first token and throughput.  Pure: time
- * is an argument.  The server keeps one table behind a mutex, touched once per attempt,
- * and takes a snapshot of the candidates' rows for each plan. */
+ * 30 s (outage), ejection (router/breaker.h), hold-back after 429, latency to first token and
+ * throughput.  Pure: time and draws are arguments.  The server keeps one table behind a mutex,
+ * touched when an attempt begins and when it ends, and takes a snapshot of the candidates' rows
+ * for each plan. */
 #ifndef ROUTER_HEALTH_H
 #define ROUTER_HEALTH_H
 
 #include <stdint.h>
 
+#include "router/breaker.h"
 #include "schema/prefs.h"
 
 enum {
-    HEALTH_SLOTS = 10, /* of 3 s each: the 30 s window */
-    HEALTH_SLOT_MS = 3000,
-    HEALTH_SAMPLES = 64, /* latency and throughput samples kept, 5 minute window */
+    HEALTH_SLOT_MS = 3000, /* ten of them: the 30 s window */
+    HEALTH_SAMPLES = 64,   /* latency and throughput samples kept, 5 minute window */
     HEALTH_SAMPLE_WINDOW_MS = 300000,
-    HEALTH_OUTAGE_PERCENT = 20
+    HEALTH_OUTAGE_PERCENT = 20,
+    HEALTH_STALE_MS = 60000, /* figures without a sample for so long are not to be relied on */
+    HEALTH_QUIET_MS = 10000  /* an outage without a failure for so long may be over */
 };
 
 /* Percentiles of the last five minutes.  pNN says what NN per cent of the requests do at
@@ -28,11 +31,9 @@ struct health_speed {
 };
 
 struct health {
-    int64_t slot_start_ms; /* of slots[head] */
-    int head;
-    struct {
-        uint32_t attempts, failures;
-    } slots[HEALTH_SLOTS];
+    struct recent attempts; /* bad: failures */
+    struct breaker breaker;
+    int64_t last_failure_ms, last_sample_ms;
     int64_t held_back_until_ms; /* 429 with retry-after */
     int n_samples, next_sample;
     struct {
@@ -48,22 +49,35 @@ enum health_outcome {
     HEALTH_OK,
     HEALTH_FAILED,  /* connect, timeout, 5xx, 529, truncated stream */
     HEALTH_LIMITED, /* 429: counts as an attempt, not as a failure */
-    HEALTH_NEUTRAL  /* client error, client left: counts as an attempt that went well */
+    HEALTH_NEUTRAL, /* client error, client left an answer: an attempt that went well */
+    HEALTH_UNHEARD  /* the client left before an answer: an attempt that says nothing */
 };
 
-void health_record(struct health *h, int64_t now_ms, enum health_outcome outcome,
-                   int64_t retry_after_ms);
+/* How an attempt ended. */
+struct health_end {
+    enum health_outcome outcome;
+    int64_t retry_after_ms; /* <= 0 = not stated */
+    uint64_t draw;          /* 64 random bits, for the breaker's jitter */
+};
+
+enum breaker_change health_record(struct health *h, int64_t now_ms, struct breaker_ticket *ticket,
+                                  const struct health_end *end);
 void health_sample(struct health *h, int64_t now_ms, int64_t first_token_ms, int64_t milli_tps);
 
-/* What the plan needs of one endpoint. */
+/* What the plan and a listing need of one endpoint. */
 struct health_view {
-    bool outage;    /* >= 20 per cent of the last 30 s failed, and at least one */
-    bool held_back; /* its retry-after has not passed */
+    bool outage;     /* >= 20 per cent of the last 30 s failed, and at least one */
+    bool held_back;  /* its retry-after has not passed, or no credential may be used */
+    bool explorable; /* figures are unknown or old, or it is in outage without a new failure */
+    struct breaker_view breaker;
+    int64_t held_back_until_ms; /* when held_back */
+    const char *held_why; /* static sentence; NULL: its retry-after */
     bool has_latency, has_throughput;
     int64_t latency_ms[PERCENTILE_COUNT];
     int64_t milli_tps[PERCENTILE_COUNT];
     uint32_t attempts_30s, failures_30s;
 };
 void health_look(const struct health *h, int64_t now_ms, struct health_view *ret);
+bool health_in_outage(const struct health *h, int64_t now_ms);
 
 #endif

@@ -1,5 +1,6 @@
 /* The snapshot of keys: an arena, the rows, and an open-addressing index on the first eight
  * bytes of the keys' hashes. */
+#define OPENSSL_SUPPRESS_DEPRECATED /* key_hash says why */
 #include "router/identity.h"
 
 #include <assert.h>
@@ -37,22 +38,14 @@ struct identity_private {
 
 /* ---- the key ---- */
 
-/* Fetched once: SHA256() looks the algorithm up anew at each call. */
-static EVP_MD *sha256;
-
-static void fetch_sha256(void)
-{
-    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    assert(sha256 != NULL);
-}
-
 void key_hash(struct span key, uint8_t ret[KEY_HASH_LEN])
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, fetch_sha256);
-    unsigned n = 0;
-    int ok = EVP_Digest(key.ptr, key.len, ret, &n, sha256, NULL);
-    assert(ok == 1 && n == KEY_HASH_LEN);
+    /* OpenSSL 3's SHA256() allocates; without memory it would leave in `ret` what stood there,
+     * which may be the hash of another key. */
+    SHA256_CTX ctx;
+    SHA256_Init(&ctx);
+    SHA256_Update(&ctx, key.ptr, key.len);
+    SHA256_Final(ret, &ctx);
 }
 
 bool key_is_wellformed(struct span key)

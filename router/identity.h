@@ -49,6 +49,7 @@ const struct key_row *identity_find(const struct identity *i, struct span key, i
 const struct key_row *identity_by_public_id(const struct identity *i, const char *public_id);
 
 /* ---- the key itself: "wf_" and 43 url-safe base64 characters of 32 random bytes ---- */
+/* SHA-256; allocates nothing, cannot fail. */
 void key_hash(struct span key, uint8_t ret[KEY_HASH_LEN]);
 /* The shape only. */
 bool key_is_wellformed(struct span key);

@@ -13,6 +13,7 @@
 
 #include "router/alert_db.h"
 #include "router/ballast.h"
+#include "router/cell.h"
 #include "router/ledger_book.h"
 
 enum {
@@ -20,9 +21,11 @@ enum {
     RETRY_MS = 200,        /* between tries to write when there is no room */
     ROOM_CHECK_MS = 1000,  /* between looks whether the ballast fits again, */
     LATE_CHECK_MS = 60000, /* and when it never fitted: holds are admitted without it */
-    GATHER_MIN = 8,        /* operations: see gather() */
+    GATHER_MIN = 4,        /* holds in the last batch: see gather() */
     GATHER_US = 30,
     GATHER_ROUNDS = 4,
+    DOZE_MS = 5, /* see doze() */
+    DOZE_OPS = LEDGER_BATCH_MAX / 2,
     CHECKPOINT_BATCHES = 64 /* under load: look at the WAL this often */
 };
 
@@ -36,28 +39,16 @@ struct waiter {
     bool done;
 };
 
-/* What a struct ledger_op is allocated in; later it carries the answer to the port. */
-struct cell {
-    struct ledger_op op; /* first: the two are converted into each other */
-    struct ledger_answer answer;
-    struct waiter *waiter; /* not NULL: not an operation */
-};
-
-struct list {
-    struct cell *head, *tail;
-    size_t n;
-};
-
 struct ledger_port {
     pthread_mutex_t mutex;
     struct ledger *ledger;
     void (*wake)(void *ctx);
     void *ctx;
-    struct list answers;
+    struct cells answers;
     size_t outstanding; /* holds sent and not answered */
     bool closed;
     /* of the ledger thread, during one delivery */
-    struct list batch;
+    struct cells batch;
     struct ledger_port *next_in_batch;
 };
 
@@ -69,21 +60,22 @@ struct ledger {
 
     pthread_mutex_t mutex; /* of everything down to the blank line */
     pthread_cond_t work, finished;
-    struct list queue, spare;
+    struct cells queue, spare;
     size_t n_cells;
-    bool idle, stop;
+    size_t n_asked, n_waiters; /* in the queue: somebody waits for their answers */
+    bool idle, dozing, stop;
     struct ledger_stats stats;
 
     /* of the ledger thread */
-    struct list kept; /* operations that wait for room, oldest first */
-    bool no_room;     /* the last transaction found none */
-    bool low;         /* the ballast is given up: holds are refused until it is back */
+    struct cells kept; /* operations that wait for room, oldest first */
+    bool no_room;      /* the last transaction found none */
+    bool low;          /* the ballast is given up: holds are refused until it is back */
     int64_t retry_at_ms, room_check_ms;
     struct ballast ballast;
     void (*alert_wake)(void *ctx);
     void *alert_ctx;
     int batches_since_checkpoint;
-    size_t last_batch; /* operations in it */
+    size_t last_asked; /* holds and extensions in the last batch */
 };
 
 static int64_t monotonic_us(void)
@@ -93,67 +85,25 @@ static int64_t monotonic_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* ---- lists of cells ---- */
+/* ---- cells ---- */
 
-static struct cell *next_cell(const struct cell *c)
+static void give_back(struct ledger *l, struct cells *cells)
 {
-    return (struct cell *)(void *)c->op.next;
-}
-
-static void push(struct list *l, struct cell *c)
-{
-    c->op.next = NULL;
-    if (l->tail != NULL)
-        l->tail->op.next = &c->op;
-    else
-        l->head = c;
-    l->tail = c;
-    l->n++;
-}
-
-static struct cell *pop(struct list *l)
-{
-    struct cell *c = l->head;
-    if (c == NULL)
-        return NULL;
-    l->head = next_cell(c);
-    if (l->head == NULL)
-        l->tail = NULL;
-    l->n--;
-    return c;
-}
-
-/* Moves all of `from` behind `to`. */
-static void splice(struct list *to, struct list *from)
-{
-    if (from->head == NULL)
-        return;
-    if (to->tail != NULL)
-        to->tail->op.next = &from->head->op;
-    else
-        to->head = from->head;
-    to->tail = from->tail;
-    to->n += from->n;
-    *from = (struct list){0};
-}
-
-static void give_back(struct ledger *l, struct list *cells)
-{
-    struct list surplus = {0};
+    struct cells surplus = {0};
     pthread_mutex_lock(&l->mutex);
     l->n_cells -= cells->n;
     while (cells->n > 0)
-        push(l->spare.n < FREE_CELLS_MAX ? &l->spare : &surplus, pop(cells));
+        cell_push(l->spare.n < FREE_CELLS_MAX ? &l->spare : &surplus, cell_pop(cells));
     pthread_mutex_unlock(&l->mutex);
     while (surplus.n > 0)
-        free(pop(&surplus));
+        free(cell_pop(&surplus));
 }
 
 struct ledger_op *ledger_op_new(struct ledger *l)
 {
     pthread_mutex_lock(&l->mutex);
     bool full = l->n_cells >= 2 * (size_t)LEDGER_QUEUE_MAX;
-    struct cell *c = full ? NULL : pop(&l->spare);
+    struct cell *c = full ? NULL : cell_pop(&l->spare);
     l->n_cells += full ? 0 : 1;
     pthread_mutex_unlock(&l->mutex);
     if (full)
@@ -191,14 +141,14 @@ static void port_free(struct ledger_port *p)
 }
 
 /* Answers for one port; wakes it under its lock, so that it cannot be closed meanwhile. */
-static void port_put(struct ledger_port *p, struct list *answers)
+static void port_put(struct ledger_port *p, struct cells *answers)
 {
     struct ledger *l = p->ledger;
     pthread_mutex_lock(&p->mutex);
     p->outstanding -= answers->n;
     bool gone = p->closed && p->outstanding == 0;
     if (!p->closed) {
-        splice(&p->answers, answers);
+        cell_splice(&p->answers, answers);
         p->wake(p->ctx);
     }
     pthread_mutex_unlock(&p->mutex);
@@ -210,11 +160,11 @@ static void port_put(struct ledger_port *p, struct list *answers)
 void ledger_port_drain(struct ledger_port *p, void (*fn)(void *ctx, const struct ledger_answer *a),
                        void *ctx)
 {
-    struct list answers = {0};
+    struct cells answers = {0};
     pthread_mutex_lock(&p->mutex);
-    splice(&answers, &p->answers);
+    cell_splice(&answers, &p->answers);
     pthread_mutex_unlock(&p->mutex);
-    for (struct cell *c = answers.head; c != NULL; c = next_cell(c))
+    for (struct cell *c = answers.head; c != NULL; c = cell_next(c))
         fn(ctx, &c->answer);
     if (answers.n > 0)
         give_back(p->ledger, &answers);
@@ -224,10 +174,10 @@ void ledger_port_close(struct ledger_port *p)
 {
     if (p == NULL)
         return;
-    struct list answers = {0};
+    struct cells answers = {0};
     pthread_mutex_lock(&p->mutex);
     p->closed = true;
-    splice(&answers, &p->answers);
+    cell_splice(&answers, &p->answers);
     bool gone = p->outstanding == 0;
     struct ledger *l = p->ledger;
     pthread_mutex_unlock(&p->mutex);
@@ -243,17 +193,35 @@ static bool is_asked(const struct cell *c)
     return c->op.kind == LEDGER_HOLD || c->op.kind == LEDGER_EXTEND;
 }
 
+/* The queue's counts change by this cell. */
+static void count(struct ledger *l, const struct cell *c, int by)
+{
+    if (c->waiter != NULL)
+        l->n_waiters += (size_t)by;
+    else if (is_asked(c))
+        l->n_asked += (size_t)by;
+}
+
+static bool may_doze(const struct ledger *l)
+{
+    return l->n_asked == 0 && l->n_waiters == 0 && !l->stop && l->queue.n < DOZE_OPS;
+}
+
 /* True: the queue is so long that a hold must not join it. */
 static bool enqueue(struct ledger *l, struct cell *c)
 {
     pthread_mutex_lock(&l->mutex);
     bool full = c->waiter == NULL && is_asked(c) && l->queue.n >= LEDGER_QUEUE_MAX;
-    if (!full)
-        push(&l->queue, c);
-    bool idle = l->idle;
-    l->idle = idle && full;
+    bool wake = false;
+    if (!full) {
+        cell_push(&l->queue, c);
+        count(l, c, 1);
+        wake = l->idle || (l->dozing && !may_doze(l));
+    }
+    if (wake)
+        l->idle = l->dozing = false; /* once is enough */
     pthread_mutex_unlock(&l->mutex);
-    if (idle && !full)
+    if (wake)
         pthread_cond_signal(&l->work);
     return full;
 }
@@ -277,9 +245,9 @@ void ledger_send(struct ledger *l, struct ledger_op *op)
     }
     if (!enqueue(l, c))
         return;
-    struct list refused = {0};
+    struct cells refused = {0};
     answer_down(c);
-    push(&refused, c);
+    cell_push(&refused, c);
     port_put(op->port, &refused);
 }
 
@@ -364,13 +332,13 @@ static enum ledger_write commit(struct ledger *l, struct fail *reterr)
     return LEDGER_WROTE;
 }
 
-static enum ledger_write write_batch(struct ledger *l, const struct list *batch,
+static enum ledger_write write_batch(struct ledger *l, const struct cells *batch,
                                      struct fail *reterr)
 {
     if (db_begin(l->db, reterr) != 0)
         return ledger_db_trouble(l->db);
     enum ledger_write w = LEDGER_WROTE;
-    for (struct cell *c = batch->head; c != NULL && w == LEDGER_WROTE; c = next_cell(c))
+    for (struct cell *c = batch->head; c != NULL && w == LEDGER_WROTE; c = cell_next(c))
         w = ledger_book_op(l->book, &c->op, &c->answer);
     if (w == LEDGER_WROTE)
         w = ledger_book_flush(l->book);
@@ -417,7 +385,7 @@ static void lose_batch(struct ledger *l, const struct ledger_book_counts *before
 }
 
 /* Without savepoints first: poison is rare, and then the batch is written again with them. */
-static enum ledger_write write_twice(struct ledger *l, const struct list *batch,
+static enum ledger_write write_twice(struct ledger *l, const struct cells *batch,
                                      const struct ledger_book_counts *before, struct fail *reterr)
 {
     ledger_book_careful(l->book, false);
@@ -429,7 +397,7 @@ static enum ledger_write write_twice(struct ledger *l, const struct list *batch,
     return write_batch(l, batch, reterr);
 }
 
-static bool try_batch(struct ledger *l, const struct list *batch)
+static bool try_batch(struct ledger *l, const struct cells *batch)
 {
     struct fail why = {0};
     struct ledger_book_counts before = ledger_book_counts(l->book);
@@ -445,14 +413,14 @@ static bool try_batch(struct ledger *l, const struct list *batch)
 /* ---- the ledger thread: answering ---- */
 
 /* What was asked goes to its port with its answer, the rest is given back. */
-static void deliver(struct ledger *l, struct list *batch)
+static void deliver(struct ledger *l, struct cells *batch)
 {
     struct ledger_port *ports = NULL;
-    struct list done = {0};
+    struct cells done = {0};
     struct cell *c;
-    while ((c = pop(batch)) != NULL) {
+    while ((c = cell_pop(batch)) != NULL) {
         if (!is_asked(c)) {
-            push(&done, c);
+            cell_push(&done, c);
             continue;
         }
         struct ledger_port *p = c->op.port;
@@ -460,29 +428,29 @@ static void deliver(struct ledger *l, struct list *batch)
             p->next_in_batch = ports;
             ports = p;
         }
-        push(&p->batch, c);
+        cell_push(&p->batch, c);
     }
     while (ports != NULL) {
         struct ledger_port *p = ports;
-        struct list answers = p->batch;
+        struct cells answers = p->batch;
         ports = p->next_in_batch;
-        p->batch = (struct list){0};
+        p->batch = (struct cells){0};
         port_put(p, &answers);
     }
     give_back(l, &done);
 }
 
 /* No room: what asks for more is refused, everything else waits in order. */
-static void put_aside(struct ledger *l, struct list *batch)
+static void put_aside(struct ledger *l, struct cells *batch)
 {
-    struct list holds = {0};
+    struct cells holds = {0};
     struct cell *c;
-    while ((c = pop(batch)) != NULL) {
+    while ((c = cell_pop(batch)) != NULL) {
         if (is_asked(c)) {
             answer_down(c);
-            push(&holds, c);
+            cell_push(&holds, c);
         } else {
-            push(&l->kept, c);
+            cell_push(&l->kept, c);
         }
     }
     deliver(l, &holds);
@@ -494,11 +462,11 @@ static void write_kept(struct ledger *l)
     if (monotonic_us() / 1000 < l->retry_at_ms)
         return;
     while (l->kept.n > 0) {
-        struct list batch = {0};
+        struct cells batch = {0};
         while (l->kept.n > 0 && batch.n < LEDGER_BATCH_MAX)
-            push(&batch, pop(&l->kept));
+            cell_push(&batch, cell_pop(&l->kept));
         if (!try_batch(l, &batch)) {
-            splice(&batch, &l->kept);
+            cell_splice(&batch, &l->kept);
             l->kept = batch;
             return;
         }
@@ -524,15 +492,15 @@ static void rebuild_ballast(struct ledger *l)
 }
 
 /* Takes what asks for more out of the batch and refuses it. */
-static void refuse_holds(struct ledger *l, struct list *batch)
+static void refuse_holds(struct ledger *l, struct cells *batch)
 {
-    struct list all = *batch, holds = {0};
+    struct cells all = *batch, holds = {0};
     struct cell *c;
-    *batch = (struct list){0};
-    while ((c = pop(&all)) != NULL) {
+    *batch = (struct cells){0};
+    while ((c = cell_pop(&all)) != NULL) {
         if (is_asked(c))
             answer_down(c);
-        push(is_asked(c) ? &holds : batch, c);
+        cell_push(is_asked(c) ? &holds : batch, c);
     }
     deliver(l, &holds);
 }
@@ -605,6 +573,16 @@ static void serve_waiter(struct ledger *l, struct waiter *w)
 
 /* ---- the ledger thread: its loop ---- */
 
+static struct timespec in_ms(long ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += ms * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    return until;
+}
+
 static void wait_for_work(struct ledger *l)
 {
     if (!l->no_room && !l->low) {
@@ -613,24 +591,33 @@ static void wait_for_work(struct ledger *l)
         l->idle = false;
         return;
     }
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (l->no_room ? RETRY_MS : ROOM_CHECK_MS / 2) * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    struct timespec until = in_ms(l->no_room ? RETRY_MS : ROOM_CHECK_MS / 2);
     l->idle = true;
     pthread_cond_timedwait(&l->work, &l->mutex, &until);
     l->idle = false;
 }
 
-/* Who was answered together asks again together, and a transaction costs by itself what twenty
- * rows do: while they come, the first of them wait for the others, a tenth of a commit's time. */
+/* Nobody waits for what ends attempts: it goes with the next hold, or a little later.  (Should the
+ * process die meanwhile, recovery charges what it would have charged a moment before.) */
+static void doze(struct ledger *l)
+{
+    const struct timespec until = in_ms(DOZE_MS);
+    int rc = 0;
+    while (may_doze(l) && rc == 0) {
+        l->dozing = true;
+        rc = pthread_cond_timedwait(&l->work, &l->mutex, &until);
+    }
+    l->dozing = false;
+}
+
+/* A commit costs by itself what ten requests do, and who was answered together asks again
+ * together: as long as they come, the first of them wait for the others. */
 static void gather(struct ledger *l)
 {
     const struct timespec round = {0, GATHER_US * 1000L};
     size_t had = 0;
-    for (int i = 0; i < GATHER_ROUNDS && l->last_batch >= GATHER_MIN; i++) {
-        if (l->queue.n >= l->last_batch || l->queue.n == had || l->stop)
+    for (int i = 0; i < GATHER_ROUNDS && l->last_asked >= GATHER_MIN; i++) {
+        if (l->queue.n >= LEDGER_BATCH_MAX || l->queue.n == had || l->n_waiters > 0 || l->stop)
             break;
         had = l->queue.n;
         pthread_mutex_unlock(&l->mutex);
@@ -639,22 +626,32 @@ static void gather(struct ledger *l)
     }
 }
 
-/* Everything that waits, up to a batch; a job ends it and comes alone. false: stop. */
-static bool take_batch(struct ledger *l, struct list *batch)
+/* Everything that waits, up to a batch; a job ends it and comes alone. */
+static void fill_batch(struct ledger *l, struct cells *batch)
+{
+    l->last_asked = 0;
+    while (l->queue.n > 0 && batch->n < LEDGER_BATCH_MAX) {
+        if (l->queue.head->waiter != NULL && batch->n > 0)
+            break;
+        cell_push(batch, cell_pop(&l->queue));
+        count(l, batch->tail, -1);
+        if (batch->tail->waiter != NULL)
+            break;
+        l->last_asked += is_asked(batch->tail);
+    }
+}
+
+/* false: stop. */
+static bool take_batch(struct ledger *l, struct cells *batch)
 {
     pthread_mutex_lock(&l->mutex);
     if (l->queue.n == 0 && !l->stop)
         wait_for_work(l);
+    if (l->queue.n > 0 && !l->no_room)
+        doze(l);
     gather(l);
-    while (l->queue.n > 0 && batch->n < LEDGER_BATCH_MAX) {
-        if (l->queue.head->waiter != NULL && batch->n > 0)
-            break;
-        push(batch, pop(&l->queue));
-        if (batch->tail->waiter != NULL)
-            break;
-    }
+    fill_batch(l, batch);
     bool go_on = batch->n > 0 || !l->stop;
-    l->last_batch = batch->n;
     pthread_mutex_unlock(&l->mutex);
     return go_on;
 }
@@ -671,7 +668,7 @@ static void tend_wal(struct ledger *l, bool idle)
     }
 }
 
-static void do_batch(struct ledger *l, struct list *batch)
+static void do_batch(struct ledger *l, struct cells *batch)
 {
     if (l->ballast.bytes > 0 && !l->ballast.there)
         rebuild_ballast(l);
@@ -687,14 +684,15 @@ static void do_batch(struct ledger *l, struct list *batch)
 static void *ledger_main(void *arg)
 {
     struct ledger *l = arg;
-    struct list batch = {0};
+    struct cells batch = {0};
+    pthread_setname_np(pthread_self(), "wf-ledger");
     prctl(PR_SET_TIMERSLACK, 1UL); /* nanoseconds: gather() means what it says */
     while (take_batch(l, &batch)) {
         bool idle = batch.n < LEDGER_BATCH_MAX / 4;
         if (l->no_room)
             write_kept(l); /* first: jobs may come faster than it is due */
         if (batch.n > 0 && batch.head->waiter != NULL)
-            serve_waiter(l, pop(&batch)->waiter);
+            serve_waiter(l, cell_pop(&batch)->waiter);
         else
             do_batch(l, &batch);
         if (!l->no_room)
@@ -723,9 +721,9 @@ static void ledger_free(struct ledger *l)
     pthread_cond_destroy(&l->work);
     pthread_cond_destroy(&l->finished);
     while (l->spare.n > 0)
-        free(pop(&l->spare));
+        free(cell_pop(&l->spare));
     while (l->kept.n > 0)
-        free(pop(&l->kept));
+        free(cell_pop(&l->kept));
     ledger_book_close(l->book);
     free(l);
 }

@@ -122,6 +122,7 @@ static void admit(struct plan *p, const struct look *k)
         .hold_nusd = k->hold_nusd,
         .estimate = k->estimate,
         .warm = k->estimate.cached_tok > 0,
+        .listed = k->order_at >= 0,
     };
     *key = (struct order_key){.index = (uint32_t)p->n_candidates, .order_at = k->order_at};
     struct health_view view = {.outage = false};
@@ -179,6 +180,17 @@ static void cut_fallbacks(struct plan *p, const struct prefs *prefs)
         exclude(p, p->candidates[i].endpoint, p->candidates[i].model_rank, REASON_allowed_providers,
                 CAUSE_NOT_FIRST);
     p->n_candidates = p->n_candidates > 0 ? 1 : 0;
+}
+
+void plan_put_last(struct plan *p, int index)
+{
+    assert(index >= 0 && index < p->n_candidates);
+    struct candidate moved = p->candidates[index];
+    int n_behind = p->n_candidates - 1 - index;
+    memmove(&p->candidates[index], &p->candidates[index + 1],
+            (size_t)n_behind * sizeof(p->candidates[0]));
+    moved.put_last = true;
+    p->candidates[p->n_candidates - 1] = moved;
 }
 
 int plan_make(struct plan *p, const struct plan_inputs *in)

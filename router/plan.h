@@ -52,6 +52,12 @@ struct candidate {
     int64_t hold_nusd; /* held at first: less than the worst case where the hold can grow */
     struct estimate estimate;
     bool outage, held_back, warm, slow; /* slow: misses a preferred_* threshold */
+    bool out;                           /* ejected, or half-open while its probe runs */
+    bool half_open;                     /* after an ejection, and nobody probes it */
+    bool explored;                      /* put first to learn how it is */
+    bool listed;                        /* named in provider_order */
+    bool put_last;                      /* plan_put_last was called for it */
+    const char *held_why;               /* static sentence: why it is held back, or NULL */
     const char *why;                    /* static sentence: why it stands at this rank */
 };
 
@@ -125,6 +131,9 @@ void plan_done(struct plan *p);
 /* 0, or -1 on no memory (or more than PLAN_ENDPOINTS_MAX endpoints).  An empty plan is not an error
  * of this function. */
 int plan_make(struct plan *p, const struct plan_inputs *in);
+/* The candidate moves behind all others, those between move up by one: its probe has begun
+ * elsewhere, or it was ejected since the plan was made. */
+void plan_put_last(struct plan *p, int index);
 
 /* A sentence for one exclusion: "its prompt price of 3 USD per million tokens is above
  * provider_max_prompt_price 1". The inputs must be those of the plan. */

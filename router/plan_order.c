@@ -4,10 +4,13 @@
 #include <assert.h>
 #include <math.h>
 
-/* The block of a key, highest bits first.  A missed preference stands before the model:
+/* The block of a key, highest bits first.  What is out stands behind everything, also behind
+ * the fallback models: with three attempts a request, three dead endpoints of the first model
+ * would hide a model that answers.  A missed preference stands before the model:
  * a fallback model that meets it may run before a primary that does not (OpenRouter's
  * rule, docs/api.md "Order"). */
 enum {
+    BLOCK_OUT_SHIFT = 21,
     BLOCK_SLOW_SHIFT = 20,
     BLOCK_MODEL_SHIFT = 12,
     BLOCK_ORDER_SHIFT = 4,
@@ -16,12 +19,16 @@ enum {
 };
 _Static_assert(CHAT_MODELS_MAX <= 0x100 && PREFS_LIST_MAX < (int)UNLISTED, "fields of a block");
 
-enum sick { SICK_NOT, SICK_OUTAGE, SICK_HELD_BACK };
-enum draw_class { CLASS_PINNED, CLASS_FREE, CLASS_PAID };
+enum sick { SICK_NOT, SICK_OUTAGE, SICK_HELD_BACK, SICK_OUT };
+enum draw_class { CLASS_LEADS, CLASS_PINNED, CLASS_FREE, CLASS_PAID };
+enum { CLASS_BITS = 3, SICK_BITS = 3 << BLOCK_SICK_SHIFT };
 
 static const char *const WHY_SICK[] = {
     [SICK_OUTAGE] = "in outage: at least 20 per cent of its attempts of the last 30 s failed",
     [SICK_HELD_BACK] = "held back: it answered 429 and its retry-after has not passed",
+    [SICK_OUT] =
+        "ejected: it failed 5 times in a row or over half of at least 20 attempts in 10 s; "
+        "tried when nothing else is left",
 };
 static const char *const WHY_SORT[SORT_COUNT] = {
     [SORT_none] = "drawn with weight 1/cost^2",
@@ -30,6 +37,12 @@ static const char *const WHY_SORT[SORT_COUNT] = {
     [SORT_latency] = "sorted by latency (provider_sort latency)",
 };
 static const char WHY_LISTED[] = "named in provider_order";
+static const char WHY_LISTED_OUT[] =
+    "named in provider_order, where it stays although it is ejected";
+static const char WHY_HALF_OPEN[] =
+    "half-open after an ejection: the request that comes to it is its probe, one at a time";
+static const char WHY_EXPLORED[] =
+    "put first to learn how it is (1 per cent of the draws): its figures are unknown or old";
 static const char WHY_SLOW[] = "misses provider_preferred_max_latency or _min_throughput";
 static const char WHY_FREE[] = "free of charge";
 static const char WHY_WARM[] = "this conversation's cache is warm there and it is the cheapest";
@@ -89,16 +102,23 @@ void order_note_health(const struct prefs *prefs, const struct health_view *view
 {
     c->outage = view->outage;
     c->held_back = view->held_back;
+    c->held_why = view->held_why;
     c->slow = misses_preference(prefs, view);
+    c->out = view->breaker.state == BREAKER_EJECTED || view->breaker.probe_running;
+    c->half_open = view->breaker.state == BREAKER_HALF_OPEN && !view->breaker.probe_running;
+    key->explorable = view->explorable;
     key->latency = view->has_latency ? (uint64_t)view->latency_ms[P50] : UINT64_MAX;
     key->throughput = view->has_throughput ? (uint64_t)view->milli_tps[P50] : 0;
 }
 
+/* Of one that is half-open its probes tell, not the attempts before. */
 static enum sick sickness(const struct candidate *c)
 {
+    if (c->out)
+        return SICK_OUT;
     if (c->held_back)
         return SICK_HELD_BACK;
-    return c->outage ? SICK_OUTAGE : SICK_NOT;
+    return c->outage && !c->half_open ? SICK_OUTAGE : SICK_NOT;
 }
 
 /* ---- blocks ---- */
@@ -138,7 +158,8 @@ static uint32_t block_of(const struct chat *chat, bool preferences, const struct
     /* Figures of an endpoint in trouble are no promise that it meets the preference. */
     bool slow = !listed && preferences && (c->slow || sick != SICK_NOT);
     uint32_t model = chat->prefs.partition_none ? 0 : (uint32_t)c->model_rank;
-    return (uint32_t)slow << BLOCK_SLOW_SHIFT | model << BLOCK_MODEL_SHIFT |
+    return (uint32_t)(!listed && sick == SICK_OUT) << BLOCK_OUT_SHIFT |
+           (uint32_t)slow << BLOCK_SLOW_SHIFT | model << BLOCK_MODEL_SHIFT |
            (listed ? (uint32_t)key->order_at : UNLISTED) << BLOCK_ORDER_SHIFT |
            (uint32_t)sick << BLOCK_SICK_SHIFT;
 }
@@ -206,8 +227,83 @@ static void pin_warm(const struct chat *chat, const struct candidate *candidates
         if (!c->warm || sickness(c) != SICK_NOT || !is_drawn(chat, c, &keys[i]) ||
             keys[i].cost > *cheapest_slot(&min, keys[i].block))
             continue;
-        keys[i].block &= ~(uint32_t)(CLASS_FREE | CLASS_PAID);
+        keys[i].block = (keys[i].block & ~(uint32_t)CLASS_BITS) | CLASS_PINNED;
     }
+}
+
+/* ---- who is put first to learn how it is ---- */
+
+/* The candidates that stand in front but for health and draw, and what leading them may cost. */
+struct front {
+    uint32_t block; /* without sickness and class */
+    bool listed;
+    int n_healthy;
+    uint64_t cheapest;
+    bool warm; /* a conversation stays where its cache is */
+};
+
+static struct front find_front(const struct candidate *candidates, const struct order_key *keys,
+                               int n)
+{
+    struct front f = {.block = UINT32_MAX, .cheapest = UINT64_MAX};
+    for (int i = 0; i < n; i++) {
+        if (keys[i].block >> BLOCK_ORDER_SHIFT < f.block) {
+            f.block = keys[i].block >> BLOCK_ORDER_SHIFT;
+            f.listed = keys[i].order_at >= 0;
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        if (keys[i].block >> BLOCK_ORDER_SHIFT != f.block || sickness(&candidates[i]) != SICK_NOT)
+            continue;
+        f.n_healthy++;
+        f.warm |= (keys[i].block & CLASS_BITS) == CLASS_PINNED;
+        if (keys[i].cost < f.cheapest)
+            f.cheapest = keys[i].cost;
+    }
+    return f;
+}
+
+static bool may_lead(const struct plan_inputs *in, const struct front *f, const struct candidate *c,
+                     const struct order_key *key, bool probe)
+{
+    bool wanted = probe ? c->half_open && sickness(c) == SICK_NOT : key->explorable;
+    return wanted && key->block >> BLOCK_ORDER_SHIFT == f->block && is_drawn(in->chat, c, key) &&
+           key->cost / EXPLORE_COST_MULTIPLE <= f->cheapest && !c->slow;
+}
+
+/* One of those that may, evenly; -1: there is none. */
+static int pick_leader(const struct plan_inputs *in, const struct front *f,
+                       const struct candidate *candidates, const struct order_key *keys, int n,
+                       bool probe, uint64_t draw)
+{
+    uint64_t count = 0;
+    for (int i = 0; i < n; i++)
+        count += may_lead(in, f, &candidates[i], &keys[i], probe);
+    uint64_t chosen = count > 0 ? draw % count : 0;
+    for (int i = 0; i < n; i++) {
+        if (may_lead(in, f, &candidates[i], &keys[i], probe) && chosen-- == 0)
+            return i;
+    }
+    return -1;
+}
+
+/* Probes come as they are needed, explorations now and then. */
+static void choose_leader(const struct plan_inputs *in, struct candidate *candidates,
+                          struct order_key *keys, int n)
+{
+    static const uint64_t SALT = 0x6578706c6f726521u; /* a draw of its own from the seed */
+    struct front f = find_front(candidates, keys, n);
+    if (n < 2 || f.listed || f.n_healthy == 0 || f.warm)
+        return;
+    uint64_t draw = mix64(mix64(in->seed ^ SALT) + GOLDEN_GAMMA);
+    int leader = pick_leader(in, &f, candidates, keys, n, true, draw / 100);
+    if (leader < 0 && draw % 100 < EXPLORE_PERCENT) {
+        leader = pick_leader(in, &f, candidates, keys, n, false, draw / 100);
+        if (leader >= 0)
+            candidates[leader].explored = true;
+    }
+    if (leader >= 0)
+        keys[leader].block &= ~(uint32_t)(SICK_BITS | CLASS_BITS);
 }
 
 /* ---- sorting ---- */
@@ -258,13 +354,21 @@ static const char *why(const struct chat *chat, const struct candidate *c,
                        const struct order_key *key)
 {
     if (key->order_at >= 0)
-        return WHY_LISTED;
+        return c->out ? WHY_LISTED_OUT : WHY_LISTED;
+    if (c->explored)
+        return WHY_EXPLORED;
+    if (sickness(c) == SICK_HELD_BACK && c->held_why != NULL)
+        return c->held_why;
     if (sickness(c) != SICK_NOT)
         return WHY_SICK[sickness(c)];
+    if (c->half_open)
+        return WHY_HALF_OPEN;
     if (c->slow)
         return WHY_SLOW;
     if (is_drawn(chat, c, key)) {
-        switch ((enum draw_class)(key->block & 3u)) {
+        switch ((enum draw_class)(key->block & CLASS_BITS)) {
+        case CLASS_LEADS:
+            break; /* said above */
         case CLASS_PINNED:
             return WHY_WARM;
         case CLASS_FREE:
@@ -285,6 +389,7 @@ void order_sort(const struct plan_inputs *in, struct candidate *candidates, stru
         fill_key(in, preferences, &candidates[i], &keys[i]);
     }
     pin_warm(in->chat, candidates, keys, n);
+    choose_leader(in, candidates, keys, n);
     for (int i = 0; i < n; i++)
         candidates[i].why = why(in->chat, &candidates[i], &keys[i]);
     sort_keys(keys, n);

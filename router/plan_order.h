@@ -1,5 +1,6 @@
-/* The order of the plan: provider_order, sort, or the default draw; outage and missed
- * preferences move an endpoint back.  Used by plan.c only.  Pure. */
+/* The order of the plan: provider_order, sort, or the default draw; outage, ejection and missed
+ * preferences move an endpoint back; a probe and an exploration put one first.  Used by plan.c
+ * only.  Pure. */
 #ifndef ROUTER_PLAN_ORDER_H
 #define ROUTER_PLAN_ORDER_H
 
@@ -12,9 +13,15 @@ struct order_key {
     uint64_t metric, cost;
     int order_at;                 /* filled by plan.c: entry of provider_order, or -1 */
     uint64_t throughput, latency; /* filled by plan.c: p50, 0 / UINT64_MAX = not measured */
+    bool explorable;              /* likewise: struct health_view */
 };
 
-/* Marks the candidate's health: outage, held_back, slow; and the figures sorts need. */
+/* Draws that learn how an endpoint is, and what they may cost: the bill of all requests
+ * together rises by EXPLORE_PERCENT * (EXPLORE_COST_MULTIPLE - 1) = 2 per cent at the most. */
+enum { EXPLORE_PERCENT = 1, EXPLORE_COST_MULTIPLE = 3 };
+
+/* Marks the candidate's health: outage, held_back, slow, out, half_open; and the figures sorts
+ * need. */
 void order_note_health(const struct prefs *prefs, const struct health_view *view,
                        struct candidate *c, struct order_key *key);
 /* Orders `keys` (one per candidate, index = its position) and sets each candidate's `why`. */

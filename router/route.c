@@ -185,9 +185,21 @@ static int find_repeat(const struct route *r)
     return may ? (int)(a->candidate - r->plan->candidates) : -1;
 }
 
+/* What stands first in the plan stays first while a credential of it is left, but the last attempt
+ * is another endpoint's where there is one: credentials of one account fail together. */
+static bool goes_again(struct route *r)
+{
+    int left = ROUTE_ATTEMPTS_MAX - r->n_attempts;
+    bool another = r->another_credential;
+    r->another_credential = false;
+    return another && left > 0 && (left > 1 || find_any_next(r) < 0);
+}
+
 static struct route_action move_on(struct route *r)
 {
     r->first_refused = -1;
+    if (goes_again(r))
+        return begin_attempt(r, r->next - 1);
     bool may_try = r->n_attempts < ROUTE_ATTEMPTS_MAX;
     int index = may_try ? find_any_next(r) : -1;
     if (index < 0 && may_try)
@@ -197,7 +209,7 @@ static struct route_action move_on(struct route *r)
 
 /* ---- what the server calls ---- */
 
-void route_begin(struct route *r, const struct plan *plan, int n_models)
+void route_begin(struct route *r, struct plan *plan, int n_models)
 {
     assert(n_models >= 1 && n_models <= CHAT_MODELS_MAX);
     memset(r, 0, sizeof(*r));
@@ -245,6 +257,39 @@ struct route_action route_build_refused(struct route *r, enum err code)
     r->n_attempts--;
     int index = find_any_next(r);
     return index >= 0 ? begin_attempt(r, index) : fail_with(code, -1);
+}
+
+bool route_has_more(const struct route *r)
+{
+    return find_any_next(r) >= 0;
+}
+
+/* Attempts that were made stand before it, so their candidates stay where they are. */
+struct route_action route_put_off(struct route *r)
+{
+    const struct route_attempt *a = route_attempt(r);
+    assert(a->end == END_none && !a->sent && !r->committed && route_has_more(r));
+    r->next = (int)(a->candidate - r->plan->candidates);
+    r->n_attempts--;
+    plan_put_last(r->plan, r->next);
+    return begin_attempt(r, find_any_next(r));
+}
+
+struct route_action route_pass_over(struct route *r)
+{
+    const struct route_attempt *a = route_attempt(r);
+    assert(a->end == END_none && !a->sent && !r->committed && r->n_attempts > 1);
+    r->n_attempts--;
+    int index = find_any_next(r);
+    return index >= 0 ? begin_attempt(r, index) : conclude(r);
+}
+
+struct route_action route_give_up(struct route *r)
+{
+    const struct route_attempt *a = route_attempt(r);
+    assert(a->end == END_none && !a->sent && !r->committed && r->n_attempts > 1);
+    r->n_attempts--;
+    return conclude(r);
 }
 
 void route_hold_again(struct route *r)

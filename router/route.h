@@ -44,12 +44,13 @@ struct route_attempt {
 };
 
 struct route {
-    const struct plan *plan;
+    struct plan *plan; /* its order changes by route_put_off only */
     int next;          /* index of the next candidate to try */
     int first_refused; /* candidate whose hold was refused first since the last attempt; -1 */
     int n_attempts;
     struct route_attempt attempts[ROUTE_ATTEMPTS_MAX];
-    bool committed; /* a byte has gone to the client: no failover any more */
+    bool committed;          /* a byte has gone to the client: no failover any more */
+    bool another_credential; /* the caller: the running attempt's endpoint has one left to try */
     int n_models;
     uint32_t refused_models; /* bit per model_rank: a provider called the request bad for it */
 };
@@ -68,7 +69,7 @@ struct route_action {
     int64_t retry_after_ms; /* -1 = none */
 };
 
-void route_begin(struct route *r, const struct plan *plan, int n_models);
+void route_begin(struct route *r, struct plan *plan, int n_models);
 /* The first action: ROUTE_TRY, or ROUTE_FAIL ERR_no_endpoint for an empty plan. */
 struct route_action route_first(struct route *r);
 const struct candidate *route_current(const struct route *r);
@@ -83,7 +84,17 @@ struct route_action route_build_refused(struct route *r, enum err code);
 /* After that ROUTE_FAIL: back to the candidate whose hold was refused first, to be tried with less
  * (server/call_size.c, clamp), and the cheaper ones after it. */
 void route_hold_again(struct route *r);
-/* The response head is known: ROUTE_TRY = give this one up and try the next; ROUTE_DONE = relay it
+/* The current candidate is out (plan.h): it moves behind all others, and the one that stands there
+ * now is tried.  Only while route_has_more(). */
+struct route_action route_put_off(struct route *r);
+bool route_has_more(const struct route *r);
+/* The retry budget does not pay for the current candidate (not an attempt): ROUTE_TRY another, or
+ * the answer for the attempts made. */
+struct route_action route_pass_over(struct route *r);
+/* No retry begins any more: the answer for the attempts made. */
+struct route_action route_give_up(struct route *r);
+/* The response head is known: ROUTE_TRY = give this one up and try the next, which is the same
+ * endpoint where another_credential was set; ROUTE_DONE = relay it
  * (2xx); ROUTE_PASS / ROUTE_FAIL = stop with this answer. */
 struct route_action route_on_head(struct route *r, int http_status, int64_t retry_after_ms);
 /* The attempt ended without a usable answer (connect, timeout, reset, foreign, truncated ...).

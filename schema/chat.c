@@ -12,6 +12,9 @@
 _Static_assert(CHAT_MODEL_NAME_MAX == 256, "messages say 255 bytes");
 _Static_assert(CHAT_MODELS_MAX == 32, "messages say 31 models");
 
+/* Room for any name in the doors' tables, also where each letter takes three bytes. */
+enum { MEMBER_NAME_MAX = 96 };
+
 static void set_empty(struct chat *c)
 {
     memset(c, 0, offsetof(struct chat, models));
@@ -39,13 +42,67 @@ void chat_begin(struct chat *c, enum chat_door door, const struct json_doc *doc)
     c->body = doc->text;
 }
 
-static int find_row(const struct json_doc *d, json_ref member, const struct chat_member *rows,
-                    int n)
+/* The key with its escapes resolved; false when it is longer than any name that is read.  Once for
+ * each member: there can be a million, and forty names to compare each with. */
+static bool read_name(const struct json_doc *d, json_ref member, char out[MEMBER_NAME_MAX])
+{
+    const struct json_node *node = json_at(d, member);
+    struct span written = {d->text.ptr + node->key_begin + 1, node->key_len}, piece;
+    char store[4];
+    size_t n = 0;
+    while (written.len > 0) {
+        if (!json_stretch(&written, store, &piece) || piece.len >= MEMBER_NAME_MAX - n)
+            return false;
+        memcpy(out + n, piece.ptr, piece.len);
+        n += piece.len;
+    }
+    out[n] = '\0';
+    return true;
+}
+
+static int find_row(const char *name, const struct chat_member *rows, int n)
 {
     int i = 0;
-    while (i < n && !json_key_is(d, member, rows[i].name))
+    while (i < n && strcmp(name, rows[i].name) != 0)
         i++;
     return i;
+}
+
+/* In place, to lower case; the two characters beyond ASCII whose other case is an ASCII letter
+ * (long s, Kelvin sign) become that.  false: there was nothing to change. */
+static bool fold(char *name)
+{
+    bool changed = false;
+    char *out = name;
+    while (*name != '\0') {
+        size_t used = 1;
+        char c = *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name;
+        if (strncmp(name, "\xc5\xbf", 2) == 0) {
+            c = 's';
+            used = 2;
+        } else if (strncmp(name, "\xe2\x84\xaa", 3) == 0) {
+            c = 'k';
+            used = 3;
+        }
+        changed |= c != *name;
+        *out++ = c;
+        name += used;
+    }
+    *out = '\0';
+    return changed;
+}
+
+/* Servers written in Go take "Max_Tokens" for max_tokens, the last one winning
+ * (pkg.go.dev/encoding/json#Unmarshal): another limit than the one that is held for. */
+static int refuse_twin(struct chat_reader *r, char *name, const struct chat_member *rows, int n)
+{
+    int i = fold(name) ? find_row(name, rows, n) : n;
+    if (i == n)
+        return 0;
+    return fail_set(r->reterr, ERR_bad_request, rows[i].name,
+                    "a member differs from %s only in the case of letters, and some servers take "
+                    "it for the same: write %s",
+                    rows[i].name, rows[i].name);
 }
 
 int chat_split_members(struct chat_reader *r, const struct chat_member *rows, int n,
@@ -57,9 +114,15 @@ int chat_split_members(struct chat_reader *r, const struct chat_member *rows, in
     for (int i = 0; i < n; i++)
         ret_at[i] = JSON_NONE;
     for (json_ref m = json_first(d, 0); m != JSON_NONE; m = json_next(d, m)) {
-        int i = find_row(d, m, rows, n);
-        if (i == n)
+        char name[MEMBER_NAME_MAX];
+        int i = read_name(d, m, name) ? find_row(name, rows, n) : -1;
+        if (i < 0)
             continue;
+        if (i == n) {
+            if (refuse_twin(r, name, rows, n) != 0)
+                return -1;
+            continue;
+        }
         if (seen >> i & 1)
             return json_refuse_twice(d, m, r->reterr);
         seen |= UINT64_C(1) << i;

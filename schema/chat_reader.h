@@ -37,7 +37,7 @@ struct chat_member {
     const char *accepts; /* completes "must be ..." */
 };
 /* Finds the members of the body by rows; ret_at[i]: JSON_NONE when absent or null.  -1: one of
- * them twice, or of another kind. */
+ * them twice, of another kind, or spelled in another case. */
 int chat_split_members(struct chat_reader *r, const struct chat_member *rows, int n,
                        json_ref *ret_at);
 /* model is required; models may be JSON_NONE. */

@@ -21,6 +21,7 @@ struct event {
     struct span name; /* wire name of the event */
     struct span data; /* its payload as received */
     struct span text; /* EVENT_CONTENT: raw JSON of the delta, for size estimates */
+    bool call;        /* a tool call begins, be there text of it yet or not */
 };
 
 #endif

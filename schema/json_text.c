@@ -115,7 +115,8 @@ static bool matches(struct span written, bool escaped, struct span want, bool pr
 static bool key_matches(const struct json_doc *d, json_ref member, struct span want, bool prefix)
 {
     const struct json_node *n = &d->nodes[member];
-    if (!n->key_escaped && (prefix ? n->key_len < want.len : n->key_len != want.len))
+    /* An escape is at most six bytes, for one that it stands for. */
+    if (n->key_len < want.len || (!prefix && n->key_len > (n->key_escaped ? 6 : 1) * want.len))
         return false;
     return matches(key_of(d, member), n->key_escaped, want, prefix);
 }

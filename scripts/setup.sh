@@ -2,7 +2,7 @@
 # shellcheck shell=sh
 
 BUILD_PACKAGES="gcc libc6-dev make autoconf automake pkg-config libmicrohttpd-dev
-    libcurl4-openssl-dev libjson-c-dev libsqlite3-dev libuv1-dev libssl-dev"
+    libcurl4-openssl-dev libgnutls28-dev libjson-c-dev libsqlite3-dev libuv1-dev libssl-dev"
 RUN_PACKAGES="curl ca-certificates tzdata"
 TEST_PACKAGES="check python3 openssl"
 

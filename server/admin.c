@@ -82,7 +82,7 @@ static enum MHD_Result reply_json(struct MHD_Connection *c, int status, struct j
 {
     const char *text =
         json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-    return reply(c, status, "application/json", span_of(text), allow);
+    return text != NULL ? reply(c, status, "application/json", span_of(text), allow) : MHD_NO;
 }
 
 static enum MHD_Result reply_fail(struct MHD_Connection *c, const struct fail *f, const char *allow)
@@ -349,6 +349,11 @@ static int listen_on(const struct addrinfo *at)
 
 static int listen_tcp(struct admin *a, int *ret_fd, struct fail *reterr)
 {
+    if (a->o.passed_fd > 0) {
+        a->port = bound_port(a->o.passed_fd);
+        *ret_fd = a->o.passed_fd;
+        return 0;
+    }
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};

@@ -21,6 +21,7 @@ enum {
 struct admin_options {
     const char *host; /* TCP; NULL = no TCP listener */
     int port;         /* 0 = any free one */
+    int passed_fd;    /* a listening socket for TCP that was passed to us; < 1: none */
     const char *db_path;
     struct ops_env *env;                         /* of the server; outlives the admin */
     void (*metrics)(void *ctx, struct buf *out); /* any thread; NULL = none */

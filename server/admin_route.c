@@ -91,6 +91,8 @@ const struct admin_route *admin_route_find(const char *method, const char *path,
 static int parse_object(struct span body, struct json_object **ret, struct fail *reterr)
 {
     struct json_tokener *t = json_tokener_new_ex(ARGS_DEPTH_MAX);
+    if (t == NULL)
+        return fail_set(reterr, ERR_internal, NULL, "out of memory");
     json_tokener_set_flags(t, JSON_TOKENER_STRICT);
     struct json_object *o = json_tokener_parse_ex(t, body.ptr, (int)body.len);
     bool whole = json_tokener_get_error(t) == json_tokener_success &&

@@ -27,13 +27,11 @@ void api_route(struct request *r)
     struct json_object *answer = NULL;
     struct fail f;
     struct worker *w = r->worker;
-    if (dry_run(w->catalog, r->key, w->site->state, buf_span(&r->body), r->begun_ms, worker_draw(w),
-                &answer, &f) != 0) {
+    const struct reach_list allowed = serve_reach(&w->site->options);
+    if (dry_run(w->catalog, r->key, w->site->state, &allowed, buf_span(&r->body), r->begun_ms,
+                worker_draw(w), &answer, &f) != 0) {
         request_reply_fail(r, &f);
         return;
     }
-    buf_adds(&r->reply_body, json_object_to_json_string_ext(
-                                 answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(answer);
-    request_reply(r, 200, "application/json");
+    request_reply_json(r, answer);
 }

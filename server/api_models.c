@@ -8,6 +8,7 @@
 #include "schema/when.h"
 #include "server/api.h"
 #include "server/http.h"
+#include "server/planning.h"
 
 enum { MODELS_LIMIT_DEFAULT = 20, MODELS_LIMIT_MAX = 1000 };
 
@@ -19,14 +20,6 @@ static struct json_object *text(const char *s)
 static struct json_object *count_or_null(int64_t n)
 {
     return n > 0 ? json_object_new_int64(n) : NULL;
-}
-
-static void reply_json(struct request *r, struct json_object *o)
-{
-    buf_adds(&r->reply_body, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
-                                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(o);
-    request_reply(r, 200, "application/json");
 }
 
 /* The model as this key may see it: NULL when it may not use it. */
@@ -226,7 +219,7 @@ void api_models(struct request *r)
         json_object_object_add(o, "object", text("list"));
         json_object_object_add(o, "data", data);
     }
-    reply_json(r, o);
+    request_reply_json(r, o);
 }
 
 static const struct model *model_or_404(struct request *r)
@@ -244,7 +237,7 @@ void api_model(struct request *r)
 {
     const struct model *m = model_or_404(r);
     if (m != NULL) {
-        reply_json(r, model_json(r, m));
+        request_reply_json(r, model_json(r, m));
     }
 }
 
@@ -284,11 +277,51 @@ static const char *modality_word(int i)
     return modality_name((enum modality)i);
 }
 
+static struct json_object *time_or_null(int64_t unix_ms)
+{
+    char when[WHEN_TEXT_MAX];
+    return unix_ms > 0 ? text(when_print(unix_ms, when)) : NULL;
+}
+
+static const char *health_word(const struct health_view *v)
+{
+    switch (v->breaker.state) {
+    case BREAKER_EJECTED:
+        return "ejected";
+    case BREAKER_HALF_OPEN:
+        return "half_open";
+    case BREAKER_CLOSED:
+        break;
+    }
+    return v->outage ? "outage" : "ok";
+}
+
+static struct json_object *health_json(const struct health_view *v)
+{
+    struct json_object *o = json_object_new_object();
+    bool ejected = v->breaker.state == BREAKER_EJECTED;
+    json_object_object_add(o, "state", text(health_word(v)));
+    json_object_object_add(o, "ejected_until", time_or_null(ejected ? v->breaker.until_ms : 0));
+    json_object_object_add(o, "ejections_in_a_row", json_object_new_int(v->breaker.ejections));
+    json_object_object_add(o, "held_back_until", time_or_null(v->held_back_until_ms));
+    json_object_object_add(o, "attempts_last_30s", json_object_new_int64(v->attempts_30s));
+    json_object_object_add(o, "failures_last_30s", json_object_new_int64(v->failures_30s));
+    return o;
+}
+
+/* OpenRouter's: 0 is well. */
+static int status_number(const struct health_view *v)
+{
+    bool out = v->breaker.state != BREAKER_CLOSED;
+    return out ? -3 : v->outage ? -1 : v->held_back ? -2 : 0;
+}
+
 static void add_health(struct request *r, const struct endpoint *e, struct json_object *o)
 {
     struct health_view v;
-    state_health_look(r->worker->site->state, e->id, r->begun_ms, &v);
-    json_object_object_add(o, "status", json_object_new_int(v.outage ? -1 : v.held_back ? -2 : 0));
+    planning_health(r->worker->site->state, e, r->begun_ms, &v);
+    json_object_object_add(o, "status", json_object_new_int(status_number(&v)));
+    json_object_object_add(o, "health", health_json(&v));
     json_object_object_add(
         o, "uptime_last_30s",
         v.attempts_30s > 0
@@ -341,5 +374,5 @@ void api_model_endpoints(struct request *r)
     json_object_object_add(data, "created", json_object_new_int64(m->created_ms / 1000));
     json_object_object_add(data, "endpoints", endpoints);
     json_object_object_add(o, "data", data);
-    reply_json(r, o);
+    request_reply_json(r, o);
 }

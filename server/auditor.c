@@ -106,7 +106,7 @@ static void timed(struct auditor *a, int rc, int64_t begin_us, const struct fail
         __atomic_add_fetch(&a->stats.checks, 1, __ATOMIC_RELAXED);
         __atomic_store_n(&a->stats.last_us, monotonic_us() - begin_us, __ATOMIC_RELAXED);
     } else if (!pacer_stopping(&a->pacer)) {
-        log_line(LOG_ERROR, "msg=\"the books could not be checked\" error=\"%s\"", f->text);
+        log_fault(LOG_ERROR, "the books could not be checked", f->text, "%s", "");
     }
     a->n_found = 0;
 }
@@ -114,6 +114,7 @@ static void timed(struct auditor *a, int rc, int64_t begin_us, const struct fail
 static void *auditor_main(void *arg)
 {
     struct auditor *a = arg;
+    pthread_setname_np(pthread_self(), "wf-audit");
     struct fail f = {.code = ERR_OK};
     struct audit_cursor *cursor = audit_cursor_new();
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* of this thread alone, on Linux */

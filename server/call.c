@@ -33,6 +33,7 @@ struct call *call_new(struct worker *w)
         buf_init(&c->answer, CALL_ANSWER_MAX);
         buf_init(&c->shown, CALL_ANSWER_MAX);
         buf_init(&c->raw, PROVIDER_EVENT_MAX + SSE_LINE_EXTRA);
+        buf_init(&c->held, CALL_HELD_MAX);
         dialog_init(&c->dialog);
         json_init(&c->doc);
         chat_init(&c->chat);
@@ -59,6 +60,7 @@ static void on_timer_closed(uv_handle_t *h)
     buf_done(&c->answer);
     buf_done(&c->shown);
     buf_done(&c->raw);
+    buf_done(&c->held);
     dialog_done(&c->dialog);
     json_done(&c->doc);
     plan_done(&c->plan);
@@ -94,6 +96,7 @@ static void call_recycle(struct call *c)
     buf_keep(&c->answer, CALL_KEEP_BODY);
     buf_keep(&c->shown, CALL_KEEP_BODY);
     buf_keep(&c->raw, CALL_KEEP_BODY);
+    buf_keep(&c->held, CALL_KEEP_BODY);
     dialog_done(&c->dialog);
     if (w->n_free_calls >= CALL_POOL_MAX) {
         uv_close((uv_handle_t *)&c->timer, on_timer_closed);
@@ -135,6 +138,7 @@ void call_done(struct call *c)
     assert(c->writer == NULL);
     uv_timer_stop(&c->timer);
     call_limits_end(c);
+    call_health_give_back(c);
     if (c->draining) {
         __atomic_sub_fetch(&c->worker->site->drains, 1, __ATOMIC_RELAXED);
     }
@@ -159,8 +163,11 @@ static void attempt_reset(struct call *c)
     upreq_reset(&c->upreq, CALL_KEEP_BODY);
     buf_reset(&c->answer);
     buf_reset(&c->shown);
+    buf_reset(&c->held);
+    c->held_tick_ms = -1;
     c->reply_ended = c->reply_broken = false;
     c->http_status = 0;
+    c->denied = NULL;
     c->cut = END_none;
     c->sent = c->paused = c->hold_open = c->hold_waiting = false;
     c->started = c->stopped = false;
@@ -181,40 +188,8 @@ static void close_stream(struct call *c)
     call_translate_close(c);
 }
 
-static void record_health(struct call *c, enum route_end end, int64_t retry_after_ms)
-{
-    enum health_outcome outcome = HEALTH_NEUTRAL;
-    if (end == END_complete) {
-        outcome = HEALTH_OK;
-    } else if (end == END_status) {
-        enum up_class k = provider_classify(c->http_status);
-        outcome = k == UP_RATE_LIMITED ? HEALTH_LIMITED
-                  : k == UP_DOWN       ? HEALTH_FAILED
-                                       : HEALTH_NEUTRAL;
-    } else if (end != END_client_gone && end != END_drained && end != END_over_cap) {
-        outcome = HEALTH_FAILED;
-    }
-    if (c->kind != CALL_MESSAGES || end == END_stale) {
-        return; /* counting tokens says little about generating them, an old connection nothing */
-    }
-    struct state *state = c->worker->site->state;
-    int64_t now = worker_now_ms();
-    state_health_record(state, c->endpoint->id, now, outcome, retry_after_ms);
-    if (end == END_complete && c->head_tick_ms >= 0) {
-        int64_t first = c->content_tick_ms >= 0 ? c->content_tick_ms : c->head_tick_ms;
-        int64_t span_ms = worker_tick_ms(c->worker) - c->sent_tick_ms;
-        int64_t out = c->usage.total.n[USAGE_output_tok];
-        int64_t milli_tps = span_ms > 0 && out < INT64_MAX / 1000000 ? out * 1000000 / span_ms : 0;
-        state_health_sample(state, c->endpoint->id, now, first - c->sent_tick_ms, milli_tps);
-    }
-    if (outcome == HEALTH_FAILED) {
-        metrics_add(&c->worker->metrics, METRIC_attempts_failed_total, 1);
-    }
-}
-
 /* Closes the attempt's books.  verdict counts for END_complete, truncated and the like. */
-static void attempt_over(struct call *c, enum route_end end, enum verdict verdict,
-                         int64_t retry_after_ms)
+static void attempt_over(struct call *c, enum route_end end, enum verdict verdict)
 {
     assert(c->transfer == NULL);
     uv_timer_stop(&c->timer);
@@ -222,7 +197,8 @@ static void attempt_over(struct call *c, enum route_end end, enum verdict verdic
         call_settle(c, end, verdict);
     }
     call_note_attempt(c, end);
-    record_health(c, end, retry_after_ms);
+    call_health_end(c, end);
+    call_credential_used(c, end);
     close_stream(c);
 }
 
@@ -263,115 +239,12 @@ static void on_head(void *ctx, int http_status)
     call_arm(c);
 }
 
-static void on_event(void *ctx, const struct event *ev)
-{
-    struct call *c = ctx;
-    if (ev->kind == EVENT_CONTENT && c->content_tick_ms < 0) {
-        c->content_tick_ms = worker_tick_ms(c->worker);
-    }
-    c->started |= ev->kind == EVENT_START;
-    c->stopped |= ev->kind == EVENT_STOP;
-}
-
-/* Nothing has gone to the client yet: a stream that is no stream, or that begins with an
- * error, can still be tried elsewhere. */
-static bool worth_committing(struct call *c)
-{
-    if (c->translated && (!c->chat.stream || c->shown.len == 0)) {
-        return false; /* a whole body comes at the end; nothing to show yet */
-    }
-    switch (c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes)) {
-    case VERDICT_FOREIGN:
-        call_cut(c, END_foreign);
-        return false;
-    case VERDICT_ERROR:
-        if (!c->started) {
-            call_cut(c, END_stream_error);
-        }
-        return c->started;
-    case VERDICT_COMPLETE:
-    case VERDICT_TRUNCATED:
-        break;
-    }
-    return true;
-}
-
-/* Half an event would spoil the error event that follows it: what is missing of it is fed and
- * given back, the rest is dropped with the connection. */
-static struct span feed_event(struct call *c, struct span bytes)
-{
-    struct span fed = {bytes.ptr, 0};
-    while (fed.len < bytes.len && !c->adapter->stream_at_boundary(c->stream)) {
-        struct span rest = {bytes.ptr + fed.len, bytes.len - fed.len};
-        const char *line = memchr(rest.ptr, '\n', rest.len);
-        rest.len = line != NULL ? (size_t)(line - rest.ptr) + 1 : rest.len;
-        if (!c->adapter->stream_feed(c->stream, rest, on_event, c)) {
-            break;
-        }
-        fed.len += rest.len;
-    }
-    return fed;
-}
-
-static bool on_last_event(struct call *c, struct span bytes)
-{
-    if (c->translated) {
-        return true; /* it has been cut */
-    }
-    struct span fed = feed_event(c, bytes);
-    if (c->req != NULL && fed.len > 0) {
-        call_answer_stream(c, fed);
-    }
-    if (fed.len < bytes.len || c->adapter->stream_at_boundary(c->stream)) {
-        call_cut(c, END_over_cap);
-    }
-    return true;
-}
-
-static bool on_stream_body(struct call *c, struct span bytes)
-{
-    bool held_up = c->extend_waiting && !call_grow(c);
-    if (held_up || (c->req != NULL && c->committed && request_stream_full(c->req))) {
-        c->paused = true;
-        return false;
-    }
-    if (c->cut_soon) {
-        return on_last_event(c, bytes);
-    }
-    if (!c->adapter->stream_feed(c->stream, bytes, on_event, c)) {
-        call_cut(c, END_foreign);
-        return true;
-    }
-    call_checkpoint_bytes(c, bytes.len);
-    if (c->stopped) {
-        call_arm(c);
-    }
-    if (c->reply_broken) {
-        call_cut(c, END_foreign);
-        return true;
-    }
-    if (c->req == NULL || (!c->committed && !worth_committing(c))) {
-        return true;
-    }
-    if (!c->committed) {
-        c->committed = c->route.committed = true;
-        call_answer_stream_begin(c, transfer_headers(c->transfer));
-        c->out_tick_ms = c->byte_tick_ms;
-        call_arm(c);
-    }
-    call_answer_stream(c, bytes);
-    if (!c->extend_waiting) {
-        call_grow(c);
-    }
-    return true;
-}
-
 static bool on_body(void *ctx, struct span bytes)
 {
     struct call *c = ctx;
     c->byte_tick_ms = worker_tick_ms(c->worker);
     if (c->stream != NULL) {
-        return on_stream_body(c, bytes);
+        return call_stream_body(c, bytes);
     }
     if (!buf_add_span(&c->answer, bytes)) {
         call_cut(c, END_foreign);
@@ -466,7 +339,10 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
     if (c->translated && end == END_complete && (c->reply_broken || c->shown.failed)) {
         end = END_foreign;
     }
-    attempt_over(c, end, verdict, -1);
+    attempt_over(c, end, verdict);
+    if (end == END_complete) {
+        call_stream_release(c, headers); /* an answer without content is one */
+    }
     if (c->req == NULL) {
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
     } else if (end == END_drained) {
@@ -498,11 +374,17 @@ static void after_body(struct call *c, struct span headers)
     if (!good && c->adapter->weigh_error != NULL) {
         c->adapter->weigh_error(buf_span(&c->answer), &c->http_status, &retry_after_ms);
     }
+    if (!good) {
+        call_credential_refused(c, retry_after_ms);
+    }
     enum route_end end = !good                        ? END_status
                          : verdict == VERDICT_FOREIGN ? END_foreign
                          : verdict == VERDICT_ERROR   ? END_stream_error
                                                       : END_complete;
-    attempt_over(c, end, verdict, retry_after_ms);
+    if (end == END_complete) {
+        call_origin_note(c, buf_span(&c->answer));
+    }
+    attempt_over(c, end, verdict);
     if (c->req == NULL) {
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
     } else if (good && end != END_complete) {
@@ -534,6 +416,13 @@ static void on_done(void *ctx, enum transfer_result result)
     snprintf(c->provider_request_id, sizeof c->provider_request_id, "%.*s",
              (int)(id.len < 100 ? id.len : 100), id.ptr);
     c->sent = transfer_sent(c->transfer);
+    c->denied = transfer_denied(c->transfer);
+    if (c->denied != NULL) {
+        log_line(LOG_WARN,
+                 "msg=\"a base_url of provider_configs leads to an address that is not "
+                 "public\" key=%s endpoint=%s range=%s",
+                 c->key->public_id, c->endpoint->slug, c->denied);
+    }
     c->transfer = NULL;
     bool error_status = c->http_status != 0 && c->http_status / 100 != 2;
     if (c->stream != NULL) {
@@ -541,7 +430,7 @@ static void on_done(void *ctx, enum transfer_result result)
     } else if (end == END_complete || error_status) {
         after_body(c, headers);
     } else {
-        attempt_over(c, end, VERDICT_TRUNCATED, -1);
+        attempt_over(c, end, VERDICT_TRUNCATED);
         after_nothing(c, end, headers);
     }
 }
@@ -550,16 +439,17 @@ static void send_attempt(struct call *c)
 {
     static const struct transfer_ops ops = {on_head, on_body, on_done};
     struct worker *w = c->worker;
+    c->sent_ms = worker_now_ms();
     c->sent_tick_ms = worker_tick_ms(w);
     c->tried = true;
     metrics_add(&w->metrics, METRIC_attempts_total, 1);
     if (c->n_attempts > 0) {
         metrics_add(&w->metrics, METRIC_failovers_total, 1);
     }
-    c->transfer = transfer_start(w->upstream, &c->upreq, c->limits.connect_ms,
-                                 route_is_repeat(&c->route), &ops, c);
+    const struct uplink_how how = {c->limits.connect_ms, c->reach, route_is_repeat(&c->route)};
+    c->transfer = transfer_start(w->upstream, &c->upreq, &how, &ops, c);
     if (c->transfer == NULL) {
-        attempt_over(c, END_connect_failed, VERDICT_TRUNCATED, -1);
+        attempt_over(c, END_connect_failed, VERDICT_TRUNCATED);
         act(c, route_on_end(&c->route, END_connect_failed), (struct span){"", 0});
         return;
     }
@@ -572,11 +462,11 @@ static void send_attempt(struct call *c)
 static void on_build_refused(struct call *c, const struct fail *f)
 {
     struct route_action next = route_build_refused(&c->route, f->code);
-    if (next.step == ROUTE_TRY) {
+    if (next.step == ROUTE_TRY && call_health_begin(c, &next)) {
         try_next(c);
         return;
     }
-    request_reply_fail(c->req, f);
+    call_answer_error(c, f, -1, (struct span){NULL, 0});
     call_record_end(c, "error", err_info(f->code)->status);
     call_done(c);
 }
@@ -589,8 +479,7 @@ static void try_hold(struct call *c)
     chat_send_max_tokens(&c->chat, c->clamp_tok > 0 ? c->clamp_tok : -1);
     if (call_build(c, &f) != 0 && f.code != ERR_bad_request) {
         /* The operator's settings for this provider cannot be sent: the next may do. */
-        log_line(LOG_ERROR, "msg=\"cannot call a provider\" endpoint=%s error=\"%s\"",
-                 c->endpoint->slug, f.text);
+        log_fault(LOG_ERROR, "cannot call a provider", f.text, "endpoint=%s", c->endpoint->slug);
         call_note_attempt(c, END_connect_failed);
         act(c, route_on_end(&c->route, END_connect_failed), (struct span){"", 0});
     } else if (f.code == ERR_bad_request) {
@@ -608,6 +497,7 @@ static void try_next(struct call *c)
 {
     c->endpoint = route_current(&c->route)->endpoint;
     c->adapter = c->endpoint->provider->adapter;
+    call_credential_take(c);
     call_size_begin(c);
     try_hold(c);
 }
@@ -651,14 +541,17 @@ static void finished(struct call *c, struct span headers)
 
 static void act(struct call *c, struct route_action a, struct span headers)
 {
-    if (c->kind == CALL_COUNT_TOKENS && a.step != ROUTE_TRY) {
+    if (a.step == ROUTE_TRY && call_health_begin(c, &a)) {
+        try_next(c);
+        return;
+    }
+    if (c->kind == CALL_COUNT_TOKENS) {
         act_count(c, a, headers);
         return;
     }
     switch (a.step) {
     case ROUTE_TRY:
-        try_next(c);
-        return;
+        break; /* not here */
     case ROUTE_DONE:
         finished(c, headers);
         break;
@@ -689,7 +582,7 @@ static bool hold_another(struct call *c, const struct ledger_answer *a)
             return true;
         }
         struct route_action next = route_hold_refused(&c->route, a->code, a->retry_after_ms);
-        if (next.step == ROUTE_TRY) {
+        if (next.step == ROUTE_TRY && call_health_begin(c, &next)) {
             try_next(c);
             return true;
         }
@@ -783,5 +676,6 @@ void call_end_all(struct worker *w)
 void call_run(struct call *c)
 {
     route_begin(&c->route, &c->plan, c->chat.n_models);
+    c->out_tick_ms = worker_tick_ms(c->worker);
     act(c, route_first(&c->route), (struct span){"", 0});
 }

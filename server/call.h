@@ -16,6 +16,7 @@
 #include "schema/money.h"
 #include "schema/sse.h"
 #include "server/planning.h"
+#include "server/reach.h"
 #include "server/request.h"
 
 enum {
@@ -27,11 +28,14 @@ enum {
     CALL_POOL_MAX = 1024,
     CALL_RELAYED_HEADERS_MAX = 8 * 1024, /* of the provider's: they share the connection's pool */
     CALL_PING_MS = 10000,                /* keep-alive to a client of a silent stream */
-    CALL_CHECKPOINT_MS = 5000,           /* a running stream's figures are made durable so often, */
-    CALL_CHECKPOINT_TOK = 2000,          /* and after so many more output tokens */
-    CALL_DROPPED_MAX = 2048,             /* the header that names what a provider was not told */
-    CALL_REFUSAL_MAX = 4096,             /* what is said of a cap */
-    CALL_MESSAGE_MAX = 256               /* of a provider's error, for error.attempts */
+    CALL_HOLDBACK_MS = 1000,    /* a stream's first events wait so long for its first content, */
+    CALL_HELD_MAX = 256 * 1024, /* and no more bytes than this */
+    CALL_CHECKPOINT_MS = 5000,  /* a running stream's figures are made durable so often, */
+    CALL_CHECKPOINT_TOK = 2000, /* and after so many more output tokens */
+    CALL_DROPPED_MAX = 2048,    /* the header that names what a provider was not told */
+    CALL_REFUSAL_MAX = 4096,    /* what is said of a cap */
+    CALL_ERROR_EVENT_MAX = 64 * 1024, /* of our own, in a stream */
+    CALL_MESSAGE_MAX = 256            /* of a provider's error, for error.attempts */
 };
 
 enum call_kind { CALL_MESSAGES, CALL_COUNT_TOKENS };
@@ -42,6 +46,15 @@ struct call_attempt {
     int http_status;
     enum route_end end;
     char message[CALL_MESSAGE_MAX];
+};
+
+/* What the health table and the retry budget know of the attempt that may begin, or runs. */
+struct call_turn {
+    struct breaker_ticket ticket;
+    int64_t endpoint_id;
+    int64_t model_id; /* of the first candidate: its budget pays for the retries */
+    bool open;        /* it has begun there and has not ended */
+    bool counted;     /* the request has been counted */
 };
 
 struct call {
@@ -58,6 +71,7 @@ struct call {
     struct buf answer;         /* a whole answer or an error body */
     struct buf shown;          /* edited or translated bytes on their way to the client */
     struct buf raw;            /* not translated: the event under way */
+    struct buf held;           /* of a stream without content yet: what has come of it */
     struct sse stream_split;   /* the events of an edited stream */
     struct dialog dialog;      /* the request, once it had to be translated */
     struct usage_report usage; /* of the running attempt: large, so cleared instead of zeroed */
@@ -71,7 +85,8 @@ struct call {
     const struct key_row *key;
     struct route route;
     int64_t begun_ms; /* wall clock */
-    bool committed;   /* the client has the head of a streamed answer */
+    bool committed;   /* the client has something of a provider's streamed answer */
+    bool opened;      /* it was kept waiting: it has a head (200) and keep-alives of ours */
     bool draining;    /* client gone, reading on for the usage */
     bool recorded;    /* the ledger knows the request: a hold was made */
     bool tried;       /* an attempt was begun */
@@ -83,8 +98,14 @@ struct call {
     struct call_attempt attempts[ROUTE_ATTEMPTS_MAX];
 
     /* the running attempt */
+    struct call_turn turn;
     struct id attempt_id;
     const struct endpoint *endpoint;
+    const struct credential *credential; /* of the operator's, or NULL */
+    bool own_credential;                 /* provider_configs: the client's stands for it */
+    const struct endpoint *keys_of;      /* whose credentials the bits below are: those tried */
+    uint32_t tried_keys;
+    uint64_t pinned_key; /* keyring_place of the only one that knows this conversation; 0 = any */
     const struct provider *adapter;
     struct provider_target target; /* of the last build; without what lived only there */
     struct provider_reading reading;
@@ -120,8 +141,13 @@ struct call {
     bool hold_waiting, hold_open, sent, paused;
     bool started, stopped; /* the stream's first and last event were seen */
     enum route_end cut;    /* why we cancelled the transfer ourselves */
+    int64_t sent_ms;       /* wall clock */
     int64_t sent_tick_ms, head_tick_ms, byte_tick_ms, out_tick_ms, content_tick_ms;
+    int64_t held_tick_ms; /* when the first byte was held back, -1 = none is */
     struct timeouts limits;
+    enum reach reach;      /* of the last build */
+    bool own_terms;        /* its address, credential or time limit was the request's own */
+    const char *denied;    /* the range of an address that the running attempt may not reach */
     int64_t content_bytes; /* generated text seen in a stream */
     int64_t checkpoint_tick_ms, checkpoint_tok, checkpoint_pusd; /* the last one; tick -1 = none */
     int64_t uncounted_bytes; /* of the stream since its figures were last looked at */
@@ -162,7 +188,46 @@ bool call_at_boundary(const struct call *c);
 /* The answer has come that a call which is done has waited for. */
 void call_after_extend(struct call *c);
 
+/* ---- call_health.c ---- */
+/* Whether an attempt on route_current() may begin; goes on to candidates that may.  false: none
+ * may, *ret is how to end. */
+bool call_health_begin(struct call *c, struct route_action *ret);
+/* The first content has come. */
+void call_health_answered(struct call *c);
+/* The running attempt is over. */
+void call_health_end(struct call *c, enum route_end end);
+/* What has begun and was not sent is not made after all; nothing otherwise. */
+void call_health_give_back(struct call *c);
+
+/* ---- call_stream.c: a provider's stream on its way to the client ---- */
+/* What the client does not get yet is held back: until its first content a stream can be given
+ * up for another attempt.  false: paused, the same bytes come again. */
+bool call_stream_body(struct call *c, struct span bytes);
+/* The hold-back is over: what was held back goes out, if there is anything for this client. */
+void call_stream_release(struct call *c, struct span upstream_headers);
+/* The request asks for a stream, and its answer will be one. */
+bool call_wants_stream(const struct call *c);
+
+/* ---- call_credential.c ---- */
+/* Chooses c->credential for an attempt at c->endpoint. */
+void call_credential_take(struct call *c);
+/* The provider answered with an error status: what that says of the credential is remembered,
+ * c->http_status becomes 402 where the client is not to blame, and the route is told whether
+ * another one is worth trying. */
+void call_credential_refused(struct call *c, int64_t retry_after_ms);
+/* The attempt is over: a credential that was held back and did its work is free again. */
+void call_credential_used(struct call *c, enum route_end end);
+
+/* ---- call_origin.c: state that a provider keeps ---- */
+/* An answer, or the event of one that may hold an id, is passing by. */
+void call_origin_note(struct call *c, struct span json);
+/* The request continues such state: the plan keeps who issued it. false: nobody knows, or he is
+ * not in the plan. */
+bool call_origin_pin(struct call *c);
+
 /* ---- call_build.c ---- */
+/* What the request brings for c->endpoint; NULL: nothing. */
+const struct provider_config *call_config(const struct call *c);
 /* Fills c->upreq and c->limits for c->endpoint. 0, or -1 with f. */
 int call_build(struct call *c, struct fail *f);
 
@@ -236,6 +301,8 @@ void call_answer_stream_begin(struct call *c, struct span upstream_headers);
 /* Relays stream bytes: as they are, edited (a report, a usage chunk that the client did not ask
  * for) or translated. */
 void call_answer_stream(struct call *c, struct span bytes);
+/* The client has waited: a head without what no provider has said yet, and no status but 200. */
+void call_answer_open(struct call *c);
 /* The keep-alive of the client's protocol. */
 void call_answer_keep_alive(struct call *c);
 /* The error of Wayfare's that has this status. */
@@ -244,6 +311,8 @@ enum err call_error_for_status(int http_status);
 void call_answer_stream_finish(struct call *c);
 void call_answer_stream_error(struct call *c, enum err code, const char *text);
 void call_answer_fail(struct call *c, enum err code, int64_t retry_after_ms);
+void call_answer_error(struct call *c, const struct fail *f, int64_t retry_after_ms,
+                       struct span members);
 /* The ledger refused; returns the status of the answer. */
 int call_answer_refused(struct call *c, const struct ledger_answer *a);
 void call_answer_no_endpoint(struct call *c, const struct plan_inputs *in);

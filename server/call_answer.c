@@ -171,10 +171,79 @@ static void answer_translated(struct call *c)
                   c->chat.stream ? "text/event-stream" : "application/json");
 }
 
+/* As providers' errors inside a stream come through this door (providers/openai_door_write.c):
+ * OpenRouter's form, with a number for a code. */
+static void write_error_chunk(const struct call *c, const struct fail *f, struct buf *out)
+{
+    const struct err_info *info = err_info(f->code);
+    char id[ID_TEXT_MAX];
+    struct json_out o = {.buf = out};
+    json_open_object(&o, NULL);
+    json_put_string(&o, "id", span_of(id_print(&c->request_id, ID_PREFIX_GENERATION, id)));
+    json_put_string(&o, "object", SPAN("chat.completion.chunk"));
+    json_put_int(&o, "created", c->begun_ms / 1000);
+    json_put_string(&o, "model", span_of(c->endpoint->model->slug));
+    json_open_object(&o, "error");
+    json_put_int(&o, "code", info->status == 529 ? 503 : info->status); /* 529 is Anthropic's */
+    json_put_string(&o, "message", span_of(f->text));
+    json_put_string(&o, "type", span_of(info->openai_type));
+    json_close_object(&o);
+    buf_adds(out, ",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"logprobs\":null,"
+                  "\"finish_reason\":\"error\"}]");
+    json_close_object(&o);
+}
+
+/* The error is the stream's last event. */
+static void end_with_error(struct call *c, const struct fail *f, struct span members)
+{
+    struct request *r = c->req;
+    struct buf event;
+    buf_init(&event, CALL_ERROR_EVENT_MAX);
+    /* The blank line first: the stream may have been cut inside an event. */
+    if (r->door == DOOR_OPENAI) {
+        buf_adds(&event, "\n\ndata: ");
+        write_error_chunk(c, f, &event);
+    } else {
+        buf_adds(&event, "\n\nevent: error\ndata: ");
+        request_write_error(r, f, members, &event);
+    }
+    buf_adds(&event, "\n\n");
+    metrics_add(&c->worker->metrics, METRIC_streams_broken_total, 1);
+    request_log(r, c->opened && !c->committed ? err_info(f->code)->status : c->http_status,
+                f->text);
+    request_stream_write(r, buf_span(&event));
+    request_stream_end(r, false);
+    buf_done(&event);
+}
+
+/* What goes to the client: only that keeps it from thinking that the stream is dead. */
+static void show(struct call *c, struct span bytes)
+{
+    if (bytes.len > 0) {
+        request_stream_write(c->req, bytes);
+        c->out_tick_ms = worker_tick_ms(c->worker);
+    }
+}
+
+/* The client has the head of a stream since long ago. */
+static void answer_late(struct call *c)
+{
+    if (c->translated) {
+        show(c, buf_span(&c->shown));
+        request_stream_end(c->req, false);
+    } else {
+        call_answer_stream_error(c, ERR_bad_upstream, "answered without a stream");
+    }
+}
+
 void call_answer_body(struct call *c, struct span upstream_headers)
 {
     struct request *r = c->req;
     char cost[MONEY_TEXT_MAX], type[128];
+    if (c->opened) {
+        answer_late(c);
+        return;
+    }
     cost_text(c, c->cost_pusd, cost);
     call_answer_headers(c, upstream_headers);
     if (c->kind == CALL_MESSAGES) {
@@ -213,6 +282,19 @@ enum err call_error_for_status(int status)
         }
     }
     return status >= 500 ? ERR_internal : ERR_bad_request;
+}
+
+/* The status that the client would have got is the error's in the stream. */
+static void pass_late(struct call *c)
+{
+    struct fail f;
+    if (c->http_status < 400) {
+        fail_set(&f, ERR_bad_upstream, NULL, "%s answered with status %d, which is not followed",
+                 call_slug(c), c->http_status);
+    } else {
+        call_translate_error(c, &f);
+    }
+    end_with_error(c, &f, (struct span){NULL, 0});
 }
 
 static void pass_translated(struct call *c)
@@ -255,6 +337,10 @@ void call_answer_pass(struct call *c, struct span upstream_headers)
 {
     struct request *r = c->req;
     char type[128] = "application/json";
+    if (c->opened) {
+        pass_late(c);
+        return;
+    }
     call_answer_headers(c, upstream_headers);
     add_retry_after(c, upstream_headers);
     if (c->translated && c->http_status >= 400) {
@@ -274,8 +360,24 @@ void call_answer_pass(struct call *c, struct span upstream_headers)
 
 /* ---- streams ---- */
 
+void call_answer_open(struct call *c)
+{
+    char id[ID_TEXT_MAX];
+    if (c->opened) {
+        return;
+    }
+    c->opened = true;
+    request_add_header(c->req, "x-wayfare-generation-id",
+                       span_of(id_print(&c->request_id, ID_PREFIX_GENERATION, id)));
+    add_cap_warning(c);
+    request_stream_begin(c->req, 200, "text/event-stream");
+}
+
 void call_answer_stream_begin(struct call *c, struct span upstream_headers)
 {
+    if (c->opened) {
+        return;
+    }
     call_answer_headers(c, upstream_headers);
     char type[128];
     request_stream_begin(c->req, c->http_status,
@@ -316,15 +418,6 @@ static bool edit_event(void *ctx, const struct sse_event *ev)
         report_event(ev->name, ev->data, call_slug(c), cost, &c->shown);
     }
     return true;
-}
-
-/* What goes to the client: only that keeps it from thinking that the stream is dead. */
-static void show(struct call *c, struct span bytes)
-{
-    if (bytes.len > 0) {
-        request_stream_write(c->req, bytes);
-        c->out_tick_ms = worker_tick_ms(c->worker);
-    }
 }
 
 /* Lines up to a boundary have come: they go on as they are, comments too, unless they were an
@@ -438,49 +531,22 @@ void call_answer_stream_finish(struct call *c)
     }
 }
 
-/* As providers' errors inside a stream come through this door (providers/openai_door_write.c):
- * OpenRouter's form, with a number for a code. */
-static void write_error_chunk(const struct call *c, const struct fail *f, struct buf *out)
-{
-    const struct err_info *info = err_info(f->code);
-    char id[ID_TEXT_MAX];
-    struct json_out o = {.buf = out};
-    json_open_object(&o, NULL);
-    json_put_string(&o, "id", span_of(id_print(&c->request_id, ID_PREFIX_GENERATION, id)));
-    json_put_string(&o, "object", SPAN("chat.completion.chunk"));
-    json_put_int(&o, "created", c->begun_ms / 1000);
-    json_put_string(&o, "model", span_of(c->endpoint->model->slug));
-    json_open_object(&o, "error");
-    json_put_int(&o, "code", info->status);
-    json_put_string(&o, "message", span_of(f->text));
-    json_put_string(&o, "type", span_of(info->openai_type));
-    json_close_object(&o);
-    buf_adds(out, ",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"logprobs\":null,"
-                  "\"finish_reason\":\"error\"}]");
-    json_close_object(&o);
-}
-
 void call_answer_stream_error(struct call *c, enum err code, const char *text)
 {
-    struct request *r = c->req;
     struct fail f;
-    struct buf event;
     fail_set(&f, code, NULL, "%s: %s", call_slug(c), text != NULL ? text : err_info(code)->text);
-    buf_init(&event, FAIL_TEXT_MAX * 8);
-    /* The blank line first: what was too long to be held back may have been cut. */
-    if (r->door == DOOR_OPENAI) {
-        buf_adds(&event, "\n\ndata: ");
-        write_error_chunk(c, &f, &event);
-    } else {
-        buf_adds(&event, "\n\nevent: error\ndata: ");
-        request_write_error(r, &f, (struct span){NULL, 0}, &event);
+    end_with_error(c, &f, (struct span){NULL, 0});
+}
+
+/* An error of ours: as a status while that can be said, else as the stream's last event. */
+void call_answer_error(struct call *c, const struct fail *f, int64_t retry_after_ms,
+                       struct span members)
+{
+    if (c->opened) {
+        end_with_error(c, f, members);
+        return;
     }
-    buf_adds(&event, "\n\n");
-    metrics_add(&c->worker->metrics, METRIC_streams_broken_total, 1);
-    request_log(r, c->http_status, f.text);
-    request_stream_write(r, buf_span(&event));
-    request_stream_end(r, false);
-    buf_done(&event);
+    request_reply_fail_more(c->req, f, retry_after_ms, members);
 }
 
 /* ---- errors of our own ---- */
@@ -528,6 +594,10 @@ void call_note_attempt(struct call *c, enum route_end end)
     snprintf(a->message, sizeof a->message, "%s", route_end_text(end));
     if (end == END_status) {
         read_message(c, a->message);
+    } else if (end == END_connect_failed && c->denied != NULL) {
+        snprintf(a->message, sizeof a->message,
+                 "base_url leads to an address that provider_configs may not reach (%s)",
+                 c->denied);
     }
 }
 
@@ -565,8 +635,10 @@ void call_answer_fail(struct call *c, enum err code, int64_t retry_after_ms)
     } else {
         fail_set(&f, code, NULL, "%s", text);
     }
-    add_own_headers(c);
-    request_reply_fail_more(c->req, &f, retry_after_ms, buf_span(&members));
+    if (!c->opened) {
+        add_own_headers(c);
+    }
+    call_answer_error(c, &f, retry_after_ms, buf_span(&members));
     buf_done(&members);
 }
 
@@ -576,8 +648,8 @@ int call_answer_refused(struct call *c, const struct ledger_answer *a)
     struct buf members;
     buf_init(&members, CALL_REFUSAL_MAX);
     call_refused(c, a, 0, &f, &members);
-    request_reply_fail_more(c->req, &f, a->code == ERR_budget_busy ? a->retry_after_ms : -1,
-                            buf_span(&members));
+    call_answer_error(c, &f, a->code == ERR_budget_busy ? a->retry_after_ms : -1,
+                      buf_span(&members));
     buf_done(&members);
     return err_info(f.code)->status;
 }

@@ -1,42 +1,7 @@
 /* How a call begins: the body is read, permissions are checked, the plan is made. */
 #define _GNU_SOURCE
-#include <strings.h>
-
 #include "router/preset.h"
 #include "server/call.h"
-
-static bool host_allowed(const struct site *site, const char *url)
-{
-    const char *host = strstr(url, "://");
-    host = host != NULL ? host + 3 : url;
-    size_t n = strcspn(host, ":/?#");
-    for (int i = 0; i < site->options.n_allow_base_url; i++) {
-        const char *allowed = site->options.allow_base_url[i];
-        if (strlen(allowed) == n && strncasecmp(allowed, host, n) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static int check_configs(const struct call *c, struct fail *f)
-{
-    const struct prefs *p = &c->chat.prefs;
-    if (p->n_configs > 0 && !c->key->allow_provider_configs) {
-        return fail_set(f, ERR_forbidden, "provider_configs",
-                        "this key may not use provider_configs (created without "
-                        "--allow-provider-configs)");
-    }
-    for (int i = 0; i < p->n_configs; i++) {
-        const char *url = prefs_str(p, p->configs[i].base_url);
-        if (url != NULL && (strchr(url, '@') != NULL || !host_allowed(c->worker->site, url))) {
-            return fail_set(f, ERR_forbidden, "provider_configs",
-                            "the host of provider_configs base_url is not in the operator's "
-                            "allow-list (serve --allow-base-url)");
-        }
-    }
-    return 0;
-}
 
 static int read_body(struct call *c, struct fail *f)
 {
@@ -54,21 +19,26 @@ static int read_chat(struct call *c, struct fail *f)
         return -1;
     }
     c->req->report_body |= c->chat.report;
-    return check_configs(c, f) == 0 ? call_repeat_read(c, f) : -1;
+    const struct reach_list allowed = serve_reach(&c->worker->site->options);
+    return reach_check_configs(&c->chat.prefs, c->key, &allowed, f) == 0 ? call_repeat_read(c, f)
+                                                                         : -1;
 }
 
-/* State that one provider keeps (a thread, a container, a file) is known to it alone.  Where
- * the plan leaves one provider with one credential, that is where it came from; else the
- * request is refused as the SDKs expect it: they then send the whole conversation. */
-static bool state_is_safe(const struct call *c)
+/* State that one provider keeps (a thread, a container, a file) is known to it alone, and to the
+ * account that one credential stands for.  It goes back to who issued it; where that is not known
+ * and the plan leaves one provider with one credential, that is where it came from; else the
+ * request is refused as the SDKs expect it: they then send the whole conversation.  A new thread
+ * may begin with any credential of one provider: not every server of the protocol has threads. */
+static bool state_is_safe(struct call *c)
 {
     const struct provider_row *only = NULL;
-    if (!c->chat.thread_create && c->chat.pinned_state[0] == '\0') {
+    bool refers = c->chat.pinned_state[0] != '\0';
+    if ((!c->chat.thread_create && !refers) || (refers && call_origin_pin(c))) {
         return true;
     }
     for (int i = 0; i < c->plan.n_candidates; i++) {
         const struct provider_row *p = c->plan.candidates[i].endpoint->provider;
-        if ((only != NULL && p != only) || p->n_credentials > 1) {
+        if ((only != NULL && p != only) || (refers && p->n_credentials > 1)) {
             return false;
         }
         only = p;

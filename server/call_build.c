@@ -3,8 +3,10 @@
 #define _GNU_SOURCE
 #include "server/call.h"
 
-static const struct provider_config *config_for(const struct chat *chat, const struct endpoint *e)
+const struct provider_config *call_config(const struct call *c)
 {
+    const struct chat *chat = &c->chat;
+    const struct endpoint *e = c->endpoint;
     for (int i = 0; i < chat->prefs.n_configs; i++) {
         const struct provider_config *pc = &chat->prefs.configs[i];
         const char *slug = prefs_str(&chat->prefs, pc->slug);
@@ -20,7 +22,12 @@ static void apply_config(struct call *c, const struct provider_config *pc,
 {
     const struct prefs *p = &c->chat.prefs;
     t->secret = pc->api_key != 0 ? prefs_str(p, pc->api_key) : t->secret;
-    t->base_url = pc->base_url != 0 ? prefs_str(p, pc->base_url) : t->base_url;
+    if (pc->base_url != 0) {
+        const struct reach_list allowed = serve_reach(&c->worker->site->options);
+        t->base_url = prefs_str(p, pc->base_url);
+        c->reach = reach_of_url(t->base_url, &allowed);
+    }
+    c->own_terms = true;
     t->auth_type = pc->has_auth_type ? pc->auth_type : t->auth_type;
     t->auth_header_name =
         pc->auth_header_name != 0 ? prefs_str(p, pc->auth_header_name) : t->auth_header_name;
@@ -42,7 +49,7 @@ int call_build(struct call *c, struct fail *f)
 {
     const struct endpoint *e = c->endpoint;
     const struct provider_row *p = e->provider;
-    const struct credential *cred = provider_credential(p, (unsigned)worker_draw(c->worker));
+    const struct credential *cred = c->credential;
     char id[ID_TEXT_MAX];
     const char *config_headers[2 * PREFS_HEADERS_MAX + 1];
     c->target = (struct provider_target){
@@ -61,8 +68,10 @@ int call_build(struct call *c, struct fail *f)
         .request_id = id_print(&c->attempt_id, ID_PREFIX_ATTEMPT, id),
         .now_ms = worker_now_ms(),
     };
-    c->limits = p->timeouts;
-    const struct provider_config *pc = config_for(&c->chat, e);
+    c->limits = e->timeouts;
+    c->reach = REACH_ANY;
+    c->own_terms = false;
+    const struct provider_config *pc = call_config(c);
     if (pc != NULL) {
         apply_config(c, pc, &c->target, config_headers);
     }

@@ -83,6 +83,7 @@ bool call_limits_upload(struct request *r)
     call_limits_used(r, &used);
     why.used = used.n[RATE_CONCURRENCY] + shed_uploading(r->worker->site->shed, r->key->id);
     if (why.used >= why.max) {
+        r->drain_max = REQUEST_SHED_DRAIN_MAX;
         refuse(r, &why);
     }
     return why.used < why.max;

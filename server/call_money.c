@@ -357,6 +357,10 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict)
     enum usage_source source = judge(c, end, verdict);
     send_closing(c, LEDGER_SETTLE, end, source);
     count_billed(c);
+    if (c->own_terms) {
+        return; /* figures of an address or account that the request chose teach nothing to others
+                 */
+    }
     if (source == USAGE_FINAL) {
         learn(c);
     }
@@ -439,6 +443,9 @@ void call_refused(struct call *c, const struct ledger_answer *a, int64_t own_nus
         call_repeat_refused(c, a, ret, members);
     } else if (a->code != ERR_over_budget && a->code != ERR_budget_busy) {
         fail_set(ret, a->code, NULL, "%s", err_info(a->code)->text);
+    } else if (a->refusal.scope[0] == '\0') {
+        fail_set(ret, a->code, "max_tokens",
+                 "this request could cost more than can be held for one: lower max_tokens");
     } else {
         say_refused(&a->refusal, a->code, own_nusd, ret);
         write_budget(&a->refusal, members);

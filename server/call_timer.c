@@ -23,9 +23,16 @@ static int64_t silent_deadline(const struct call *c)
                                : c->byte_tick_ms + c->limits.idle_ms;
 }
 
+/* Also while no provider has answered yet: a client that asked for a stream can be told so. */
 static int64_t ping_deadline(const struct call *c)
 {
-    return c->committed && c->req != NULL ? c->out_tick_ms + CALL_PING_MS : INT64_MAX;
+    bool waits = c->req != NULL && (c->committed || call_wants_stream(c));
+    return waits ? c->out_tick_ms + CALL_PING_MS : INT64_MAX;
+}
+
+static int64_t release_deadline(const struct call *c)
+{
+    return c->held_tick_ms >= 0 ? c->held_tick_ms + CALL_HOLDBACK_MS : INT64_MAX;
 }
 
 static int64_t checkpoint_deadline(const struct call *c)
@@ -40,6 +47,7 @@ void call_arm(struct call *c)
 {
     int64_t at = least(silent_deadline(c), c->sent_tick_ms + c->limits.total_ms);
     at = least(least(at, ping_deadline(c)), checkpoint_deadline(c));
+    at = least(at, release_deadline(c));
     int64_t in = at - worker_tick_ms(c->worker);
     uv_timer_start(&c->timer, on_timer, in > 1 ? (uint64_t)in : 1, 0);
 }
@@ -68,6 +76,16 @@ void call_cut_at_cap(struct call *c, enum err code, const char *text)
     }
 }
 
+static void keep_alive(struct call *c)
+{
+    if (!c->committed) {
+        call_answer_open(c);
+        call_answer_keep_alive(c);
+    } else if (c->stream != NULL && call_at_boundary(c) && !request_stream_full(c->req)) {
+        call_answer_keep_alive(c);
+    }
+}
+
 static void on_timer(uv_timer_t *t)
 {
     struct call *c = t->data;
@@ -82,10 +100,14 @@ static void on_timer(uv_timer_t *t)
     if (now >= checkpoint_deadline(c)) {
         call_checkpoint(c);
     }
-    if (now >= ping_deadline(c)) {
-        if (c->stream != NULL && call_at_boundary(c) && !request_stream_full(c->req)) {
-            call_answer_keep_alive(c);
+    if (now >= release_deadline(c)) {
+        c->held_tick_ms = -1;
+        if (c->cut == END_none && !c->stopped) {
+            call_stream_release(c, transfer_headers(c->transfer));
         }
+    }
+    if (now >= ping_deadline(c)) {
+        keep_alive(c);
         c->out_tick_ms = now;
     }
     call_arm(c);

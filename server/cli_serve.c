@@ -74,14 +74,23 @@ static void read_texts(struct json_object *args, struct serve_options *o)
     }
 }
 
-static void read_hosts(struct json_object *v, struct serve_options *o)
+static int read_hosts(struct json_object *v, struct serve_options *o)
 {
+    size_t n = json_object_is_type(v, json_type_array) ? json_object_array_length(v) : 0;
     if (json_object_is_type(v, json_type_string))
         o->allow_base_url[o->n_allow_base_url++] = json_object_get_string(v);
-    size_t n = json_object_is_type(v, json_type_array) ? json_object_array_length(v) : 0;
     for (size_t i = 0; i < n; i++)
         o->allow_base_url[o->n_allow_base_url++] =
             json_object_get_string(json_object_array_get_idx(v, i));
+    for (int i = 0; i < o->n_allow_base_url; i++) {
+        if (!reach_entry_ok(o->allow_base_url[i])) {
+            fprintf(stderr,
+                    "wayfare: serve: allow-base-url must be a host without scheme, port and path, "
+                    "or private:HOST\n");
+            return -1;
+        }
+    }
+    return 0;
 }
 
 /* ["80", "95"]; null (the word none): no alerts. */
@@ -120,7 +129,9 @@ int cli_serve(const struct cli_call *call)
     if (read_numbers(call->args, &o) != 0 || read_thresholds(call->args, &o) != 0)
         return CLI_EXIT_USAGE;
     read_texts(call->args, &o);
-    read_hosts(cli_member(call->args, "allow_base_url"), &o);
+    if (read_hosts(cli_member(call->args, "allow_base_url"), &o) != 0)
+        return CLI_EXIT_USAGE;
+    o.sandbox = strcmp(cli_member_text(call->args, "sandbox"), "off") != 0;
     o.verbose = json_object_get_boolean(cli_member(call->args, "verbose"));
     return serve_run(&o);
 }

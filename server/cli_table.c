@@ -1,6 +1,7 @@
 /* The commands and their options, as rows. */
 #include "server/cli.h"
 
+static const char *const on_off[] = {"on", "off", NULL};
 static const char *const windows[] = {"day", "week", "month", "total", NULL};
 static const char *const bounds[] = {"strict", "calibrated", NULL};
 static const char *const on_limits[] = {"refuse", "clamp", NULL};
@@ -36,11 +37,12 @@ static const struct cli_option serve_options[] = {
     {"max-buffer-mib", "N", CLI_COUNT, 0, NULL, NULL, NULL, "MiB of memory for bodies and answers, beyond which requests are refused (default 512)"},
     {"client-timeout", "SECONDS", CLI_COUNT, 0, NULL, NULL, NULL, "how long a client may neither send its body on nor read its answer on (default 60)"},
     {"retain-days", "N", CLI_COUNT, 0, NULL, NULL, NULL, "delete the detail of requests older than this many days, at least 33; their sums stay (default: all is kept)"},
-    {"allow-base-url", "HOST", CLI_TEXT, CLI_REPEATED, NULL, NULL, NULL, "a host that provider_configs.base_url may name; may be repeated"},
+    {"allow-base-url", "HOST", CLI_TEXT, CLI_REPEATED, NULL, NULL, NULL, "a host that provider_configs.base_url may name, HOST or private:HOST; may be repeated"},
     {"alert-at", "A,B", CLI_LIST, CLI_CLEARABLE, NULL, NULL, NULL, "per cent of a cap at which spending is alerted (default 80,95; `none`: no alerts)"},
     {"alert-webhook", "URL", CLI_TEXT, 0, NULL, NULL, NULL, "where alerts are posted (default: $WAYFARE_ALERT_WEBHOOK, else only the log)"},
     {"ballast-mib", "N", CLI_COUNT, 0, NULL, NULL, NULL, "MiB kept beside the database for a full disk (default 64, 0: none)"},
     {"verify-every", "SECONDS", CLI_COUNT, 0, NULL, NULL, NULL, "how often the books are checked while running (default 60, 0: never)"},
+    {"sandbox", "on|off", CLI_TEXT, 0, NULL, NULL, on_off, "give up at the start what a server never needs: programs, other processes, other files (default on)"},
     {"verbose", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "log more"},
     {0}};
 

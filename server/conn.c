@@ -25,6 +25,11 @@ static void take_out(struct conn *c)
     c->list = NULL;
 }
 
+bool conns_none(const struct conns *all)
+{
+    return all->fresh.head == NULL && all->kept.head == NULL;
+}
+
 static void append(struct conn_list *l, struct conn *c, int64_t deadline_ms)
 {
     take_out(c);

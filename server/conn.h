@@ -7,6 +7,7 @@
 #ifndef SERVER_CONN_H
 #define SERVER_CONN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -41,6 +42,8 @@ void conn_close(struct conn *c);
 void conn_served(struct conn *c);
 /* Its request is over and the connection is kept. */
 void conn_waits(struct conns *all, struct conn *c, int64_t now_ms);
+/* None owes us headers. */
+bool conns_none(const struct conns *all);
 /* Shuts down what is past its deadline: how many. */
 int conns_sweep(struct conns *all, int64_t now_ms);
 

@@ -166,17 +166,9 @@ static int plan_and_tell(const struct plan_inputs *in, struct chat *chat, struct
     return rc;
 }
 
-static int check_key(const struct key_row *key, const struct chat *chat, struct fail *reterr)
-{
-    if (key == NULL || chat->prefs.n_configs == 0 || key->allow_provider_configs)
-        return 0;
-    return fail_set(reterr, ERR_forbidden, "provider_configs",
-                    "this key may not bring provider_configs");
-}
-
 int dry_run(const struct catalog *catalog, const struct key_row *key, struct state *state,
-            struct span body, int64_t now_ms, uint64_t seed, struct json_object **ret,
-            struct fail *reterr)
+            const struct reach_list *allowed, struct span body, int64_t now_ms, uint64_t seed,
+            struct json_object **ret, struct fail *reterr)
 {
     struct plan_source source = {catalog, state, now_ms, {0}};
     struct json_doc doc;
@@ -188,8 +180,8 @@ int dry_run(const struct catalog *catalog, const struct key_row *key, struct sta
         rc = chat_read_anthropic(&chat, &doc, false, reterr);
     if (rc == 0)
         rc = preset_apply(key, &chat.prefs, reterr);
-    if (rc == 0)
-        rc = check_key(key, &chat, reterr);
+    if (rc == 0 && key != NULL)
+        rc = reach_check_configs(&chat.prefs, key, allowed, reterr);
     if (rc == 0) {
         struct plan_inputs in;
         plan_inputs_fill(&in, &source, &chat, key, seed);

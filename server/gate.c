@@ -2,7 +2,10 @@
 #define _GNU_SOURCE
 #include "server/gate.h"
 
+#include <stdint.h>
 #include <strings.h>
+
+enum { CRLF_LEN = 2 };
 
 static bool same(struct span s, const char *lower)
 {
@@ -68,8 +71,28 @@ void gate_init(struct gate *g, bool http_1_1, const char *method)
         strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
 }
 
+/* By numbers: a folded line's bytes are elsewhere. */
+static bool follows(const struct gate *g, const char *at, size_t distance)
+{
+    return g->line_end == NULL || (uintptr_t)at - (uintptr_t)g->line_end == distance;
+}
+
+void gate_line(struct gate *g, const char *version)
+{
+    g->line_end = version + strlen(version);
+}
+
+void gate_end(struct gate *g, const char *end)
+{
+    g->bad_line |= !follows(g, end, 2 * CRLF_LEN);
+}
+
 void gate_header(struct gate *g, struct span name, struct span value)
 {
+    g->bad_line |= !follows(g, name.ptr, CRLF_LEN);
+    if (g->line_end != NULL) {
+        g->line_end = value.ptr + value.len;
+    }
     g->n_headers++;
     g->header_bytes += name.len + value.len + 4;
     g->bad_name |= !name_ok(name);
@@ -105,6 +128,8 @@ enum err gate_verdict(const struct gate *g, struct fail *reterr)
          ERR_headers_too_large, "the request headers are over 32 KiB or 200 lines"},
         {g->bad_name, ERR_bad_request, "a request header has a name that is not allowed"},
         {g->bad_byte, ERR_bad_request, "a request header has a control byte in its value"},
+        {g->bad_line, ERR_bad_request,
+         "a line of the request's head does not end with CR LF, is folded or has a NUL"},
         {te && cl, ERR_bad_request, "Content-Length and Transfer-Encoding together"},
         {g->n_content_length > 1, ERR_bad_request, "more than one Content-Length"},
         {g->n_transfer_encoding > 1, ERR_bad_request, "more than one Transfer-Encoding"},

@@ -18,6 +18,7 @@
 #include "server/call.h"
 #include "server/gate.h"
 #include "server/log.h"
+#include "server/tls.h"
 
 /* ---- the route table's look-up ---- */
 
@@ -208,11 +209,21 @@ int request_fd(const struct request *r)
 
 /* ---- first call ---- */
 
+/* Of the request line and the headers, as received; the method is where they begin. */
+static size_t head_size(struct MHD_Connection *conn)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return info != NULL ? info->header_size : 0;
+}
+
 static int pass_gate(struct request *r, const char *method, const char *version, struct fail *f)
 {
     struct gate g;
     gate_init(&g, strcmp(version, MHD_HTTP_VERSION_1_1) == 0, method);
+    gate_line(&g, version);
     MHD_get_connection_values_n(r->conn, MHD_HEADER_KIND, gate_each, &g);
+    gate_end(&g, method + head_size(r->conn));
     if (gate_verdict(&g, f) == ERR_OK) {
         return 0;
     }
@@ -291,8 +302,8 @@ static int admit(struct request *r, const char *method, const char *url, struct 
  * to be read and thrown away. */
 static bool must_close(const struct request *r)
 {
-    return announced_size(r) > (r->crowd ? REQUEST_SHED_DRAIN_MAX : REQUEST_DRAIN_MAX) ||
-           request_header(r, "transfer-encoding").len > 0 || request_header(r, "expect").len > 0;
+    return announced_size(r) > r->drain_max || request_header(r, "transfer-encoding").len > 0 ||
+           request_header(r, "expect").len > 0;
 }
 
 static enum MHD_Result queue_reply(struct request *r);
@@ -321,7 +332,7 @@ static enum MHD_Result first_call(struct front *f, struct MHD_Connection *conn, 
     if (!r->replied) {
         request_reply_fail(r, &fail);
     }
-    if (r->close && !gated && r->worker->site->tls_cert == NULL) {
+    if (r->close && !gated && !r->worker->site->tls) {
         r->linger_fd = dup(fd_of(conn)); /* the library closes its own as soon as it has replied */
     }
     return r->close ? queue_reply(r) : MHD_YES;
@@ -342,8 +353,12 @@ static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n
     struct fail fail;
     upload_progress(r, *n);
     if (!r->refused_early && !buf_add(&r->body, bytes, *n)) {
-        fail_set(&fail, ERR_too_large, NULL, "the request body is over the limit of %d bytes",
-                 REQUEST_BODY_MAX);
+        if (*n > REQUEST_BODY_MAX - r->body.len) {
+            fail_set(&fail, ERR_too_large, NULL, "the request body is over the limit of %d bytes",
+                     REQUEST_BODY_MAX);
+        } else {
+            fail_set(&fail, ERR_internal, NULL, "out of memory");
+        }
         give_up_body(r, &fail);
     } else if (!r->refused_early && !request_weigh(r)) {
         request_refuse_load(r, &fail);
@@ -480,8 +495,7 @@ static void on_library_log(void *cls, const char *fmt, va_list args)
     (void)cls;
     char text[512];
     vsnprintf(text, sizeof text, fmt, args);
-    text[strcspn(text, "\n")] = '\0';
-    log_line(LOG_DEBUG, "msg=\"http library\" detail=\"%s\"", text);
+    log_fault(LOG_DEBUG, "http library", text, "%s", "");
 }
 
 /* ---- parking ---- */
@@ -608,12 +622,13 @@ static size_t unescape_target(void *cls, struct MHD_Connection *conn, char *text
 int front_open(struct front *f, struct worker *w, struct fail *reterr)
 {
     const struct site *site = w->site;
-    bool tls = site->tls_cert != NULL;
+    bool tls = site->tls;
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
                      MHD_USE_NO_LISTEN_SOCKET | (tls ? MHD_USE_TLS : 0u);
+    static char tls_priorities[] = TLS_PRIORITIES;
     struct MHD_OptionItem tls_options[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, site->tls_cert},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, site->tls_key},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)tls_retrieve},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)tls_priorities},
         {MHD_OPTION_END, 0, NULL},
     };
     static struct MHD_OptionItem no_options[] = {{MHD_OPTION_END, 0, NULL}};
@@ -627,8 +642,7 @@ int front_open(struct front *f, struct worker *w, struct fail *reterr)
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, unescape_target, NULL,
         MHD_OPTION_ARRAY, tls ? tls_options : no_options, MHD_OPTION_END);
     if (f->daemon == NULL) {
-        return fail_set(reterr, ERR_internal, NULL, "the HTTP library could not start%s",
-                        tls ? " (are certificate and key PEM files that match?)" : "");
+        return fail_set(reterr, ERR_internal, NULL, "the HTTP library could not start");
     }
     return 0;
 }

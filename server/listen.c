@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -99,6 +100,29 @@ static void print_bound(int fd, char out[LISTEN_TEXT_MAX], struct sockaddr_stora
     getnameinfo((const struct sockaddr *)addr, len, host, sizeof host, port, sizeof port,
                 NI_NUMERICHOST | NI_NUMERICSERV);
     snprintf(out, LISTEN_TEXT_MAX, addr->ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+void listen_print(int fd, char ret_text[LISTEN_TEXT_MAX])
+{
+    struct sockaddr_storage addr;
+    print_bound(fd, ret_text, &addr, sizeof addr);
+}
+
+int listen_share(int fd, int n, int *ret_fds, char ret_text[LISTEN_TEXT_MAX], struct fail *reterr)
+{
+    listen_print(fd, ret_text);
+    ret_fds[0] = fd;
+    for (int i = 1; i < n; i++) {
+        ret_fds[i] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (ret_fds[i] < 0) {
+            while (--i >= 0) {
+                close(ret_fds[i]);
+            }
+            return fail_set(reterr, ERR_internal, NULL, "a listening socket cannot be shared: %s",
+                            strerror(errno));
+        }
+    }
+    return 0;
 }
 
 int listen_open(const char *address, int n, int *ret_fds, char ret_text[LISTEN_TEXT_MAX],

@@ -16,5 +16,11 @@ int listen_split(const char *address, char ret_host[LISTEN_TEXT_MAX], int *ret_p
  * would silently lose half of the connections. 0, or -1 with reterr and no socket left open. */
 int listen_open(const char *address, int n, int *ret_fds, char ret_text[LISTEN_TEXT_MAX],
                 struct fail *reterr);
+/* n descriptors of one listening socket that was passed to us (server/activation.h), which is
+ * closed: the workers accept from one queue, which stays when they close theirs.  As
+ * listen_open otherwise. */
+int listen_share(int fd, int n, int *ret_fds, char ret_text[LISTEN_TEXT_MAX], struct fail *reterr);
+/* "HOST:PORT" of a socket, as numbers. */
+void listen_print(int fd, char ret_text[LISTEN_TEXT_MAX]);
 
 #endif

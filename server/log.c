@@ -49,6 +49,7 @@ static void *log_writer(void *unused)
 {
     struct buf out;
     buf_init(&out, LOG_QUEUE_MAX);
+    pthread_setname_np(pthread_self(), "wf-log");
 
     pthread_mutex_lock(&the_log.lock);
     while (!the_log.stopping || the_log.queue.len > 0) {
@@ -165,6 +166,9 @@ static void write_line(char line[LOG_LINE_MAX], size_t n)
     if (n > LOG_LINE_MAX - 2) {
         n = LOG_LINE_MAX - 2;
     }
+    for (size_t i = 0; i < n; i++) {
+        line[i] = (unsigned char)line[i] < 0x20 ? ' ' : line[i]; /* one event, one line */
+    }
     line[n++] = '\n';
     enqueue(line, n);
 }
@@ -195,23 +199,30 @@ void log_text(enum log_level level, struct span text)
     write_line(line, head + n);
 }
 
-void log_value(struct buf *line, const char *key, struct span value)
+static void add_value(struct buf *line, const char *key, struct span value, size_t max)
 {
-    size_t n = value.len < LOG_VALUE_MAX ? value.len : LOG_VALUE_MAX;
-    buf_addc(line, ' ');
-    buf_adds(line, key);
-    buf_adds(line, "=\"");
-    for (size_t i = 0; i < n; i++) {
+    static const char hex[] = "0123456789abcdef";
+    char out[LOG_FAULT_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < value.len && n < max; i++) {
         unsigned char c = (unsigned char)value.ptr[i];
-        if (c == '"' || c == '\\') {
-            buf_addc(line, '\\');
-            buf_addc(line, (char)c);
-        } else if (c < 0x20 || c >= 0x7f) {
-            buf_addf(line, "\\x%02x", c);
+        bool marked = c == '"' || c == '\\', coded = c < 0x20 || c >= 0x7f;
+        if (n + (coded ? 4 : marked ? 2 : 1) > max) {
+            break;
+        }
+        if (marked || coded) {
+            out[n++] = '\\';
+        }
+        if (coded) {
+            out[n++] = 'x';
+            out[n++] = hex[c >> 4];
+            out[n++] = hex[c & 15];
         } else {
-            buf_addc(line, (char)c);
+            out[n++] = (char)c;
         }
     }
+    buf_addf(line, " %s=\"", key);
+    buf_add(line, out, n);
     buf_addc(line, '"');
 }
 
@@ -226,4 +237,27 @@ int64_t log_pace(struct log_pace *p, int64_t now_ms)
     p->next_ms = now_ms + PACE_MS;
     p->n = 0;
     return n;
+}
+
+void log_value(struct buf *line, const char *key, struct span value)
+{
+    add_value(line, key, value, LOG_VALUE_MAX);
+}
+
+void log_fault(enum log_level level, const char *msg, const char *error, const char *fmt, ...)
+{
+    char more[LOG_VALUE_MAX];
+    struct buf line;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(more, sizeof more, fmt, args);
+    va_end(args);
+    buf_init(&line, LOG_LINE_MAX);
+    log_value(&line, "msg", span_of(msg));
+    buf_addf(&line, "%s%s", more[0] != '\0' ? " " : "", more);
+    add_value(&line, "error", span_of(error), LOG_FAULT_MAX);
+    struct span text = buf_span(&line);
+    log_text(level, line.failed ? SPAN("msg=\"out of memory for a line\"")
+                                : (struct span){text.ptr + 1, text.len - 1});
+    buf_done(&line);
 }

@@ -13,7 +13,8 @@ enum {
     LOG_QUEUE_MAX = 4 * 1024 * 1024,
     LOG_LINE_MAX = 2048,
     LOG_LINE_USUAL = 256,
-    LOG_VALUE_MAX = 256
+    LOG_VALUE_MAX = 256,
+    LOG_FAULT_MAX = 1024
 };
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
@@ -24,7 +25,7 @@ void log_stop(void);
 /* For at_quick_exit: what is queued is written, unless that takes longer than a moment. */
 void log_last_words(void);
 bool log_enabled(enum log_level level);
-/* fmt makes the part after "time level ". */
+/* fmt makes the part after "time level ".  Texts that may hold anything: log_value, log_fault. */
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The same with a part that is made already. */
 void log_text(enum log_level level, struct span text);
@@ -34,7 +35,11 @@ struct log_pace {
 };
 /* 0: not now, only counted; else how many times it happened since the last line. */
 int64_t log_pace(struct log_pace *p, int64_t now_ms);
-/* Appends key="value" to a line being built, safely. */
+/* Appends key="value" to a line being built, at most LOG_VALUE_MAX bytes of it as escaped. */
 void log_value(struct buf *line, const char *key, struct span value);
+/* msg="..." error="...", whatever these hold (the latter up to LOG_FAULT_MAX), and what fmt makes.
+ */
+void log_fault(enum log_level level, const char *msg, const char *error, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 
 #endif

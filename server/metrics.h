@@ -24,6 +24,16 @@
     METRIC(attempts_total, "Calls sent to providers")                                              \
     METRIC(attempts_failed_total, "Calls to providers that failed")                                \
     METRIC(failovers_total, "Attempts after the first of a request")                               \
+    METRIC(retries_refused_total, "Requests that ended for want of a retry budget")                \
+    METRIC(retries_late_total, "Retries that the client would not have waited for")                \
+    METRIC(ejections_total, "Endpoints ejected because they kept failing")                         \
+    METRIC(ejections_ended_total, "Ejected endpoints that are back")                               \
+    METRIC(probes_total, "Calls that probed an ejected endpoint")                                  \
+    METRIC(explorations_total, "Calls to an endpoint put first to learn how it is")                \
+    METRIC(credentials_limited_total,                                                              \
+           "429 answers that held one of the operator's credentials back")                         \
+    METRIC(credentials_refused_total, "Times a provider began to refuse a credential")             \
+    METRIC(credentials_spent_total, "Times a credential's spend limit was found used up")          \
     METRIC(streams_total, "Answers relayed as a stream")                                           \
     METRIC(streams_broken_total, "Streams that ended with an error event")                         \
     METRIC(clients_gone_total, "Clients that left before their answer was complete")               \

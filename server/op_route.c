@@ -45,8 +45,8 @@ int op_route(struct ops_env *env, struct json_object *args, struct json_object *
     struct identity *identity = catalog != NULL ? current_identity(env, reterr) : NULL;
     int rc = identity != NULL ? find_key(identity, a.key.value, &key, reterr) : -1;
     if (rc == 0)
-        rc = dry_run(catalog, key, env->state, span_of(a.body.value), identity_now_ms(), seed, ret,
-                     reterr);
+        rc = dry_run(catalog, key, env->state, NULL, span_of(a.body.value), identity_now_ms(), seed,
+                     ret, reterr);
     identity_unref(identity);
     if (catalog != NULL)
         catalog_unref(catalog);

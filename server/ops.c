@@ -74,7 +74,7 @@ static int run_write(struct db *db, void *arg)
 static int write_in_server(struct job *j, struct fail *reterr)
 {
     int rc = ledger_job(j->env->ledger, run_write, j);
-    if (j->result < 0) {
+    if (j->result < 0 && j->fail.code != ERR_OK) { /* else it was not even begun */
         if (reterr != NULL)
             *reterr = j->fail;
         return -1;

@@ -1,10 +1,31 @@
 /* The inputs of a plan. */
 #include "server/planning.h"
 
+/* Why an endpoint waits that has no credential at hand; NULL: its retry-after. */
+static const char *const WHY_HELD[] = {
+    [REFUSAL_NONE] = NULL,
+    [REFUSAL_LIMITED] = NULL,
+    [REFUSAL_BARRED] = "held back: it refuses the operator's credentials for this model",
+    [REFUSAL_INVALID] = "held back: it refuses the operator's credentials",
+    [REFUSAL_SPENT] = "held back: the spend limit of the operator's credentials is used up",
+};
+
+void planning_health(struct state *s, const struct endpoint *e, int64_t now_ms,
+                     struct health_view *ret)
+{
+    struct keyring_view keys;
+    state_health_look(s, e->id, now_ms, ret);
+    state_credential_look(s, e, now_ms, &keys);
+    if (keys.why != REFUSAL_NONE) {
+        ret->held_back = true;
+        ret->held_why = WHY_HELD[keys.why];
+    }
+}
+
 static void look_health(void *ctx, uint32_t endpoint_index, struct health_view *ret)
 {
     const struct plan_source *s = ctx;
-    state_health_look(s->state, s->catalog->endpoints[endpoint_index].id, s->now_ms, ret);
+    planning_health(s->state, &s->catalog->endpoints[endpoint_index], s->now_ms, ret);
 }
 
 static int64_t look_warm(void *ctx, const struct endpoint *e)

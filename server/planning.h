@@ -15,6 +15,10 @@ struct plan_source {
     struct warm_hits warm; /* of this chat; filled by plan_inputs_fill */
 };
 
+/* Health of an endpoint, and whether the operator's credentials for it are held back. */
+void planning_health(struct state *s, const struct endpoint *e, int64_t now_ms,
+                     struct health_view *ret);
+
 /* source must outlive the use of ret_in. key may be NULL (no key policy). */
 void plan_inputs_fill(struct plan_inputs *ret_in, struct plan_source *source,
                       const struct chat *chat, const struct key_row *key, uint64_t seed);

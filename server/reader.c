@@ -40,10 +40,8 @@ static void on_loop(uv_work_t *work, int status)
         if (q->failed != 0) {
             request_reply_fail(r, &q->fail);
         } else {
-            buf_adds(&r->reply_body,
-                     json_object_to_json_string_ext(q->answer, JSON_C_TO_STRING_PLAIN |
-                                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
-            request_reply(r, 200, "application/json");
+            request_reply_json(r, q->answer);
+            q->answer = NULL;
         }
     }
     json_object_put(q->answer);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <json-c/json.h>
+
 #include "server/call.h"
 #include "server/http.h"
 #include "server/linger.h"
@@ -83,6 +85,7 @@ struct request *request_new(struct front *f, struct MHD_Connection *conn)
     r->front = f;
     r->conn = conn;
     r->linger_fd = -1;
+    r->drain_max = REQUEST_DRAIN_MAX;
     r->id = worker_new_id(f->worker);
     r->begun_ms = worker_now_ms();
     f->worker->n_requests++;
@@ -133,7 +136,8 @@ int request_refuse_load(struct request *r, struct fail *f)
     if (n > 0) {
         log_line(LOG_WARN, "msg=\"overloaded: requests refused\" n=%" PRId64, n);
     }
-    r->crowd = true; /* nothing was read, nothing sent */
+    r->crowd = true;
+    r->drain_max = REQUEST_SHED_DRAIN_MAX;
     request_add_header(r, "x-should-retry", SPAN("true"));
     return fail_set(f, ERR_overloaded, NULL, "%s", err_info(ERR_overloaded)->text);
 }
@@ -150,11 +154,34 @@ void request_reply(struct request *r, int status, const char *content_type)
 {
     assert(!r->replied);
     r->replied = true;
+    if (r->reply_body.failed || r->reply_headers.failed) {
+        /* No half of an answer: what is written now is short, and may find room all the same. */
+        struct fail f;
+        fail_set(&f, ERR_internal, NULL, "out of memory for the answer");
+        status = err_info(f.code)->status;
+        content_type = "application/json";
+        buf_done(&r->reply_headers);
+        buf_done(&r->reply_body);
+        request_write_error(r, &f, (struct span){NULL, 0}, &r->reply_body);
+    }
     r->status = status;
     if (content_type != NULL) {
         request_add_header(r, "content-type", span_of(content_type));
     }
     request_wake(r);
+}
+
+void request_reply_json(struct request *r, struct json_object *o)
+{
+    const char *text =
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    if (text != NULL) {
+        buf_adds(&r->reply_body, text);
+    } else {
+        r->reply_body.failed = true; /* out of memory */
+    }
+    json_object_put(o);
+    request_reply(r, 200, "application/json");
 }
 
 static void write_anthropic_error(const struct request *r, const struct fail *f,

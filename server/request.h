@@ -26,12 +26,14 @@ enum {
     REQUEST_RESERVE_MAX = 1024 * 1024,   /* of an announced body, before any of it is there */
     REQUEST_POOL_MAX = 1024,
     REQUEST_KEEP = 64 * 1024,               /* a pooled request keeps buffers up to this size */
-    REQUEST_SHED_DRAIN_MAX = 64 * 1024,     /* likewise of those refused for the load */
+    REQUEST_SHED_DRAIN_MAX = 64 * 1024,     /* likewise of those that are refused to
+                                                  be answered at once */
     REQUEST_DISCARD_MAX = 64 * 1024 * 1024, /* of a chunked body over the limit, before its 413 */
     REQUEST_MAGIC = 0x77667271
 };
 
 struct MHD_Connection;
+struct json_object;
 
 struct route_row {
     const char *method; /* "GET" answers HEAD too where head_ok */
@@ -84,8 +86,9 @@ struct request {
     bool replied; /* reply fields are final */
     bool queued;  /* handed to libmicrohttpd */
     bool streaming;
-    bool close; /* connection: close */
-    bool crowd; /* one refusal of many: counted, not logged each */
+    bool close;        /* connection: close */
+    int64_t drain_max; /* of a refused body: a larger one is not read, the connection is closed */
+    bool crowd;        /* one refusal of many: counted, not logged each */
     int status;
 
     /* parking */
@@ -116,6 +119,8 @@ void request_client_headers(const struct request *r, struct client_headers *ret,
 void request_add_header(struct request *r, const char *name, struct span value);
 void request_reply(struct request *r, int status,
                    const char *content_type); /* body: r->reply_body */
+/* 200 with the object, which is given up. */
+void request_reply_json(struct request *r, struct json_object *o);
 void request_reply_fail(struct request *r, const struct fail *f);
 /* As request_reply_fail, with members for the error object: `"availability":{...}` (no braces
  * around). */

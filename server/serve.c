@@ -12,22 +12,36 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "router/catalog_db.h"
 #include "schema/buf.h"
+#include "schema/when.h"
+#include "server/activation.h"
 #include "server/address.h"
 #include "server/admin.h"
 #include "server/auditor.h"
 #include "server/http.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/notify.h"
 #include "server/ops_long.h"
+#include "server/sandbox.h"
 #include "server/shed.h"
+#include "server/tls.h"
 #include "server/token.h"
 #include "server/upkeep.h"
 #include "server/webhook.h"
 #include "server/worker.h"
 
-enum { TLS_FILE_MAX = 1024 * 1024, TICK_MS = 50, LOCK_TRIES = 40 };
-enum { OWN_DESCRIPTORS = 100 }; /* database, loops, admin side, log */
+enum {
+    TICK_MS = 50,
+    LOCK_WAIT_MS = 2000, /* for a command that works on the file directly */
+    LOCK_DRAIN_MARGIN_S =
+        30,                 /* over --drain-timeout, for the process whose sockets we were given */
+    LOCK_EXTEND_TICKS = 20, /* between asking the service manager for more time */
+    LOCK_EXTEND_US = 10 * 1000000
+};
+/* Database, admin side, log; loops. */
+enum { OWN_DESCRIPTORS = 64, WORKER_DESCRIPTORS = 16 };
 
 struct server {
     struct site site;
@@ -37,14 +51,17 @@ struct server {
     struct auditor *auditor; /* NULL: the books are not checked */
     struct upkeep *upkeep;
     struct ops_env ops;
+    struct activation passed;
     char admin_host[LISTEN_TEXT_MAX];
+    unsigned reloads, reloads_failed; /* __atomic */
     int n_workers, n_running;
+    unsigned turns_seen[SERVE_THREADS_MAX];
     struct worker workers[SERVE_THREADS_MAX];
 };
 
 static void ledger_log(const char *line)
 {
-    log_line(LOG_INFO, "%s", line);
+    log_fault(LOG_INFO, "ledger", line, "%s", "");
 }
 
 /* ---- metrics ---- */
@@ -99,6 +116,26 @@ static void write_audit_metrics(struct auditor *a, struct buf *out)
                    "gauge", s.last_us);
 }
 
+static void write_life_metrics(struct server *s, struct buf *out)
+{
+    metrics_sample(out, "connections", "Open client connections", "gauge",
+                   __atomic_load_n(&s->site.connections, __ATOMIC_RELAXED));
+    struct shed_numbers load;
+    shed_look(s->site.shed, &load);
+    metrics_sample(out, "requests_in_flight", "Requests with a body that are in flight", "gauge",
+                   load.requests);
+    metrics_sample(out, "buffer_bytes", "Memory kept by them, in grains of 64 KiB", "gauge",
+                   load.bytes);
+    metrics_sample(out, "reloads_total", "Reloads asked for by SIGHUP", "counter",
+                   __atomic_load_n(&s->reloads, __ATOMIC_RELAXED));
+    metrics_sample(out, "reloads_failed_total", "Reloads of which something stayed as it was",
+                   "counter", __atomic_load_n(&s->reloads_failed, __ATOMIC_RELAXED));
+    if (s->site.tls) {
+        metrics_sample(out, "tls_certificate_expires_seconds",
+                       "When the certificate in use ends, in Unix time", "gauge", tls_expires_s());
+    }
+}
+
 static void write_metrics(void *ctx, struct buf *out)
 {
     struct server *s = ctx;
@@ -108,14 +145,15 @@ static void write_metrics(void *ctx, struct buf *out)
         sets[i] = &s->workers[i].metrics;
     }
     metrics_write(sets, n, out);
-    metrics_sample(out, "connections", "Open client connections", "gauge",
-                   __atomic_load_n(&s->site.connections, __ATOMIC_RELAXED));
     struct shed_numbers load;
     shed_look(s->site.shed, &load);
     metrics_sample(out, "requests_in_flight", "Requests with a body that are in flight", "gauge",
                    load.requests);
     metrics_sample(out, "buffer_bytes", "Memory kept by them, in grains of 64 KiB", "gauge",
                    load.bytes);
+    write_life_metrics(s, out);
+    metrics_sample(out, "endpoints_ejected", "Endpoints that are ejected or half-open", "gauge",
+                   state_ejected_count(s->site.state, worker_now_ms()));
     write_ledger_metrics(s->site.ledger, out);
     if (s->webhook != NULL) {
         write_webhook_metrics(s->webhook, out);
@@ -128,38 +166,27 @@ static void write_metrics(void *ctx, struct buf *out)
 
 /* ---- building ---- */
 
-static char *read_pem(const char *path, struct fail *f)
-{
-    FILE *in = fopen(path, "rb");
-    struct buf b;
-    char block[4096];
-    size_t n = 0;
-    buf_init(&b, TLS_FILE_MAX);
-    while (in != NULL && (n = fread(block, 1, sizeof block, in)) > 0) {
-        buf_add(&b, block, n);
-    }
-    if (in == NULL || b.len == 0 || b.failed) {
-        fail_set(f, ERR_bad_request, NULL, "cannot read the PEM file %s", path);
-        buf_done(&b);
-    }
-    if (in != NULL) {
-        fclose(in);
-    }
-    return b.ptr;
-}
-
 static int load_tls(struct site *site, struct fail *f)
 {
     const struct serve_options *o = &site->options;
+    bool changed = false;
     if (o->tls_cert == NULL && o->tls_key == NULL) {
         return 0;
     }
     if (o->tls_cert == NULL || o->tls_key == NULL) {
         return fail_set(f, ERR_bad_request, NULL, "--tls-cert and --tls-key go together");
     }
-    site->tls_cert = read_pem(o->tls_cert, f);
-    site->tls_key = site->tls_cert != NULL ? read_pem(o->tls_key, f) : NULL;
-    return site->tls_key != NULL ? 0 : -1;
+    if (tls_load(o->tls_cert, o->tls_key, &changed, f) != 0) {
+        return -1;
+    }
+    site->tls = true;
+    if (changed) {
+        char when[WHEN_TEXT_MAX];
+        bool over = tls_expires_s() * 1000 < worker_now_ms();
+        log_line(over ? LOG_ERROR : LOG_INFO, "msg=\"certificate %s\" until=%s",
+                 over ? "has ended" : "in use", when_print(tls_expires_s() * 1000, when));
+    }
+    return 0;
 }
 
 static void raise_descriptor_limit(void)
@@ -169,6 +196,13 @@ static void raise_descriptor_limit(void)
         r.rlim_cur = r.rlim_max;
         setrlimit(RLIMIT_NOFILE, &r);
     }
+}
+
+static int thread_count(const struct serve_options *o)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int n = o->threads > 0 ? o->threads : cores > 0 ? (int)cores : 1;
+    return n < SERVE_THREADS_MAX ? n : SERVE_THREADS_MAX;
 }
 
 static int at_most(int n, int64_t most)
@@ -184,7 +218,8 @@ static void fit_descriptors(struct serve_options *o)
         return;
     }
     int connections = o->max_connections;
-    int64_t left = (int64_t)r.rlim_cur - OWN_DESCRIPTORS;
+    int64_t left =
+        (int64_t)r.rlim_cur - OWN_DESCRIPTORS - (int64_t)thread_count(o) * WORKER_DESCRIPTORS;
     o->max_connections = at_most(o->max_connections, left * 2 / 3);
     o->max_requests = at_most(o->max_requests, left / 3 / SHED_REQUESTS_OVER);
     if (o->max_connections < connections) {
@@ -216,22 +251,104 @@ static void block_signals(sigset_t *set)
     pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 
+/* Another process has the database.  Without sockets that were passed to us it is a command that
+ * works on the file and holds it for a moment; with them, the one whose place we take: it
+ * finishes what runs while clients wait in the sockets' queues. */
+static int64_t lock_patience_ms(const struct server *s)
+{
+    bool passed = s->passed.data_fd >= 0 || s->passed.admin_fd >= 0;
+    int64_t drain_s = (int64_t)s->site.options.drain_timeout_s + LOCK_DRAIN_MARGIN_S;
+    return passed ? drain_s * 1000 : LOCK_WAIT_MS;
+}
+
+static void tell_waiting(const struct fail *f, int ticks)
+{
+    if (ticks * TICK_MS == LOCK_WAIT_MS / 2) {
+        log_line(LOG_INFO, "msg=\"waiting for the database\" reason=\"%s\"", f->text);
+    }
+    if (ticks % LOCK_EXTEND_TICKS == 0) {
+        notify_send("STATUS=waiting: %s\nEXTEND_TIMEOUT_USEC=%d", f->text, LOCK_EXTEND_US);
+    }
+}
+
+static int own_database(struct server *s, const sigset_t *signals, struct fail *f)
+{
+    const struct timespec tick = {.tv_nsec = TICK_MS * 1000000L};
+    int64_t until_ms = worker_now_ms() + lock_patience_ms(s);
+    for (int ticks = 0;; ticks++) {
+        s->writer = db_open(s->site.options.db, DB_OWN, f);
+        if (s->writer != NULL) {
+            return 0;
+        }
+        if (!db_fail_is_owned(f) || worker_now_ms() >= until_ms) {
+            return -1;
+        }
+        tell_waiting(f, ticks);
+        int sig = sigtimedwait(signals, NULL, &tick);
+        if (sig == SIGTERM || sig == SIGINT) {
+            return fail_set(f, ERR_draining, NULL, "ended while it waited for the database");
+        }
+    }
+}
+
+/* ---- the sandbox ---- */
+
+/* Called for each credential of the catalog: the secret itself is read later, from inside. */
+static struct secret note_credential(void *ctx, enum credential_kind kind, const char *ref)
+{
+    if (kind == CREDENTIAL_FILE) {
+        sandbox_read_file(ctx, ref);
+    }
+    return (struct secret){.text = NULL};
+}
+
+static int name_files(struct server *s, struct sandbox *box, struct fail *f)
+{
+    const struct serve_options *o = &s->site.options;
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+    struct catalog *c = catalog_db_load(s->site.reader, note_credential, box, f);
+    db_rest(s->site.reader);
+    if (c == NULL) {
+        return -1;
+    }
+    catalog_unref(c);
+    sandbox_write_beside(box, o->db);
+    sandbox_read_system(box);
+    sandbox_read(box, "/run/secrets");
+    if (credentials != NULL) {
+        sandbox_read(box, credentials);
+    }
+    if (s->site.tls) {
+        sandbox_read_file(box, o->tls_cert);
+        sandbox_read_file(box, o->tls_key);
+    }
+    return 0;
+}
+
+static int enter_sandbox(struct server *s, struct fail *f)
+{
+    char report[SANDBOX_REPORT_MAX];
+    const char *unfit = sandbox_unfit();
+    if (!s->site.options.sandbox || unfit != NULL) {
+        log_line(LOG_WARN, "msg=\"no sandbox\" reason=\"%s\"",
+                 s->site.options.sandbox ? unfit : "--sandbox off");
+        return 0;
+    }
+    struct sandbox *box = sandbox_new();
+    if (name_files(s, box, f) != 0) {
+        return -1;
+    }
+    sandbox_enter(box, report);
+    log_line(strstr(report, "unavailable") != NULL ? LOG_WARN : LOG_INFO, "msg=\"sandbox\" %s",
+             report);
+    return 0;
+}
+
 static int open_books(struct server *s, struct fail *f)
 {
     struct site *site = &s->site;
-    /* A command that works on the file directly holds it for a moment. */
-    for (int tries = 0; s->writer == NULL && tries < LOCK_TRIES; tries++) {
-        s->writer = db_open(site->options.db, DB_OWN, f);
-        if (s->writer == NULL && (f->code != ERR_ledger_down || tries + 1 == LOCK_TRIES)) {
-            return -1;
-        }
-        if (s->writer == NULL) {
-            usleep(TICK_MS * 1000);
-        }
-    }
     site->ledger = ledger_start(s->writer, ledger_log, f);
-    site->reader = site->ledger != NULL ? db_open(site->options.db, DB_READ, f) : NULL;
-    site->state = site->reader != NULL ? state_new(site->reader, site->ledger, f) : NULL;
+    site->state = site->ledger != NULL ? state_new(site->reader, site->ledger, f) : NULL;
     return site->state != NULL ? 0 : -1;
 }
 
@@ -267,7 +384,7 @@ static void start_auditor(struct server *s)
     }
     struct auditor *a = auditor_start(o->db, s->writer, o->verify_every_s, &f);
     if (a == NULL) {
-        log_line(LOG_ERROR, "msg=\"the books are not checked\" error=\"%s\"", f.text);
+        log_fault(LOG_ERROR, "the books are not checked", f.text, "%s", "");
     }
     __atomic_store_n(&s->auditor, a, __ATOMIC_RELEASE);
 }
@@ -281,7 +398,7 @@ static bool republish(void *ctx)
     int ok = state_reload(s->site.state, s->site.reader, &f);
     pthread_mutex_unlock(&s->site.reader_lock);
     if (ok != 0) {
-        log_line(LOG_ERROR, "msg=\"an access token is not in use yet\" error=\"%s\"", f.text);
+        log_fault(LOG_ERROR, "an access token is not in use yet", f.text, "%s", "");
     }
     return ok == 0;
 }
@@ -311,10 +428,11 @@ static int start_workers(struct server *s, char text[LISTEN_TEXT_MAX], struct fa
 {
     struct site *site = &s->site;
     int fds[SERVE_THREADS_MAX];
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int n = site->options.threads > 0 ? site->options.threads : cores > 0 ? (int)cores : 1;
-    s->n_workers = n < SERVE_THREADS_MAX ? n : SERVE_THREADS_MAX;
-    if (listen_open(site->options.listen, s->n_workers, fds, text, f) != 0) {
+    s->n_workers = thread_count(&site->options);
+    int opened = s->passed.data_fd >= 0
+                     ? listen_share(s->passed.data_fd, s->n_workers, fds, text, f)
+                     : listen_open(site->options.listen, s->n_workers, fds, text, f);
+    if (opened != 0) {
         return -1;
     }
     for (int i = 0; i < s->n_workers; i++) {
@@ -329,7 +447,12 @@ static int start_workers(struct server *s, char text[LISTEN_TEXT_MAX], struct fa
 static int start_admin(struct server *s, struct fail *f)
 {
     int port = 0;
-    if (listen_split(s->site.options.admin_listen, s->admin_host, &port, f) != 0) {
+    char address[LISTEN_TEXT_MAX];
+    snprintf(address, sizeof address, "%s", s->site.options.admin_listen);
+    if (s->passed.admin_fd >= 0) {
+        listen_print(s->passed.admin_fd, address);
+    }
+    if (listen_split(address, s->admin_host, &port, f) != 0) {
         return -1;
     }
     s->ops = (struct ops_env){.db = s->site.reader,
@@ -343,6 +466,7 @@ static int start_admin(struct server *s, struct fail *f)
     struct admin_options o = {
         .host = s->admin_host,
         .port = port,
+        .passed_fd = s->passed.admin_fd,
         .db_path = s->site.options.db,
         .env = &s->ops,
         .metrics = write_metrics,
@@ -354,17 +478,26 @@ static int start_admin(struct server *s, struct fail *f)
 
 /* ---- running and ending ---- */
 
+/* The catalog and the keys first: a bad certificate does not keep a revoked key alive. */
 static void reload(struct server *s)
 {
     struct fail f;
+    notify_reloading();
     pthread_mutex_lock(&s->site.reader_lock);
-    int ok = state_reload(s->site.state, s->site.reader, &f);
+    int books = state_reload(s->site.state, s->site.reader, &f);
     pthread_mutex_unlock(&s->site.reader_lock);
-    if (ok == 0) {
+    if (books == 0) {
         log_line(LOG_INFO, "msg=\"reloaded catalog and keys\"");
     } else {
-        log_line(LOG_ERROR, "msg=\"reload failed, the old snapshot stays\" error=\"%s\"", f.text);
+        log_fault(LOG_ERROR, "reload failed, the old snapshot stays", f.text, "%s", "");
     }
+    int tls = load_tls(&s->site, &f);
+    if (tls != 0) {
+        log_line(LOG_ERROR, "msg=\"the old certificate stays\" error=\"%s\"", f.text);
+    }
+    __atomic_add_fetch(&s->reloads, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&s->reloads_failed, books != 0 || tls != 0, __ATOMIC_RELAXED);
+    notify_send("READY=1\nSTATUS=serving%s", books != 0 || tls != 0 ? "; a reload failed" : "");
 }
 
 static void stop_workers(struct server *s, int how)
@@ -384,19 +517,50 @@ static bool workers_ended(struct server *s)
     return true;
 }
 
+/* Tells the service manager that we live, unless a worker's loop stands still. */
+static void feed_watchdog(struct server *s, int64_t *due_ms)
+{
+    int every_ms = notify_watchdog_ms();
+    if (every_ms == 0 || worker_now_ms() < *due_ms) {
+        return;
+    }
+    bool all_turn = true;
+    for (int i = 0; i < s->n_running; i++) {
+        unsigned turns = worker_turns(&s->workers[i]);
+        all_turn &= turns != s->turns_seen[i] || worker_has_ended(&s->workers[i]);
+        s->turns_seen[i] = turns;
+    }
+    if (all_turn) {
+        notify_send("WATCHDOG=1");
+    }
+    *due_ms = worker_now_ms() + every_ms;
+}
+
+/* The next signal; 0: none within tick_ms (0: however long it takes). */
+static int next_signal(const sigset_t *signals, int tick_ms)
+{
+    const struct timespec tick = {.tv_sec = tick_ms / 1000,
+                                  .tv_nsec = (long)(tick_ms % 1000) * 1000000};
+    int sig = sigtimedwait(signals, NULL, tick_ms > 0 ? &tick : NULL);
+    return sig > 0 ? sig : 0;
+}
+
 /* Finish what runs; a second signal or the deadline ends it. */
-static void drain(struct server *s, const sigset_t *signals)
+static void drain(struct server *s, const sigset_t *signals, int64_t *due_ms)
 {
     int64_t deadline_ms = worker_now_ms() + (int64_t)s->site.options.drain_timeout_s * 1000;
-    const struct timespec tick = {.tv_nsec = TICK_MS * 1000000L};
     bool now = false;
     log_line(LOG_INFO, "msg=\"draining\" timeout_s=%d", s->site.options.drain_timeout_s);
+    notify_send("STOPPING=1\nSTATUS=draining: running requests finish");
     state_set_draining(s->site.state);
     stop_workers(s, 1);
     while (!workers_ended(s)) {
-        int sig = sigtimedwait(signals, NULL, &tick);
+        int sig = next_signal(signals, TICK_MS);
+        feed_watchdog(s, due_ms);
         if (!now && (sig == SIGTERM || sig == SIGINT || worker_now_ms() >= deadline_ms)) {
             now = true;
+            log_line(LOG_WARN, "msg=\"ending what still runs\" reason=\"%s\"",
+                     sig > 0 ? "a second signal" : "--drain-timeout is over");
             stop_workers(s, 2);
         }
     }
@@ -405,11 +569,16 @@ static void drain(struct server *s, const sigset_t *signals)
     }
 }
 
-static void wait_for_end(struct server *s, const sigset_t *signals)
+static void wait_for_end(struct server *s, const sigset_t *signals, int64_t *due_ms)
 {
-    int sig = 0;
-    while (sigwait(signals, &sig) == 0 && sig == SIGHUP) {
-        reload(s);
+    for (;;) {
+        int sig = next_signal(signals, notify_watchdog_ms());
+        feed_watchdog(s, due_ms);
+        if (sig == SIGHUP) {
+            reload(s);
+        } else if (sig != 0) {
+            return;
+        }
     }
 }
 
@@ -437,8 +606,7 @@ static void take_down(struct server *s)
     address_table_free(site->addresses);
     db_close(site->reader);
     db_close(s->writer);
-    free(site->tls_cert);
-    free(site->tls_key);
+    tls_free();
     curl_global_cleanup();
     log_stop();
     free(s);
@@ -447,11 +615,46 @@ static void take_down(struct server *s)
 static int fail_start(struct server *s, const struct fail *f)
 {
     fprintf(stderr, "wayfare: %s\n", f->text);
+    notify_send("STATUS=%s", f->text);
+    if (f->code == ERR_draining) { /* we were told to end before we had begun */
+        take_down(s);
+        return 0;
+    }
     if (s->n_running > 0) {
         _exit(1); /* threads run: nothing has been admitted, the books are safe */
     }
     take_down(s);
     return 1;
+}
+
+/* While there is one thread: what the sandbox must know, and the sandbox. */
+static int prepare(struct server *s, const sigset_t *signals, struct fail *f)
+{
+    struct site *site = &s->site;
+    fit_descriptors(&site->options);
+    if (open_tables(site, f) != 0 || activation_take(&s->passed, f) != 0 ||
+        load_tls(site, f) != 0 || own_database(s, signals, f) != 0) {
+        return -1;
+    }
+    site->reader = db_open(site->options.db, DB_READ, f);
+    return site->reader != NULL ? enter_sandbox(s, f) : -1;
+}
+
+static int start(struct server *s, char text[LISTEN_TEXT_MAX], struct fail *f)
+{
+    return open_books(s, f) != 0 || watch_books(s, f) != 0 || fetch_tokens(s, f) != 0 ||
+                   start_admin(s, f) != 0 || start_workers(s, text, f) != 0
+               ? -1
+               : 0;
+}
+
+static void announce(struct server *s, const char *text)
+{
+    bool v6 = strchr(s->admin_host, ':') != NULL;
+    printf("listening on %s://%s\nadmin on http://%s%s%s:%d\n", s->site.tls ? "https" : "http",
+           text, v6 ? "[" : "", s->admin_host, v6 ? "]" : "", admin_port(s->admin));
+    fflush(stdout);
+    notify_send("READY=1\nSTATUS=serving");
 }
 
 /* Without this glibc gives the top of a heap back and fetches it again all the time (mprotect and
@@ -470,6 +673,7 @@ int serve_run(const struct serve_options *o)
     struct fail f = {.text = "out of memory"};
     sigset_t signals;
     char text[LISTEN_TEXT_MAX];
+    int64_t watchdog_due_ms = 0;
     if (s == NULL) {
         fprintf(stderr, "wayfare: %s\n", f.text);
         return 1;
@@ -480,25 +684,22 @@ int serve_run(const struct serve_options *o)
     tune_allocator();
     block_signals(&signals);
     raise_descriptor_limit();
+    notify_init();
     curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (prepare(s, &signals, &f) != 0) {
+        return fail_start(s, &f);
+    }
     log_start(o->verbose ? LOG_DEBUG : LOG_INFO);
     at_quick_exit(log_last_words); /* the ledger ends the process when it cannot go on */
-    fit_descriptors(&s->site.options);
-    if (open_tables(&s->site, &f) != 0 || load_tls(&s->site, &f) != 0 || open_books(s, &f) != 0 ||
-        watch_books(s, &f) != 0 || fetch_tokens(s, &f) != 0 || start_admin(s, &f) != 0 ||
-        start_workers(s, text, &f) != 0) {
+    if (start(s, text, &f) != 0) {
         return fail_start(s, &f);
     }
     s->upkeep = upkeep_start(s->site.ledger, o->retain_days);
     warn_if_empty(&s->site);
-    bool v6 = strchr(s->admin_host, ':') != NULL;
-    printf("listening on %s://%s\nadmin on http://%s%s%s:%d\n",
-           s->site.tls_cert != NULL ? "https" : "http", text, v6 ? "[" : "", s->admin_host,
-           v6 ? "]" : "", admin_port(s->admin));
-    fflush(stdout);
+    announce(s, text);
     start_auditor(s);
-    wait_for_end(s, &signals);
-    drain(s, &signals);
+    wait_for_end(s, &signals, &watchdog_due_ms);
+    drain(s, &signals, &watchdog_due_ms);
     take_down(s);
     return 0;
 }

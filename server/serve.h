@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "router/alert.h"
+#include "server/reach.h"
 
 enum { SERVE_BASE_URL_HOSTS_MAX = 64, SERVE_THREADS_MAX = 64 };
 
@@ -30,6 +31,7 @@ struct serve_options {
     const char *alert_webhook;   /* NULL: alerts only go to the log */
     int ballast_mib;             /* default 64, 0 = none */
     int verify_every_s;          /* default 60, 0 = the books are not checked */
+    bool sandbox;                /* default on */
     bool verbose;                /* debug log */
 };
 
@@ -45,7 +47,13 @@ struct serve_options {
                             .client_timeout_s = 60,                                                \
                             .alert_at = ALERT_RULES_DEFAULT,                                       \
                             .ballast_mib = 64,                                                     \
-                            .verify_every_s = 60})
+                            .verify_every_s = 60,                                                  \
+                            .sandbox = true})
+
+static inline struct reach_list serve_reach(const struct serve_options *o)
+{
+    return (struct reach_list){o->allow_base_url, o->n_allow_base_url};
+}
 
 /* The process exit code: 0 after a clean drain, 1 when it could not start (the reason on
  * stderr). */

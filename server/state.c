@@ -11,7 +11,7 @@
 #include "server/token.h"
 #include "server/warm.h"
 
-enum { SUBSCRIBERS_MAX = 64, HEALTH_BUCKETS = 4096 };
+enum { SUBSCRIBERS_MAX = 64, HEALTH_BUCKETS = 4096, BUDGET_BUCKETS = 1024 };
 
 /* Health rows are found by the endpoint's database id and live until the end: a reload of
  * the catalog must not forget an outage. */
@@ -19,6 +19,13 @@ struct health_row {
     struct health_row *next;
     int64_t endpoint_id;
     struct health health;
+};
+
+/* Likewise by the model's. */
+struct budget_row {
+    struct budget_row *next;
+    int64_t model_id;
+    struct retry_budget budget;
 };
 
 struct state {
@@ -35,8 +42,13 @@ struct state {
     } subscribers[SUBSCRIBERS_MAX];
     int draining;
 
-    pthread_mutex_t health_lock;
+    pthread_mutex_t health_lock; /* both tables */
     struct health_row *rows[HEALTH_BUCKETS];
+    struct budget_row *budgets[BUDGET_BUCKETS];
+
+    pthread_mutex_t keyring_lock;
+    struct keyring *keyring;
+    struct origins *origins; /* under the same lock */
 
     pthread_mutex_t calibrate_lock;
     struct calibrate *calibrate;
@@ -61,12 +73,16 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
     }
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->health_lock, NULL);
+    pthread_mutex_init(&s->keyring_lock, NULL);
     pthread_mutex_init(&s->calibrate_lock, NULL);
     s->ledger = ledger;
     s->warm = warm_new();
     s->tokens = tokens_new();
+    s->keyring = keyring_new();
+    s->origins = origins_new();
     s->calibrate = calibrate_new();
-    if (s->warm == NULL || s->calibrate == NULL || s->tokens == NULL) {
+    if (s->warm == NULL || s->keyring == NULL || s->origins == NULL || s->calibrate == NULL ||
+        s->tokens == NULL) {
         fail_set(reterr, ERR_internal, NULL, "out of memory");
         state_free(s);
         return NULL;
@@ -82,6 +98,22 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
     return s;
 }
 
+static void free_health(struct state *s)
+{
+    for (int i = 0; i < HEALTH_BUCKETS; i++) {
+        for (struct health_row *row = s->rows[i], *next; row != NULL; row = next) {
+            next = row->next;
+            free(row);
+        }
+    }
+    for (int i = 0; i < BUDGET_BUCKETS; i++) {
+        for (struct budget_row *row = s->budgets[i], *next; row != NULL; row = next) {
+            next = row->next;
+            free(row);
+        }
+    }
+}
+
 void state_free(struct state *s)
 {
     if (s == NULL) {
@@ -91,17 +123,13 @@ void state_free(struct state *s)
     identity_unref(s->identity);
     warm_free(s->warm);
     tokens_free(s->tokens);
-    for (int i = 0; i < HEALTH_BUCKETS; i++) {
-        struct health_row *row = s->rows[i];
-        while (row != NULL) {
-            struct health_row *next = row->next;
-            free(row);
-            row = next;
-        }
-    }
+    free_health(s);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->health_lock);
+    pthread_mutex_destroy(&s->keyring_lock);
     pthread_mutex_destroy(&s->calibrate_lock);
+    keyring_free(s->keyring);
+    origins_free(s->origins);
     calibrate_free(s->calibrate);
     free(s);
 }
@@ -207,13 +235,80 @@ static struct health_row *row_of(struct state *s, int64_t endpoint_id, bool crea
     return row;
 }
 
-void state_health_record(struct state *s, int64_t endpoint_id, int64_t now_ms,
-                         enum health_outcome outcome, int64_t retry_after_ms)
+static struct budget_row *budget_of(struct state *s, int64_t model_id)
 {
+    struct budget_row **head = &s->budgets[(uint64_t)model_id % BUDGET_BUCKETS];
+    struct budget_row *row = *head;
+    while (row != NULL && row->model_id != model_id) {
+        row = row->next;
+    }
+    if (row == NULL && (row = calloc(1, sizeof *row)) != NULL) {
+        row->model_id = model_id;
+        row->next = *head;
+        *head = row;
+    }
+    return row;
+}
+
+enum retry_verdict state_attempt_begin(struct state *s, int64_t endpoint_id, int64_t model_id,
+                                       int64_t now_ms, const struct retry_ask *ask,
+                                       struct breaker_ticket *ticket)
+{
+    enum retry_verdict verdict = RETRY_GO;
+    *ticket = (struct breaker_ticket){0};
+    pthread_mutex_lock(&s->health_lock);
+    struct health_row *row = row_of(s, endpoint_id, true);
+    struct budget_row *budget = budget_of(s, model_id);
+    if (row != NULL && budget != NULL) { /* memory is short: as if nothing were known */
+        verdict = retry_begin(&budget->budget, &row->health, now_ms, ask, ticket);
+    }
+    pthread_mutex_unlock(&s->health_lock);
+    return verdict;
+}
+
+static void tell_change(const struct health_row *row, enum breaker_change change, int64_t now_ms,
+                        struct state_change *ret)
+{
+    ret->change = change;
+    if (change != BREAKER_SAME) {
+        struct recent_sum sum = recent_sum(&row->health.attempts, HEALTH_SLOT_MS, now_ms);
+        ret->breaker = row->health.breaker;
+        ret->attempts_30s = sum.all;
+        ret->failures_30s = sum.bad;
+    }
+}
+
+void state_attempt_answered(struct state *s, int64_t endpoint_id, int64_t now_ms,
+                            struct breaker_ticket *ticket, struct state_change *ret)
+{
+    ret->change = BREAKER_SAME;
+    pthread_mutex_lock(&s->health_lock);
+    struct health_row *row = row_of(s, endpoint_id, false);
+    if (row != NULL) {
+        tell_change(row, breaker_answered(&row->health.breaker, now_ms, ticket), now_ms, ret);
+    }
+    pthread_mutex_unlock(&s->health_lock);
+}
+
+void state_attempt_end(struct state *s, int64_t endpoint_id, int64_t now_ms,
+                       struct breaker_ticket *ticket, const struct health_end *end,
+                       struct state_change *ret)
+{
+    ret->change = BREAKER_SAME;
     pthread_mutex_lock(&s->health_lock);
     struct health_row *row = row_of(s, endpoint_id, true);
     if (row != NULL) {
-        health_record(&row->health, now_ms, outcome, retry_after_ms);
+        tell_change(row, health_record(&row->health, now_ms, ticket, end), now_ms, ret);
+    }
+    pthread_mutex_unlock(&s->health_lock);
+}
+
+void state_attempt_give_back(struct state *s, int64_t endpoint_id, struct breaker_ticket *ticket)
+{
+    pthread_mutex_lock(&s->health_lock);
+    struct health_row *row = row_of(s, endpoint_id, false);
+    if (row != NULL) {
+        breaker_give_back(&row->health.breaker, ticket);
     }
     pthread_mutex_unlock(&s->health_lock);
 }
@@ -232,13 +327,96 @@ void state_health_sample(struct state *s, int64_t endpoint_id, int64_t now_ms,
 void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms,
                        struct health_view *ret)
 {
-    *ret = (struct health_view){0};
+    static const struct health nothing_known;
     pthread_mutex_lock(&s->health_lock);
     const struct health_row *row = row_of(s, endpoint_id, false);
-    if (row != NULL) {
-        health_look(&row->health, now_ms, ret);
+    health_look(row != NULL ? &row->health : &nothing_known, now_ms, ret);
+    pthread_mutex_unlock(&s->health_lock);
+}
+
+int state_ejected_count(struct state *s, int64_t now_ms)
+{
+    int n = 0;
+    pthread_mutex_lock(&s->health_lock);
+    for (int i = 0; i < HEALTH_BUCKETS; i++) {
+        for (const struct health_row *row = s->rows[i]; row != NULL; row = row->next) {
+            struct breaker_view v;
+            breaker_look(&row->health.breaker, now_ms, &v);
+            n += v.state != BREAKER_CLOSED;
+        }
     }
     pthread_mutex_unlock(&s->health_lock);
+    return n;
+}
+
+/* ---- credentials ---- */
+
+const struct credential *state_credential_take(struct state *s, const struct endpoint *e,
+                                               uint32_t tried, int64_t now_ms)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    const struct credential *c = keyring_take(s->keyring, e, tried, now_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return c;
+}
+
+bool state_credential_has_other(struct state *s, const struct endpoint *e, uint32_t tried,
+                                int64_t now_ms)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    bool has = keyring_has_other(s->keyring, e, tried, now_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return has;
+}
+
+bool state_credential_refused(struct state *s, const struct endpoint *e, const struct credential *c,
+                              const struct refusal *r, int64_t retry_after_ms, int64_t now_ms)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    bool news = keyring_refused(s->keyring, e, c, r, retry_after_ms, now_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return news;
+}
+
+bool state_credential_accepted(struct state *s, const struct endpoint *e,
+                               const struct credential *c, int64_t sent_ms)
+{
+    if (!keyring_is_busy(s->keyring)) {
+        return false;
+    }
+    pthread_mutex_lock(&s->keyring_lock);
+    bool news = keyring_accepted(s->keyring, e, c, sent_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return news;
+}
+
+void state_credential_look(struct state *s, const struct endpoint *e, int64_t now_ms,
+                           struct keyring_view *ret)
+{
+    *ret = (struct keyring_view){REFUSAL_NONE, 0};
+    if (!keyring_is_busy(s->keyring)) {
+        return;
+    }
+    pthread_mutex_lock(&s->keyring_lock);
+    keyring_look(s->keyring, e, now_ms, ret);
+    pthread_mutex_unlock(&s->keyring_lock);
+}
+
+void state_origin_note(struct state *s, int64_t team_id, struct span id, const struct origin *from,
+                       int64_t now_ms)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    origins_note(s->origins, team_id, id, from, now_ms);
+    pthread_mutex_unlock(&s->keyring_lock);
+}
+
+bool state_origin_find(struct state *s, int64_t team_id, struct span id, int64_t now_ms,
+                       struct origin *ret)
+{
+    pthread_mutex_lock(&s->keyring_lock);
+    bool found = origins_find(s->origins, team_id, id, now_ms, ret);
+    pthread_mutex_unlock(&s->keyring_lock);
+    return found;
 }
 
 /* ---- learned sizes ---- */

@@ -8,7 +8,10 @@
 #include "router/catalog.h"
 #include "router/health.h"
 #include "router/identity.h"
+#include "router/keyring.h"
 #include "router/ledger.h"
+#include "router/origin.h"
+#include "router/retry.h"
 
 struct state;
 struct warm;
@@ -36,13 +39,50 @@ void state_unsubscribe(struct state *s, const void *ctx);
  * Not on a loop thread.  0, or -1 with reterr: the old snapshots stay. */
 int state_reload(struct state *s, struct db *reader, struct fail *reterr);
 
-/* Health of an endpoint (by database id, stable across reloads). Any thread; short lock. */
-void state_health_record(struct state *s, int64_t endpoint_id, int64_t now_ms,
-                         enum health_outcome outcome, int64_t retry_after_ms);
+/* Health of endpoints and retry budgets of models, both by database id, stable across reloads.
+ * Any thread; short lock. */
+enum retry_verdict state_attempt_begin(struct state *s, int64_t endpoint_id, int64_t model_id,
+                                       int64_t now_ms, const struct retry_ask *ask,
+                                       struct breaker_ticket *ticket);
+/* What became of the endpoint by an attempt, for the log. */
+struct state_change {
+    enum breaker_change change;
+    struct breaker breaker; /* as it is now */
+    uint32_t attempts_30s, failures_30s;
+};
+/* router/breaker.h, breaker_answered */
+void state_attempt_answered(struct state *s, int64_t endpoint_id, int64_t now_ms,
+                            struct breaker_ticket *ticket, struct state_change *ret);
+void state_attempt_end(struct state *s, int64_t endpoint_id, int64_t now_ms,
+                       struct breaker_ticket *ticket, const struct health_end *end,
+                       struct state_change *ret);
+/* It is not made after all. */
+void state_attempt_give_back(struct state *s, int64_t endpoint_id, struct breaker_ticket *ticket);
 void state_health_sample(struct state *s, int64_t endpoint_id, int64_t now_ms,
                          int64_t first_token_ms, int64_t milli_tps);
 void state_health_look(struct state *s, int64_t endpoint_id, int64_t now_ms,
                        struct health_view *ret);
+int state_ejected_count(struct state *s,
+                        int64_t now_ms); /* ejected or half-open; walks the table */
+
+/* The operator's credentials at work (router/keyring.h). Any thread; short lock, and none while
+ * nothing is held back, but for the first. */
+const struct credential *state_credential_take(struct state *s, const struct endpoint *e,
+                                               uint32_t tried, int64_t now_ms);
+bool state_credential_has_other(struct state *s, const struct endpoint *e, uint32_t tried,
+                                int64_t now_ms);
+bool state_credential_refused(struct state *s, const struct endpoint *e, const struct credential *c,
+                              const struct refusal *r, int64_t retry_after_ms, int64_t now_ms);
+bool state_credential_accepted(struct state *s, const struct endpoint *e,
+                               const struct credential *c, int64_t sent_ms);
+void state_credential_look(struct state *s, const struct endpoint *e, int64_t now_ms,
+                           struct keyring_view *ret);
+
+/* Who issued the ids of state that providers keep (router/origin.h). Any thread; short lock. */
+void state_origin_note(struct state *s, int64_t team_id, struct span id, const struct origin *from,
+                       int64_t now_ms);
+bool state_origin_find(struct state *s, int64_t team_id, struct span id, int64_t now_ms,
+                       struct origin *ret);
 
 /* What settled attempts teach about sizes (router/calibrate.h). Any thread; short lock. */
 void state_learn(struct state *s, const char *model, enum estimate_class class,

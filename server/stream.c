@@ -62,6 +62,9 @@ void request_stream_begin(struct request *r, int status, const char *content_typ
     assert(!r->replied);
     r->replied = r->streaming = true;
     r->status = status;
+    if (r->reply_headers.failed) {
+        buf_done(&r->reply_headers); /* no memory for the provider's: ours are enough */
+    }
     request_add_header(r, "content-type", span_of(content_type));
     request_add_header(r, "cache-control", SPAN("no-cache, no-transform"));
     request_add_header(r, "x-accel-buffering", SPAN("no"));

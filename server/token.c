@@ -302,8 +302,7 @@ static bool take_failure(struct account *a, const char *why, int64_t now_ms)
     a->tries++;
     a->next_try_ms = now_ms + backoff_ms(a->tries);
     snprintf(a->why, sizeof a->why, "%s", why);
-    log_line(LOG_WARN, "msg=\"no access token\" account=\"%s\" tries=%d error=\"%s\"", a->key.email,
-             a->tries, why);
+    log_fault(LOG_WARN, "no access token", why, "account=\"%s\" tries=%d", a->key.email, a->tries);
     return news;
 }
 
@@ -387,6 +386,7 @@ static int64_t next_event_ms(struct tokens *t, int64_t now_ms)
 static void *token_main(void *arg)
 {
     struct tokens *t = arg;
+    pthread_setname_np(pthread_self(), "wf-token");
     while (!pacer_stopping(&t->pacer)) {
         struct account *due = take_due(t, worker_now_ms(), &t->unpublished);
         if (due != NULL) {

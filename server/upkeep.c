@@ -25,7 +25,7 @@ static void tend(struct upkeep *u, int round)
     struct op_ledger_pruned pruned = {0};
     int lost = 0;
     if (op_ledger_sum_up(&u->env, &u->pacer.stop, &lost, &f) != 0) {
-        log_line(LOG_WARN, "msg=\"usage was not summed up\" error=\"%s\"", f.text);
+        log_fault(LOG_WARN, "usage was not summed up", f.text, "%s", "");
         return;
     }
     if (lost > 0)
@@ -33,7 +33,7 @@ static void tend(struct upkeep *u, int round)
     if (u->retain_days == 0 || round % RETAIN_EVERY != 0)
         return;
     if (op_ledger_retain(&u->env, u->retain_days, &u->pacer.stop, &pruned, &f) != 0)
-        log_line(LOG_WARN, "msg=\"old detail was not deleted\" error=\"%s\"", f.text);
+        log_fault(LOG_WARN, "old detail was not deleted", f.text, "%s", "");
     else if (pruned.attempts > 0)
         log_line(LOG_INFO, "msg=\"old detail deleted\" attempts=%lld retain_days=%d",
                  (long long)pruned.attempts, u->retain_days);
@@ -42,6 +42,7 @@ static void tend(struct upkeep *u, int round)
 static void *upkeep_main(void *arg)
 {
     struct upkeep *u = arg;
+    pthread_setname_np(pthread_self(), "wf-upkeep");
     for (int round = 0; !pacer_stopping(&u->pacer); round = (round + 1) % RETAIN_EVERY) {
         tend(u, round);
         pacer_sleep(&u->pacer, PERIOD_S * 1000);

@@ -43,7 +43,8 @@ struct origin {
     struct uplink *first; /* idle, the warmest first */
     struct uplink *last;
     int n_idle;
-    int n_links; /* all of its connections */
+    int n_links;      /* all of its connections */
+    enum reach reach; /* a connection that one reach opened is not another's */
 };
 
 struct uplink {
@@ -55,6 +56,7 @@ struct uplink {
     int fd;    /* -1: not open yet */
     void *ctx; /* NULL while idle */
     uint64_t idle_since_ms;
+    const char *denied; /* the range where its reach ended */
 };
 
 struct uplinks {
@@ -124,6 +126,10 @@ static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl
 {
     (void)purpose;
     struct uplink *l = ctx;
+    l->denied = l->origin->reach != REACH_ANY ? reach_range(&addr->addr, addr->addrlen) : NULL;
+    if (l->denied != NULL) {
+        return CURL_SOCKET_BAD;
+    }
     int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
     if (fd >= SOCKETS_MAX) {
         close(fd);
@@ -174,7 +180,7 @@ static char *host_of(CURLU *url)
     return value;
 }
 
-static struct origin *origin_new(const char *url, size_t len)
+static struct origin *origin_new(const char *url, size_t len, enum reach reach)
 {
     struct origin *o = calloc(1, sizeof *o);
     CURLU *parsed = curl_url();
@@ -193,19 +199,20 @@ static struct origin *origin_new(const char *url, size_t len)
         origin_free(o);
         return NULL;
     }
+    o->reach = reach;
     o->tls = strncmp(o->name, "https:", 6) == 0;
     return o;
 }
 
-static struct origin *origin_for(struct uplinks *u, const char *url)
+static struct origin *origin_for(struct uplinks *u, const char *url, enum reach reach)
 {
     size_t len = origin_len(url);
     for (struct origin *o = u->origins; o != NULL; o = o->next) {
-        if (strncmp(o->name, url, len) == 0 && o->name[len] == '\0') {
+        if (o->reach == reach && strncmp(o->name, url, len) == 0 && o->name[len] == '\0') {
             return o;
         }
     }
-    struct origin *o = origin_new(url, len);
+    struct origin *o = origin_new(url, len, reach);
     if (o != NULL && u->n_origins < UPLINK_ORIGINS_MAX) {
         o->listed = true;
         o->next = u->origins;
@@ -347,16 +354,21 @@ static struct uplink *take_idle(struct origin *o)
     return NULL;
 }
 
-struct uplink *uplink_take(struct uplinks *u, const char *url, int64_t connect_ms, bool fresh,
+const char *uplink_denied(const struct uplink *l)
+{
+    return l->denied;
+}
+
+struct uplink *uplink_take(struct uplinks *u, const char *url, const struct uplink_how *how,
                            void *ctx)
 {
     assert(ctx != NULL);
-    struct origin *o = origin_for(u, url);
+    struct origin *o = origin_for(u, url, how->reach);
     if (o == NULL) {
         return NULL;
     }
-    struct uplink *l = fresh ? NULL : take_idle(o);
-    l = l != NULL ? l : link_new(u, o, connect_ms);
+    struct uplink *l = how->fresh ? NULL : take_idle(o);
+    l = l != NULL ? l : link_new(u, o, how->connect_ms);
     if (l != NULL) {
         l->ctx = ctx;
     }

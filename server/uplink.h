@@ -16,6 +16,8 @@
 #include <sys/uio.h>
 #include <uv.h>
 
+#include "server/reach.h"
+
 enum {
     UPLINK_ORIGINS_MAX = 1024, /* scheme://host:port whose connections are kept */
     UPLINK_IDLE_PER_ORIGIN = 512,
@@ -55,13 +57,21 @@ bool uplinks_turn(struct uplinks *s);
 /* uplinks_turn has work to do. */
 bool uplinks_pending(const struct uplinks *s);
 
-/* A connection to the URL's origin: a kept one that is open (not where it must be fresh), or a new
- * one.  ctx goes to the callbacks.  NULL when memory is short or the URL is not usable. */
-struct uplink *uplink_take(struct uplinks *s, const char *url, int64_t connect_ms, bool fresh,
+struct uplink_how {
+    int64_t connect_ms;
+    enum reach reach; /* where it may lead */
+    bool fresh;       /* not a kept one */
+};
+
+/* A connection to the URL's origin: a kept one that is open, or a new one.  ctx goes
+ * to the callbacks.  NULL when memory is short or the URL is not usable. */
+struct uplink *uplink_take(struct uplinks *s, const char *url, const struct uplink_how *how,
                            void *ctx);
 /* Kept for the next one where it may be used again, else closed. */
 void uplink_give_back(struct uplink *l, bool reusable);
 bool uplink_is_open(const struct uplink *l);
+/* The range of the address where its reach ended (reach.h); NULL: it did not. */
+const char *uplink_denied(const struct uplink *l);
 /* Value of the Host field. */
 const char *uplink_host(const struct uplink *l);
 /* More than one record of TLS may lie in memory: no on_ready tells of it, read until AGAIN. */

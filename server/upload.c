@@ -83,7 +83,7 @@ static void expire(struct request *r, int64_t now_ms)
                  (long long)((now_ms - u->progress_ms) / 1000));
         request_reply_fail(r, &f);
     }
-    if (r->worker->site->tls_cert == NULL) {
+    if (!r->worker->site->tls) {
         write_reply(r);
     }
     r->gone = r->close = true;

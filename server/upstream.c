@@ -7,13 +7,12 @@
 #include <strings.h>
 
 #include "schema/http1.h"
-#include "server/uplink.h"
 
 enum {
-    RECEIVE_BUFFER = 64 * 1024,
-    ROUNDS_MAX = 16,        /* reads of one connection before others have their turn */
-    POOL_MAX = 1024,        /* transfers kept with their memory, */
-    KEEP_BUFFER = 16 * 1024 /* buffers up to this size */
+    RECEIVE_BUFFER = 16 * 1024, /* also what a stream may run past its hold unseen */
+    ROUNDS_MAX = 16,            /* reads of one connection before others have their turn */
+    POOL_MAX = 1024,            /* transfers kept with their memory, */
+    KEEP_BUFFER = 16 * 1024     /* buffers up to this size */
 };
 
 enum transfer_flag { WANT_CANCEL = 1, WANT_UNPAUSE = 2, WANT_READ = 4, IS_LOST = 8, QUEUED = 16 };
@@ -34,11 +33,12 @@ struct transfer {
     size_t held_len;
     size_t held_rest; /* and from here on what was not read yet */
     unsigned flags;
-    bool kept;        /* over a connection that had been used before */
     bool begun;       /* request bytes may have left */
-    bool answered;    /* a byte has come back */
     bool send_failed; /* nothing more can be sent; there may be an answer all the same */
     bool paused;
+    const char *denied;
+    bool kept;  /* its connection served another one before */
+    bool heard; /* some byte of an answer has come */
 };
 
 struct upstream {
@@ -165,6 +165,7 @@ static void finish(struct transfer *t, enum transfer_result result, bool reusabl
 {
     unflag(t);
     list_remove(t);
+    t->denied = uplink_denied(t->link);
     uplink_give_back(t->link, reusable);
     t->link = NULL;
     t->ops->on_done(t->ctx, result);
@@ -266,18 +267,15 @@ static bool take_answer(struct transfer *t, char *at, size_t len)
     return false;
 }
 
-static void lose(struct transfer *t)
+static enum transfer_result lost(const struct transfer *t)
 {
-    finish(t, t->kept && !t->answered ? TRANSFER_STALE : TRANSFER_RESET, false);
+    return t->kept && !t->heard ? TRANSFER_STALE : TRANSFER_RESET;
 }
 
 static void on_closed(struct transfer *t, bool in_order)
 {
-    if (in_order && http1_eof(&t->answer)) {
-        finish(t, TRANSFER_OK, false);
-    } else {
-        lose(t);
-    }
+    bool whole = in_order && http1_eof(&t->answer);
+    finish(t, whole ? TRANSFER_OK : lost(t), false);
 }
 
 static void receive(struct transfer *t)
@@ -288,15 +286,15 @@ static void receive(struct transfer *t)
         ssize_t n = uplink_recv(t->link, u->received, RECEIVE_BUFFER);
         if (n == UPLINK_AGAIN) {
             if (t->send_failed) {
-                lose(t);
+                finish(t, lost(t), false);
             }
             return;
         }
+        t->heard |= n > 0;
         if (n <= 0) {
             on_closed(t, n == 0);
             return;
         }
-        t->answered = true;
         if (!take_answer(t, u->received, (size_t)n) || (once && !t->send_failed)) {
             return;
         }
@@ -364,14 +362,15 @@ static void on_ready(void *ctx, bool writable)
 
 /* ---- interface ---- */
 
-struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int64_t connect_ms,
-                                bool fresh, const struct transfer_ops *ops, void *ctx)
+struct transfer *transfer_start(struct upstream *u, const struct upreq *req,
+                                const struct uplink_how *how, const struct transfer_ops *ops,
+                                void *ctx)
 {
     struct transfer *t = transfer_new(u);
     if (t == NULL) {
         return NULL;
     }
-    t->link = uplink_take(u->links, req->url, connect_ms, fresh, t);
+    t->link = uplink_take(u->links, req->url, how, t);
     if (t->link == NULL || !http1_write_head(req, uplink_host(t->link), &t->head)) {
         if (t->link != NULL) {
             uplink_give_back(t->link, false);
@@ -403,6 +402,11 @@ void transfer_unpause(struct transfer *t)
 bool transfer_sent(const struct transfer *t)
 {
     return t->begun;
+}
+
+const char *transfer_denied(const struct transfer *t)
+{
+    return t->denied;
 }
 
 struct span transfer_headers(const struct transfer *t)
@@ -459,6 +463,11 @@ struct upstream *upstream_new(uv_loop_t *loop)
         return NULL;
     }
     return u;
+}
+
+void upstream_trust(struct upstream *u, const char *ca_file)
+{
+    uplinks_trust(u->links, ca_file);
 }
 
 void upstream_close(struct upstream *u)

@@ -7,8 +7,8 @@
  * transfer_start, transfer_cancel or transfer_unpause.
  *
  * One send per transfer, whatever happens to the connection: a kept one is looked at before it
- * is used, and one that dies all the same ends as TRANSFER_STALE: nobody knows what the provider
- * has received, so that another send is another attempt, with books of its own. */
+ * is used, and one that dies all the same ends as TRANSFER_STALE or TRANSFER_RESET: what the
+ * provider has received nobody knows, so that to ask again is an attempt of its own. */
 #ifndef SERVER_UPSTREAM_H
 #define SERVER_UPSTREAM_H
 
@@ -16,6 +16,7 @@
 
 #include "router/catalog.h"
 #include "schema/upreq.h"
+#include "server/uplink.h"
 
 enum {
     UPSTREAM_HEADERS_MAX = 64 * 1024 /* of one response, kept for relaying */
@@ -29,8 +30,8 @@ enum transfer_result {
     TRANSFER_CONNECT_FAILED, /* DNS or TCP */
     TRANSFER_TLS_FAILED,
     TRANSFER_CONNECT_TIMEOUT,
+    TRANSFER_STALE,     /* a kept connection that was closed before any byte of an answer */
     TRANSFER_RESET,     /* lost after sending began, or the answer is not HTTP/1.1 */
-    TRANSFER_STALE,     /* a kept connection was lost before a byte of the answer */
     TRANSFER_TOO_LARGE, /* response headers over the limit */
     TRANSFER_CANCELED
 };
@@ -43,6 +44,8 @@ struct transfer_ops {
 };
 
 struct upstream *upstream_new(uv_loop_t *loop);
+/* PEM file of the authorities that TLS trusts, instead of the system's (NULL).  By reference. */
+void upstream_trust(struct upstream *u, const char *ca_file);
 /* Cancels what runs (on_done TRANSFER_CANCELED), closes idle connections and uv handles; the loop
  * must be run once more before upstream_free. */
 void upstream_close(struct upstream *u);
@@ -54,14 +57,16 @@ bool upstream_turn(struct upstream *u);
 bool upstream_pending(const struct upstream *u);
 int upstream_running(const struct upstream *u);
 
-/* req is borrowed until on_done.  fresh: not over a kept connection.  NULL when memory is short or
- * the URL is not usable. */
-struct transfer *transfer_start(struct upstream *u, const struct upreq *req, int64_t connect_ms,
-                                bool fresh, const struct transfer_ops *ops, void *ctx);
+/* req is borrowed until on_done.  NULL when memory is short or the URL is not usable. */
+struct transfer *transfer_start(struct upstream *u, const struct upreq *req,
+                                const struct uplink_how *how, const struct transfer_ops *ops,
+                                void *ctx);
 void transfer_cancel(struct transfer *t);
 void transfer_unpause(struct transfer *t);
 /* Request bytes may have left. */
 bool transfer_sent(const struct transfer *t);
+/* The range of the address where its reach ended (reach.h); NULL: it did not. */
+const char *transfer_denied(const struct transfer *t);
 /* The response headers so far: "Name: value\0" each, in order, without the status line. */
 struct span transfer_headers(const struct transfer *t);
 /* Value of a header in such a list, case-insensitive; empty when absent. */

@@ -105,7 +105,7 @@ static bool log_new(struct webhook *w)
         db_rest(w->db);
         if (rc != 1) {
             if (rc < 0) {
-                log_line(LOG_ERROR, "msg=\"alerts cannot be read\" error=\"%s\"", f.text);
+                log_fault(LOG_ERROR, "alerts cannot be read", f.text, "%s", "");
             }
             return rc == 0;
         }
@@ -189,10 +189,10 @@ static bool note_failure(struct webhook *w, const struct alert *a, const char *w
     int64_t next_ms = now_ms + (int64_t)alert_backoff_s(a->tries + 1) * 1000;
     bool over = now_ms - a->at_ms > (int64_t)ALERT_KEEP_TRYING_S * 1000;
     count(over ? &w->stats.given_up : &w->stats.failed);
-    log_line(over ? LOG_ERROR : LOG_WARN,
-             "msg=\"%s\" id=%s tries=%" PRId64 " error=\"%s\" next_try_in_s=%d",
-             over ? "the webhook is given up" : "the webhook did not take an alert", a->id,
-             a->tries + 1, why, over ? -1 : alert_backoff_s(a->tries + 1));
+    log_fault(over ? LOG_ERROR : LOG_WARN,
+              over ? "the webhook is given up" : "the webhook did not take an alert", why,
+              "id=%s tries=%" PRId64 " next_try_in_s=%d", a->id, a->tries + 1,
+              over ? -1 : alert_backoff_s(a->tries + 1));
     return mark(w, MARK_FAILED, a->row, over ? 0 : next_ms);
 }
 
@@ -224,6 +224,7 @@ static int64_t post_next(struct webhook *w)
 static void *webhook_main(void *arg)
 {
     struct webhook *w = arg;
+    pthread_setname_np(pthread_self(), "wf-alert");
     while (!pacer_stopping(&w->pacer)) {
         bool readable = log_new(w);
         int64_t sleep_ms =

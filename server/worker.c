@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -22,7 +23,13 @@
 #include "server/log.h"
 #include "server/upload.h"
 
-enum { PREPARE_ROUNDS_MAX = 8, DRAIN_TICK_MS = 20, DRAIN_GRACE_TICKS = 50, PARK_TICK_MS = 25 };
+enum {
+    PREPARE_ROUNDS_MAX = 8,
+    DRAIN_TICK_MS = 20,
+    DRAIN_GRACE_TICKS = 50,
+    DRAIN_QUIET_TICKS = 50, /* a connection that is open may bring one more request */
+    PARK_TICK_MS = 25
+};
 
 int64_t worker_now_ms(void)
 {
@@ -161,6 +168,7 @@ static void on_sweep(uv_timer_t *h)
                 conns_sweep(&w->conns, worker_tick_ms(w)));
     upload_sweep(w, worker_tick_ms(w));
     linger_sweep(w, worker_tick_ms(w));
+    __atomic_add_fetch(&w->turns, 1, __ATOMIC_RELAXED);
     if (w->accept_paused && w->accepting) {
         w->accept_paused = false;
         uv_poll_start(&w->accept_poll, UV_READABLE, on_accept);
@@ -251,6 +259,17 @@ static void take_snapshots(struct worker *w)
 
 static void end_loop(struct worker *w);
 
+/* Nothing runs, and no connection is open, or they have been silent for DRAIN_QUIET_TICKS: a client
+ * that has just connected, or sends on a connection it kept, is served and told to close. */
+static bool is_drained(struct worker *w)
+{
+    if (w->n_requests > 0 || w->n_calls > 0 || w->n_questions > 0) {
+        w->quiet_ticks = 0;
+        return false;
+    }
+    return conns_none(&w->conns) || ++w->quiet_ticks > DRAIN_QUIET_TICKS;
+}
+
 /* Past the deadline, clients get DRAIN_GRACE_TICKS to read their error. */
 static void on_drain_tick(uv_timer_t *h)
 {
@@ -260,8 +279,7 @@ static void on_drain_tick(uv_timer_t *h)
         call_end_all(w);
         w->late_ticks++;
     }
-    bool idle = w->n_requests == 0 && w->n_calls == 0 && w->n_questions == 0;
-    if (idle ||
+    if (is_drained(w) ||
         (late && w->late_ticks > DRAIN_GRACE_TICKS && w->n_calls == 0 && w->n_questions == 0)) {
         end_loop(w);
     }
@@ -368,6 +386,9 @@ static void tear_down(struct worker *w)
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
+    char name[16]; /* the kernel's limit */
+    snprintf(name, sizeof name, "wf-worker-%d", w->index);
+    pthread_setname_np(pthread_self(), name);
     uv_run(&w->uv, UV_RUN_DEFAULT);
     assert(w->n_calls == 0);
     tear_down(w);
@@ -437,6 +458,11 @@ int worker_start(struct worker *w, struct site *site, int index, int listen_fd, 
 bool worker_has_ended(const struct worker *w)
 {
     return __atomic_load_n(&w->ended, __ATOMIC_ACQUIRE) != 0;
+}
+
+unsigned worker_turns(const struct worker *w)
+{
+    return __atomic_load_n(&w->turns, __ATOMIC_RELAXED);
 }
 
 void worker_join(struct worker *w)

@@ -59,9 +59,9 @@ struct site {
     struct addresses *addresses;
     struct db *reader; /* queries run on libuv's thread pool, one at a time */
     pthread_mutex_t reader_lock;
-    char *tls_cert, *tls_key; /* PEM text, NULL = plain HTTP */
-    int connections;          /* __atomic */
-    int drains;               /* __atomic */
+    bool tls;        /* server/tls.h has the certificate */
+    int connections; /* __atomic */
+    int drains;      /* __atomic */
     int64_t started_ms;
 };
 
@@ -88,11 +88,12 @@ struct worker {
 
     struct catalog *catalog; /* this worker's references */
     struct identity *identity;
-    int reload; /* __atomic: a new snapshot was published */
-    int stop;   /* __atomic: 1 drain, 2 now */
-    int ended;  /* __atomic */
+    int reload;     /* __atomic: a new snapshot was published */
+    int stop;       /* __atomic: 1 drain, 2 now */
+    int ended;      /* __atomic */
+    unsigned turns; /* __atomic: the loop's sweeps */
     bool draining;
-    int late_ticks;
+    int late_ticks, quiet_ticks;
     uv_timer_t drain_timer;
 
     struct lingerer *lingering; /* refused uploads being read to their end */
@@ -126,6 +127,8 @@ int worker_start(struct worker *w, struct site *site, int index, int listen_fd,
 void worker_stop(struct worker *w, int how);
 /* Its thread is done or about to return. */
 bool worker_has_ended(const struct worker *w);
+/* Grows while its loop turns, at least every CONN_SWEEP_MS. Any thread. */
+unsigned worker_turns(const struct worker *w);
 void worker_join(struct worker *w);
 
 /* ---- on the worker's thread ---- */

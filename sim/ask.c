@@ -164,6 +164,9 @@ static void take_turn(struct ask *k)
     door_count(k->c, m, k->model);
     int64_t first = s->n[SCRIPT_fail_first];
     int64_t rate = s->n[SCRIPT_fail_rate];
+    struct span key = s->s[SCRIPT_fail_key];
+    if (key.ptr != NULL && !door_has_key(k->http, key))
+        script_heal(s);
     if (first < 0 && rate < 0)
         return;
     bool fails = m != NULL && first >= 0 && m->n_turns < first;

@@ -90,7 +90,8 @@ enum script_number {
     S(error_form, false, "of an error in a stream: plain, choice, event, raw")                     \
     S(iteration_model, false, "model of the inner calls")                                          \
     S(replay, false, "play this recording, a file below --replay")                                 \
-    S(require_key, false, "401 unless the credential is this one")
+    S(require_key, false, "401 unless the credential is this one")                                 \
+    S(fail_key, false, "faults only for requests with this credential")
 
 enum script_string {
 #define S(name, fault, help) SCRIPT_##name,

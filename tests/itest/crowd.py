@@ -17,7 +17,7 @@ import threading
 import time
 from decimal import ROUND_CEILING, Decimal
 
-from harness import SLOW
+from harness import SLOW, sse_events, wait_for
 
 LONG = os.environ.get("WAYFARE_LONG", "") not in ("", "0")
 NANO = 10 ** 9
@@ -136,6 +136,78 @@ def storm(way, shots, width=1000, seconds=60):
 
     asyncio.run(run())
     return shots
+
+
+# ---- clients that come back ----
+
+
+class Regular(threading.Thread):
+    """Asks again and again; half of them over one connection as long as the server keeps it."""
+
+    def __init__(self, way, number):
+        super().__init__(daemon=True)
+        self.way, self.number = way, number
+        self.stop = False
+        self.answers = 0
+        self.faults = []
+        self.conn = None
+
+    def ask(self, stream):
+        if self.conn is None:
+            self.conn = self.way.connect()
+            self.conn.connect()
+        body = json.dumps({"model": "m", "max_tokens": 50, "stream": stream,
+                           "messages": [{"role": "user", "content": "Hello"}]})
+        keep = self.number % 2 == 0
+        headers = {"x-api-key": self.way.key, "content-type": "application/json"}
+        self.conn.request("POST", "/v1/messages", body, dict(headers, **({} if keep else {"connection": "close"})))
+        answer = self.conn.getresponse()
+        data = answer.read()
+        whole = sse_events(data)[-1][0] == "message_stop" if stream else b'"usage"' in data
+        if answer.status != 200 or not whole:
+            self.faults.append((answer.status, data[-300:]))
+        self.answers += 1
+        if not keep or answer.getheader("connection", "").lower() == "close":
+            self.conn.close()
+            self.conn = None
+
+    def run(self):
+        n = 0
+        while not self.stop:
+            try:
+                self.ask(n % 3 == 0)
+            except (OSError, http.client.HTTPException) as e:
+                self.faults.append(repr(e))
+                self.conn = None
+            n += 1
+
+
+class Load:
+    """Regulars at work while the block runs; what went wrong for them."""
+
+    def __init__(self, way, clients=6):
+        self.clients = [Regular(way, i) for i in range(clients)]
+
+    def __enter__(self):
+        for c in self.clients:
+            c.start()
+        return self
+
+    def answers(self):
+        return sum(c.answers for c in self.clients)
+
+    def wait_for_more(self, n):
+        goal = self.answers() + n
+        wait_for("%d more answers" % n, lambda: self.answers() >= goal or self.faults(), 60)
+
+    def faults(self):
+        return [f for c in self.clients for f in c.faults]
+
+    def __exit__(self, *exc):
+        for c in self.clients:
+            c.stop = True
+        for c in self.clients:
+            c.join(90 * SLOW)
 
 
 def message(model, max_tokens=1000, text="Hello", stream=False, **more):

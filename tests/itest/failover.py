@@ -185,8 +185,22 @@ def broken_stream(kind, events):
     assert g["attempts"][0]["usage_source"] in ("partial", "estimated") and g["status"] == "error", g
 
 
+def frame_only(kind, events):
+    """Before the first content nothing has gone to the client: another takes it over."""
+    sim.reset()
+    sim.script("a", output_tokens=40, **{CUTS[kind]: events})
+    got, headers, body = ask(stream=True)
+    names = [n for n, _ in sse_events(body)]
+    assert got == 200 and headers["x-wayfare-attempts"] == "2" and headers["x-wayfare-provider"] == "b", headers
+    assert names.count("message_start") == 1 and names[-1] == "message_stop" and "error" not in names, names
+    g = money_of(headers, 2)
+    assert g["attempts"][0]["usage_source"] in ("partial", "estimated") and g["status"] == "ok", g
+
+
 for kind in CUTS:
-    for events in (1, 2, 3, 5, 8):
+    for events in (1, 2, 3):
+        report.case("stream %s after %d events" % (kind, events), frame_only, kind, events)
+    for events in (4, 5, 8):
         report.case("stream %s after %d events" % (kind, events), broken_stream, kind, events)
 
 
@@ -199,7 +213,19 @@ def error_event(after):
     assert money_of(headers, 1)["status"] == "error"
 
 
-for after in (1, 3, 6):
+def early_error_event(after):
+    sim.reset()
+    sim.script("a", output_tokens=40, error_event_after=after)
+    got, headers, body = ask(stream=True)
+    names = [n for n, _ in sse_events(body)]
+    assert got == 200 and headers["x-wayfare-provider"] == "b" and names[-1] == "message_stop", (headers, names)
+    assert "error" not in names, names
+    assert money_of(headers, 2)["status"] == "ok"
+
+
+for after in (0, 1, 2, 3):
+    report.case("error event after %d" % after, early_error_event, after)
+for after in (4, 6):
     report.case("error event after %d" % after, error_event, after)
 
 
@@ -218,7 +244,8 @@ def retry_after_holds_back():
     sim.reset()
     route = json.loads(way.request("POST", "/v1/route", {"model": "test/held", "max_tokens": 5, "messages": [
         {"role": "user", "content": "x"}]})[2])
-    assert [p["provider"] for p in route["plan"]][-1] == "a", route["plan"]
+    at = {p["provider"]: p for p in route["plan"]}
+    assert "429" in at["a"]["why"] and at["b"]["rank"] < at["a"]["rank"], route["plan"]
 
 
 report.case("an empty stream fails over", empty_stream)

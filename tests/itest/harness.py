@@ -63,8 +63,8 @@ def wait_for(what, condition, seconds=10.0):
 class Process:
     """A child whose first lines on stdout say where it listens."""
 
-    def __init__(self, argv, env=None, stderr=None):
-        self.child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=stderr, env=env, text=True)
+    def __init__(self, argv, env=None, stderr=None, **popen):
+        self.child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=stderr, env=env, text=True, **popen)
         _children.append(self.child)
 
     def read_address(self, prefix):
@@ -175,12 +175,15 @@ def catalog_of(sim, models=None, **provider_options):
 class Wayfare(Process):
     """A server on its own database with a team and a key."""
 
+    popen = {}  # more for subprocess.Popen
+
     def __init__(self, catalog, args=(), env=None, threads=2, budget=None, key_args=()):
         self.dir = tempfile.mkdtemp(prefix="wayfare-test-")
         atexit.register(shutil.rmtree, self.dir, True)
         self.db = os.path.join(self.dir, "wayfare.db")
         self.env = dict(os.environ, TEST_PROVIDER_KEY="sk-operator-secret", WAYFARE_DB=self.db,
-                        WAYFARE_ADMIN_TOKEN="admin-token-for-tests", WAYFARE_SEED="7", **(env or {}))
+                        WAYFARE_ADMIN_TOKEN="admin-token-for-tests", WAYFARE_SEED="7")
+        self.env.update(env or {})
         self.args = list(args)
         self.threads = threads
         self.import_catalog(catalog)
@@ -206,7 +209,7 @@ class Wayfare(Process):
     def start(self):
         self.stderr = open(os.path.join(self.dir, "server.log"), "a")
         super().__init__([WAYFARE, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
-                          "--threads", str(self.threads), *self.args], env=self.env, stderr=self.stderr)
+                          "--threads", str(self.threads), *self.args], env=self.env, stderr=self.stderr, **self.popen)
         self.address = self.read_address("listening on ")
         self.admin = self.read_address("admin on ")
         self.host, port = self.address.rsplit(":", 1)
@@ -290,6 +293,10 @@ def sse_events(data):
     return events
 
 
+class Skip(Exception):
+    """A case that cannot be run here, and why."""
+
+
 class Report:
     """Counts; prints a line per case; the last line is "N passed, N failed, N skipped"."""
 
@@ -299,6 +306,8 @@ class Report:
     def case(self, name, function, *args):
         try:
             function(*args)
+        except Skip as why:
+            self.skip(name, why)
         except Exception:
             self.failed += 1
             print("not ok", name)

@@ -170,8 +170,9 @@ def test_words_of_every_protocol_in_the_attempts():
 def test_a_stream_that_fails_ends_in_one_shape():
     """Also where the provider had no word for it: a chunk with a number for a code, no [DONE]."""
     text = chunk(b"\n", choice({"content": "x"}))
+    word = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x"})
     for row in (("o", "openai", Provider([text]), "/v1", "g"),
-                ("a", "anthropic", Provider(claude({"type": "text", "text": ""}, [])[:2]), "", "c")):
+                ("a", "anthropic", Provider(claude({"type": "text", "text": ""}, [word])[:3]), "", "c")):
         way = serve(row)
         status, _, body = chat(way, stream=True)
         last = json.loads(body.rstrip(b"\n").rpartition(b"\ndata: ")[2])

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The tables of the documents against the code: routing fields (README.md, docs/api.md), errors
-# (docs/api.md), commands (docs/wayfare.1).
+# (docs/api.md), commands (docs/wayfare.1), warnings and errors of the log (docs/operations.md).
 . "${top_srcdir:-.}/tests/lint/lint.sh"
 
 # compare WHAT WHERE CODE DOC: both sorted lists; prints what only one has.
@@ -35,8 +35,18 @@ commands_of_manual() {
     sed -n 's/^\.B wayfare \([a-z][a-z ]*[a-z]\)$/\1/p; s/^\.BI "wayfare \([a-z][a-z ]*[a-z]\) *".*/\1/p' "$1/docs/wayfare.1" | sort -u
 }
 
+# What the server logs as a warning or an error must say what to do; the message up to its first format.
+log_lines_lack() {
+    for file in "$1"/server/*.c; do
+        tr '\n' ' ' < "$file" | grep -o 'log_line(LOG_\(ERROR\|WARN\), *"msg=\\"[^\\%:;]*' | sed 's/.*msg=\\"//'
+    done | sort -u | while read -r message; do
+        grep -qF "$message" "$1/docs/operations.md" || echo "docs/operations.md lacks the log line \"$message\""
+    done
+}
+
 check() {
     work=$(mktemp -d) || exit 1
+    log_lines_lack "$1"
     fields_of_code "$1" > "$work/code"
     for doc in README.md docs/api.md; do
         fields_of_doc "$1/$doc" > "$work/doc"
@@ -51,7 +61,7 @@ check() {
     rm -rf "$work"
 }
 
-SAMPLES=5
+SAMPLES=6
 sample() {
     mkdir "$1/schema" "$1/docs" "$1/server"
     printf 'FIELD("provider_a", X)\nFIELD("provider_b", X)\n' > "$1/schema/prefs_spec.h"
@@ -59,6 +69,8 @@ sample() {
     printf 'ERR(bad, 400, "x_error", "y", NULL, CALLER, "text")\n' > "$1/schema/errors.def"
     printf '| `provider_a` | text `provider_b` |\n| `bad` | 401 | `x_error` | text |\n' > "$1/docs/api.md"
     printf 'const struct cli_command cli_commands[] = {\n    {"team create", "s", 0},\n    {"usage", "s", 0},\n    {0}};\n' > "$1/server/cli_table.c"
+    printf 'void f(void)\n{\n    log_line(LOG_WARN,\n             "msg=\\"it broke\\"");\n    log_line(LOG_ERROR, "msg=\\"told %%s\\"");\n}\n' > "$1/server/a.c"
+    printf '| `told` | x |\n' > "$1/docs/operations.md"
     printf '.B wayfare usage\n.BI "wayfare team list " [options]\n' > "$1/docs/wayfare.1"
 }
 run_lint

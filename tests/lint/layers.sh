@@ -36,6 +36,9 @@ may_use() {
         curl/*)
             case $1 in server/uplink.c | server/webhook.c | server/token.c | server/admin_client.c | server/serve.c) ;; *) return 1 ;; esac
             ;;
+        gnutls/*)
+            case $1 in server/tls.[ch]) ;; *) return 1 ;; esac
+            ;;
         uv.h)
             case $1 in server/* | sim/*) ;; *) return 1 ;; esac
             ;;

@@ -1,18 +1,24 @@
 #define _GNU_SOURCE
 /* MHD 0.9.75 accepts what two servers may read differently: Content-Length with
  * Transfer-Encoding, two lengths, a blank before the colon, folded lines (glued to the name),
- * even in its strict mode.  Pins: gate.c refuses them in the first call. */
+ * even in its strict mode.  Pins: gate.c refuses them in the first call.  And it hands out its
+ * receive buffer: each line of a plain head stands two bytes behind the one before, also in a head
+ * of 30 KiB that came in pieces; so gate.c can see what else it takes for a line's end. */
 #include "tests/probe/probe_mhd.h"
 
 static char names[4096];
 static int n_requests;
+static const char *line_end;
+static bool in_place; /* of the last head */
 
 static enum MHD_Result add_name(void *cls, enum MHD_ValueKind kind, const char *key,
                                 const char *value)
 {
-    (void)cls, (void)kind, (void)value;
+    (void)cls, (void)kind;
     size_t used = strlen(names);
     snprintf(names + used, sizeof(names) - used, "[%s]", key);
+    in_place &= (uintptr_t)key - (uintptr_t)line_end == 2;
+    line_end = value + strlen(value);
     return MHD_YES;
 }
 
@@ -20,12 +26,17 @@ static enum MHD_Result handler(void *cls, struct MHD_Connection *connection, con
                                const char *method, const char *version, const char *upload,
                                size_t *upload_len, void **request)
 {
-    (void)cls, (void)url, (void)method, (void)version, (void)upload;
+    (void)cls, (void)url, (void)upload;
     if (*request == NULL) {
         *request = names;
         names[0] = '\0';
         n_requests++;
+        in_place = true;
+        line_end = version + strlen(version);
         MHD_get_connection_values(connection, MHD_HEADER_KIND, add_name, NULL);
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+        in_place &= (uintptr_t)method + info->header_size - (uintptr_t)line_end == 4;
         return MHD_YES;
     }
     if (*upload_len > 0) {
@@ -70,6 +81,17 @@ int main(void)
     EXPECT(accepted(d, port, "X-A:\r\n b\r\nContent-Length: 0\r\n\r\n") &&
                strstr(names, "[X-A]") == NULL,
            "and may become part of the name: %s", names);
+    static char large[30 * 1024];
+    snprintf(large, sizeof(large), "A:\r\nX: %*s\r\nContent-Length: 0\r\n\r\n",
+             (int)sizeof(large) - 64, "x");
+    EXPECT(accepted(d, port, "A:b\r\nB:  c \r\nC:\r\nContent-Length: 0\r\n\r\n") && in_place,
+           "the lines of a plain head stand in a row");
+    EXPECT(accepted(d, port, large) && in_place, "of a large one too");
+    const char *const odd[] = {"A: b\nContent-Length: 0\r\n\r\n", "Content-Length: 0\r\nA: b\n\r\n",
+                               "Content-Length: 0\r\n\n", "A: b\r\n c\r\nContent-Length: 0\r\n\r\n",
+                               "Content-Length: 0\r\nA: b\r\n c\r\n\r\n"};
+    for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+        EXPECT(accepted(d, port, odd[i]) && !in_place, "an odd line can be seen: %zu", i);
     MHD_stop_daemon(d);
     return EXIT_SUCCESS;
 }

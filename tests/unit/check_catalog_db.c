@@ -95,8 +95,10 @@ static char *written(const struct catalog *c)
     "{\"slug\":\"bolt\",\"protocol\":\"openai\",\"base_url\":\"\"}]"
 #define M(prompt, aliases)                                                                         \
     "{\"id\":\"a/m\",\"name\":\"M\",\"aliases\":[" aliases "],\"created\":\"2026-01-02\","         \
-    "\"endpoints\":[{\"provider\":\"acme\",\"upstream_model\":\"m-1\",\"context_length\":1000,"    \
-    "\"quantization\":\"fp8\",\"server_tools\":[\"web_search\",\"code\"],\"pricing\":{\"prompt\":" \
+    "\"timeouts\":{\"idle_ms\":70,\"total_ms\":90},\"endpoints\":[{\"provider\":\"acme\","         \
+    "\"upstream_model\":\"m-1\",\"context_length\":1000,"                                          \
+    "\"quantization\":\"fp8\",\"server_tools\":[\"web_search\",\"code\"],\"timeouts\":{"           \
+    "\"connect_ms\":20,\"first_byte_ms\":30},\"pricing\":{\"prompt\":"                             \
     "\"" prompt "\",\"completion\":\"2\",\"tiers\":[{\"above_prompt_tokens\":10,\"prompt\":"       \
     "\"3\"},{\"above_prompt_tokens\":20,\"completion\":\"4\"}]}},"                                 \
     "{\"provider\":\"bolt\",\"variant\":\"flex\",\"upstream_model\":\"m-2\"}]}"
@@ -117,6 +119,9 @@ START_TEST(what_was_merged_is_loaded)
     char *a = written(file), *b = written(loaded);
     ck_assert_str_eq(a, b);
     ck_assert_int_eq(loaded->version, 1);
+    const struct timeouts *t = &catalog_model(loaded, SPAN("a/m"))->endpoints[0]->timeouts;
+    ck_assert(t->connect_ms == 20 && t->first_byte_ms == 30 && t->idle_ms == 70);
+    ck_assert_int_eq(t->total_ms, 90);
     for (int i = 0; i < loaded->n_endpoints; i++) {
         ck_assert_int_gt(loaded->endpoints[i].id, 0);
         ck_assert_int_gt(loaded->endpoints[i].price_version, 0);
@@ -217,8 +222,8 @@ START_TEST(what_a_file_does_not_name_stays)
 {
     imported(FILE_WITH("1", "\"m\""), CATALOG_WAYFARE);
     imported("{" PROVIDERS ",\"models\":[{\"id\":\"a/m\",\"name\":\"M\",\"aliases\":[\"m\"],"
-             "\"created\":\"2026-01-02\",\"endpoints\":[{\"provider\":\"bolt\","
-             "\"upstream_model\":\"m-3\"}]}]}",
+             "\"created\":\"2026-01-02\",\"timeouts\":{\"idle_ms\":70,\"total_ms\":90},"
+             "\"endpoints\":[{\"provider\":\"bolt\",\"upstream_model\":\"m-3\"}]}]}",
              CATALOG_WAYFARE);
     ck_assert_int_eq(n.added, 1);
     ck_assert_int_eq(n_changes(), 2); /* the endpoint and its price */
@@ -317,6 +322,7 @@ START_TEST(a_foreign_list_yields)
              "{\"id\":\"mine\",\"name\":\"Mine\",\"aliases\":[\"openai/m\",\"m\"],\"endpoints\":[{"
              "\"provider\":\"openai\",\"upstream_model\":\"m-2026\",\"context_length\":5,"
              "\"quantization\":\"fp8\",\"server_tools\":[\"code\"],\"rules\":[\"thinking_always\"],"
+             "\"timeouts\":{\"idle_ms\":77},"
              "\"pricing\":{\"prompt\":\"1\",\"completion\":\"2\"}}]}]}",
              CATALOG_WAYFARE);
     imported(list, CATALOG_MODELS_DEV);

@@ -142,6 +142,12 @@ static const struct bad {
      "{\"slug\":\"p\",\"protocol\":\"openai\",\"base_url\":\"\"}]}",
      "providers[1]: the provider \"p\" is listed twice"},
     {"{\"models\":[{}]}", "models[0]: \"id\" is missing"},
+    {"{\"models\":[{\"id\":\"a\",\"timeouts\":{\"total_ms\":0}}]}",
+     "models[0].timeouts.total_ms: must be an integer from 1 to 86400000"},
+    {"{\"models\":[{\"id\":\"a\",\"timeouts\":5}]}", "models[0].timeouts: must be an object"},
+    {"{\"models\":[{\"id\":\"a\",\"endpoints\":[{\"provider\":\"p\",\"upstream_model\":\"m\","
+     "\"timeouts\":{\"idle\":5}}]}]}",
+     "models[0].endpoints[0].timeouts.idle: this member is not known here"},
     {"{\"models\":[{\"id\":\"a b\"}]}", "models[0].id: may hold printable ASCII"},
     {MODEL(",\"id\":\"b\""), "models[0].id: is given twice"},
     {MODEL(",\"name\":\"\""), "models[0].name: must be a string of 1"},
@@ -263,11 +269,13 @@ END_TEST
 static const char full[] =
     "{\"source\": \"by hand\", \"models\": [\n"
     " {\"id\": \"a/m\", \"aliases\": [\"m\"], \"name\": \"M \\u00e9\", \"distillable\": true,"
-    "  \"created\": \"2026-01-02\", \"endpoints\": ["
+    "  \"created\": \"2026-01-02\", \"timeouts\": {\"total_ms\": 8, \"connect_ms\": 9},"
+    "  \"endpoints\": ["
     "   {\"provider\": \"p\", \"variant\": \"turbo\", \"upstream_model\": \"m 1\","
     "    \"context_length\": 200000, \"max_completion_tokens\": null, \"quantization\": \"fp8\","
     "    \"input_modalities\": [\"text\", \"pdf\"], \"supported_parameters\": [\"tools\"],"
     "    \"server_tools\": [\"web_search\"], \"rules\": [\"no_prefill\", \"no_sampling\"],"
+    "    \"timeouts\": {\"total_ms\": 6, \"first_byte_ms\": 7},"
     "    \"pricing\": {\"prompt\": \"3\", \"completion\": 15, \"cache_read\": \"0.30\","
     "      \"cache_write_1h\": null, \"request\": \"0\", \"web_search\": 0.01,"
     "      \"tiers\": [{\"above_prompt_tokens\": 500000, \"prompt\": \"9\"},"
@@ -282,6 +290,20 @@ static const char full[] =
     "   \"timeouts\": {\"idle_ms\": 5}, \"cancel_stops_billing\": true},"
     "  {\"slug\": \"q\", \"protocol\": \"openai\", \"base_url\": \"\"},"
     "  {\"slug\": \"r\", \"protocol\": \"gemini\", \"base_url\": \"\"}]}";
+
+/* Endpoint over model over provider, each figure by itself. */
+static void check_timeouts(const struct model *m)
+{
+    const struct timeouts *turbo = &m->endpoints[0]->timeouts, *q = &m->endpoints[1]->timeouts;
+    ck_assert_int_eq(turbo->connect_ms, 9);
+    ck_assert_int_eq(turbo->first_byte_ms, 7);
+    ck_assert_int_eq(turbo->idle_ms, 5);
+    ck_assert_int_eq(turbo->total_ms, 6);
+    ck_assert_int_eq(q->connect_ms, 9);
+    ck_assert_int_eq(q->first_byte_ms, 60000);
+    ck_assert_int_eq(q->idle_ms, 60000);
+    ck_assert_int_eq(q->total_ms, 8);
+}
 
 static void check_full(const struct catalog *c)
 {
@@ -315,6 +337,7 @@ static void check_full(const struct catalog *c)
     ck_assert_str_eq(e->server_tools[0], "web_search");
     ck_assert_uint_eq(e->rules, RULE_BIT(RULE_no_prefill) | RULE_BIT(RULE_no_sampling));
     ck_assert_uint_eq(m->endpoints[1]->rules, 0);
+    check_timeouts(m);
     const int64_t *pusd = e->price.base.pusd;
     ck_assert_int_eq(pusd[PRICE_prompt], 3000000);
     ck_assert_int_eq(pusd[PRICE_completion], 15000000);

@@ -31,9 +31,9 @@ static void fill_catalog(void)
     world_sql(db,
               "INSERT INTO provider VALUES (1, 'acme', 'A', 'anthropic', '', NULL, 'none', NULL,"
               " 0, 0, 0, 1, 1, 1, 1)");
-    world_sql(db, "INSERT INTO model VALUES (1, 'acme/large', 'L', 0, 0)");
+    world_sql(db, "INSERT INTO model VALUES (1, 'acme/large', 'L', 0, 0, 0, 0, 0, 0)");
     world_sql(db, "INSERT INTO endpoint VALUES (1, 1, 1, '', 'large', 0, 0, 'unknown', 'text', '',"
-                  " '', 5, '')");
+                  " '', 5, '', 0, 0, 0, 0)");
     world_sql(db, "PRAGMA foreign_keys = ON");
 }
 

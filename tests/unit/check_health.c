@@ -14,10 +14,19 @@ static struct health_view look(const struct health *h, int64_t now_ms)
     return v;
 }
 
+static void end_of(struct health *h, int64_t now_ms, enum health_outcome outcome,
+                   int64_t retry_after_ms)
+{
+    struct breaker_ticket ticket;
+    const struct health_end end = {outcome, retry_after_ms, 0};
+    breaker_begin(&h->breaker, now_ms, &ticket);
+    health_record(h, now_ms, &ticket, &end);
+}
+
 static void record(struct health *h, int64_t now_ms, enum health_outcome outcome, int times)
 {
     for (int i = 0; i < times; i++)
-        health_record(h, now_ms, outcome, -1);
+        end_of(h, now_ms, outcome, -1);
 }
 
 START_TEST(nothing_known)
@@ -103,22 +112,22 @@ END_TEST
 START_TEST(retry_after_holds_back)
 {
     struct health h = {0};
-    health_record(&h, T0, HEALTH_LIMITED, 5000);
+    end_of(&h, T0, HEALTH_LIMITED, 5000);
     ck_assert(look(&h, T0 + 4999).held_back);
     ck_assert(!look(&h, T0 + 5000).held_back);
     ck_assert(!look(&h, T0).outage);
     /* The later end counts; a 429 without retry-after holds nothing. */
-    health_record(&h, T0 + 10, HEALTH_LIMITED, 1000);
+    end_of(&h, T0 + 10, HEALTH_LIMITED, 1000);
     ck_assert(look(&h, T0 + 4999).held_back);
     struct health silent = {0};
-    health_record(&silent, T0, HEALTH_LIMITED, -1);
+    end_of(&silent, T0, HEALTH_LIMITED, -1);
     ck_assert(!look(&silent, T0).held_back);
     /* Only 429 does, and for an hour at most. */
     struct health failed = {0};
-    health_record(&failed, T0, HEALTH_FAILED, 5000);
+    end_of(&failed, T0, HEALTH_FAILED, 5000);
     ck_assert(!look(&failed, T0).held_back);
     struct health week = {0};
-    health_record(&week, T0, HEALTH_LIMITED, INT64_MAX);
+    end_of(&week, T0, HEALTH_LIMITED, INT64_MAX);
     ck_assert(look(&week, T0 + 3599999).held_back);
     ck_assert(!look(&week, T0 + 3600000).held_back);
 }
@@ -186,6 +195,54 @@ START_TEST(the_oldest_samples_make_room)
 }
 END_TEST
 
+/* Which endpoints are worth a request to know how they are. */
+START_TEST(explorable)
+{
+    struct health h = {0};
+    ck_assert(look(&h, T0).explorable); /* nothing is known */
+    end_of(&h, T0, HEALTH_OK, -1);
+    health_sample(&h, T0, 100, 1000);
+    ck_assert(!look(&h, T0 + HEALTH_STALE_MS - 1).explorable);
+    ck_assert(look(&h, T0 + HEALTH_STALE_MS).explorable);
+    ck_assert(look(&h, T0 + HEALTH_SAMPLE_WINDOW_MS).explorable);
+    /* In outage, once it has been quiet. */
+    end_of(&h, T0, HEALTH_FAILED, -1);
+    ck_assert(look(&h, T0).outage && !look(&h, T0).explorable);
+    ck_assert(!look(&h, T0 + HEALTH_QUIET_MS - 1).explorable);
+    ck_assert(look(&h, T0 + HEALTH_QUIET_MS).explorable);
+    /* A 429 says itself when to come back; of an ejected one its probes tell. */
+    end_of(&h, T0, HEALTH_LIMITED, 100000);
+    ck_assert(!look(&h, T0 + HEALTH_STALE_MS).explorable);
+    struct health out = {0};
+    record(&out, T0, HEALTH_FAILED, BREAKER_ROW);
+    ck_assert(!look(&out, T0 + HEALTH_QUIET_MS).explorable);
+    ck_assert(!look(&out, T0 + 10 * BREAKER_EJECT_MS).explorable);
+}
+END_TEST
+
+/* What each outcome means to the breaker: which of them ends a row of failures. */
+START_TEST(outcomes_and_the_row)
+{
+    static const struct {
+        enum health_outcome outcome;
+        bool ends_row;
+    } ROWS[] = {{HEALTH_OK, true},
+                {HEALTH_NEUTRAL, true},
+                {HEALTH_LIMITED, false},
+                {HEALTH_UNHEARD, false},
+                {HEALTH_FAILED, false}};
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        struct health h = {0};
+        record(&h, T0, HEALTH_FAILED, BREAKER_ROW - 1);
+        end_of(&h, T0, ROWS[i].outcome, -1);
+        end_of(&h, T0, HEALTH_FAILED, -1);
+        bool out = look(&h, T0).breaker.state == BREAKER_EJECTED;
+        ck_assert_msg(out != ROWS[i].ends_row, "row %zu", i);
+        ck_assert_uint_eq(look(&h, T0).attempts_30s, BREAKER_ROW + 1);
+    }
+}
+END_TEST
+
 Suite *health_suite(void)
 {
     Suite *s = suite_create("health");
@@ -201,6 +258,8 @@ Suite *health_suite(void)
     tcase_add_test(t, one_sample_is_every_percentile);
     tcase_add_test(t, samples_age);
     tcase_add_test(t, the_oldest_samples_make_room);
+    tcase_add_test(t, explorable);
+    tcase_add_test(t, outcomes_and_the_row);
     suite_add_tcase(s, t);
     return s;
 }

@@ -49,6 +49,42 @@ START_TEST(the_life_of_a_request)
 }
 END_TEST
 
+/* Nobody waits for an end: it is written a little later all the same. */
+START_TEST(an_end_that_nobody_waits_for)
+{
+    const struct timespec moment = {0, 1000000};
+    int ended = 0;
+    live_start();
+    ck_assert_int_eq(live_hold(1, 1, USD(1), NULL), ERR_OK);
+    live_end(LEDGER_SETTLE, 1, 5000);
+    for (int i = 0; i < 30000 && ended == 0; i++) {
+        nanosleep(&moment, NULL);
+        ended = (int)world_int(live.eyes, "SELECT count(*) FROM attempt WHERE state = 'SETTLED'");
+    }
+    ck_assert_int_eq(ended, 1);
+}
+END_TEST
+
+/* And if it can, with the next hold.  A busy machine may be late for some of them. */
+START_TEST(an_end_goes_with_the_next_hold)
+{
+    enum { N = 50 };
+    const struct timespec moment = {0, 1000000};
+    struct ledger_stats before, after;
+    live_start();
+    ledger_stats(live.ledger, &before);
+    for (int n = 1; n <= N; n++) {
+        ck_assert_int_eq(live_hold(n, 1, USD(1) / 100, NULL), ERR_OK);
+        live_end(LEDGER_VOID, n, 0);
+        nanosleep(&moment, NULL);
+    }
+    ledger_barrier(live.ledger);
+    ledger_stats(live.ledger, &after);
+    ck_assert_int_eq((int)after.running, 0);
+    ck_assert_int_lt((int)(after.commits - before.commits), 2 * N - N / 10);
+}
+END_TEST
+
 START_TEST(a_void_costs_nothing)
 {
     live_start();
@@ -500,6 +536,8 @@ Suite *ledger_suite(void)
     tcase_add_checked_fixture(t, live_setup, live_teardown);
     tcase_set_timeout(t, 120);
     tcase_add_test(t, the_life_of_a_request);
+    tcase_add_test(t, an_end_that_nobody_waits_for);
+    tcase_add_test(t, an_end_goes_with_the_next_hold);
     tcase_add_test(t, a_void_costs_nothing);
     tcase_add_test(t, two_attempts_of_one_request);
     tcase_add_test(t, a_refusal_says_why);

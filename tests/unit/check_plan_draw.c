@@ -146,6 +146,117 @@ START_TEST(outage_leaves_the_draw)
 }
 END_TEST
 
+/* A probe that would cost four times the cheapest does not lead: it stands where it is drawn. */
+START_TEST(a_dear_probe_does_not_lead)
+{
+    struct world w = world_from_text(FOUR);
+    struct ask a;
+    struct plan p;
+    long counts[2][4] = {{0}};
+    plan_init(&p);
+    for (int dear = 0; dear < 2; dear++) {
+        ask_begin(&a, w.catalog);
+        ck_assert(ask_line(&a, dear ? "health d half_open" : "health c half_open"));
+        for (uint64_t seed = 0; seed < DRAWS; seed++) {
+            a.in.seed = seed;
+            make(&p, &a);
+            counts[dear][drawn(&p, 0)]++;
+        }
+        ask_end(&a);
+    }
+    ck_assert_int_eq(counts[0][2], DRAWS);
+    assert_fits(counts[1], WEIGHTS, "a dear probe");
+    plan_done(&p);
+    plan_world_end(&w);
+}
+END_TEST
+
+/* Explorations: one draw in a hundred, evenly among those that cost up to three times the
+ * cheapest, told apart from the draw by `why`; the same seed explores the same. */
+static long explorations(struct world *w, const char *line, long counts[4])
+{
+    struct ask a;
+    struct plan p;
+    long n = 0;
+    plan_init(&p);
+    ask_begin(&a, w->catalog);
+    for (const char *c = line; *c != '\0';) {
+        char one[128];
+        size_t len = strcspn(c, ";");
+        ck_assert_uint_lt(len, sizeof(one));
+        snprintf(one, sizeof(one), "%.*s", (int)len, c);
+        ck_assert_msg(ask_line(&a, one), "%s", one);
+        c += len + (c[len] == ';');
+    }
+    ask_read_prefs(&a, false);
+    memset(counts, 0, 4 * sizeof(counts[0]));
+    for (uint64_t seed = 0; seed < DRAWS; seed++) {
+        a.in.seed = seed;
+        make(&p, &a);
+        for (int i = 0; i < p.n_candidates; i++) {
+            bool says = strncmp(p.candidates[i].why, "put first", 9) == 0;
+            if (p.candidates[i].explored != (says && i == 0))
+                ck_abort_msg("seed %d, rank %d: %s", (int)seed, i, p.candidates[i].why);
+        }
+        n += p.candidates[0].explored;
+        counts[drawn(&p, 0)] += p.candidates[0].explored;
+    }
+    plan_done(&p);
+    ask_end(&a);
+    return n;
+}
+
+START_TEST(explorations_are_rare_and_cheap)
+{
+    struct world w = world_from_text(FOUR);
+    static const struct {
+        const char *lines;
+        double weights[4];
+    } ROWS[] = {
+        {"health a explorable;health b explorable;health c explorable;health d explorable",
+         {1, 1, 1, 0}},
+        {"health b outage explorable;health c explorable", {0, 1, 1, 0}},
+        {"health c explorable", {0, 0, 1, 0}},
+        /* of those that are not there, the others are the cheapest */
+        {"health a ejected;health b ejected;health c explorable;health d explorable", {0, 0, 1, 1}},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        long counts[4];
+        long n = explorations(&w, ROWS[i].lines, counts);
+        /* 400 +- 4.5 standard deviations */
+        ck_assert_msg(n > 310 && n < 490, "row %zu: %ld of %d", i, n, DRAWS);
+        int kinds = 0;
+        for (int k = 0; k < 4; k++)
+            kinds += ROWS[i].weights[k] > 0;
+        if (kinds > 1)
+            assert_fits(counts, ROWS[i].weights, ROWS[i].lines);
+        else
+            ck_assert_int_eq(counts[2], n);
+    }
+    plan_world_end(&w);
+}
+END_TEST
+
+START_TEST(what_is_not_explored)
+{
+    struct world w = world_from_text(FOUR);
+    static const char *const ROWS[] = {
+        "health d explorable",                                     /* too dear */
+        "health b explorable ejected",                             /* its probes do that */
+        "health b explorable;prefs {\"provider_sort\":\"price\"}", /* not drawn */
+        "health b explorable;prefs {\"provider_order\":[\"a\"]}",
+        "health b explorable;cached a 500", /* the conversation stays where its cache is */
+        "health a outage;health b outage explorable;health c outage;health d outage",
+        "health b explorable latency=9000;prefs {\"provider_preferred_max_latency\":1}",
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        long counts[4];
+        ck_assert_msg(explorations(&w, ROWS[i], counts) == 0, "row %zu (%s)", i, ROWS[i]);
+    }
+    plan_world_end(&w);
+}
+END_TEST
+
 START_TEST(free_ones_are_even)
 {
     struct world w = world_from_text("provider a\nprovider b\nprovider c\nprovider d\nmodel m\n"
@@ -475,11 +586,19 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+static void record_success(struct health *h, int64_t now_ms)
+{
+    struct breaker_ticket ticket;
+    const struct health_end end = {HEALTH_OK, -1, 0};
+    breaker_begin(&h->breaker, now_ms, &ticket);
+    health_record(h, now_ms, &ticket, &end);
+}
+
 static void fill_healths(void)
 {
     for (int i = 0; i < BIG_PROVIDERS; i++) {
         for (int k = 0; k < HEALTH_SAMPLES; k++) {
-            health_record(&healths[i], 390000 + k, HEALTH_OK, -1);
+            record_success(&healths[i], 390000 + k);
             health_sample(&healths[i], 390000 + k, 100 + (k * 37 + i) % 900, 20000 + k);
         }
     }
@@ -548,6 +667,9 @@ Suite *plan_draw_suite(void)
     tcase_add_test(t, first_position);
     tcase_add_test(t, later_positions_given_the_earlier);
     tcase_add_test(t, outage_leaves_the_draw);
+    tcase_add_test(t, a_dear_probe_does_not_lead);
+    tcase_add_test(t, explorations_are_rare_and_cheap);
+    tcase_add_test(t, what_is_not_explored);
     tcase_add_test(t, free_ones_are_even);
     tcase_add_test(t, weights_follow_the_request);
     tcase_add_loop_test(t, fields_alone_and_in_pairs, 1, 9);

@@ -36,7 +36,8 @@ static void small_plan_add(struct small_plan *s, int model_rank, int64_t hold_nu
     struct candidate *c = &s->candidates[s->plan.n_candidates++];
     c->model_rank = model_rank;
     c->hold_nusd = hold_nusd;
-    c->worst_nusd = 100000 - hold_nusd; /* not what a refused hold is judged by */
+    c->expected_pusd = s->plan.n_candidates; /* its number, wherever it is moved to */
+    c->worst_nusd = 100000 - hold_nusd;      /* not what a refused hold is judged by */
     s->plan.candidates = s->candidates;
 }
 
@@ -88,9 +89,14 @@ static void script_plan(struct script *s, char *words)
 }
 
 /* "503", "429 1500" (retry-after in ms), "connect_failed", "refused over_budget 100",
- * "again" (after refusals), "commit", "first". */
+ * "again" (after refusals), "put_off", "pass_over", "give_up", "commit", "first"; "another EVENT":
+ * with another credential left. */
 static void script_event(struct script *s, char *event)
 {
+    if (strncmp(event, "another ", 8) == 0) {
+        s->route.another_credential = true;
+        event += 8;
+    }
     char word[32] = "", second[32] = "";
     long long number = -1;
     int words = sscanf(event, "%31s %31s %lld", word, second, &number);
@@ -101,6 +107,12 @@ static void script_event(struct script *s, char *event)
         return;
     if (strcmp(word, "commit") == 0)
         s->route.committed = true;
+    else if (strcmp(word, "put_off") == 0)
+        s->last = route_put_off(&s->route);
+    else if (strcmp(word, "pass_over") == 0)
+        s->last = route_pass_over(&s->route);
+    else if (strcmp(word, "give_up") == 0)
+        s->last = route_give_up(&s->route);
     else if (strcmp(word, "refused") == 0)
         s->last = route_hold_refused(&s->route, find_err(second), number);
     else if (strcmp(word, "again") == 0) {
@@ -118,7 +130,7 @@ static const char *action_text(const struct script *s, char text[64])
     int n = 0;
     switch (a->step) {
     case ROUTE_TRY:
-        snprintf(text, 64, "try %td", route_current(&s->route) - s->small.candidates + 1);
+        snprintf(text, 64, "try %d", (int)route_current(&s->route)->expected_pusd);
         return text;
     case ROUTE_PASS:
         return "pass";

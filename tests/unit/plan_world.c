@@ -472,7 +472,8 @@ static void percentile_of(int64_t values[PERCENTILE_COUNT], const char *v)
     }
 }
 
-/* health SLUG [outage] [held] [latency=MS] [tps=MILLI] */
+/* health SLUG [outage] [held] [ejected] [half_open] [probed] [explorable] [latency=MS] [tps=MILLI]
+ */
 static void health_word(struct ask *a, uint32_t index, const char *word)
 {
     struct health_view *h = &a->health[index];
@@ -480,6 +481,15 @@ static void health_word(struct ask *a, uint32_t index, const char *word)
         h->outage = true;
     } else if (strcmp(word, "held") == 0) {
         h->held_back = true;
+    } else if (strcmp(word, "ejected") == 0) {
+        h->breaker.state = BREAKER_EJECTED;
+    } else if (strcmp(word, "half_open") == 0) {
+        h->breaker.state = BREAKER_HALF_OPEN;
+    } else if (strcmp(word, "probed") == 0) {
+        h->breaker.state = BREAKER_HALF_OPEN;
+        h->breaker.probe_running = true;
+    } else if (strcmp(word, "explorable") == 0) {
+        h->explorable = true;
     } else if (value_of(word, "latency") != NULL) {
         h->has_latency = true;
         percentile_of(h->latency_ms, value_of(word, "latency"));

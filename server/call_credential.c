@@ -1,0 +1,115 @@
+/* Which of the operator's credentials an attempt is made with, and what its end says of it. */
+#define _GNU_SOURCE
+#include <stdio.h>
+
+#include "schema/when.h"
+#include "server/call.h"
+#include "server/log.h"
+
+/* The client's key, no key at all, or somebody else's server: an answer says nothing of ours. */
+static bool brings_its_own(const struct call *c)
+{
+    const struct provider_config *pc = call_config(c);
+    return pc != NULL && (pc->api_key != 0 || pc->base_url != 0 ||
+                          (pc->has_auth_type && pc->auth_type == AUTH_NONE));
+}
+
+void call_credential_take(struct call *c)
+{
+    struct state *state = c->worker->site->state;
+    if (c->keys_of != c->endpoint) {
+        c->keys_of = c->endpoint;
+        c->tried_keys = 0;
+    }
+    c->own_credential = brings_its_own(c);
+    if (c->own_credential) {
+        c->credential = provider_credential(c->endpoint->provider, 0);
+        return;
+    }
+    if (c->pinned_key != 0) {
+        c->credential = keyring_at(c->endpoint->provider, c->pinned_key);
+        return;
+    }
+    c->credential = state_credential_take(state, c->endpoint, c->tried_keys, worker_now_ms());
+    if (c->credential == NULL) { /* the other one has just been held back too */
+        c->credential = state_credential_take(state, c->endpoint, 0, worker_now_ms());
+    }
+    if (c->credential != NULL) {
+        c->tried_keys |= 1u << c->credential->index;
+    }
+}
+
+/* ---- what its end says ---- */
+
+static const struct {
+    enum metric metric;
+    const char *text;
+} NEWS[] = {
+    [REFUSAL_LIMITED] = {METRIC_credentials_limited_total, NULL},
+    [REFUSAL_BARRED] = {METRIC_credentials_refused_total,
+                        "a credential may not use an endpoint: held back there"},
+    [REFUSAL_INVALID] = {METRIC_credentials_refused_total,
+                         "a provider refuses a credential: held back"},
+    [REFUSAL_SPENT] = {METRIC_credentials_spent_total,
+                       "the spend limit of a credential is used up: held back, tried once an hour"},
+};
+
+static void tell(const struct call *c, const struct refusal *r)
+{
+    char name[KEYRING_NOTE_MAX], until[WHEN_TEXT_MAX] = "unknown";
+    if (r->reset_ms > 0) {
+        when_print(r->reset_ms, until);
+    }
+    log_line(LOG_ERROR, "msg=\"%s\" endpoint=%s credential=\"%s\" status=%d resets=%s",
+             NEWS[r->kind].text, c->endpoint->slug,
+             keyring_name(c->endpoint->provider, c->credential, name), c->http_status, until);
+}
+
+static void remember(struct call *c, const struct refusal *r, int64_t retry_after_ms)
+{
+    struct state *state = c->worker->site->state;
+    bool limited = r->kind == REFUSAL_LIMITED && retry_after_ms > 0;
+    bool news = state_credential_refused(state, c->endpoint, c->credential, r, retry_after_ms,
+                                         worker_now_ms());
+    if (news || limited) {
+        metrics_add(&c->worker->metrics, NEWS[r->kind].metric, 1);
+    }
+    if (news) {
+        tell(c, r);
+    }
+}
+
+void call_credential_refused(struct call *c, int64_t retry_after_ms)
+{
+    int64_t now_ms = worker_now_ms();
+    struct refusal r =
+        refusal_read(c->endpoint->provider->protocol, c->http_status, buf_span(&c->answer), now_ms);
+    if (c->own_credential || c->credential == NULL) {
+        return;
+    }
+    if (r.kind == REFUSAL_SPENT && provider_classify(c->http_status) == UP_CLIENT) {
+        c->http_status = 402;
+    }
+    /* Counting tokens has limits of its own (platform.claude.com/docs/en/build-with-claude/
+     * token-counting). */
+    if (r.kind != REFUSAL_NONE && (c->kind == CALL_MESSAGES || r.kind != REFUSAL_LIMITED)) {
+        remember(c, &r, retry_after_ms);
+    }
+    enum up_class class = provider_classify(c->http_status);
+    c->route.another_credential =
+        c->pinned_key == 0 && (class == UP_RATE_LIMITED || class == UP_CREDENTIAL) &&
+        state_credential_has_other(c->worker->site->state, c->endpoint, c->tried_keys, now_ms);
+}
+
+void call_credential_used(struct call *c, enum route_end end)
+{
+    if (end != END_complete || c->http_status / 100 != 2 || c->own_credential ||
+        c->credential == NULL) {
+        return;
+    }
+    if (state_credential_accepted(c->worker->site->state, c->endpoint, c->credential, c->sent_ms)) {
+        char name[KEYRING_NOTE_MAX];
+        log_line(LOG_WARN, "msg=\"a credential is accepted again\" endpoint=%s credential=\"%s\"",
+                 c->endpoint->slug, keyring_name(c->endpoint->provider, c->credential, name));
+    }
+}
