@@ -419,8 +419,8 @@ static void on_done(void *ctx, enum transfer_result result)
     c->denied = transfer_denied(c->transfer);
     if (c->denied != NULL) {
         log_line(LOG_WARN,
-                 "msg=\"a base_url of provider_configs leads to an address that is not "
-                 "public\" key=%s endpoint=%s range=%s",
+                 "msg=\"a base_url of provider_configs is not public\" "
+                 "key=%s endpoint=%s range=%s",
                  c->key->public_id, c->endpoint->slug, c->denied);
     }
     c->transfer = NULL;
