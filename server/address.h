@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 enum {
-    ADDRESS_FAILURES_BURST_S = 5, /* so many seconds' worth of failures may come at once */
+    ADDRESS_FAILURES_BURST_S = 60, /* so many seconds' worth of failures may come at once */
     ADDRESS_FAILED_MAX = 4096     /* addresses remembered for their failures */
 };
 

@@ -11,7 +11,7 @@ from harness import SLOW, SOURCE, Report, Sim, Wayfare, catalog_of, wait_for
 
 ADMIN = "admin-token-for-tests"
 sim = Sim(["alpha"])
-way = Wayfare(catalog_of(sim), threads=1)
+way = Wayfare(catalog_of(sim), threads=1, args=["--max-auth-failures", "0"])
 report = Report()
 
 

@@ -209,7 +209,8 @@ def stream_in_thread(way, **fields):
     result = {}
     t = threading.Thread(target=lambda: result.update(answer=way.messages(stream=True, **fields)), daemon=True)
     t.start()
-    wait_for("the stream", lambda: metric(way, "wayfare_ledger_running") == 1)
+    # Its first content has come: before that a failure would still be a status.
+    wait_for("the stream", lambda: metric(way, "wayfare_streams_total") == 1)
     return t, result
 
 

@@ -321,7 +321,7 @@ START_TEST(never_sent_twice)
     caller_init(&c, &v);
     caller_start(&c);
     wait_for(&c.n_done, 1);
-    ck_assert_int_eq(c.result, TRANSFER_RESET);
+    ck_assert_int_eq(c.result, TRANSFER_STALE);
     ck_assert(c.sent);
     run_loop_ms(50);
     ck_assert_int_eq(v.n_requests, 2);
