@@ -60,6 +60,14 @@ static void insert_sorted(int32_t *sorted, int n, int32_t value)
     sorted[at] = value;
 }
 
+static void remove_sorted(int32_t *sorted, int n, int32_t value)
+{
+    int at = 0;
+    while (at < n - 1 && sorted[at] != value)
+        at++;
+    memmove(sorted + at, sorted + at + 1, (size_t)(n - 1 - at) * sizeof(sorted[0]));
+}
+
 static const int PERCENT[PERCENTILE_COUNT] = {[P50] = 50, [P75] = 75, [P90] = 90, [P99] = 99};
 
 /* Nearest rank: the smallest value that `percent` of the n values do not exceed. */
@@ -68,42 +76,59 @@ static int rank_of(int percent, int n)
     return (percent * n + 99) / 100 - 1;
 }
 
-static void measure_speed(const struct health *h, int64_t now_ms, struct health_speed *ret)
+static void rank_speed(struct health_speed *s)
 {
-    int32_t latency[HEALTH_SAMPLES], tps[HEALTH_SAMPLES];
-    int n_latency = 0, n_tps = 0;
-    memset(ret, 0, sizeof(*ret));
-    ret->valid_until_ms = INT64_MAX;
-    for (int i = 0; i < h->n_samples; i++) {
-        int64_t leaves_ms = h->samples[i].at_ms + HEALTH_SAMPLE_WINDOW_MS;
-        if (now_ms >= leaves_ms)
-            continue;
-        if (leaves_ms < ret->valid_until_ms)
-            ret->valid_until_ms = leaves_ms;
-        insert_sorted(latency, n_latency++, h->samples[i].first_token_ms);
-        if (h->samples[i].milli_tps > 0)
-            insert_sorted(tps, n_tps++, h->samples[i].milli_tps);
-    }
-    ret->has_latency = n_latency > 0;
-    ret->has_throughput = n_tps > 0;
+    s->has_latency = s->n_latency > 0;
+    s->has_throughput = s->n_tps > 0;
     for (int p = 0; p < PERCENTILE_COUNT; p++) {
-        if (n_latency > 0)
-            ret->latency_ms[p] = latency[rank_of(PERCENT[p], n_latency)];
-        if (n_tps > 0)
-            ret->milli_tps[p] = tps[n_tps - 1 - rank_of(PERCENT[p], n_tps)];
+        if (s->n_latency > 0)
+            s->latency_ms[p] = s->latency[rank_of(PERCENT[p], s->n_latency)];
+        if (s->n_tps > 0)
+            s->milli_tps[p] = s->tps[s->n_tps - 1 - rank_of(PERCENT[p], s->n_tps)];
     }
 }
 
+static void take_in(struct health_speed *s, const struct health_sample *sample)
+{
+    int64_t leaves_ms = sample->at_ms + HEALTH_SAMPLE_WINDOW_MS;
+    if (leaves_ms < s->valid_until_ms)
+        s->valid_until_ms = leaves_ms;
+    insert_sorted(s->latency, s->n_latency++, sample->first_token_ms);
+    if (sample->milli_tps > 0)
+        insert_sorted(s->tps, s->n_tps++, sample->milli_tps);
+}
+
+static void measure_speed(const struct health *h, int64_t now_ms, struct health_speed *ret)
+{
+    *ret = (struct health_speed){.valid_until_ms = INT64_MAX};
+    for (int i = 0; i < h->n_samples; i++) {
+        if (now_ms < h->samples[i].at_ms + HEALTH_SAMPLE_WINDOW_MS)
+            take_in(ret, &h->samples[i]);
+    }
+    rank_speed(ret);
+}
+
+/* Every request brings a sample: the sorted ones are kept up instead of sorted anew. */
 void health_sample(struct health *h, int64_t now_ms, int64_t first_token_ms, int64_t milli_tps)
 {
+    struct health_sample *at = &h->samples[h->next_sample];
+    struct health_speed *s = &h->speed;
+    bool replaces = h->n_samples == HEALTH_SAMPLES, current = now_ms < s->valid_until_ms;
+    if (replaces && current) {
+        remove_sorted(s->latency, s->n_latency--, at->first_token_ms);
+        if (at->milli_tps > 0)
+            remove_sorted(s->tps, s->n_tps--, at->milli_tps);
+    }
     h->last_sample_ms = now_ms;
-    h->samples[h->next_sample].at_ms = now_ms;
-    h->samples[h->next_sample].first_token_ms = clamp32(first_token_ms);
-    h->samples[h->next_sample].milli_tps = clamp32(milli_tps);
+    *at = (struct health_sample){now_ms, clamp32(first_token_ms), clamp32(milli_tps)};
     h->next_sample = (h->next_sample + 1) % HEALTH_SAMPLES;
-    if (h->n_samples < HEALTH_SAMPLES)
-        h->n_samples++;
-    measure_speed(h, now_ms, &h->speed);
+    h->n_samples += !replaces;
+    if (!current) {
+        measure_speed(h, now_ms, s);
+        return;
+    }
+    take_in(s, at);
+    rank_speed(s);
 }
 
 static void look_at_speed(const struct health *h, int64_t now_ms, struct health_view *ret)

@@ -20,6 +20,12 @@ enum {
     HEALTH_QUIET_MS = 10000  /* an outage without a failure for so long may be over */
 };
 
+struct health_sample {
+    int64_t at_ms;
+    int32_t first_token_ms;
+    int32_t milli_tps; /* 0 = not measured */
+};
+
 /* Percentiles of the last five minutes.  pNN says what NN per cent of the requests do at
  * least as well as: p90 of the latency is not exceeded by 90 per cent of them, p90 of the
  * throughput is reached by 90 per cent (OpenRouter's reading). */
@@ -28,6 +34,8 @@ struct health_speed {
     int64_t latency_ms[PERCENTILE_COUNT];
     int64_t milli_tps[PERCENTILE_COUNT];
     int64_t valid_until_ms; /* when the oldest sample behind it leaves the window */
+    int n_latency, n_tps;
+    int32_t latency[HEALTH_SAMPLES], tps[HEALTH_SAMPLES]; /* the samples, sorted */
 };
 
 struct health {
@@ -36,12 +44,8 @@ struct health {
     int64_t last_failure_ms, last_sample_ms;
     int64_t held_back_until_ms; /* 429 with retry-after */
     int n_samples, next_sample;
-    struct {
-        int64_t at_ms;
-        int32_t first_token_ms;
-        int32_t milli_tps; /* 0 = not measured */
-    } samples[HEALTH_SAMPLES];
-    struct health_speed speed; /* as of the last sample: a look need not sort */
+    struct health_sample samples[HEALTH_SAMPLES]; /* a ring */
+    struct health_speed speed;                    /* as of the last sample: a look need not sort */
     uint64_t total_attempts, total_failures;
 };
 

@@ -1,5 +1,6 @@
 /* Outage window, hold-back after 429, percentiles. */
 #include <check.h>
+#include <stdlib.h>
 
 #include "router/health.h"
 
@@ -196,6 +197,45 @@ START_TEST(the_oldest_samples_make_room)
 END_TEST
 
 /* Which endpoints are worth a request to know how they are. */
+static int by_value(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* What is kept up from sample to sample is what sorting the last ones anew gives. */
+START_TEST(kept_up_like_sorted_anew)
+{
+    struct health h = {0};
+    static struct health_sample all[3000];
+    uint64_t bits = 1;
+    int64_t now_ms = T0;
+    for (int i = 0; i < 3000; i++) {
+        bits = bits * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        now_ms += bits >> 60 == 0 ? 40000 : (int64_t)(bits >> 55) % 50;
+        all[i] = (struct health_sample){now_ms, (int32_t)(bits >> 40) % 90,
+                                        (int32_t)(bits >> 33) % 5 * 1000};
+        health_sample(&h, now_ms, all[i].first_token_ms, all[i].milli_tps);
+        int32_t latency[HEALTH_SAMPLES], tps[HEALTH_SAMPLES];
+        int n = 0, n_tps = 0;
+        for (int k = i; k >= 0 && k > i - HEALTH_SAMPLES; k--) {
+            if (now_ms >= all[k].at_ms + HEALTH_SAMPLE_WINDOW_MS)
+                continue;
+            latency[n++] = all[k].first_token_ms;
+            if (all[k].milli_tps > 0)
+                tps[n_tps++] = all[k].milli_tps;
+        }
+        qsort(latency, (size_t)n, sizeof(latency[0]), by_value);
+        qsort(tps, (size_t)n_tps, sizeof(tps[0]), by_value);
+        struct health_view v = look(&h, now_ms);
+        ck_assert_int_eq(v.latency_ms[P90], latency[(90 * n + 99) / 100 - 1]);
+        ck_assert_int_eq(v.has_throughput, n_tps > 0);
+        if (n_tps > 0)
+            ck_assert_int_eq(v.milli_tps[P50], tps[n_tps - 1 - ((50 * n_tps + 99) / 100 - 1)]);
+    }
+}
+END_TEST
+
 START_TEST(explorable)
 {
     struct health h = {0};
@@ -258,6 +298,7 @@ Suite *health_suite(void)
     tcase_add_test(t, one_sample_is_every_percentile);
     tcase_add_test(t, samples_age);
     tcase_add_test(t, the_oldest_samples_make_room);
+    tcase_add_test(t, kept_up_like_sorted_anew);
     tcase_add_test(t, explorable);
     tcase_add_test(t, outcomes_and_the_row);
     suite_add_tcase(s, t);
