@@ -14,7 +14,7 @@
 
 enum {
     ADDRESS_FAILURES_BURST_S = 60, /* so many seconds' worth of failures may come at once */
-    ADDRESS_FAILED_MAX = 4096     /* addresses remembered for their failures */
+    ADDRESS_FAILED_MAX = 4096      /* addresses remembered for their failures */
 };
 
 struct sockaddr;

@@ -179,6 +179,7 @@ def only_list(top):
         if name not in ("only", "zdr"):
             raise Refused("provider." + name)
     nested = outer.once("only") if outer is not None else None
+    flat, nested = (None if is_array(v) and not v else v for v in (flat, nested))  # an empty list is absent
     for flag in (top.once("provider_zdr"), outer.once("zdr") if outer is not None else None):
         if flag is not None and not isinstance(flag, bool):
             raise Refused("zdr")
