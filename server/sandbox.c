@@ -2,6 +2,7 @@
 /* Landlock and seccomp by their system calls: neither needs a library for this little. */
 #include "server/sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -149,6 +150,27 @@ void sandbox_write_beside(struct sandbox *s, const char *path)
     }
     if (realpath(path, real) != NULL && directory_of(real, dir)) {
         allow(s, dir, WRITE_BELOW);
+    }
+}
+
+void sandbox_read_common(struct sandbox *s)
+{
+    static const char *const kept_away[] = {"etc", "proc", "sys", "dev", "boot"};
+    DIR *root = opendir("/");
+    struct dirent *e = NULL;
+    while (root != NULL && (e = readdir(root)) != NULL) {
+        bool away = e->d_name[0] == '.';
+        for (size_t i = 0; i < sizeof kept_away / sizeof kept_away[0]; i++) {
+            away |= strcmp(e->d_name, kept_away[i]) == 0;
+        }
+        char path[NAME_MAX + 2];
+        snprintf(path, sizeof path, "/%s", e->d_name);
+        if (!away) {
+            allow(s, path, READ_BELOW);
+        }
+    }
+    if (root != NULL) {
+        closedir(root);
     }
 }
 

@@ -31,6 +31,9 @@ void sandbox_read(struct sandbox *s, const char *path);
 void sandbox_read_file(struct sandbox *s, const char *path);
 /* Files below the directory of this file may be read, made, written and removed. */
 void sandbox_write_beside(struct sandbox *s, const char *path);
+/* All that lies in no directory of the system (/etc, /proc, /sys, /dev, /boot): a catalog may name
+ * a file anywhere, also one that is imported later. */
+void sandbox_read_common(struct sandbox *s);
 /* What the libraries read: shared objects, certificates of authorities, name resolution, time
  * zones. */
 void sandbox_read_system(struct sandbox *s);

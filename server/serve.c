@@ -314,6 +314,7 @@ static int name_files(struct server *s, struct sandbox *box, struct fail *f)
     catalog_unref(c);
     sandbox_write_beside(box, o->db);
     sandbox_read_system(box);
+    sandbox_read_common(box);
     sandbox_read(box, "/run/secrets");
     if (credentials != NULL) {
         sandbox_read(box, credentials);

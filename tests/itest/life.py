@@ -328,8 +328,8 @@ def test_all_still_works_inside():
     wait_for("the reload", lambda: "reloaded" in way.server_log())
     assert way.messages(provider_only=["one"])[0] == 200
     assert "...bbbb" in key_seen(), key_seen()
-    # A file that the catalog names later, in a directory that is known.
-    other = os.path.join(secrets, "two.key")
+    # A file that the catalog names later, in a directory that nobody knew.
+    other = os.path.join(tempfile.mkdtemp(prefix="wayfare-later-", dir="/var/tmp"), "two.key")
     with open(other, "w") as f:
         f.write("sk-of-the-file-cccc")
     catalog["providers"][1]["credential"] = {"file": other}
