@@ -344,7 +344,7 @@ def headers_without_end():
             break
     c.end(5)
     assert time.monotonic() - begun > 9, "closed too early"
-    assert metric(way, "wayfare_connections_late_total") >= 1
+    wait_for("it to be counted", lambda: metric(way, "wayfare_connections_late_total") >= 1)
 
 
 def leaves_while_parked(rst):
