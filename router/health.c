@@ -114,7 +114,8 @@ void health_sample(struct health *h, int64_t now_ms, int64_t first_token_ms, int
     struct health_sample *at = &h->samples[h->next_sample];
     struct health_speed *s = &h->speed;
     bool replaces = h->n_samples == HEALTH_SAMPLES, current = now_ms < s->valid_until_ms;
-    if (replaces && current) {
+    /* One that has left the window is not among the sorted any more. */
+    if (replaces && current && now_ms < at->at_ms + HEALTH_SAMPLE_WINDOW_MS) {
         remove_sorted(s->latency, s->n_latency--, at->first_token_ms);
         if (at->milli_tps > 0)
             remove_sorted(s->tps, s->n_tps--, at->milli_tps);
