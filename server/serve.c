@@ -179,7 +179,9 @@ static int load_tls(struct site *site, struct fail *f)
     if (tls_load(o->tls_cert, o->tls_key, &changed, f) != 0) {
         return -1;
     }
-    site->tls = true;
+    if (!site->tls) { /* at the start: nobody else looks at it yet */
+        site->tls = true;
+    }
     if (changed) {
         char when[WHEN_TEXT_MAX];
         bool over = tls_expires_s() * 1000 < worker_now_ms();
