@@ -5,6 +5,7 @@
 
 #include "providers/provider.h"
 #include "router/catalog_reader.h"
+#include "schema/field.h"
 #include "schema/json_path.h"
 #include "schema/money.h"
 #include "schema/when.h"
@@ -209,17 +210,6 @@ static int p_credential(struct catalog_reader *r, json_ref v, struct entry *e)
     return 0;
 }
 
-/* A token of RFC 9110. */
-static bool header_name_ok(const char *name)
-{
-    static const char others[] = "!#$%&'*+-.^_`|~";
-    const char *p = name;
-    while ((*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') ||
-           (*p != '\0' && strchr(others, *p) != NULL))
-        p++;
-    return *p == '\0' && p > name;
-}
-
 /* "x-api-key", "bearer", "basic", or {"header": NAME}. */
 static int p_auth(struct catalog_reader *r, json_ref v, struct entry *e)
 {
@@ -238,16 +228,9 @@ static int p_auth(struct catalog_reader *r, json_ref v, struct entry *e)
     e->provider.auth_type = AUTH_CUSTOM;
     if (text_of(r, name, CATALOG_SLUG_MAX, &e->provider.auth_header_name) != 0)
         return -1;
-    return header_name_ok(e->provider.auth_header_name)
+    return field_is_name(span_of(e->provider.auth_header_name))
                ? 0
                : reader_refuse(r, name, "is not a header name");
-}
-
-static bool header_value_ok(const char *value)
-{
-    while ((*value >= ' ' && *value <= '~') || *value == '\t')
-        value++;
-    return *value == '\0';
 }
 
 static bool header_given(const struct entry *e, int n, const char *name)
@@ -285,7 +268,8 @@ static int p_headers(struct catalog_reader *r, json_ref v, struct entry *e)
         const char *name = r->text.ptr + at;
         bool cut = strlen(name) != r->text.len - at - 1; /* a NUL in the name */
         const char *value = reader_text(r, m);
-        if (cut || value == NULL || !header_name_ok(name) || !header_value_ok(value))
+        if (cut || value == NULL || !field_is_name(span_of(name)) ||
+            !field_is_ascii(span_of(value)))
             return reader_refuse(r, m, "is not a header name with a value of printable characters");
         if (carries_secret(name))
             return reader_refuse(r, m, "would store a secret: use \"credential\" and \"auth\"");

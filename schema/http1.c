@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <strings.h>
 
+#include "schema/field.h"
+
 enum step {
     IN_STATUS,
     IN_FIELDS,
@@ -99,23 +101,12 @@ static bool word_is(struct span s, const char *word)
     return s.len == strlen(word) && strncasecmp(s.ptr, word, s.len) == 0;
 }
 
-static struct span trim(struct span s)
-{
-    while (s.len > 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) {
-        s.ptr++;
-        s.len--;
-    }
-    while (s.len > 0 && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 static void read_connection(struct http1 *h, struct span v)
 {
     for (size_t at = 0; at < v.len;) {
         const char *comma = memchr(v.ptr + at, ',', v.len - at);
         size_t end = comma != NULL ? (size_t)(comma - v.ptr) : v.len;
-        struct span option = trim((struct span){v.ptr + at, end - at});
+        struct span option = field_trim((struct span){v.ptr + at, end - at});
         if (word_is(option, "close"))
             h->has_close = true;
         else if (word_is(option, "keep-alive"))
@@ -142,40 +133,16 @@ static void on_framing(struct http1 *h, struct span name, struct span value)
         read_connection(h, value);
 }
 
-/* RFC 9110 section 5.6.2. */
-static bool is_name(struct span s)
-{
-    static const char marks[] = "-_!#$%&'*+.^`|~";
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c);
-        if (!alnum && memchr(marks, c, sizeof marks - 1) == NULL)
-            return false;
-    }
-    return s.len > 0;
-}
-
-/* No control byte but TAB; bytes above 0x7f pass (5.5). */
-static bool is_text(struct span s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if ((c < ' ' && c != '\t') || c == 0x7f)
-            return false;
-    }
-    return true;
-}
-
 static void on_field(struct http1 *h, struct span line)
 {
     const char *colon = memchr(line.ptr, ':', line.len);
     size_t n = colon != NULL ? (size_t)(colon - line.ptr) : 0;
     struct span name = {line.ptr, n};
-    if (!is_name(name)) { /* also of a folded field: it begins with a blank */
+    if (!field_is_name(name)) { /* also of a folded field: it begins with a blank */
         broken(h);
         return;
     }
-    on_framing(h, name, trim((struct span){line.ptr + n + 1, line.len - n - 1}));
+    on_framing(h, name, field_trim((struct span){line.ptr + n + 1, line.len - n - 1}));
     h->headers.ptr[h->headers.len++] = '\0'; /* there is room: CR was here */
     h->line_begin = h->headers.len;
 }
@@ -220,7 +187,7 @@ static enum http1_event on_line(struct http1 *h)
     struct buf *b = &h->headers;
     size_t n = b->len - h->line_begin;
     struct span line = {b->ptr + h->line_begin, n - 2};
-    if (n < 2 || b->ptr[b->len - 2] != '\r' || !is_text(line)) {
+    if (n < 2 || b->ptr[b->len - 2] != '\r' || !field_is_text(line)) {
         broken(h);
         return HTTP1_BROKEN;
     }
@@ -451,7 +418,7 @@ bool http1_write_head(const struct upreq *req, const char *host, struct buf *out
     const char *field = NULL;
     while ((field = upreq_next_header(req, field)) != NULL) {
         struct span line = span_of(field);
-        assert(is_text(line));
+        assert(field_is_text(line));
         buf_add_span(out, line);
         buf_adds(out, "\r\n");
     }

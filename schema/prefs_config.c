@@ -2,6 +2,7 @@
  * api_key and headers are secrets and appear in no message. */
 #include <strings.h>
 
+#include "schema/field.h"
 #include "schema/prefs_reader.h"
 
 const char *const prefs_auth_types[PREFS_AUTH_TYPES] = {"bearer", "api_key", "basic", "custom"};
@@ -13,18 +14,6 @@ struct setting {
 };
 
 /* ---- what texts must be like ---- */
-
-static bool is_token(struct span s)
-{
-    static const char marks[] = "!#$%&'*+-.^_`|~";
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!alnum && (c == '\0' || strchr(marks, c) == NULL))
-            return false;
-    }
-    return true;
-}
 
 /* The framing of the call is ours; whoever sets these could smuggle a second one. */
 static bool is_ours(struct span name)
@@ -43,16 +32,7 @@ static bool is_ours(struct span name)
 
 static bool is_header_name(struct span s)
 {
-    return is_token(s) && !is_ours(s);
-}
-
-static bool is_header_value(struct span s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] != '\t' && (s.ptr[i] < ' ' || s.ptr[i] > '~'))
-            return false;
-    }
-    return true;
+    return field_is_name(s) && !is_ours(s);
 }
 
 /* scheme://authority[/path], nothing that would hide another host or swallow the path
@@ -73,10 +53,10 @@ static bool is_base_url(struct span s)
 }
 
 static const struct prefs_text_rule key_rule = {
-    is_header_value, PREFS_VALUE_MAX,
+    field_is_ascii, PREFS_VALUE_MAX,
     "a non-empty string without control or non-ASCII characters, at most 8192 bytes", false, true};
 static const struct prefs_text_rule value_rule = {
-    is_header_value, PREFS_VALUE_MAX,
+    field_is_ascii, PREFS_VALUE_MAX,
     "a string without control or non-ASCII characters, at most 8192 bytes", true, true};
 static const struct prefs_text_rule name_rule = {
     is_header_name, PREFS_HEADER_NAME_MAX,

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "schema/field.h"
+
 void upreq_init(struct upreq *u)
 {
     u->url = NULL;
@@ -66,49 +68,11 @@ bool upreq_set_url(struct upreq *u, const char *base_url, const char *path)
     return true;
 }
 
-/* RFC 9110 section 5.6.2. */
-static bool is_token(struct span s)
-{
-    static const char marks[] = "!#$%&'*+-.^_`|~";
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!alnum && (c == '\0' || strchr(marks, c) == NULL))
-            return false;
-    }
-    return s.len > 0;
-}
-
-static bool is_field_value(struct span s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] != '\t' && (s.ptr[i] < ' ' || s.ptr[i] > '~'))
-            return false;
-    }
-    return true;
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct span trim(struct span s)
-{
-    while (s.len > 0 && is_blank(s.ptr[0])) {
-        s.ptr++;
-        s.len--;
-    }
-    while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 bool upreq_add_header(struct upreq *u, struct span name, struct span value)
 {
-    if (!is_token(name) || !is_field_value(value))
+    if (!field_is_name(name) || !field_is_ascii(value))
         return false;
-    value = trim(value);
+    value = field_trim(value);
     if (name.len > UPREQ_HEADERS_MAX || value.len > UPREQ_HEADERS_MAX ||
         !buf_reserve(&u->headers, name.len + value.len + 3))
         return false;

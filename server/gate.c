@@ -5,18 +5,14 @@
 #include <stdint.h>
 #include <strings.h>
 
+#include "schema/field.h"
+
 enum { CRLF_LEN = 2 };
 
 static bool same(struct span s, const char *lower)
 {
     size_t n = strlen(lower);
     return s.len == n && strncasecmp(s.ptr, lower, n) == 0;
-}
-
-static bool is_token_byte(unsigned char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
 /* A folded header line is glued to the name by libmicrohttpd, and an underscore form is the
@@ -41,27 +37,6 @@ static bool looks_smuggled(struct span name)
         }
     }
     return false;
-}
-
-static bool name_ok(struct span name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        if (!is_token_byte((unsigned char)name.ptr[i])) {
-            return false;
-        }
-    }
-    return name.len > 0 && !looks_smuggled(name);
-}
-
-static bool value_ok(struct span value)
-{
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.ptr[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f) {
-            return false;
-        }
-    }
-    return true;
 }
 
 void gate_init(struct gate *g, bool http_1_1, const char *method)
@@ -95,8 +70,8 @@ void gate_header(struct gate *g, struct span name, struct span value)
     }
     g->n_headers++;
     g->header_bytes += name.len + value.len + 4;
-    g->bad_name |= !name_ok(name);
-    g->bad_byte |= !value_ok(value);
+    g->bad_name |= !field_is_name(name) || looks_smuggled(name);
+    g->bad_byte |= !field_is_text(value);
     if (same(name, "content-length")) {
         g->n_content_length++;
         g->zero_length = span_is(value, "0");
