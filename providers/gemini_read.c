@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "providers/gemini.h"
+#include "schema/fnv.h"
 #include "schema/when.h"
 
 enum { READER_ID_MAX = 64 };
@@ -131,16 +132,13 @@ static void read_text(struct gemini_reader *r, const struct json_doc *doc, json_
 }
 
 /* Early models give a call no id.  Made from what the answer says, so that reading it twice makes
- * the same: FNV-1a, and the call's number. */
+ * the same: a hash, and the call's number. */
 static struct span call_id(struct gemini_reader *r, const struct json_doc *doc, json_ref call)
 {
     struct span given = plain(doc, json_get(doc, call, "id"));
     if (given.len > 0)
         return given;
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    struct span all = doc->text;
-    for (size_t i = 0; i < all.len; i++)
-        hash = (hash ^ (uint8_t)all.ptr[i]) * UINT64_C(0x100000001b3);
+    uint64_t hash = fnv_add(FNV_SEED, doc->text);
     buf_reset(&r->id);
     buf_addf(&r->id, "call_%016" PRIx64 "_%d", hash, r->n_calls);
     return buf_span(&r->id);

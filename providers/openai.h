@@ -5,20 +5,12 @@
 
 #include "providers/draft.h"
 #include "providers/openai_dialect.h"
+#include "schema/fnv.h"
 #include "schema/json_out.h"
 
 /* Signatures of thinking that this adapter's readers made; behind it stands the entry of
  * reasoning_details that the thinking came from, without its text, or nothing. */
 #define OPENAI_SIGNATURE THINKING_FOREIGN "openai:"
-
-/* FNV-1a: for ids that must be made up, the same for the same input. */
-#define OPENAI_HASH_SEED UINT64_C(14695981039346656037)
-static inline uint64_t openai_hash(uint64_t hash, struct span s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        hash = (hash ^ (unsigned char)s.ptr[i]) * UINT64_C(1099511628211);
-    return hash;
-}
 
 /* ---- usage (openai_usage.c) ---- */
 

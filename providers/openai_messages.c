@@ -82,7 +82,7 @@ static void put_call_id(struct openai_writing *w, const char *key, struct span i
     static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     enum { SHORT_MAX = 40, NINE = 9, BASE = sizeof(digits) - 1 };
     char made[SHORT_MAX];
-    uint64_t hash = openai_hash(OPENAI_HASH_SEED, id);
+    uint64_t hash = fnv_add(FNV_SEED, id);
     int n = 0;
     bool nine = w->dialect->ids == IDS_NINE && !(id.len == NINE && is_plain(id));
     if (nine) {

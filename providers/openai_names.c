@@ -9,7 +9,7 @@ enum { NAME_MAX = 64, NAME_KEPT = NAME_MAX - 17 /* and "_" and a hash */ };
 /* A name that is too long, in the form in which it is sent; always the same one. */
 static struct span shorten(struct span name, char out[NAME_MAX + 1])
 {
-    unsigned long long hash = openai_hash(OPENAI_HASH_SEED, name);
+    unsigned long long hash = fnv_add(FNV_SEED, name);
     int n = snprintf(out, NAME_MAX + 1, "%.*s_%016llx", (int)NAME_KEPT, name.ptr, hash);
     return (struct span){out, (size_t)n};
 }

@@ -120,9 +120,9 @@ static void start(struct openai_reply *r, const struct json_doc *doc)
     r->started = true;
     json_ref id = json_get(doc, 0, "id"), model = json_get(doc, 0, "model");
     json_ref created = json_get(doc, 0, "created");
-    uint64_t seed = openai_hash(OPENAI_HASH_SEED, raw_of(doc, id));
-    seed = openai_hash(seed, raw_of(doc, model));
-    r->pieces.seed = openai_hash(seed, raw_of(doc, created));
+    uint64_t seed = fnv_add(FNV_SEED, raw_of(doc, id));
+    seed = fnv_add(seed, raw_of(doc, model));
+    r->pieces.seed = fnv_add(seed, raw_of(doc, created));
     struct buf id_text;
     struct reply event = {.kind = REPLY_START};
     buf_init(&id_text, PIECES_NAME_MAX);

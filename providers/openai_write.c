@@ -386,7 +386,7 @@ static void put_user(struct openai_writing *w)
         return;
     }
     if (user.len > USER_MAX) {
-        unsigned long long hash = openai_hash(OPENAI_HASH_SEED, user);
+        unsigned long long hash = fnv_add(FNV_SEED, user);
         int n = snprintf(made, sizeof(made), "user_%016llx", hash);
         user = (struct span){made, (size_t)n};
     }

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "providers/provider.h"
+#include "schema/fnv.h"
 
 enum { ARENA_CHUNK = 64 * 1024, CATALOG_ROWS_MAX = 1000000 };
 #define NAME_DROPPED UINT32_MAX /* in name_rows: taken from its model again */
@@ -91,23 +92,14 @@ static const char *keep(struct chunk **arena, const char *s)
 
 /* ---- indexes ---- */
 
-/* FNV-1a, 64 bits (Fowler, Noll, Vo). */
-static uint64_t hash_bytes(uint64_t h, const char *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        h = (h ^ (unsigned char)p[i]) * 0x100000001b3u;
-    }
-    return h;
-}
-
 static uint64_t hash_span(struct span s)
 {
-    return hash_bytes(0xcbf29ce484222325u, s.ptr, s.len);
+    return fnv_add(FNV_SEED, s);
 }
 
 static uint64_t hash_upstream(uint32_t provider, struct span name)
 {
-    return hash_bytes(hash_span(name), (const char *)&provider, sizeof provider);
+    return fnv_add(hash_span(name), (struct span){(const char *)&provider, sizeof provider});
 }
 
 static bool index_init(struct index *x, int rows)

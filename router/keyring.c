@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "router/catalog_words.h"
+#include "schema/fnv.h"
 
 enum { BUCKETS = 1024 };
 
@@ -49,12 +50,10 @@ bool keyring_is_busy(const struct keyring *k)
 
 /* ---- rows ---- */
 
-/* FNV-1a, 64 bits (Fowler, Noll, Vo); never 0. */
-static uint64_t sum_of(uint64_t h, const char *s)
+/* Never 0. */
+static uint64_t sum_of(uint64_t salt, const char *s)
 {
-    h ^= 0xcbf29ce484222325u;
-    for (; s != NULL && *s != '\0'; s++)
-        h = (h ^ (unsigned char)*s) * 0x100000001b3u;
+    uint64_t h = fnv_add(FNV_SEED ^ salt, s != NULL ? span_of(s) : (struct span){NULL, 0});
     return h != 0 ? h : 1;
 }
 

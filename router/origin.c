@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "schema/fnv.h"
+
 struct entry {
     uint64_t hash;
     int64_t noted_ms; /* 0 = empty */
@@ -23,15 +25,9 @@ void origins_free(struct origins *o)
     free(o);
 }
 
-/* FNV-1a, 64 bits (Fowler, Noll, Vo). */
 static uint64_t hash_of(int64_t team_id, struct span id)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (int i = 0; i < 8; i++)
-        h = (h ^ ((uint64_t)team_id >> (8 * i) & 0xff)) * 0x100000001b3u;
-    for (size_t i = 0; i < id.len; i++)
-        h = (h ^ (unsigned char)id.ptr[i]) * 0x100000001b3u;
-    return h;
+    return fnv_add(fnv_add(FNV_SEED, (struct span){(const char *)&team_id, sizeof team_id}), id);
 }
 
 static size_t set_of(uint64_t hash)

@@ -35,7 +35,7 @@ struct seen {
 
 static void add_to_digest(struct seen *s, struct span text)
 {
-    s->digest = openai_hash(s->digest, text);
+    s->digest = fnv_add(s->digest, text);
 }
 
 static void on_reply(void *ctx, const struct reply *r)
