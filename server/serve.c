@@ -145,12 +145,6 @@ static void write_metrics(void *ctx, struct buf *out)
         sets[i] = &s->workers[i].metrics;
     }
     metrics_write(sets, n, out);
-    struct shed_numbers load;
-    shed_look(s->site.shed, &load);
-    metrics_sample(out, "requests_in_flight", "Requests with a body that are in flight", "gauge",
-                   load.requests);
-    metrics_sample(out, "buffer_bytes", "Memory kept by them, in grains of 64 KiB", "gauge",
-                   load.bytes);
     write_life_metrics(s, out);
     metrics_sample(out, "endpoints_ejected", "Endpoints that are ejected or half-open", "gauge",
                    state_ejected_count(s->site.state, worker_now_ms()));
@@ -496,7 +490,7 @@ static void reload(struct server *s)
     }
     int tls = load_tls(&s->site, &f);
     if (tls != 0) {
-        log_line(LOG_ERROR, "msg=\"the old certificate stays\" error=\"%s\"", f.text);
+        log_fault(LOG_ERROR, "the old certificate stays", f.text, "%s", "");
     }
     __atomic_add_fetch(&s->reloads, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&s->reloads_failed, books != 0 || tls != 0, __ATOMIC_RELAXED);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """One request through the server: bytes, headers, both ways to authenticate, records."""
 
+import http.client
 import json
 from decimal import ROUND_CEILING, Decimal
 
@@ -191,6 +192,17 @@ def test_health_and_probes():
     assert status == 404 and json.loads(body)["error"]["type"] == "not_found_error"
     status, headers, _ = way.request("GET", "/v1/messages")
     assert status == 405 and headers["allow"] == "POST"
+
+
+def test_metrics_once():
+    """Each is described once and told once: a scraper refuses the page otherwise."""
+    host, port = way.admin.rsplit(":", 1)
+    conn = http.client.HTTPConnection(host, int(port), timeout=30)
+    conn.request("GET", "/metrics", headers={"authorization": "Bearer admin-token-for-tests"})
+    lines = conn.getresponse().read().decode().splitlines()
+    conn.close()
+    names = [line.rsplit(" ", 1)[0] for line in lines if not line.startswith("# HELP")]
+    assert len(names) > 50 and len(names) == len(set(names)), sorted(n for n in names if names.count(n) > 1)
 
 
 def test_keep_alive():
