@@ -18,7 +18,9 @@ void planning_health(struct state *s, const struct endpoint *e, int64_t now_ms,
     state_credential_look(s, e, now_ms, &keys);
     if (keys.why != REFUSAL_NONE) {
         ret->held_back = true;
+        ret->held_back_until_ms = keys.until_ms;
         ret->held_why = WHY_HELD[keys.why];
+        ret->explorable = false; /* its time says when, as for any retry-after */
     }
 }
 

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 
-from harness import Report, Sim, Wayfare, endpoint, price, provider, sse_events
+from harness import Report, Sim, Wayfare, endpoint, price, provider, sse_events, wait_for
 
 KEYS = {"A": "sk-operator-first-AAAA", "B": "sk-operator-second-BBBB", "C": "sk-operator-third-CCCC"}
 HEADERS = ("x-api-key", "authorization")
@@ -71,7 +71,12 @@ def metric(name):
 
 
 def logged(text):
-    return [line for line in way.server_log().splitlines() if text in line]
+    """The lines that say so, once there is one: the log is written by a thread of its own."""
+    def lines():
+        return [line for line in way.server_log().splitlines() if text in line]
+
+    wait_for("the log to say: " + text, lines)
+    return lines()
 
 
 def turns():
@@ -98,6 +103,9 @@ def limited():
     assert status == 200 and headers["x-wayfare-provider"] == "spare" and headers["x-wayfare-attempts"] == "3", headers
     last = plan("limited")[-1]
     assert last["provider"] == "many" and "429" in last["why"], last
+    listed = json.loads(way.request("GET", "/v1/models/test/limited/endpoints")[2])["data"]["endpoints"]
+    many = next(e for e in listed if e["health"]["held_back_until"])
+    assert many["status"] == -2 and [e["status"] for e in listed if e is not many] == [0], listed
 
 
 def last_attempt():
@@ -195,8 +203,8 @@ def quota():
         status, headers, _ = ask("quota")
         assert status == 200 and headers["x-wayfare-provider"] == "chat", headers
     assert Counter(used("quota"))["A"] == 1, used("quota")
-    lines = logged("the spend limit of a credential is used up")
-    assert any("endpoint=chat" in line and "resets=unknown" not in line for line in lines), lines
+    wait_for("the line", lambda: any("endpoint=chat" in line and "resets=unknown" not in line
+                                     for line in logged("the spend limit of a credential is used up")))
 
 
 def state():
