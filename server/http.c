@@ -179,11 +179,8 @@ static int check_key(struct request *r, struct fail *f)
     if (address_may_fail(w->site->addresses, address_of(r->conn), worker_tick_ms(w))) {
         return -1;
     }
-    int64_t n = log_pace(&w->paces[WORKER_AUTH_FAILURES], worker_tick_ms(w));
-    if (n > 0) {
-        log_line(LOG_WARN, "msg=\"too many failed authentications from one address\" n=%" PRId64,
-                 n);
-    }
+    log_crowd(&w->paces[WORKER_AUTH_FAILURES], worker_tick_ms(w),
+              "too many failed authentications from one address");
     r->crowd = true;
     return fail_set(f, ERR_too_many_failures, NULL, "%s", err_info(ERR_too_many_failures)->text);
 }

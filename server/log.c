@@ -228,15 +228,15 @@ static void add_value(struct buf *line, const char *key, struct span value, size
 
 enum { PACE_MS = 1000 };
 
-int64_t log_pace(struct log_pace *p, int64_t now_ms)
+void log_crowd(struct log_pace *p, int64_t now_ms, const char *msg)
 {
-    int64_t n = ++p->n;
+    p->n++;
     if (now_ms < p->next_ms) {
-        return 0;
+        return;
     }
+    log_line(LOG_WARN, "msg=\"%s\" n=%lld", msg, (long long)p->n);
     p->next_ms = now_ms + PACE_MS;
     p->n = 0;
-    return n;
 }
 
 void log_value(struct buf *line, const char *key, struct span value)

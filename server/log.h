@@ -29,12 +29,12 @@ bool log_enabled(enum log_level level);
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The same with a part that is made already. */
 void log_text(enum log_level level, struct span text);
-/* Lines that a crowd can cause: at most one a second.  One thread. */
 struct log_pace {
     int64_t next_ms, n;
 };
-/* 0: not now, only counted; else how many times it happened since the last line. */
-int64_t log_pace(struct log_pace *p, int64_t now_ms);
+/* A warning that a crowd can cause: msg="..." n=..., at most once a second; n is how many times it
+ * happened since the last line.  A pace is one thread's. */
+void log_crowd(struct log_pace *p, int64_t now_ms, const char *msg);
 /* Appends key="value" to a line being built, at most LOG_VALUE_MAX bytes of it as escaped. */
 void log_value(struct buf *line, const char *key, struct span value);
 /* msg="..." error="...", whatever these hold (the latter up to LOG_FAULT_MAX), and what fmt makes.

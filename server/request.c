@@ -132,10 +132,7 @@ int request_refuse_load(struct request *r, struct fail *f)
 {
     struct worker *w = r->worker;
     metrics_add(&w->metrics, METRIC_requests_shed_total, 1);
-    int64_t n = log_pace(&w->paces[WORKER_SHED], worker_tick_ms(w));
-    if (n > 0) {
-        log_line(LOG_WARN, "msg=\"overloaded: requests refused\" n=%" PRId64, n);
-    }
+    log_crowd(&w->paces[WORKER_SHED], worker_tick_ms(w), "overloaded: requests refused");
     r->crowd = true;
     r->drain_max = REQUEST_SHED_DRAIN_MAX;
     request_add_header(r, "x-should-retry", SPAN("true"));

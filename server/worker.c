@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -96,10 +95,8 @@ static bool admit_connection(struct site *site, const struct sockaddr *from)
 static void refused_connection(struct worker *w)
 {
     metrics_add(&w->metrics, METRIC_connections_refused_total, 1);
-    int64_t n = log_pace(&w->paces[WORKER_REFUSED_CONNECTIONS], worker_tick_ms(w));
-    if (n > 0) {
-        log_line(LOG_WARN, "msg=\"connections refused: too many\" n=%" PRId64, n);
-    }
+    log_crowd(&w->paces[WORKER_REFUSED_CONNECTIONS], worker_tick_ms(w),
+              "connections refused: too many");
 }
 
 static void on_accept(uv_poll_t *h, int status, int events)

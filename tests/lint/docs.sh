@@ -38,7 +38,9 @@ commands_of_manual() {
 # What the server logs as a warning or an error must say what to do; the message up to its first format.
 log_lines_lack() {
     for file in "$1"/server/*.c; do
-        tr '\n' ' ' < "$file" | grep -o 'log_line(LOG_\(ERROR\|WARN\), *"msg=\\"[^\\%:;]*' | sed 's/.*msg=\\"//'
+        tr '\n' ' ' < "$file" | grep -o -e 'log_line(LOG_\(ERROR\|WARN\), *"msg=\\"[^\\%:;]*' \
+            -e 'log_fault(LOG_\(ERROR\|WARN\), *"[^"\\%:;]*' -e 'log_crowd([^"]*"[^"\\%:;]*' |
+            sed 's/.*"//'
     done | sort -u | while read -r message; do
         grep -qF "$message" "$1/docs/operations.md" || echo "docs/operations.md lacks the log line \"$message\""
     done
@@ -61,7 +63,7 @@ check() {
     rm -rf "$work"
 }
 
-SAMPLES=6
+SAMPLES=8
 sample() {
     mkdir "$1/schema" "$1/docs" "$1/server"
     printf 'FIELD("provider_a", X)\nFIELD("provider_b", X)\n' > "$1/schema/prefs_spec.h"
@@ -69,7 +71,7 @@ sample() {
     printf 'ERR(bad, 400, "x_error", "y", NULL, CALLER, "text")\n' > "$1/schema/errors.def"
     printf '| `provider_a` | text `provider_b` |\n| `bad` | 401 | `x_error` | text |\n' > "$1/docs/api.md"
     printf 'const struct cli_command cli_commands[] = {\n    {"team create", "s", 0},\n    {"usage", "s", 0},\n    {0}};\n' > "$1/server/cli_table.c"
-    printf 'void f(void)\n{\n    log_line(LOG_WARN,\n             "msg=\\"it broke\\"");\n    log_line(LOG_ERROR, "msg=\\"told %%s\\"");\n}\n' > "$1/server/a.c"
+    printf 'void f(void)\n{\n    log_line(LOG_WARN,\n             "msg=\\"it broke\\"");\n    log_line(LOG_ERROR, "msg=\\"told %%s\\"");\n    log_fault(LOG_WARN,\n              "it went", f.text, "%%s", "");\n    log_crowd(&p, now(w),\n              "they came");\n}\n' > "$1/server/a.c"
     printf '| `told` | x |\n' > "$1/docs/operations.md"
     printf '.B wayfare usage\n.BI "wayfare team list " [options]\n' > "$1/docs/wayfare.1"
 }
