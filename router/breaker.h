@@ -75,6 +75,11 @@ struct breaker_view {
     int64_t until_ms;   /* its end, wall clock */
     int64_t ejected_ms;
 };
+/* Others come first: it may not be tried yet, or its probe is running. */
+static inline bool breaker_is_out(const struct breaker_view *v)
+{
+    return v->state == BREAKER_EJECTED || v->probe_running;
+}
 
 void breaker_look(const struct breaker *b, int64_t now_ms, struct breaker_view *ret);
 /* An attempt begins; takes the probe's slot when half-open and the slot is free. */

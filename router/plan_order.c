@@ -104,8 +104,8 @@ void order_note_health(const struct prefs *prefs, const struct health_view *view
     c->held_back = view->held_back;
     c->held_why = view->held_why;
     c->slow = misses_preference(prefs, view);
-    c->out = view->breaker.state == BREAKER_EJECTED || view->breaker.probe_running;
-    c->half_open = view->breaker.state == BREAKER_HALF_OPEN && !view->breaker.probe_running;
+    c->out = breaker_is_out(&view->breaker);
+    c->half_open = view->breaker.state == BREAKER_HALF_OPEN && !c->out;
     key->explorable = view->explorable;
     key->latency = view->has_latency ? (uint64_t)view->latency_ms[P50] : UINT64_MAX;
     key->throughput = view->has_throughput ? (uint64_t)view->milli_tps[P50] : 0;

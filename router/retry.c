@@ -25,12 +25,6 @@ static bool out_of_patience(const struct retry_ask *ask)
                                   ask->patience_ms % 100 * RETRY_PATIENCE_PERCENT / 100;
 }
 
-/* Its probe is running, or it may not be tried yet: others come first. */
-static bool is_out(const struct breaker_view *v)
-{
-    return v->state == BREAKER_EJECTED || v->probe_running;
-}
-
 enum retry_verdict retry_begin(struct retry_budget *budget, struct health *h, int64_t now_ms,
                                const struct retry_ask *ask, struct breaker_ticket *ticket)
 {
@@ -38,7 +32,7 @@ enum retry_verdict retry_begin(struct retry_budget *budget, struct health *h, in
     breaker_look(&h->breaker, now_ms, &v);
     if (!ask->first && out_of_patience(ask))
         return RETRY_NO_TIME;
-    if (is_out(&v) && !ask->listed && !ask->last)
+    if (breaker_is_out(&v) && !ask->listed && !ask->last)
         return RETRY_PUT_OFF;
     bool in_trouble = v.state != BREAKER_CLOSED || health_in_outage(h, now_ms);
     bool retry = !ask->first && !ask->listed;

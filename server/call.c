@@ -120,7 +120,7 @@ void call_free_pool(struct worker *w)
 
 int64_t call_bytes(const struct call *c)
 {
-    return (int64_t)(c->body.len + c->answer.len + c->shown.len + c->raw.len +
+    return (int64_t)(c->body.len + c->answer.len + c->shown.len + c->raw.len + c->held.len +
                      c->doc.count * sizeof *c->doc.nodes);
 }
 

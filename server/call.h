@@ -219,6 +219,8 @@ void call_credential_refused(struct call *c, int64_t retry_after_ms);
 void call_credential_used(struct call *c, enum route_end end);
 
 /* ---- call_origin.c: state that a provider keeps ---- */
+/* The request begins or continues a thread of messages. */
+bool call_has_thread(const struct call *c);
 /* An answer, or the event of one that may hold an id, is passing by. */
 void call_origin_note(struct call *c, struct span json);
 /* The request continues such state: the plan keeps who issued it. false: nobody knows, or he is

@@ -49,9 +49,6 @@ static bool state_is_safe(struct call *c)
 static void refuse_state(struct call *c)
 {
     struct fail f;
-    bool thread =
-        c->chat.thread_create ||
-        (c->chat.pinned_field != NULL && strstr(c->chat.pinned_field, "previous_message") != NULL);
     const char *field = c->chat.pinned_field != NULL ? c->chat.pinned_field : "thread";
     fail_set(
         &f, ERR_bad_request, field,
@@ -60,9 +57,9 @@ static void refuse_state(struct call *c)
         field);
     request_reply_fail_more(
         c->req, &f, -1,
-        thread ? SPAN("\"details\":{\"error_code\":\"thread_unsupported_request\","
-                      "\"unsupported\":[\"thread\"]}")
-               : SPAN("\"details\":{\"error_code\":\"state_unsupported_request\"}"));
+        call_has_thread(c) ? SPAN("\"details\":{\"error_code\":\"thread_unsupported_request\","
+                                  "\"unsupported\":[\"thread\"]}")
+                           : SPAN("\"details\":{\"error_code\":\"state_unsupported_request\"}"));
 }
 
 /* Counting is forwarded to endpoints that count, in the client's own protocol. */

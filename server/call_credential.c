@@ -81,12 +81,12 @@ static void remember(struct call *c, const struct refusal *r, int64_t retry_afte
 
 void call_credential_refused(struct call *c, int64_t retry_after_ms)
 {
-    int64_t now_ms = worker_now_ms();
-    struct refusal r =
-        refusal_read(c->endpoint->provider->protocol, c->http_status, buf_span(&c->answer), now_ms);
     if (c->own_credential || c->credential == NULL) {
         return;
     }
+    int64_t now_ms = worker_now_ms();
+    struct refusal r =
+        refusal_read(c->endpoint->provider->protocol, c->http_status, buf_span(&c->answer), now_ms);
     if (r.kind == REFUSAL_SPENT && provider_classify(c->http_status) == UP_CLIENT) {
         c->http_status = 402;
     }

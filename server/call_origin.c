@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "server/call.h"
 
-static bool has_thread(const struct call *c)
+bool call_has_thread(const struct call *c)
 {
     return c->chat.thread_create || (c->chat.pinned_field != NULL &&
                                      strstr(c->chat.pinned_field, "previous_message") != NULL);
@@ -23,7 +23,7 @@ static void note(struct call *c, const struct json_doc *d, json_ref id)
 static void note_message(struct call *c, const struct json_doc *d, json_ref message)
 {
     json_ref container = json_get(d, message, "container");
-    if (has_thread(c)) {
+    if (call_has_thread(c)) {
         note(c, d, json_get(d, message, "id"));
     }
     if (json_is_object(d, container)) {
@@ -36,8 +36,8 @@ void call_origin_note(struct call *c, struct span json)
     static const char container[] = "\"container\"";
     bool here = c->kind == CALL_MESSAGES && !c->translated && c->chat.door == DOOR_ANTHROPIC &&
                 c->credential != NULL && !c->own_credential && json.len > 0;
-    if (!here ||
-        (!has_thread(c) && memmem(json.ptr, json.len, container, sizeof container - 1) == NULL)) {
+    if (!here || (!call_has_thread(c) &&
+                  memmem(json.ptr, json.len, container, sizeof container - 1) == NULL)) {
         return;
     }
     struct json_doc doc;

@@ -107,15 +107,6 @@ static struct transfer *transfer_new(struct upstream *u)
     return t;
 }
 
-static void recycle_buffer(struct buf *b)
-{
-    if (b->cap > KEEP_BUFFER) {
-        buf_done(b);
-    } else {
-        buf_reset(b);
-    }
-}
-
 static void transfer_recycle(struct transfer *t)
 {
     struct upstream *u = t->up;
@@ -123,9 +114,9 @@ static void transfer_recycle(struct transfer *t)
         transfer_destroy(t);
         return;
     }
-    recycle_buffer(&t->head);
-    recycle_buffer(&t->held);
-    recycle_buffer(&t->answer.headers);
+    buf_keep(&t->head, KEEP_BUFFER);
+    buf_keep(&t->held, KEEP_BUFFER);
+    buf_keep(&t->answer.headers, KEEP_BUFFER);
     http1_reset(&t->answer);
     *t = (struct transfer){
         .next = u->free, .up = u, .head = t->head, .held = t->held, .answer = t->answer};
