@@ -48,6 +48,7 @@ struct ledger_request {
     char door[16];       /* "messages" | "chat" */
     char experiment[64]; /* "" = none */
     char arm[64];
+    int64_t unit; /* of the experiment: what its hash of the unit says; without meaning else */
     struct idempotency idempotency;
 };
 

@@ -310,7 +310,8 @@ static int by_request(const void *a, const void *b)
     X(requested_model, cell_text(c, r->requested_model))                                           \
     X(door, cell_text(c, r->door))                                                                 \
     X(experiment, cell_word(c, r->experiment))                                                     \
-    X(arm, cell_word(c, r->arm))
+    X(arm, cell_word(c, r->arm))                                                                   \
+    X(unit, cell_known(c, r->unit, r->experiment[0] != '\0'))
 
 static void hold_cell(struct sqlite3_context *c, const void *all, int i, int column)
 {
@@ -331,8 +332,8 @@ static enum ledger_write insert_requests(struct db *db, const struct rows *holds
 {
     struct sqlite3_stmt *s = db_stmt(
         db, "INSERT INTO request(id, created_ms, team_id, key_id, stream, requested_model, door,"
-            " experiment, arm) SELECT request_id, created_ms, team_id, key_id, stream,"
-            " requested_model, door, experiment, arm FROM ledger_hold(?1)"
+            " experiment, arm, unit) SELECT request_id, created_ms, team_id, key_id, stream,"
+            " requested_model, door, experiment, arm, unit FROM ledger_hold(?1)"
             " WHERE true ON CONFLICT(id) DO NOTHING");
     rows_db_bind(s, 1, holds);
     return run(db, s, reterr);

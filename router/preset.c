@@ -1,4 +1,4 @@
-/* Applying a key's preset to a request. */
+/* Stored routing preferences: checked, and applied to a request. */
 #include "router/preset.h"
 
 int preset_apply(const struct key_row *key, struct prefs *p, struct fail *reterr)
@@ -20,4 +20,30 @@ int preset_apply(const struct key_row *key, struct prefs *p, struct fail *reterr
     prefs_done(&preset);
     json_done(&d);
     return ok;
+}
+
+static bool is_named(const struct json_doc *doc, json_ref member, const char *const *names)
+{
+    while (*names != NULL && !json_key_is(doc, member, *names)) {
+        names++;
+    }
+    return *names != NULL;
+}
+
+int preset_check(const struct json_doc *doc, const char *what, const char *const *also,
+                 struct fail *reterr)
+{
+    if (json_kind(doc, 0) != JSON_OBJECT) {
+        return fail_set(reterr, ERR_bad_request, what, "%s must be a JSON object", what);
+    }
+    for (json_ref m = json_first(doc, 0); m != JSON_NONE; m = json_next(doc, m)) {
+        const struct json_node *node = json_at(doc, m);
+        bool preference = prefs_is_routing_member(doc, m) && !json_key_is(doc, m, "models");
+        if (!preference && !is_named(doc, m, also)) {
+            return fail_set(reterr, ERR_bad_request, what, "%s: %.*s is not a routing preference",
+                            what, (int)(node->key_len < 64 ? node->key_len : 64),
+                            doc->text.ptr + node->key_begin + 1);
+        }
+    }
+    return 0;
 }

@@ -8,4 +8,10 @@
  * was stored). key may be NULL. */
 int preset_apply(const struct key_row *key, struct prefs *p, struct fail *reterr);
 
+/* Preferences that are stored may hold routing fields and nothing else: a misspelt one must not
+ * sit there without effect.  also: other members that are allowed, NULL-terminated.  Their values
+ * are not looked at.  0, or -1 with reterr, which begins with `what`. */
+int preset_check(const struct json_doc *doc, const char *what, const char *const *also,
+                 struct fail *reterr);
+
 #endif

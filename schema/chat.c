@@ -177,42 +177,52 @@ static enum chat_suffix take_suffix(char *name)
     return SUFFIX_NONE;
 }
 
-static bool has_model(const struct chat *c, const char *name)
+static bool has_model(const struct chat_model *list, int n, const char *name)
 {
-    for (int i = 0; i < c->n_models; i++) {
-        if (strcmp(c->models[i].name, name) == 0)
+    for (int i = 0; i < n; i++) {
+        if (strcmp(list[i].name, name) == 0)
             return true;
     }
     return false;
 }
 
-static int add_model(struct chat_reader *r, json_ref v)
+static int add_model(const struct json_doc *d, json_ref v, struct chat_model *list, int *n,
+                     struct fail *reterr)
 {
-    struct chat *c = r->chat;
-    struct chat_model *m = &c->models[c->n_models];
-    if (!json_text_fixed(r->doc, v, m->name, sizeof(m->name)) || m->name[0] == '\0')
-        return json_refuse(r->doc, v, "the name of a model, a string of 1 to 255 bytes", r->reterr);
+    struct chat_model *m = &list[*n];
+    if (!json_text_fixed(d, v, m->name, sizeof(m->name)) || m->name[0] == '\0')
+        return json_refuse(d, v, "the name of a model, a string of 1 to 255 bytes", reterr);
     m->suffix = take_suffix(m->name);
     if (m->name[0] == '\0')
-        return json_refuse(r->doc, v, "the name of a model before its suffix", r->reterr);
-    if (!has_model(c, m->name))
-        c->n_models++;
+        return json_refuse(d, v, "the name of a model before its suffix", reterr);
+    if (!has_model(list, *n, m->name))
+        ++*n;
     return 0;
 }
 
-static int add_models(struct chat_reader *r, json_ref models)
+static int add_models(const struct json_doc *d, json_ref models, struct chat_model *list, int *n,
+                      struct fail *reterr)
 {
     static const char accepts[] = "an array of at most 31 model names";
-    if (json_kind(r->doc, models) != JSON_ARRAY)
-        return json_refuse(r->doc, models, accepts, r->reterr);
-    int n = 0;
-    for (json_ref e = json_first(r->doc, models); e != JSON_NONE; e = json_next(r->doc, e)) {
-        if (++n > CHAT_MODELS_MAX - 1)
-            return json_refuse(r->doc, models, accepts, r->reterr);
-        if (add_model(r, e) != 0)
+    if (json_kind(d, models) != JSON_ARRAY)
+        return json_refuse(d, models, accepts, reterr);
+    int count = 0;
+    for (json_ref e = json_first(d, models); e != JSON_NONE; e = json_next(d, e)) {
+        if (++count > CHAT_MODELS_MAX - 1)
+            return json_refuse(d, models, accepts, reterr);
+        if (add_model(d, e, list, n, reterr) != 0)
             return -1;
     }
     return 0;
+}
+
+int chat_read_names(const struct json_doc *d, json_ref model, json_ref models,
+                    struct chat_model *ret, int *ret_n, struct fail *reterr)
+{
+    *ret_n = 0;
+    if (model != JSON_NONE && add_model(d, model, ret, ret_n, reterr) != 0)
+        return -1;
+    return models != JSON_NONE ? add_models(d, models, ret, ret_n, reterr) : 0;
 }
 
 int chat_read_models(struct chat_reader *r, json_ref model, json_ref models)
@@ -221,11 +231,9 @@ int chat_read_models(struct chat_reader *r, json_ref model, json_ref models)
         return fail_set(r->reterr, ERR_bad_request, "model",
                         "model is required: the name of a "
                         "model, a string of 1 to 255 bytes");
-    if (add_model(r, model) != 0)
-        return -1;
     r->chat->model_begin = json_at(r->doc, model)->begin;
     r->chat->model_end = json_at(r->doc, model)->end;
-    return models != JSON_NONE ? add_models(r, models) : 0;
+    return chat_read_names(r->doc, model, models, r->chat->models, &r->chat->n_models, r->reterr);
 }
 
 /* ---- routing ---- */

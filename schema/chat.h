@@ -164,6 +164,11 @@ int chat_read_anthropic(struct chat *c, const struct json_doc *doc, bool for_cou
 /* Reads an already parsed body of POST /v1/chat/completions, likewise.  `n` must be 1. */
 int chat_read_openai(struct chat *c, const struct json_doc *doc, struct fail *reterr);
 
+/* Names of models as they stand in a request, duplicates removed: `model`, then `models`; either
+ * may be JSON_NONE.  ret has room for CHAT_MODELS_MAX.  0, or -1 with reterr. */
+int chat_read_names(const struct json_doc *doc, json_ref model, json_ref models,
+                    struct chat_model *ret, int *ret_n, struct fail *reterr);
+
 /* Forwards this max_tokens instead of what the body says (or behind `model`, when it says
  * nothing); < 0: as received.  What chat->max_tokens says stays. */
 void chat_send_max_tokens(struct chat *c, int64_t tok);

@@ -28,8 +28,8 @@ void api_route(struct request *r)
     struct fail f;
     struct worker *w = r->worker;
     const struct reach_list allowed = serve_reach(&w->site->options);
-    if (dry_run(w->catalog, r->key, w->site->state, &allowed, buf_span(&r->body), r->begun_ms,
-                worker_draw(w), &answer, &f) != 0) {
+    if (dry_run(w->catalog, r->key, w->site->state, w->experiments, &allowed, buf_span(&r->body),
+                r->begun_ms, worker_draw(w), &answer, &f) != 0) {
         request_reply_fail(r, &f);
         return;
     }

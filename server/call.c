@@ -81,6 +81,7 @@ static void call_recycle(struct call *c)
     shed_give(w->site->shed, &c->slot);
     catalog_unref(c->catalog);
     identity_unref(c->identity);
+    call_experiment_leave(c);
     chat_done(&c->chat);
     upreq_reset(&c->upreq, CALL_KEEP_BODY);
     sse_done(&c->stream_split);

@@ -10,6 +10,7 @@
 #ifndef SERVER_CALL_H
 #define SERVER_CALL_H
 
+#include "router/experiment.h"
 #include "router/rate.h"
 #include "router/route.h"
 #include "schema/id.h"
@@ -32,8 +33,9 @@ enum {
     CALL_HELD_MAX = 256 * 1024, /* and no more bytes than this */
     CALL_CHECKPOINT_MS = 5000,  /* a running stream's figures are made durable so often, */
     CALL_CHECKPOINT_TOK = 2000, /* and after so many more output tokens */
-    CALL_DROPPED_MAX = 2048,    /* the header that names what a provider was not told */
-    CALL_REFUSAL_MAX = 4096,    /* what is said of a cap */
+    CALL_EXPERIMENT_MAX = 2 * EXPERIMENT_NAME_MAX + 16,
+    CALL_DROPPED_MAX = 2048,          /* the header that names what a provider was not told */
+    CALL_REFUSAL_MAX = 4096,          /* what is said of a cap */
     CALL_ERROR_EVENT_MAX = 64 * 1024, /* of our own, in a stream */
     CALL_MESSAGE_MAX = 256            /* of a provider's error, for error.attempts */
 };
@@ -83,6 +85,10 @@ struct call {
     struct catalog *catalog;
     struct identity *identity;
     const struct key_row *key;
+    struct experiments *experiments;       /* holds what `place` points to; NULL: in none */
+    struct experiment_place place;         /* which experiment it is in, and its arm */
+    char asked_model[CHAT_MODEL_NAME_MAX]; /* where the arm names another; else "" */
+    bool shadow;                           /* a copy: nobody waits for it (call_shadow.c) */
     struct route route;
     int64_t begun_ms; /* wall clock */
     bool committed;   /* the client has something of a provider's streamed answer */
@@ -226,6 +232,14 @@ void call_origin_note(struct call *c, struct span json);
 /* The request continues such state: the plan keeps who issued it. false: nobody knows, or he is
  * not in the plan. */
 bool call_origin_pin(struct call *c);
+
+/* ---- call_experiment.c ---- */
+/* Puts the request, which has been read, into an experiment if one wants it; its arm's preferences
+ * become the request's.  One pointer test where none runs. */
+void call_experiment_join(struct call *c);
+/* "NAME/ARM", and what stands for a unit that the request does not have; false: in none. */
+bool call_experiment_text(const struct call *c, char out[CALL_EXPERIMENT_MAX]);
+void call_experiment_leave(struct call *c);
 
 /* ---- call_build.c ---- */
 /* What the request brings for c->endpoint; NULL: nothing. */

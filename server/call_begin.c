@@ -15,7 +15,11 @@ static int read_body(struct call *c, struct fail *f)
 
 static int read_chat(struct call *c, struct fail *f)
 {
-    if (read_body(c, f) != 0 || preset_apply(c->key, &c->chat.prefs, f) != 0) {
+    if (read_body(c, f) != 0) {
+        return -1;
+    }
+    call_experiment_join(c);
+    if (preset_apply(c->key, &c->chat.prefs, f) != 0) {
         return -1;
     }
     c->req->report_body |= c->chat.report;

@@ -27,9 +27,15 @@ static void fill_request(const struct call *c, struct ledger_request *r)
 {
     r->created_ms = c->begun_ms;
     r->stream = c->chat.stream;
-    copy_text(r->requested_model, sizeof r->requested_model, c->chat.models[0].name);
+    copy_text(r->requested_model, sizeof r->requested_model,
+              c->asked_model[0] != '\0' ? c->asked_model : c->chat.models[0].name);
     copy_text(r->door, sizeof r->door, c->chat.door == DOOR_OPENAI ? "chat" : "messages");
     r->idempotency = c->repeat;
+    if (c->place.experiment != NULL) {
+        copy_text(r->experiment, sizeof r->experiment, c->place.experiment->name);
+        copy_text(r->arm, sizeof r->arm, c->place.arm->name);
+        r->unit = c->place.hash;
+    }
 }
 
 static int64_t prompt_cost_nusd(const struct call *c, const struct candidate *cand)

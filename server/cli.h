@@ -34,7 +34,8 @@ enum cli_kind {
     CLI_LIST,    /* words with commas: an array */
     CLI_FILE,    /* a file's content; "-" is stdin */
     CLI_CATALOG, /* as CLI_FILE, but the word `builtin` is {"builtin": true} */
-    CLI_PATH     /* made absolute */
+    CLI_PATH,    /* made absolute */
+    CLI_ARM      /* NAME=FILE:WEIGHT: an object with the file's content; FILE `none`: nothing */
 };
 
 enum cli_option_flag {
@@ -134,6 +135,7 @@ int cli_show_route(const struct cli_call *call, struct json_object *result, stru
 int cli_show_verify(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_prune(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_reconcile(const struct cli_call *call, struct json_object *result, struct buf *out);
+int cli_show_experiment(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_backup(const struct cli_call *call, struct json_object *result, struct buf *out);
 
 /* ---- cli_serve.c ---- */

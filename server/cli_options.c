@@ -121,29 +121,59 @@ static int put_list(struct cli_call *call, const struct cli_option *o, const cha
     return put(call, o, list);
 }
 
-static int put_file(struct cli_call *call, const struct cli_option *o, const char *path)
+/* A file's content; NULL and *ret_rc after a failure. */
+static struct json_object *file_content(struct cli_call *call, const char *path, int *ret_rc)
 {
     FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    if (f == NULL)
-        return refuse(call, CLI_EXIT_FAILED, "%s: %s", path, strerror(errno));
+    struct json_object *text = NULL;
+    if (f == NULL) {
+        *ret_rc = refuse(call, CLI_EXIT_FAILED, "%s: %s", path, strerror(errno));
+        return NULL;
+    }
     struct buf content;
     char chunk[16384];
     size_t n;
     buf_init(&content, CLI_FILE_MAX);
     while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0 && buf_add(&content, chunk, n))
         continue;
-    int rc = CLI_EXIT_OK;
     if (ferror(f))
-        rc = refuse(call, CLI_EXIT_FAILED, "%s: %s", path, strerror(errno));
+        *ret_rc = refuse(call, CLI_EXIT_FAILED, "%s: %s", path, strerror(errno));
     else if (content.failed)
-        rc = refuse(call, CLI_EXIT_FAILED, "%s is larger than 64 MiB", path);
+        *ret_rc = refuse(call, CLI_EXIT_FAILED, "%s is larger than 64 MiB", path);
     else
-        rc = put(call, o,
-                 json_object_new_string_len(content.len > 0 ? content.ptr : "", (int)content.len));
+        text = json_object_new_string_len(content.len > 0 ? content.ptr : "", (int)content.len);
     buf_done(&content);
     if (f != stdin)
         fclose(f);
-    return rc;
+    return text;
+}
+
+static int put_file(struct cli_call *call, const struct cli_option *o, const char *path)
+{
+    int rc = CLI_EXIT_OK;
+    struct json_object *text = file_content(call, path, &rc);
+    return text != NULL ? put(call, o, text) : rc;
+}
+
+/* NAME=FILE:WEIGHT; a file's name may have both signs in it. */
+static int put_arm(struct cli_call *call, const struct cli_option *o, const char *word)
+{
+    char name[MEMBER_MAX], path[PATH_MAX];
+    const char *is = strchr(word, '='), *colon = strrchr(word, ':');
+    size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
+    if (is == NULL || is == word || colon == NULL || colon < is + 2 || digits == 0 || digits > 9 ||
+        colon[1 + digits] != '\0' || colon - is > PATH_MAX)
+        return refuse(call, CLI_EXIT_USAGE, "%s must be %s, not %s", shown(o, name), o->arg, word);
+    snprintf(path, sizeof(path), "%.*s", (int)(colon - is - 1), is + 1);
+    int rc = CLI_EXIT_OK;
+    struct json_object *prefs = NULL;
+    if (strcmp(path, "none") != 0 && (prefs = file_content(call, path, &rc)) == NULL)
+        return rc;
+    struct json_object *arm = json_object_new_object();
+    json_object_object_add(arm, "name", json_object_new_string_len(word, (int)(is - word)));
+    json_object_object_add(arm, "prefs", prefs);
+    json_object_object_add(arm, "weight", json_object_new_int64(strtoll(colon + 1, NULL, 10)));
+    return put(call, o, arm);
 }
 
 /* `builtin` is no file: it sets a flag of that name. */
@@ -220,6 +250,8 @@ static int put_word(struct cli_call *call, const struct cli_option *o, const cha
         return put_catalog(call, o, word);
     case CLI_PATH:
         return put_path(call, o, word);
+    case CLI_ARM:
+        return put_arm(call, o, word);
     }
     return CLI_EXIT_USAGE;
 }

@@ -243,6 +243,10 @@ int cli_show_route(const struct cli_call *call, struct json_object *result, stru
         cli_print_table(plan_columns, plan, NULL, out);
     else
         buf_adds(out, "no endpoint fits this request\n");
+    if (cli_member(result, "experiment") != NULL)
+        buf_addf(out, "experiment: %s, arm %s, by %s\n", cli_member_text(result, "experiment.name"),
+                 cli_member_text(result, "experiment.arm"),
+                 cli_member_text(result, "experiment.unit"));
     add_lines("warning", cli_member(result, "warnings"), out);
     add_lines("dropped", cli_member(result, "dropped"), out);
     if (length_of(excluded) == 0)
@@ -253,6 +257,26 @@ int cli_show_route(const struct cli_call *call, struct json_object *result, stru
     } else {
         buf_addf(out, "%zu left out (--explain says why)\n", length_of(excluded));
     }
+    return CLI_EXIT_OK;
+}
+
+/* ---- experiments ---- */
+
+static const struct cli_column arm_columns[] = {{"name", "ARM", CELL_TEXT},
+                                                {"weight", "WEIGHT", CELL_COUNT},
+                                                {"shadow", "SHADOW", CELL_TEXT},
+                                                {"prefs", "PREFERENCES", CELL_TEXT},
+                                                {0}};
+
+int cli_show_experiment(const struct cli_call *call, struct json_object *result, struct buf *out)
+{
+    (void)call;
+    if (json_object_get_boolean(cli_member(result, "dry_run")))
+        buf_adds(out, "dry run: nothing was begun\n");
+    show_one("experiment list", result, out);
+    buf_adds(out, "\n");
+    if (length_of(cli_member(result, "arms")) > 0)
+        cli_print_table(arm_columns, cli_member(result, "arms"), NULL, out);
     return CLI_EXIT_OK;
 }
 

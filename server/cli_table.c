@@ -208,6 +208,43 @@ static const struct cli_option backup_dest[] = {
     {"DEST", NULL, CLI_PATH, CLI_REQUIRED, "dest", NULL, NULL, "a file that does not exist yet"},
     {0}};
 
+/* ---- experiments ---- */
+
+static const char *const units[] = {"key", "user", "session", "request", NULL};
+static const struct cli_option experiment_name[] = {
+    {"NAME", NULL, CLI_TEXT, CLI_REQUIRED, "name", NULL, NULL, "the experiment"},
+    {0}};
+static const struct cli_option experiment_options[] = {
+    {"model", "ALIAS", CLI_TEXT, CLI_REQUIRED, NULL, NULL, NULL, "whose requests take part, by any of its names"},
+    {"arm", "NAME=FILE:WEIGHT", CLI_ARM, CLI_REQUIRED | CLI_REPEATED, "arms", NULL, NULL, "an arm: JSON of routing preferences (`none`: no file, none), and its weight; may be repeated"},
+    {"shadow-arm", "NAME=FILE:PERCENT", CLI_ARM, CLI_REPEATED, "shadow_arms", NULL, NULL, "an arm that answers nobody: so many per cent of the units have their requests copied to it, and pay for that"},
+    {"unit", "WHAT", CLI_TEXT, 0, NULL, NULL, units, "what keeps its arm: key (default), user, session or request"},
+    {"metric", "NAME:higher|lower", CLI_TEXT, CLI_REPEATED, "metrics", NULL, NULL, "what POST /v1/feedback may tell, and which way is better; may be repeated"},
+    {"guardrail", "METRIC:MAX", CLI_TEXT, CLI_REPEATED, "guardrails", NULL, NULL, "stop when an arm's error_rate, cost (USD per request) or latency (seconds) is above this; may be repeated"},
+    {"layer", "L", CLI_TEXT, 0, NULL, NULL, NULL, "experiments of one layer exclude each other (default: the model's id)"},
+    {"share", "PERCENT", CLI_TEXT, 0, NULL, NULL, NULL, "of the layer's units (default 100)"},
+    {"ramp", "PERCENT", CLI_TEXT, 0, NULL, NULL, NULL, "so many of its units take part; the others are served as if there were no experiment (default 100)"},
+    {"dry-run", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "check everything and begin nothing"},
+    {0}};
+static const struct cli_option experiment_set_options[] = {
+    {"ramp", "PERCENT", CLI_TEXT, CLI_REQUIRED, NULL, NULL, NULL, "raising it moves nobody who takes part already"},
+    {0}};
+static const struct cli_option experiment_stop_options[] = {
+    {"reason", "TEXT", CLI_TEXT, 0, NULL, NULL, NULL, "kept with the experiment"},
+    {0}};
+static const struct cli_column experiment_columns[] = {
+    {"name", "EXPERIMENT", CELL_TEXT},
+    {"status", "STATUS", CELL_TEXT},
+    {"model", "MODEL", CELL_TEXT},
+    {"unit", "UNIT", CELL_TEXT},
+    {"layer", "LAYER", CELL_TEXT},
+    {"share", "SHARE %", CELL_COUNT},
+    {"ramp", "RAMP %", CELL_COUNT},
+    {"created_at", "CREATED", CELL_TIME},
+    {"stopped_at", "STOPPED", CELL_TIME},
+    {"stop_reason", "WHY", CELL_TEXT},
+    {0}};
+
 const struct cli_command cli_commands[] = {
     {"serve", "run the server", NULL, NULL, serve_options, NULL, NULL,
      "SIGTERM drains and stops; SIGHUP reads catalog, keys and certificates again."},
@@ -227,6 +264,12 @@ const struct cli_command cli_commands[] = {
     {"generation list", "the recent requests", "generation list", NULL, generation_list_options, generation_columns, cli_show_rows, NULL},
     {"generation", "one request: every attempt and its cost", "generation get", generation_id, NULL, NULL, cli_show_generation, NULL},
     {"route", "dry run: what would be chosen for a request", "route", route_file, route_options, NULL, cli_show_route, "Nothing is sent to a provider."},
+    {"experiment create", "begin an A/B test", "experiment create", experiment_name, experiment_options, NULL, cli_show_experiment,
+     "A request's own fields win over its arm's, an arm's over a key's preset; what a key may not do, no arm can."},
+    {"experiment list", "experiments, the newest first", "experiment list", NULL, NULL, experiment_columns, cli_show_rows, NULL},
+    {"experiment show", "one experiment", "experiment show", experiment_name, NULL, NULL, cli_show_experiment, NULL},
+    {"experiment set", "change the ramp of a running experiment", "experiment set", experiment_name, experiment_set_options, NULL, cli_show_experiment, NULL},
+    {"experiment stop", "end an experiment; requests are served as if there were none", "experiment stop", experiment_name, experiment_stop_options, NULL, cli_show_experiment, NULL},
     {"ledger verify", "check every invariant of the books", "ledger verify", NULL, NULL, NULL, cli_show_verify, NULL},
     {"ledger prune", "delete the detail of old days; their sums stay", "ledger prune", NULL, prune_options, NULL, cli_show_prune, "Usage reports stay the same to the nano-dollar; generations of those days cannot be shown any more."},
     {"ledger reconcile", "compare the ledger with a provider's usage export", "ledger reconcile", reconcile_file, reconcile_options, reconcile_columns, cli_show_reconcile, "ATTRIBUTED: what --apply gives to attempts settled by an estimate or by what was seen. Exit code 0: equal (with --apply: now); 1: there are differences."},

@@ -166,11 +166,35 @@ static int plan_and_tell(const struct plan_inputs *in, struct chat *chat, struct
     return rc;
 }
 
+/* What the arm changes is in the plan. */
+static struct json_object *join(const struct experiments *x, const struct catalog *catalog,
+                                const struct key_row *key, struct chat *chat, uint64_t seed)
+{
+    struct experiment_who who = {0};
+    struct experiment_place at;
+    if (x == NULL)
+        return NULL;
+    experiment_who_read(chat, SPAN(""), &who);
+    who.names[UNIT_KEY].part[0] = span_of(key != NULL ? key->public_id : "");
+    who.names[UNIT_REQUEST].part[0] = (struct span){(const char *)&seed, sizeof(seed)};
+    experiments_assign(x, catalog, key != NULL ? &key->policy : NULL, chat, &who, &at);
+    if (at.experiment == NULL)
+        return NULL;
+    experiment_apply(at.arm, chat);
+    struct json_object *o = json_object_new_object();
+    json_object_object_add(o, "name", json_object_new_string(at.experiment->name));
+    json_object_object_add(o, "arm", json_object_new_string(at.arm->name));
+    json_object_object_add(o, "unit", json_object_new_string(experiment_unit_name(at.unit)));
+    return o;
+}
+
 int dry_run(const struct catalog *catalog, const struct key_row *key, struct state *state,
-            const struct reach_list *allowed, struct span body, int64_t now_ms, uint64_t seed,
-            struct json_object **ret, struct fail *reterr)
+            const struct experiments *experiments, const struct reach_list *allowed,
+            struct span body, int64_t now_ms, uint64_t seed, struct json_object **ret,
+            struct fail *reterr)
 {
     struct plan_source source = {catalog, state, now_ms, {0}};
+    struct json_object *experiment = NULL;
     struct json_doc doc;
     struct chat chat;
     json_init(&doc);
@@ -178,6 +202,8 @@ int dry_run(const struct catalog *catalog, const struct key_row *key, struct sta
     int rc = json_parse(&doc, body, reterr);
     if (rc == 0)
         rc = chat_read_anthropic(&chat, &doc, false, reterr);
+    if (rc == 0)
+        experiment = join(experiments, catalog, key, &chat, seed);
     if (rc == 0)
         rc = preset_apply(key, &chat.prefs, reterr);
     if (rc == 0 && key != NULL)
@@ -187,6 +213,9 @@ int dry_run(const struct catalog *catalog, const struct key_row *key, struct sta
         plan_inputs_fill(&in, &source, &chat, key, seed);
         rc = plan_and_tell(&in, &chat, ret, reterr);
     }
+    if (rc == 0)
+        json_object_object_add(*ret, "experiment", json_object_get(experiment));
+    json_object_put(experiment);
     chat_done(&chat);
     json_done(&doc);
     return rc;

@@ -34,6 +34,9 @@
            "429 answers that held one of the operator's credentials back")                         \
     METRIC(credentials_refused_total, "Times a provider began to refuse a credential")             \
     METRIC(credentials_spent_total, "Times a credential's spend limit was found used up")          \
+    METRIC(experiment_requests_total, "Requests that took part in an experiment")                  \
+    METRIC(experiment_units_missing_total,                                                         \
+           "Of those, the ones whose key stood for a user or session they did not name")           \
     METRIC(streams_total, "Answers relayed as a stream")                                           \
     METRIC(streams_broken_total, "Streams that ended with an error event")                         \
     METRIC(clients_gone_total, "Clients that left before their answer was complete")               \

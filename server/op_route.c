@@ -3,6 +3,7 @@
 
 #include "router/args.h"
 #include "router/budget_db.h"
+#include "router/experiment_db.h"
 #include "server/dry_run.h"
 #include "server/ops.h"
 
@@ -14,6 +15,14 @@ struct route_args {
 static struct identity *current_identity(struct ops_env *env, struct fail *reterr)
 {
     return env->state != NULL ? state_identity(env->state) : identity_load(env->db, reterr);
+}
+
+static int current_experiments(struct ops_env *env, struct experiments **ret, struct fail *reterr)
+{
+    if (env->state == NULL)
+        return experiments_db_load(env->db, ret, reterr);
+    *ret = state_experiments(env->state);
+    return 0;
 }
 
 static int find_key(const struct identity *identity, const char *id, const struct key_row **ret,
@@ -43,11 +52,15 @@ int op_route(struct ops_env *env, struct json_object *args, struct json_object *
         seed = 0; /* a seed as good as any */
     struct catalog *catalog = ops_catalog(env, reterr);
     struct identity *identity = catalog != NULL ? current_identity(env, reterr) : NULL;
+    struct experiments *experiments = NULL;
     int rc = identity != NULL ? find_key(identity, a.key.value, &key, reterr) : -1;
     if (rc == 0)
-        rc = dry_run(catalog, key, env->state, NULL, span_of(a.body.value), identity_now_ms(), seed,
-                     ret, reterr);
+        rc = current_experiments(env, &experiments, reterr);
+    if (rc == 0)
+        rc = dry_run(catalog, key, env->state, experiments, NULL, span_of(a.body.value),
+                     identity_now_ms(), seed, ret, reterr);
     identity_unref(identity);
+    experiments_unref(experiments);
     if (catalog != NULL)
         catalog_unref(catalog);
     return rc;

@@ -84,5 +84,16 @@ int op_ledger_reconcile(struct ops_env *env, struct json_object *args, struct js
 /* op_route.c */
 int op_route(struct ops_env *env, struct json_object *args, struct json_object **ret,
              struct fail *reterr);
+/* op_experiment.c */
+int op_experiment_create(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                         struct fail *reterr);
+int op_experiment_list(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                       struct fail *reterr);
+int op_experiment_show(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                       struct fail *reterr);
+int op_experiment_set(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                      struct fail *reterr);
+int op_experiment_stop(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                       struct fail *reterr);
 
 #endif

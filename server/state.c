@@ -8,6 +8,7 @@
 
 #include "router/calibrate_db.h"
 #include "router/catalog_db.h"
+#include "router/experiment_db.h"
 #include "server/token.h"
 #include "server/warm.h"
 
@@ -32,6 +33,7 @@ struct state {
     pthread_mutex_t lock; /* snapshots and subscribers */
     struct catalog *catalog;
     struct identity *identity;
+    struct experiments *experiments; /* NULL: none runs */
     struct ledger *ledger;
     struct warm *warm;
     struct tokens *tokens;
@@ -89,7 +91,9 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
     }
     s->catalog = load_catalog(s, reader, reterr);
     s->identity = s->catalog != NULL ? identity_load(reader, reterr) : NULL;
-    bool loaded = s->identity != NULL && calibrate_db_load(s->calibrate, reader, reterr) == 0;
+    bool loaded = s->identity != NULL &&
+                  experiments_db_load(reader, &s->experiments, reterr) == 0 &&
+                  calibrate_db_load(s->calibrate, reader, reterr) == 0;
     db_rest(reader);
     if (!loaded) {
         state_free(s);
@@ -121,6 +125,7 @@ void state_free(struct state *s)
     }
     catalog_unref(s->catalog);
     identity_unref(s->identity);
+    experiments_unref(s->experiments);
     warm_free(s->warm);
     tokens_free(s->tokens);
     free_health(s);
@@ -148,6 +153,14 @@ struct identity *state_identity(struct state *s)
     struct identity *i = identity_ref(s->identity);
     pthread_mutex_unlock(&s->lock);
     return i;
+}
+
+struct experiments *state_experiments(struct state *s)
+{
+    pthread_mutex_lock(&s->lock);
+    struct experiments *x = experiments_ref(s->experiments);
+    pthread_mutex_unlock(&s->lock);
+    return x;
 }
 
 struct ledger *state_ledger(struct state *s)
@@ -187,31 +200,38 @@ void state_unsubscribe(struct state *s, const void *ctx)
     pthread_mutex_unlock(&s->lock);
 }
 
-static void publish(struct state *s, struct catalog *catalog, struct identity *identity)
+static void publish(struct state *s, struct catalog *catalog, struct identity *identity,
+                    struct experiments *experiments)
 {
     pthread_mutex_lock(&s->lock);
     struct catalog *old_catalog = s->catalog;
     struct identity *old_identity = s->identity;
+    struct experiments *old_experiments = s->experiments;
     s->catalog = catalog;
     s->identity = identity;
+    s->experiments = experiments;
     for (int i = 0; i < s->n_subscribers; i++) {
         s->subscribers[i].changed(s->subscribers[i].ctx);
     }
     pthread_mutex_unlock(&s->lock);
     catalog_unref(old_catalog);
     identity_unref(old_identity);
+    experiments_unref(old_experiments);
 }
 
 int state_reload(struct state *s, struct db *reader, struct fail *reterr)
 {
+    struct experiments *experiments = NULL;
     struct catalog *catalog = load_catalog(s, reader, reterr);
     struct identity *identity = catalog != NULL ? identity_load(reader, reterr) : NULL;
+    bool loaded = identity != NULL && experiments_db_load(reader, &experiments, reterr) == 0;
     db_rest(reader);
-    if (identity == NULL) {
+    if (!loaded) {
         catalog_unref(catalog);
+        identity_unref(identity);
         return -1;
     }
-    publish(s, catalog, identity);
+    publish(s, catalog, identity, experiments);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include "router/calibrate.h"
 #include "router/catalog.h"
+#include "router/experiment.h"
 #include "router/health.h"
 #include "router/identity.h"
 #include "router/keyring.h"
@@ -17,7 +18,7 @@ struct state;
 struct warm;
 struct tokens;
 
-/* Loads both snapshots from the reader connection. NULL with reterr. */
+/* Loads the snapshots from the reader connection. NULL with reterr. */
 struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *reterr);
 void state_free(struct state *s);
 
@@ -25,6 +26,7 @@ void state_free(struct state *s);
  * short lock, so not on the way of a request. */
 struct catalog *state_catalog(struct state *s);
 struct identity *state_identity(struct state *s);
+struct experiments *state_experiments(struct state *s); /* NULL while none runs */
 struct ledger *state_ledger(struct state *s);
 struct warm *state_warm(struct state *s); /* the table of warm prompt caches; lives as long as s */
 struct tokens *state_tokens(struct state *s); /* likewise */

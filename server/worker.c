@@ -250,8 +250,10 @@ static void take_snapshots(struct worker *w)
 {
     catalog_unref(w->catalog);
     identity_unref(w->identity);
+    experiments_unref(w->experiments);
     w->catalog = state_catalog(w->site->state);
     w->identity = state_identity(w->site->state);
+    w->experiments = state_experiments(w->site->state);
 }
 
 static void end_loop(struct worker *w);
@@ -378,6 +380,7 @@ static void tear_down(struct worker *w)
     plan_done(&w->plan);
     catalog_unref(w->catalog);
     identity_unref(w->identity);
+    experiments_unref(w->experiments);
 }
 
 static void *worker_main(void *arg)

@@ -88,10 +88,11 @@ struct worker {
 
     struct catalog *catalog; /* this worker's references */
     struct identity *identity;
-    int reload;     /* __atomic: a new snapshot was published */
-    int stop;       /* __atomic: 1 drain, 2 now */
-    int ended;      /* __atomic */
-    unsigned turns; /* __atomic: the loop's sweeps */
+    struct experiments *experiments; /* NULL: none runs */
+    int reload;                      /* __atomic: a new snapshot was published */
+    int stop;                        /* __atomic: 1 drain, 2 now */
+    int ended;                       /* __atomic */
+    unsigned turns;                  /* __atomic: the loop's sweeps */
     bool draining;
     int late_ticks, quiet_ticks;
     uv_timer_t drain_timer;
