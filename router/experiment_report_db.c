@@ -1,0 +1,353 @@
+/* `experiment show`: sums, means, comparisons and the verdict as JSON. */
+#include "router/experiment_report_db.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+#include <sqlite3.h>
+
+#include "router/budget_db.h"
+#include "router/experiment_db.h"
+#include "router/experiment_sums_db.h"
+
+/* ---- reading the definition ---- */
+
+static struct json_object *member(struct json_object *o, const char *name)
+{
+    struct json_object *v = NULL;
+    json_object_object_get_ex(o, name, &v);
+    return v;
+}
+
+static const char *member_text(struct json_object *o, const char *name)
+{
+    const char *s = json_object_get_string(member(o, name));
+    return s != NULL ? s : "";
+}
+
+static void read_arms(struct json_object *arms, struct verdict_data *d)
+{
+    d->n_arms = (int)json_object_array_length(arms);
+    if (d->n_arms > EXPERIMENT_ARMS_MAX)
+        d->n_arms = EXPERIMENT_ARMS_MAX;
+    for (int i = 0; i < d->n_arms; i++) {
+        struct json_object *arm = json_object_array_get_idx(arms, (size_t)i);
+        d->arms[i].name = member_text(arm, "name");
+        d->arms[i].weight = (double)json_object_get_int64(member(arm, "weight"));
+        d->arms[i].shadow = json_object_get_boolean(member(arm, "shadow"));
+    }
+}
+
+static void read_metrics(struct json_object *metrics, struct verdict_data *d)
+{
+    size_t n = metrics != NULL ? json_object_array_length(metrics) : 0;
+    verdict_standard_metrics(d);
+    for (size_t i = 0; i < n && d->n_metrics < VERDICT_METRICS_MAX; i++) {
+        struct json_object *m = json_object_array_get_idx(metrics, i);
+        struct verdict_metric *at = &d->metrics[d->n_metrics++];
+        snprintf(at->name, sizeof(at->name), "%s", member_text(m, "name"));
+        at->higher = strcmp(member_text(m, "better"), "higher") == 0;
+    }
+}
+
+/* For the caller to free; borrows from the definition.  NULL with reterr. */
+static struct sums *read_sums(struct db *db, struct json_object *definition, struct fail *reterr)
+{
+    struct sums *s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        fail_set(reterr, ERR_internal, NULL, "out of memory");
+        return NULL;
+    }
+    s->data.unit = member_text(definition, "unit");
+    read_arms(member(definition, "arms"), &s->data);
+    read_metrics(member(definition, "metrics"), &s->data);
+    if (sums_db_read(db, member_text(definition, "name"), s, reterr) == 0)
+        return s;
+    free(s);
+    return NULL;
+}
+
+/* ---- numbers ---- */
+
+/* Six significant digits: more than any of these figures is sure of. */
+static struct json_object *number(double v)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "%.6g", v);
+    return isfinite(v) ? json_object_new_double_s(v, text) : NULL;
+}
+
+static struct json_object *count(int64_t n)
+{
+    return json_object_new_int64(n);
+}
+
+static struct json_object *mean_object(const struct stats_mean *m, double scale, int64_t n)
+{
+    struct json_object *o = json_object_new_object();
+    struct stats_interval i = stats_interval(m, STATS_ALPHA);
+    json_object_object_add(o, "n", count(n));
+    json_object_object_add(o, "mean", m->known ? number(m->mean * scale) : NULL);
+    json_object_object_add(o, "low", i.known ? number(i.low * scale) : NULL);
+    json_object_object_add(o, "high", i.known ? number(i.high * scale) : NULL);
+    return o;
+}
+
+static void add_spread(struct json_object *o, const struct sums_spread *s)
+{
+    int64_t p50 = sums_spread_at(s, 50), p95 = sums_spread_at(s, 95);
+    json_object_object_add(o, "p50", p50 >= 0 ? count(p50) : NULL);
+    json_object_object_add(o, "p95", p95 >= 0 ? count(p95) : NULL);
+}
+
+/* ---- arms ---- */
+
+static void add_tokens(struct json_object *arm, const struct sums_arm *a)
+{
+    for (int i = 0; i < USAGE_BUCKET_COUNT; i++)
+        json_object_object_add(arm, usage_bucket_name((enum usage_bucket)i), count(a->tok[i]));
+}
+
+static void add_own_metrics(struct json_object *arm, const struct sums *s, int at)
+{
+    struct json_object *own = json_object_new_object();
+    for (int m = VERDICT_OWN; m < s->data.n_metrics; m++)
+        json_object_object_add(own, s->data.metrics[m].name,
+                               mean_object(&s->data.arms[at].means[m], 1,
+                                           s->arms[at].n_feedback[m - VERDICT_OWN]));
+    json_object_object_add(arm, "metrics", own);
+}
+
+static void add_arm(struct json_object *arm, const struct sums *s, int at)
+{
+    const struct sums_arm *a = &s->arms[at];
+    const struct verdict_arm *v = &s->data.arms[at];
+    json_object_object_add(arm, "units", count((int64_t)v->units));
+    json_object_object_add(arm, "requests", count(a->requests));
+    json_object_object_add(arm, "attempts", count(a->attempts));
+    json_object_object_add(arm, "errors", count(a->errors));
+    json_object_object_add(arm, "canceled", count(a->canceled));
+    add_tokens(arm, a);
+    json_object_object_add(arm, "cost_usd", shape_usd(a->cost_nusd));
+    json_object_object_add(arm, "cost_per_request_usd",
+                           a->requests > 0 ? shape_usd(a->cost_nusd / a->requests) : NULL);
+    json_object_object_add(arm, "cost", mean_object(&v->means[VERDICT_COST], 1, a->requests));
+    json_object_object_add(arm, "error_rate",
+                           mean_object(&v->means[VERDICT_ERRORS], 1, a->requests));
+    struct json_object *latency = mean_object(&v->means[VERDICT_LATENCY], 1, a->latency.n);
+    add_spread(latency, &a->latency);
+    json_object_object_add(arm, "latency_ms", latency);
+    struct json_object *first = json_object_new_object();
+    json_object_object_add(first, "n", count(a->first_token.n));
+    add_spread(first, &a->first_token);
+    json_object_object_add(arm, "first_token_ms", first);
+    add_own_metrics(arm, s, at);
+}
+
+/* ---- verdict ---- */
+
+static struct json_object *comparison_object(const struct verdict_data *d, const struct verdict *v,
+                                             const struct verdict_comparison *c)
+{
+    struct json_object *o = json_object_new_object();
+    const struct stats_difference *x = &c->difference;
+    const char *better = c->better > 0   ? d->arms[c->arm].name
+                         : c->better < 0 ? d->arms[v->baseline].name
+                                         : NULL;
+    json_object_object_add(o, "arm", json_object_new_string(d->arms[c->arm].name));
+    json_object_object_add(o, "baseline", json_object_new_string(d->arms[v->baseline].name));
+    json_object_object_add(o, "metric", json_object_new_string(d->metrics[c->metric].name));
+    json_object_object_add(
+        o, "kind", json_object_new_string(d->metrics[c->metric].relative ? "relative" : "absolute"));
+    json_object_object_add(o, "difference", x->known ? number(x->value) : NULL);
+    json_object_object_add(o, "low", x->interval.known ? number(x->interval.low) : NULL);
+    json_object_object_add(o, "high", x->interval.known ? number(x->interval.high) : NULL);
+    json_object_object_add(o, "better", better != NULL ? json_object_new_string(better) : NULL);
+    return o;
+}
+
+static void add_verdict(struct json_object *report, const struct verdict_data *d)
+{
+    struct verdict *v = malloc(sizeof(*v)); /* large */
+    if (v == NULL)
+        return;
+    verdict_make(d, v);
+    struct json_object *comparisons = json_object_new_array();
+    for (int i = 0; i < v->n; i++)
+        json_object_array_add(comparisons, comparison_object(d, v, &v->comparisons[i]));
+    json_object_object_add(report, "comparisons", comparisons);
+    struct json_object *assignment = json_object_new_object();
+    json_object_object_add(assignment, "p", number(v->assignment_p));
+    json_object_object_add(assignment, "ok",
+                           json_object_new_boolean(v->assignment_p * 1e6 >= STATS_SRM_PER_MILLION));
+    json_object_object_add(report, "assignment", assignment);
+    struct json_object *verdict = json_object_new_object();
+    json_object_object_add(verdict, "state", json_object_new_string(verdict_state_name(v->state)));
+    json_object_object_add(
+        verdict, "winner", v->winner >= 0 ? json_object_new_string(d->arms[v->winner].name) : NULL);
+    json_object_object_add(verdict, "text", json_object_new_string(v->text));
+    json_object_object_add(report, "verdict", verdict);
+    free(v);
+}
+
+int experiment_report(struct db *db, const char *name, struct json_object **ret,
+                      struct fail *reterr)
+{
+    struct json_object *report = NULL;
+    if (experiment_db_get(db, name, &report, reterr) != 0)
+        return -1;
+    struct sums *s = read_sums(db, report, reterr);
+    if (s == NULL) {
+        json_object_put(report);
+        return -1;
+    }
+    for (int i = 0; i < s->data.n_arms; i++)
+        add_arm(json_object_array_get_idx(member(report, "arms"), (size_t)i), s, i);
+    add_verdict(report, &s->data);
+    free(s);
+    *ret = report;
+    return 0;
+}
+
+/* ---- guardrails ---- */
+
+/* What a guardrail is about, and in which unit its maximum is given. */
+static const struct {
+    const char *metric, *unit;
+    int of;
+    double scale; /* of our mean into that unit */
+} guards[] = {
+    {"error_rate", " of the requests", VERDICT_ERRORS, 1},
+    {"cost", " USD per request", VERDICT_COST, 1},
+    {"latency", " s", VERDICT_LATENCY, 1e-3},
+};
+
+static bool is_broken(struct json_object *guardrail, const struct verdict_arm *arm, int n,
+                      char ret_reason[REPORT_REASON_MAX])
+{
+    const char *metric = member_text(guardrail, "metric"), *max = member_text(guardrail, "max");
+    for (size_t i = 0; i < sizeof(guards) / sizeof(guards[0]); i++) {
+        const struct stats_mean *m = &arm->means[guards[i].of];
+        if (strcmp(metric, guards[i].metric) != 0 ||
+            !verdict_exceeds(m, strtod(max, NULL) / guards[i].scale, n))
+            continue;
+        snprintf(ret_reason, REPORT_REASON_MAX,
+                 "guardrail: %s of arm %s is %.4g%s, above %s beyond doubt", metric, arm->name,
+                 m->mean * guards[i].scale, guards[i].unit, max);
+        return true;
+    }
+    return false;
+}
+
+static bool find_broken(struct json_object *guardrails, const struct verdict_data *d,
+                        char ret_reason[REPORT_REASON_MAX])
+{
+    size_t n = json_object_array_length(guardrails);
+    for (int arm = 0; arm < d->n_arms; arm++) {
+        for (size_t i = 0; i < n; i++) {
+            if (is_broken(json_object_array_get_idx(guardrails, i), &d->arms[arm],
+                          (int)n * d->n_arms, ret_reason))
+                return true;
+        }
+    }
+    return false;
+}
+
+int experiment_report_guard(struct db *db, const char *name, char ret_reason[REPORT_REASON_MAX],
+                            struct fail *reterr)
+{
+    struct json_object *definition = NULL;
+    if (experiment_db_get(db, name, &definition, reterr) != 0)
+        return -1;
+    struct json_object *guardrails = member(definition, "guardrails");
+    int rc = 0;
+    if (guardrails != NULL && json_object_array_length(guardrails) > 0) {
+        struct sums *s = read_sums(db, definition, reterr);
+        rc = s == NULL ? -1 : find_broken(guardrails, &s->data, ret_reason);
+        free(s);
+    }
+    json_object_put(definition);
+    return rc;
+}
+
+/* ---- before the start ---- */
+
+/* Requests of the model in the last 30 days: how many, and how their costs vary. */
+struct history {
+    double requests, variation;
+};
+
+static int read_history(struct db *db, const char *model, int64_t since_ms, struct history *ret,
+                        struct fail *reterr)
+{
+    struct sqlite3_stmt *s = db_stmt(
+        db, "SELECT count(*), avg(cost), avg(cost * cost) FROM (SELECT sum(coalesce(a.charge_nusd, 0))"
+            " / 1e9 AS cost FROM attempt a JOIN request r ON r.id = a.request_id"
+            " WHERE a.key_id IN (SELECT id FROM api_key) AND a.admitted_ms >= ?2"
+            " AND r.requested_model IN (?1, (SELECT m.slug FROM model m JOIN alias l"
+            " ON l.model_id = m.id WHERE l.name = ?1)) GROUP BY r.id)");
+    db_bind_text(s, 1, model);
+    db_bind_int(s, 2, since_ms);
+    int rc = db_step(db, s, reterr);
+    *ret = (struct history){.requests = 0};
+    if (rc == 1) {
+        double mean = sqlite3_column_double(s, 1), square = sqlite3_column_double(s, 2);
+        ret->requests = sqlite3_column_double(s, 0);
+        double variance = square - mean * mean;
+        ret->variation = mean > 0 && variance > 0 ? sqrt(variance) / mean : 0;
+    }
+    sqlite3_reset(s);
+    return rc < 0 ? -1 : 0;
+}
+
+int experiment_report_forecast(struct db *db, struct json_object *definition, int64_t now_ms,
+                               struct fail *reterr)
+{
+    static const int DAYS[] = {1, 7, 30};
+    struct verdict_data *d = calloc(1, sizeof(*d)); /* large */
+    struct history h;
+    int64_t since_ms = now_ms - (int64_t)REPORT_FORECAST_DAYS * 86400000;
+    if (d == NULL)
+        return fail_set(reterr, ERR_internal, NULL, "out of memory");
+    if (read_history(db, member_text(definition, "model"), since_ms, &h, reterr) != 0) {
+        free(d);
+        return -1;
+    }
+    read_arms(member(definition, "arms"), d);
+    read_metrics(member(definition, "metrics"), d);
+    double weights = 0, a = 0, b = 0;
+    int served = 0;
+    for (int i = 0; i < d->n_arms; i++) {
+        if (d->arms[i].shadow)
+            continue;
+        weights += d->arms[i].weight;
+        a = served == 0 ? d->arms[i].weight : a;
+        b = served == 1 ? d->arms[i].weight : b;
+        served++;
+    }
+    double per_day = h.requests / REPORT_FORECAST_DAYS *
+                     json_object_get_double(member(definition, "share")) / 100 *
+                     json_object_get_double(member(definition, "ramp")) / 100;
+    struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+    json_object_object_add(o, "requests_per_day", number(per_day));
+    json_object_object_add(o, "variation", h.requests > 1 ? number(h.variation) : NULL);
+    for (size_t i = 0; i < sizeof(DAYS) / sizeof(DAYS[0]); i++) {
+        double n = per_day * DAYS[i] / (weights > 0 ? weights : 1);
+        bool enough = served > 1 && n * a >= STATS_UNITS_MIN && n * b >= STATS_UNITS_MIN;
+        struct json_object *row = json_object_new_object();
+        json_object_object_add(row, "days", count(DAYS[i]));
+        json_object_object_add(
+            row, "cost_difference",
+            enough ? number(stats_detectable(h.variation, n * a, n * b,
+                                             STATS_ALPHA / ((served - 1) * d->n_metrics)))
+                   : NULL);
+        json_object_array_add(list, row);
+    }
+    json_object_object_add(o, "detectable", list);
+    json_object_object_add(definition, "forecast", o);
+    free(d);
+    return 0;
+}
