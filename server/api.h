@@ -13,6 +13,7 @@ void api_model(struct request *r);
 void api_model_endpoints(struct request *r);
 void api_generations(struct request *r);
 void api_generation(struct request *r);
+void api_feedback(struct request *r);
 void api_key(struct request *r);
 void api_live(struct request *r);
 void api_ready(struct request *r);

@@ -127,9 +127,14 @@ int64_t call_bytes(const struct call *c)
 
 static void detach(struct call *c)
 {
-    if (c->req != NULL) {
-        c->req->call = NULL;
+    struct request *r = c->req;
+    if (r != NULL) {
+        r->call = NULL;
         c->req = NULL;
+    }
+    if (c->shadow) {
+        request_free(r); /* no connection's end will do it */
+        call_shadow_end(c);
     }
 }
 
@@ -607,6 +612,7 @@ void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
     }
     c->hold_waiting = false;
     c->hold_open = a->code == ERR_OK;
+    bool admitted = c->hold_open && !c->recorded;
     c->recorded |= c->hold_open;
     if (c->req == NULL) {
         if (c->hold_open) {
@@ -616,6 +622,9 @@ void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
         call_done(c);
     } else if (c->hold_open) {
         c->clamping = false;
+        if (admitted && c->place.experiment != NULL) {
+            call_shadow_copy(c);
+        }
         send_attempt(c);
     } else if (!hold_another(c, a)) {
         call_record_end(c, "refused", call_answer_refused(c, a));

@@ -33,6 +33,9 @@ enum {
     CALL_HELD_MAX = 256 * 1024, /* and no more bytes than this */
     CALL_CHECKPOINT_MS = 5000,  /* a running stream's figures are made durable so often, */
     CALL_CHECKPOINT_TOK = 2000, /* and after so many more output tokens */
+    CALL_SHADOWS_MAX = 64,      /* copies that run, all workers together */
+    CALL_SHADOW_BODY_MAX = 4 * 1024 * 1024, /* a larger request is not copied */
+    CALL_SHADOW_DELAY_MS = 1,               /* a copy begins when its request has been sent */
     CALL_EXPERIMENT_MAX = 2 * EXPERIMENT_NAME_MAX + 16,
     CALL_DROPPED_MAX = 2048,          /* the header that names what a provider was not told */
     CALL_REFUSAL_MAX = 4096,          /* what is said of a cap */
@@ -240,6 +243,17 @@ void call_experiment_join(struct call *c);
 /* "NAME/ARM", and what stands for a unit that the request does not have; false: in none. */
 bool call_experiment_text(const struct call *c, char out[CALL_EXPERIMENT_MAX]);
 void call_experiment_leave(struct call *c);
+
+/* ---- call_shadow.c: copies for shadow arms ---- */
+/* The request has been admitted: copies for the shadow arms that get one, in a later turn. */
+void call_shadow_copy(const struct call *c);
+/* A copy is over. */
+void call_shadow_end(struct call *c);
+
+/* ---- call_begin.c ---- */
+/* A call that has the request's body and has not begun; NULL: no memory. */
+struct call *call_take_over(struct request *r, enum call_kind kind);
+void call_start(struct call *c);
 
 /* ---- call_build.c ---- */
 /* What the request brings for c->endpoint; NULL: nothing. */

@@ -118,15 +118,12 @@ static void start_plan(struct call *c)
     call_run(c);
 }
 
-void call_begin(struct request *r, enum call_kind kind)
+struct call *call_take_over(struct request *r, enum call_kind kind)
 {
     struct worker *w = r->worker;
     struct call *c = call_new(w);
-    struct fail f;
     if (c == NULL) {
-        fail_set(&f, ERR_internal, NULL, "out of memory");
-        request_reply_fail(r, &f);
-        return;
+        return NULL;
     }
     c->req = r;
     r->call = c;
@@ -139,14 +136,32 @@ void call_begin(struct request *r, enum call_kind kind)
     struct buf taken = r->body;
     r->body = c->body;
     c->body = taken;
+    return c;
+}
+
+void call_start(struct call *c)
+{
+    struct fail f;
     if (!call_limits_allow(c)) {
         call_done(c);
         return;
     }
     if (read_chat(c, &f) != 0) {
-        request_reply_fail(r, &f);
+        request_reply_fail(c->req, &f);
         call_done(c);
         return;
     }
     start_plan(c);
+}
+
+void call_begin(struct request *r, enum call_kind kind)
+{
+    struct call *c = call_take_over(r, kind);
+    if (c == NULL) {
+        struct fail f;
+        fail_set(&f, ERR_internal, NULL, "out of memory");
+        request_reply_fail(r, &f);
+        return;
+    }
+    call_start(c);
 }

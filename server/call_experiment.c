@@ -11,8 +11,20 @@ static struct span session_header(const struct request *r)
     return session.len > 0 ? session : request_header(r, "x-session-id");
 }
 
+static void apply(struct call *c)
+{
+    if (c->place.arm->has_model) {
+        snprintf(c->asked_model, sizeof c->asked_model, "%s", c->chat.models[0].name);
+    }
+    experiment_apply(c->place.arm, &c->chat);
+}
+
 void call_experiment_join(struct call *c)
 {
+    if (c->shadow) {
+        apply(c);
+        return;
+    }
     struct experiments *x = c->worker->experiments;
     struct experiment_who who = {0};
     if (x == NULL) {
@@ -31,10 +43,7 @@ void call_experiment_join(struct call *c)
     if (c->place.unit != c->place.experiment->unit) {
         metrics_add(&c->worker->metrics, METRIC_experiment_units_missing_total, 1);
     }
-    if (c->place.arm->has_model) {
-        snprintf(c->asked_model, sizeof c->asked_model, "%s", c->chat.models[0].name);
-    }
-    experiment_apply(c->place.arm, &c->chat);
+    apply(c);
 }
 
 bool call_experiment_text(const struct call *c, char out[CALL_EXPERIMENT_MAX])

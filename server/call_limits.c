@@ -93,7 +93,7 @@ bool call_limits_allow(struct call *c)
 {
     struct rate_numbers limits = limits_of(c->key);
     struct rate_refusal why;
-    if (c->kind != CALL_MESSAGES) {
+    if (c->kind != CALL_MESSAGES || c->shadow) {
         return true;
     }
     enum rate_verdict v = rate_check(c->worker->site->rate, c->key->id, &limits, 1, now_ms(), &why);
@@ -108,7 +108,7 @@ bool call_limits_take(struct call *c)
     struct rate_numbers limits = limits_of(c->key);
     const struct estimate *e = &c->plan.candidates[0].estimate;
     struct rate_refusal why;
-    if (c->kind != CALL_MESSAGES) {
+    if (c->kind != CALL_MESSAGES || c->shadow) {
         return true;
     }
     enum rate_verdict v = rate_take(c->worker->site->rate, c->key->id, &limits,

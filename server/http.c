@@ -59,12 +59,18 @@ const struct route_row *route_find(const char *method, const char *path, char *p
 
 struct span request_header(const struct request *r, const char *name)
 {
+    if (r->conn == NULL) {
+        return header_find(buf_span(&r->headers), name);
+    }
     const char *v = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, name);
     return v != NULL ? span_of(v) : (struct span){"", 0};
 }
 
 bool request_has_header(const struct request *r, const char *name)
 {
+    if (r->conn == NULL) {
+        return header_find(buf_span(&r->headers), name).len > 0;
+    }
     return MHD_lookup_connection_value_n(r->conn, MHD_HEADER_KIND, name, strlen(name), NULL,
                                          NULL) == MHD_YES;
 }
@@ -88,19 +94,20 @@ struct header_collector {
     struct buf *beta;
 };
 
-static enum MHD_Result collect_each(void *ctx, enum MHD_ValueKind kind, const char *name,
-                                    size_t name_len, const char *value, size_t value_len)
+static bool is_header(struct span n, const char *name)
 {
-    (void)kind;
-    struct header_collector *c = ctx;
+    return n.len == strlen(name) && strncasecmp(n.ptr, name, n.len) == 0;
+}
+
+static void collect(struct header_collector *c, struct span n, struct span v)
+{
     struct client_headers *h = c->out;
-    struct span n = {name, name_len}, v = {value != NULL ? value : "", value_len};
     if (n.len < 10 || strncasecmp(n.ptr, "anthropic-", 10) != 0) {
-        return MHD_YES;
+        return;
     }
-    if (strcasecmp(name, "anthropic-version") == 0) {
+    if (is_header(n, "anthropic-version")) {
         h->anthropic_version = v;
-    } else if (strcasecmp(name, "anthropic-beta") == 0) {
+    } else if (is_header(n, "anthropic-beta")) {
         if (c->beta->len > 0) {
             buf_addc(c->beta, ',');
         }
@@ -109,6 +116,14 @@ static enum MHD_Result collect_each(void *ctx, enum MHD_ValueKind kind, const ch
         h->other[h->n_other].name = n;
         h->other[h->n_other++].value = v;
     }
+}
+
+static enum MHD_Result collect_each(void *ctx, enum MHD_ValueKind kind, const char *name,
+                                    size_t name_len, const char *value, size_t value_len)
+{
+    (void)kind;
+    collect(ctx, (struct span){name, name_len},
+            (struct span){value != NULL ? value : "", value_len});
     return MHD_YES;
 }
 
@@ -116,7 +131,15 @@ void request_client_headers(const struct request *r, struct client_headers *ret,
 {
     *ret = (struct client_headers){0};
     struct header_collector c = {ret, beta};
-    MHD_get_connection_values_n(r->conn, MHD_HEADER_KIND, collect_each, &c);
+    if (r->conn != NULL) {
+        MHD_get_connection_values_n(r->conn, MHD_HEADER_KIND, collect_each, &c);
+    } else {
+        struct span name, value;
+        size_t cursor = 0;
+        while (header_next(buf_span(&r->headers), &cursor, &name, &value)) {
+            collect(&c, name, value);
+        }
+    }
     ret->anthropic_beta = buf_span(beta);
 }
 

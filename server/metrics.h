@@ -37,6 +37,9 @@
     METRIC(experiment_requests_total, "Requests that took part in an experiment")                  \
     METRIC(experiment_units_missing_total,                                                         \
            "Of those, the ones whose key stood for a user or session they did not name")           \
+    METRIC(shadows_total, "Copies of requests made for a shadow arm")                              \
+    METRIC(shadows_dropped_total,                                                                  \
+           "Copies not made: too many, too large, no room under a cap, no endpoint")               \
     METRIC(streams_total, "Answers relayed as a stream")                                           \
     METRIC(streams_broken_total, "Streams that ended with an error event")                         \
     METRIC(clients_gone_total, "Clients that left before their answer was complete")               \

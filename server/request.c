@@ -28,6 +28,7 @@ static struct request *take_free(struct worker *w)
     r = calloc(1, sizeof *r);
     if (r != NULL) {
         buf_init(&r->body, REQUEST_BODY_MAX);
+        buf_init(&r->headers, REQUEST_REPLY_HEADERS_MAX);
         buf_init(&r->reply_headers, REQUEST_REPLY_HEADERS_MAX);
         buf_init(&r->reply_body, REQUEST_REPLY_MAX);
         buf_init(&r->pipe.data, REQUEST_PIPE_MAX);
@@ -38,6 +39,7 @@ static struct request *take_free(struct worker *w)
 static void free_memory(struct request *r)
 {
     buf_done(&r->body);
+    buf_done(&r->headers);
     buf_done(&r->reply_headers);
     buf_done(&r->reply_body);
     buf_done(&r->pipe.data);
@@ -51,6 +53,7 @@ static void give_back(struct worker *w, struct request *r)
         return;
     }
     buf_keep(&r->body, REQUEST_KEEP);
+    buf_keep(&r->headers, REQUEST_KEEP);
     buf_keep(&r->reply_headers, REQUEST_KEEP);
     buf_keep(&r->reply_body, REQUEST_KEEP);
     buf_keep(&r->pipe.data, REQUEST_KEEP);

@@ -58,7 +58,8 @@ struct request {
     /* Kept, with their memory, from one request to the next. */
     struct request *next_free;
     struct buf body;
-    struct buf reply_headers; /* "Name: value\0" */
+    struct buf headers;       /* of a copy, which has no connection: "Name: value\0" */
+    struct buf reply_headers; /* likewise, always */
     struct buf reply_body;
     struct pipe pipe;
     char parameter[512]; /* of the path, unescaped */
@@ -67,7 +68,7 @@ struct request {
     unsigned magic;
     struct worker *worker;
     struct front *front;
-    struct MHD_Connection *conn;
+    struct MHD_Connection *conn; /* NULL: a copy for a shadow arm; what it is answered is dropped */
     const struct route_row *route;
     enum chat_door door;
     struct id id;
@@ -149,7 +150,7 @@ int request_refuse_load(struct request *r, struct fail *f);
 /* Writes a finished request's log line. */
 void request_log(const struct request *r, int status, const char *detail);
 
-/* ---- for http.c and stream.c ---- */
+/* ---- for http.c, stream.c and call_shadow.c ---- */
 struct request *request_new(struct front *f, struct MHD_Connection *conn);
 void request_free(struct request *r);
 /* Frees what the pool keeps. */

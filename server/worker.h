@@ -62,6 +62,7 @@ struct site {
     bool tls;        /* server/tls.h has the certificate */
     int connections; /* __atomic */
     int drains;      /* __atomic */
+    int shadows;     /* __atomic */
     int64_t started_ms;
 };
 
