@@ -1,6 +1,6 @@
 /* The sleep of a thread that works now and then: it ends when its time has passed, when somebody
- * wakes it, or when the thread shall stop.  For the alert, audit and upkeep threads.  Any thread
- * may wake and stop; one sleeps. */
+ * wakes it, or when the thread shall stop.  For the alert, audit, experiment and upkeep threads.
+ * Any thread may wake and stop; one sleeps. */
 #ifndef SERVER_PACER_H
 #define SERVER_PACER_H
 

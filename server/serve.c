@@ -19,6 +19,7 @@
 #include "server/address.h"
 #include "server/admin.h"
 #include "server/auditor.h"
+#include "server/experimenter.h"
 #include "server/http.h"
 #include "server/listen.h"
 #include "server/log.h"
@@ -50,6 +51,7 @@ struct server {
     struct webhook *webhook;
     struct auditor *auditor; /* NULL: the books are not checked */
     struct upkeep *upkeep;
+    struct experimenter *experimenter; /* NULL: guardrails are not looked at */
     struct ops_env ops;
     struct activation passed;
     char admin_host[LISTEN_TEXT_MAX];
@@ -116,6 +118,16 @@ static void write_audit_metrics(struct auditor *a, struct buf *out)
                    "gauge", s.last_us);
 }
 
+static void write_experimenter_metrics(struct experimenter *x, struct buf *out)
+{
+    struct experimenter_stats s;
+    experimenter_stats(x, &s);
+    metrics_sample(out, "guardrail_looks_total", "Looks at the guardrails of experiments",
+                   "counter", s.looks);
+    metrics_sample(out, "guardrail_stops_total", "Experiments that a guardrail stopped", "counter",
+                   s.stops);
+}
+
 static void write_life_metrics(struct server *s, struct buf *out)
 {
     metrics_sample(out, "connections", "Open client connections", "gauge",
@@ -155,6 +167,10 @@ static void write_metrics(void *ctx, struct buf *out)
     struct auditor *auditor = __atomic_load_n(&s->auditor, __ATOMIC_ACQUIRE);
     if (auditor != NULL) {
         write_audit_metrics(auditor, out);
+    }
+    struct experimenter *experimenter = __atomic_load_n(&s->experimenter, __ATOMIC_ACQUIRE);
+    if (experimenter != NULL) {
+        write_experimenter_metrics(experimenter, out);
     }
 }
 
@@ -386,6 +402,16 @@ static void start_auditor(struct server *s)
     __atomic_store_n(&s->auditor, a, __ATOMIC_RELEASE);
 }
 
+static void start_experimenter(struct server *s)
+{
+    struct fail f;
+    struct experimenter *x = experimenter_start(s->site.options.db, &s->ops, &f);
+    if (x == NULL) {
+        log_fault(LOG_ERROR, "guardrails are not looked at", f.text, "%s", "");
+    }
+    __atomic_store_n(&s->experimenter, x, __ATOMIC_RELEASE);
+}
+
 /* A token came or was lost.  Called on the token thread. */
 static bool republish(void *ctx)
 {
@@ -588,6 +614,7 @@ static void take_down(struct server *s)
     admin_stop(s->admin);
     ops_long_free(s->ops.longs);
     auditor_stop(s->auditor);
+    experimenter_stop(s->experimenter);
     webhook_stop(s->webhook);
     upkeep_stop(s->upkeep);
     if (site->state != NULL) {
@@ -695,6 +722,7 @@ int serve_run(const struct serve_options *o)
     warn_if_empty(&s->site);
     announce(s, text);
     start_auditor(s);
+    start_experimenter(s);
     wait_for_end(s, &signals, &watchdog_due_ms);
     drain(s, &signals, &watchdog_due_ms);
     take_down(s);

@@ -1,0 +1,33 @@
+/* Guardrails of running experiments: a thread of its own, of low priority, over a reading
+ * connection of its own, looks at each of them again and again.  Where an arm is above a limit
+ * beyond doubt (router/verdict.h: evidence that holds at every look; a bad minute is none) the
+ * experiment is stopped as an operator would stop it, through the ledger's thread, with the reason
+ * in its row and in the log: from then on its requests are served as if there were none. */
+#ifndef SERVER_EXPERIMENTER_H
+#define SERVER_EXPERIMENTER_H
+
+#include "server/ops.h"
+
+enum {
+    EXPERIMENTER_EVERY_S = 10,
+    /* Looking takes a twentieth of a core at most: after a look that took long, however many
+     * requests an experiment has had, the rest is so many times as long. */
+    EXPERIMENTER_REST = 20
+};
+
+struct experimenter;
+
+/* env: the server's; outlives the thread, as its state does.  NULL with reterr. */
+struct experimenter *experimenter_start(const char *db_path, struct ops_env *env,
+                                        struct fail *reterr);
+/* Breaks off a look; waits for a stop that has begun.  Before ledger_stop.  NULL is fine. */
+void experimenter_stop(struct experimenter *x);
+
+struct experimenter_stats {
+    int64_t looks; /* at all that run */
+    int64_t stops;
+};
+/* Any thread. */
+void experimenter_stats(struct experimenter *x, struct experimenter_stats *ret);
+
+#endif

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Guardrails of A/B tests: an experiment is stopped on evidence, once, with a reason that is shown
+and logged; one that is above its limit by chance goes on."""
+
+import json
+import os
+
+from crowd import Shot, message, metric, storm
+from harness import Report, Sim, Wayfare, catalog_of, endpoint, price, wait_for
+
+REQUESTS = 300  # of each experiment: well above 100 in each arm, where judging begins
+sim = Sim(["good", "bad"])
+models = [{"id": "test/" + m, "aliases": [m], "name": m, "endpoints": [
+    endpoint(p, "%s-%s" % (m, p), price("3", "15")) for p in sim.url]} for m in ("chance", "errors", "cost")]
+way = Wayfare(catalog_of(sim, models))
+report = Report()
+
+
+def create(name, *guardrails):
+    arms = []
+    for provider in sim.url:
+        path = os.path.join(way.dir, provider + ".json")
+        with open(path, "w") as f:
+            json.dump({"provider_only": [provider]}, f)
+        arms += ["--arm", "%s=%s:1" % (provider, path)]
+    limits = [word for g in guardrails for word in ("--guardrail", g)]
+    way.cli("experiment", "create", name, "--model", name, "--unit", "request", *arms, *limits)
+
+
+def state(name):
+    return next(e for e in way.cli_json("experiment", "list")["data"] if e["name"] == name)
+
+
+def ask(model, n):
+    return storm(way, [Shot(way.key, message(model, max_tokens=20)) for _ in range(n)], width=20)
+
+
+def has_looked():
+    try:
+        return metric(way, "wayfare_guardrail_looks_total") >= 1
+    except AssertionError:
+        return False  # the thread starts after the listeners
+
+
+def looked_again():
+    """Another look at everything is over: a server begins with one."""
+    way.stop()
+    way.start()
+    wait_for("a look", has_looked, 60)
+
+
+def test_too_few_requests_are_no_evidence():
+    sim.script("bad", "errors-bad", status=500)
+    ask("errors", 20)
+    looked_again()
+    assert state("errors")["status"] == "running", state("errors")
+
+
+def test_evidence_stops_and_chance_does_not():
+    # A quarter fails where a fifth may: an estimate above the limit, which 150 requests do not prove.
+    sim.script("bad", "chance-bad", status=500, fail_rate=25)
+    for model in ("chance", "errors", "cost"):
+        ask(model, REQUESTS)
+    looked_again()
+    assert state("errors")["status"] == state("cost")["status"] == "stopped"
+    assert state("chance")["status"] == "running", state("chance")
+
+
+def test_the_reason_is_shown_and_logged():
+    for name, word in (("errors", "error_rate of arm bad is"), ("cost", "cost of arm ")):
+        reason = state(name)["stop_reason"]
+        assert reason.startswith("guardrail: " + word), reason
+        assert reason in way.cli("experiment", "show", name), name
+        lines = [line for line in way.server_log().splitlines() if "a guardrail stopped an experiment" in line]
+        assert ['experiment=%s reason="%s"' % (name, reason) in line for line in lines].count(True) == 1, lines
+
+
+def test_its_requests_are_served_as_if_there_were_none():
+    for model, there in (("errors", False), ("cost", False), ("chance", True)):
+        shot = ask(model, 1)[0]
+        assert (shot.header("x-wayfare-experiment") is not None) == there, (model, bytes(shot.data))
+    assert ask("errors", 1)[0].status == 200  # the good one is free to serve again
+
+
+def test_it_stays_stopped():
+    looked_again()
+    assert metric(way, "wayfare_guardrail_stops_total") == 0
+    assert state("errors")["status"] == "stopped" and state("chance")["status"] == "running"
+    way.verify()
+
+
+# The oldest is looked at first: by the time that the others are stopped, chance was judged too.
+create("chance", "error_rate:0.2", "latency:60", "cost:1")
+create("errors", "error_rate:0.2")
+create("cost", "cost:0.0001", "error_rate:0.5")
+for case, function in list(globals().items()):
+    if case.startswith("test_"):
+        report.case(case[5:], function)
+report.end()
