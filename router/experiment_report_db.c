@@ -115,9 +115,9 @@ static void add_own_metrics(struct json_object *arm, const struct sums *s, int a
 {
     struct json_object *own = json_object_new_object();
     for (int m = VERDICT_OWN; m < s->data.n_metrics; m++)
-        json_object_object_add(own, s->data.metrics[m].name,
-                               mean_object(&s->data.arms[at].means[m], 1,
-                                           s->arms[at].n_feedback[m - VERDICT_OWN]));
+        json_object_object_add(
+            own, s->data.metrics[m].name,
+            mean_object(&s->data.arms[at].means[m], 1, s->arms[at].n_feedback[m - VERDICT_OWN]));
     json_object_object_add(arm, "metrics", own);
 }
 
@@ -161,7 +161,8 @@ static struct json_object *comparison_object(const struct verdict_data *d, const
     json_object_object_add(o, "baseline", json_object_new_string(d->arms[v->baseline].name));
     json_object_object_add(o, "metric", json_object_new_string(d->metrics[c->metric].name));
     json_object_object_add(
-        o, "kind", json_object_new_string(d->metrics[c->metric].relative ? "relative" : "absolute"));
+        o, "kind",
+        json_object_new_string(d->metrics[c->metric].relative ? "relative" : "absolute"));
     json_object_object_add(o, "difference", x->known ? number(x->value) : NULL);
     json_object_object_add(o, "low", x->interval.known ? number(x->interval.low) : NULL);
     json_object_object_add(o, "high", x->interval.known ? number(x->interval.high) : NULL);
@@ -186,8 +187,8 @@ static void add_verdict(struct json_object *report, const struct verdict_data *d
     json_object_object_add(report, "assignment", assignment);
     struct json_object *verdict = json_object_new_object();
     json_object_object_add(verdict, "state", json_object_new_string(verdict_state_name(v->state)));
-    json_object_object_add(
-        verdict, "winner", v->winner >= 0 ? json_object_new_string(d->arms[v->winner].name) : NULL);
+    json_object_object_add(verdict, "winner",
+                           v->winner >= 0 ? json_object_new_string(d->arms[v->winner].name) : NULL);
     json_object_object_add(verdict, "text", json_object_new_string(v->text));
     json_object_object_add(report, "verdict", verdict);
     free(v);
@@ -275,79 +276,100 @@ int experiment_report_guard(struct db *db, const char *name, char ret_reason[REP
 
 /* ---- before the start ---- */
 
-/* Requests of the model in the last 30 days: how many, and how their costs vary. */
+/* Requests for the model of late: how many a day, and how their costs vary. */
 struct history {
-    double requests, variation;
+    double per_day, variation;
+    bool any;
 };
 
-static int read_history(struct db *db, const char *model, int64_t since_ms, struct history *ret,
+static int read_history(struct db *db, const char *model, int64_t now_ms, struct history *ret,
                         struct fail *reterr)
 {
     struct sqlite3_stmt *s = db_stmt(
-        db, "SELECT count(*), avg(cost), avg(cost * cost) FROM (SELECT sum(coalesce(a.charge_nusd, 0))"
-            " / 1e9 AS cost FROM attempt a JOIN request r ON r.id = a.request_id"
-            " WHERE a.key_id IN (SELECT id FROM api_key) AND a.admitted_ms >= ?2"
-            " AND r.requested_model IN (?1, (SELECT m.slug FROM model m JOIN alias l"
-            " ON l.model_id = m.id WHERE l.name = ?1)) GROUP BY r.id)");
+        db,
+        "WITH late AS (SELECT id, requested_model, created_ms FROM request ORDER BY id DESC"
+        " LIMIT ?2), name AS (SELECT ?1 AS n UNION SELECT m.slug FROM model m JOIN model_alias l"
+        " ON l.model_id = m.id WHERE l.name = ?1 UNION SELECT l.name FROM model_alias l"
+        " JOIN model m ON m.id = l.model_id WHERE m.slug = ?1),"
+        " c AS (SELECT (SELECT coalesce(sum(a.charge_nusd), 0) / 1e9 FROM attempt a"
+        " WHERE a.request_id = r.id) AS cost FROM late r WHERE r.requested_model IN"
+        " (SELECT n FROM name)) SELECT count(*), avg(cost), avg(cost * cost),"
+        " (SELECT min(created_ms) FROM late) FROM c");
     db_bind_text(s, 1, model);
-    db_bind_int(s, 2, since_ms);
+    db_bind_int(s, 2, REPORT_FORECAST_REQUESTS);
     int rc = db_step(db, s, reterr);
-    *ret = (struct history){.requests = 0};
-    if (rc == 1) {
-        double mean = sqlite3_column_double(s, 1), square = sqlite3_column_double(s, 2);
-        ret->requests = sqlite3_column_double(s, 0);
-        double variance = square - mean * mean;
+    *ret = (struct history){.any = false};
+    if (rc == 1 && db_col_int(s, 0) > 0) {
+        double n = (double)db_col_int(s, 0), mean = sqlite3_column_double(s, 1);
+        double variance = sqlite3_column_double(s, 2) - mean * mean;
+        double days = (double)(now_ms - db_col_int(s, 3)) / 86400e3;
+        ret->any = true;
+        ret->per_day = n / (days > 1 ? days : 1);
         ret->variation = mean > 0 && variance > 0 ? sqrt(variance) / mean : 0;
     }
     sqlite3_reset(s);
     return rc < 0 ? -1 : 0;
 }
 
+/* The shares of the traffic that the first two served arms get, and how many comparisons there are.
+ */
+struct split {
+    double a, b;
+    int comparisons;
+};
+
+static struct split split_of(const struct verdict_data *d)
+{
+    struct split s = {0};
+    double weights[EXPERIMENT_ARMS_MAX], sum = 0;
+    int n = 0;
+    for (int i = 0; i < d->n_arms; i++) {
+        if (d->arms[i].shadow)
+            continue;
+        weights[n++] = d->arms[i].weight;
+        sum += d->arms[i].weight;
+    }
+    if (n < 2)
+        return s;
+    return (struct split){weights[0] / sum, weights[1] / sum, (n - 1) * d->n_metrics};
+}
+
+static struct json_object *detectable(const struct split *s, const struct history *h,
+                                      double requests)
+{
+    bool enough = s->comparisons > 0 && requests * s->a >= STATS_UNITS_MIN &&
+                  requests * s->b >= STATS_UNITS_MIN;
+    return enough ? number(stats_detectable(h->variation, requests * s->a, requests * s->b,
+                                            STATS_ALPHA / s->comparisons))
+                  : NULL;
+}
+
 int experiment_report_forecast(struct db *db, struct json_object *definition, int64_t now_ms,
                                struct fail *reterr)
 {
     static const int DAYS[] = {1, 7, 30};
-    struct verdict_data *d = calloc(1, sizeof(*d)); /* large */
     struct history h;
-    int64_t since_ms = now_ms - (int64_t)REPORT_FORECAST_DAYS * 86400000;
+    struct verdict_data *d = calloc(1, sizeof(*d)); /* large */
     if (d == NULL)
         return fail_set(reterr, ERR_internal, NULL, "out of memory");
-    if (read_history(db, member_text(definition, "model"), since_ms, &h, reterr) != 0) {
-        free(d);
-        return -1;
-    }
     read_arms(member(definition, "arms"), d);
     read_metrics(member(definition, "metrics"), d);
-    double weights = 0, a = 0, b = 0;
-    int served = 0;
-    for (int i = 0; i < d->n_arms; i++) {
-        if (d->arms[i].shadow)
-            continue;
-        weights += d->arms[i].weight;
-        a = served == 0 ? d->arms[i].weight : a;
-        b = served == 1 ? d->arms[i].weight : b;
-        served++;
-    }
-    double per_day = h.requests / REPORT_FORECAST_DAYS *
-                     json_object_get_double(member(definition, "share")) / 100 *
+    struct split split = split_of(d);
+    free(d);
+    if (read_history(db, member_text(definition, "model"), now_ms, &h, reterr) != 0)
+        return -1;
+    double per_day = h.per_day * json_object_get_double(member(definition, "share")) / 100 *
                      json_object_get_double(member(definition, "ramp")) / 100;
     struct json_object *o = json_object_new_object(), *list = json_object_new_array();
     json_object_object_add(o, "requests_per_day", number(per_day));
-    json_object_object_add(o, "variation", h.requests > 1 ? number(h.variation) : NULL);
+    json_object_object_add(o, "variation", h.any ? number(h.variation) : NULL);
     for (size_t i = 0; i < sizeof(DAYS) / sizeof(DAYS[0]); i++) {
-        double n = per_day * DAYS[i] / (weights > 0 ? weights : 1);
-        bool enough = served > 1 && n * a >= STATS_UNITS_MIN && n * b >= STATS_UNITS_MIN;
         struct json_object *row = json_object_new_object();
         json_object_object_add(row, "days", count(DAYS[i]));
-        json_object_object_add(
-            row, "cost_difference",
-            enough ? number(stats_detectable(h.variation, n * a, n * b,
-                                             STATS_ALPHA / ((served - 1) * d->n_metrics)))
-                   : NULL);
+        json_object_object_add(row, "cost_difference", detectable(&split, &h, per_day * DAYS[i]));
         json_object_array_add(list, row);
     }
     json_object_object_add(o, "detectable", list);
     json_object_object_add(definition, "forecast", o);
-    free(d);
     return 0;
 }

@@ -1,4 +1,5 @@
-/* What an experiment has come to so far: `experiment show`, its guardrails, and what it can find. */
+/* What an experiment has come to so far: `experiment show`, its guardrails, and what it can find.
+ */
 #ifndef ROUTER_EXPERIMENT_REPORT_DB_H
 #define ROUTER_EXPERIMENT_REPORT_DB_H
 
@@ -6,7 +7,11 @@
 
 struct json_object;
 
-enum { REPORT_REASON_MAX = 256, REPORT_FORECAST_DAYS = 30 };
+enum {
+    REPORT_REASON_MAX = 256,
+    /* The newest requests that a forecast looks at: it is made on the ledger's thread. */
+    REPORT_FORECAST_REQUESTS = 5000
+};
 
 /* The definition (router/experiment_db.h) with figures of its arms, comparisons and the verdict:
  * docs/api.md "Experiments".  Of what is in the database now (detail that was pruned is not);
@@ -18,8 +23,8 @@ int experiment_report(struct db *db, const char *name, struct json_object **ret,
 int experiment_report_guard(struct db *db, const char *name, char ret_reason[REPORT_REASON_MAX],
                             struct fail *reterr);
 
-/* What an experiment like this could find in traffic like that of the last 30 days: adds member
- * `forecast` to its definition.  0, or -1 with reterr. */
+/* What an experiment like this could find in traffic like that of late: adds member `forecast` to
+ * its definition.  0, or -1 with reterr. */
 int experiment_report_forecast(struct db *db, struct json_object *definition, int64_t now_ms,
                                struct fail *reterr);
 

@@ -22,9 +22,8 @@ static int64_t middle_of(int bucket)
 {
     if (bucket < SUMS_SPREAD_EXACT_MS)
         return bucket;
-    return llround(SUMS_SPREAD_EXACT_MS *
-                   exp((bucket - SUMS_SPREAD_EXACT_MS + 0.5) *
-                       log1p(SUMS_SPREAD_GROWTH_PERCENT / 100.0)));
+    return llround(SUMS_SPREAD_EXACT_MS * exp((bucket - SUMS_SPREAD_EXACT_MS + 0.5) *
+                                              log1p(SUMS_SPREAD_GROWTH_PERCENT / 100.0)));
 }
 
 void sums_spread_add(struct sums_spread *s, int64_t ms)
@@ -124,9 +123,10 @@ static int find_metric(const struct verdict_data *d, const char *name)
     "SELECT r.arm, r.unit, r.status, r.ended_ms - r.created_ms, min(iif(a.http_status BETWEEN"     \
     " 200 AND 299, a.sent_ms + a.first_byte_ms, NULL)) - r.created_ms, count(a.id),"               \
     " coalesce(sum(coalesce(a.charge_nusd, 0) + (SELECT coalesce(sum(c.charge_nusd), 0)"           \
-    " FROM correction c WHERE c.attempt_id = a.id)), 0)" USAGE_BUCKETS(SUM_BUCKET)                 \
-    " FROM request r LEFT JOIN attempt a ON a.request_id = r.id WHERE r.experiment = ?1"           \
-    " AND r.status <> 'running' GROUP BY r.id"
+    " FROM correction c WHERE c.attempt_id = a.id)), 0)" USAGE_BUCKETS(                            \
+        SUM_BUCKET) " FROM request r LEFT JOIN attempt a ON a.request_id = r.id WHERE "            \
+                    "r.experiment = ?1"                                                            \
+                    " AND r.status <> 'running' GROUP BY r.id"
 enum { COL_ARM, COL_UNIT, COL_STATUS, COL_LATENCY, COL_FIRST, COL_ATTEMPTS, COL_COST, COL_TOK };
 
 static void take_outcome(struct sqlite3_stmt *s, struct sums_arm *a, struct clusters *c, int arm)

@@ -12,7 +12,8 @@ enum {
      * add up to is one independent cluster, and variances stay right. */
     SUMS_CLUSTERS = 16384,
     SUMS_SPREAD_BUCKETS = 2048,
-    SUMS_SPREAD_EXACT_MS = 100, /* below, a bucket is a millisecond; above, each is 1 per cent wider */
+    SUMS_SPREAD_EXACT_MS =
+        100, /* below, a bucket is a millisecond; above, each is 1 per cent wider */
     SUMS_SPREAD_GROWTH_PERCENT = 1
 };
 

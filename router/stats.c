@@ -28,12 +28,9 @@ struct stats_mean stats_mean(const struct stats_sums *s)
     if (s->units < 2)
         return m;
     /* The residuals num - mean * den sum up to nothing. */
-    double squares =
-        s->num_num - 2 * m.mean * s->num_den + m.mean * m.mean * s->den_den;
+    double squares = s->num_num - 2 * m.mean * s->num_den + m.mean * m.mean * s->den_den;
     double per_unit = s->den / s->units;
-    m.variance = squares > 0
-                     ? squares / (s->units - 1) / s->units / (per_unit * per_unit)
-                     : 0;
+    m.variance = squares > 0 ? squares / (s->units - 1) / s->units / (per_unit * per_unit) : 0;
     return m;
 }
 
@@ -106,8 +103,7 @@ struct stats_difference stats_relative(const struct stats_mean *a, const struct 
     double variance = a->variance / (a->mean * a->mean) + b->variance / (b->mean * b->mean);
     double half = sqrt(variance) * stats_radius(a->units + b->units, alpha);
     double middle = log(b->mean / a->mean);
-    d.interval =
-        (struct stats_interval){exp(middle - half) - 1, exp(middle + half) - 1, true};
+    d.interval = (struct stats_interval){exp(middle - half) - 1, exp(middle + half) - 1, true};
     return d;
 }
 
@@ -152,8 +148,7 @@ double stats_detectable_share(double share, double units_a, double units_b, doub
     double rise = 0;
     for (int i = 0; i < ROUNDS; i++) {
         double other = share + rise < 1 ? share + rise : 1;
-        double error =
-            sqrt(share * (1 - share) / units_a + other * (1 - other) / units_b);
+        double error = sqrt(share * (1 - share) / units_a + other * (1 - other) / units_b);
         rise = error * (stats_radius(units_a + units_b, alpha) + STATS_POWER_Z);
     }
     return rise;

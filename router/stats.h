@@ -18,9 +18,9 @@
 #include <stdbool.h>
 
 enum {
-    STATS_UNITS_MIN = 100,    /* in each arm */
-    STATS_UNITS_BEST = 2000,  /* in both: where the sequences are narrowest */
-    STATS_SRM_WEIGHT = 100,   /* units that the prior of the assignment's check is worth */
+    STATS_UNITS_MIN = 100,       /* in each arm */
+    STATS_UNITS_BEST = 2000,     /* in both: where the sequences are narrowest */
+    STATS_SRM_WEIGHT = 100,      /* units that the prior of the assignment's check is worth */
     STATS_SRM_PER_MILLION = 1000 /* false alarms of that check, over all looks: 1 in 1,000 */
 };
 #define STATS_ALPHA 0.05 /* of an experiment as a whole: all comparisons, at all looks */
@@ -41,8 +41,9 @@ struct stats_mean {
     bool known;      /* a ratio exists */
 };
 struct stats_mean stats_mean(const struct stats_sums *s);
-/* A share of ones among independent trials: its variance never 0, so that an arm in which nothing has
- * happened yet is not taken for certain (Agresti and Coull 1998: two successes and failures more). */
+/* A share of ones among independent trials: its variance never 0, so that an arm in which nothing
+ * has happened yet is not taken for certain (Agresti and Coull 1998: two successes and failures
+ * more). */
 struct stats_mean stats_share(const struct stats_sums *s);
 
 struct stats_interval {
@@ -50,8 +51,8 @@ struct stats_interval {
     bool known;
 };
 
-/* The half width of an interval in standard errors, after `units` units; alpha: the probability that
- * it is ever left. */
+/* The half width of an interval in standard errors, after `units` units; alpha: the probability
+ * that it is ever left. */
 double stats_radius(double units, double alpha);
 /* Of one arm's mean. */
 struct stats_interval stats_interval(const struct stats_mean *m, double alpha);
@@ -73,8 +74,8 @@ struct stats_difference stats_relative(const struct stats_mean *a, const struct 
  * (Lindon and Malek: Anytime-Valid Inference For Multinomial Count Data, NeurIPS 2022). */
 double stats_assignment(const double *units, const double *weights, int n_arms);
 
-/* The smallest relative difference that is found with a probability of 80 per cent by the time that so
- * many units are in the two arms, when a unit's metric has this coefficient of variation. */
+/* The smallest relative difference that is found with a probability of 80 per cent by the time that
+ * so many units are in the two arms, when a unit's metric has this coefficient of variation. */
 double stats_detectable(double variation, double units_a, double units_b, double alpha);
 /* Likewise the smallest rise of a share of ones, as a difference of shares. */
 double stats_detectable_share(double share, double units_a, double units_b, double alpha);

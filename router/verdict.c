@@ -8,8 +8,8 @@
 const char *verdict_state_name(enum verdict_state s)
 {
     static const char *const names[] = {
-        [VERDICT_TOO_EARLY] = "too_early",   [VERDICT_INVALID] = "invalid",
-        [VERDICT_NONE] = "no_difference",    [VERDICT_DIFFERENCE] = "difference",
+        [VERDICT_TOO_EARLY] = "too_early", [VERDICT_INVALID] = "invalid",
+        [VERDICT_NONE] = "no_difference",  [VERDICT_DIFFERENCE] = "difference",
         [VERDICT_TRADE_OFF] = "trade_off",
     };
     return names[s];
@@ -209,8 +209,9 @@ static void conclude(const struct verdict_data *d, const struct verdict *v, stru
             buf_addf(out, ": %s is better, and nothing speaks against it.",
                      d->arms[v->winner].name);
         else
-            buf_addf(out, ": several arms are better than %s; compare them in an experiment of their "
-                          "own.",
+            buf_addf(out,
+                     ": several arms are better than %s; compare them in an experiment of their "
+                     "own.",
                      d->arms[v->baseline].name);
         return;
     case VERDICT_TRADE_OFF:
@@ -243,10 +244,11 @@ static void say(const struct verdict_data *d, struct verdict *v)
     bool first = true;
     buf_init(&out, sizeof(v->text) - 1);
     if (v->state == VERDICT_INVALID) {
-        buf_addf(&out,
-                 "Do not trust this comparison: the %ss are not split as the weights say (p = %.2g); "
-                 "find out first what keeps them out of an arm.",
-                 d->unit, v->assignment_p);
+        buf_addf(
+            &out,
+            "Do not trust this comparison: the %ss are not split as the weights say (p = %.2g); "
+            "find out first what keeps them out of an arm.",
+            d->unit, v->assignment_p);
     } else if (v->state == VERDICT_TOO_EARLY) {
         say_early(d, &out);
     } else {

@@ -1,7 +1,7 @@
-/* What an A/B test has shown so far: every arm compared with the first one, in every metric, and one
- * sentence.  The comparisons of an experiment share STATS_ALPHA evenly (Bonferroni), so that a
- * difference that is none is claimed with a probability of 5 per cent at most, however many arms and
- * metrics there are and however often one looks (router/stats.h).  Pure. */
+/* What an A/B test has shown so far: every arm compared with the first one, in every metric, and
+ * one sentence.  The comparisons of an experiment share STATS_ALPHA evenly (Bonferroni), so that a
+ * difference that is none is claimed with a probability of 5 per cent at most, however many arms
+ * and metrics there are and however often one looks (router/stats.h).  Pure. */
 #ifndef ROUTER_VERDICT_H
 #define ROUTER_VERDICT_H
 

@@ -136,6 +136,10 @@ int cli_show_verify(const struct cli_call *call, struct json_object *result, str
 int cli_show_prune(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_reconcile(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_experiment(const struct cli_call *call, struct json_object *result, struct buf *out);
+int cli_show_experiment_report(const struct cli_call *call, struct json_object *result,
+                               struct buf *out);
+/* One object as a row of this command's table. */
+int cli_show_like(const char *list_words, struct json_object *row, struct buf *out);
 int cli_show_backup(const struct cli_call *call, struct json_object *result, struct buf *out);
 
 /* ---- cli_serve.c ---- */

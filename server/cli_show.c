@@ -21,7 +21,7 @@ int cli_show_rows(const struct cli_call *call, struct json_object *result, struc
 }
 
 /* A table of one row, with the columns of the list command. */
-static int show_one(const char *list_words, struct json_object *row, struct buf *out)
+int cli_show_like(const char *list_words, struct json_object *row, struct buf *out)
 {
     for (const struct cli_command *c = cli_commands; c->words != NULL; c++) {
         if (strcmp(c->words, list_words) != 0)
@@ -37,13 +37,13 @@ static int show_one(const char *list_words, struct json_object *row, struct buf 
 int cli_show_team(const struct cli_call *call, struct json_object *result, struct buf *out)
 {
     (void)call;
-    return show_one("team list", result, out);
+    return cli_show_like("team list", result, out);
 }
 
 int cli_show_key(const struct cli_call *call, struct json_object *result, struct buf *out)
 {
     (void)call;
-    return show_one("key list", result, out);
+    return cli_show_like("key list", result, out);
 }
 
 /* Alone on stdout: KEY=$(wayfare key create ...) is how it is used. */
@@ -257,26 +257,6 @@ int cli_show_route(const struct cli_call *call, struct json_object *result, stru
     } else {
         buf_addf(out, "%zu left out (--explain says why)\n", length_of(excluded));
     }
-    return CLI_EXIT_OK;
-}
-
-/* ---- experiments ---- */
-
-static const struct cli_column arm_columns[] = {{"name", "ARM", CELL_TEXT},
-                                                {"weight", "WEIGHT", CELL_COUNT},
-                                                {"shadow", "SHADOW", CELL_TEXT},
-                                                {"prefs", "PREFERENCES", CELL_TEXT},
-                                                {0}};
-
-int cli_show_experiment(const struct cli_call *call, struct json_object *result, struct buf *out)
-{
-    (void)call;
-    if (json_object_get_boolean(cli_member(result, "dry_run")))
-        buf_adds(out, "dry run: nothing was begun\n");
-    show_one("experiment list", result, out);
-    buf_adds(out, "\n");
-    if (length_of(cli_member(result, "arms")) > 0)
-        cli_print_table(arm_columns, cli_member(result, "arms"), NULL, out);
     return CLI_EXIT_OK;
 }
 

@@ -267,7 +267,7 @@ const struct cli_command cli_commands[] = {
     {"experiment create", "begin an A/B test", "experiment create", experiment_name, experiment_options, NULL, cli_show_experiment,
      "A request's own fields win over its arm's, an arm's over a key's preset; what a key may not do, no arm can."},
     {"experiment list", "experiments, the newest first", "experiment list", NULL, NULL, experiment_columns, cli_show_rows, NULL},
-    {"experiment show", "one experiment", "experiment show", experiment_name, NULL, NULL, cli_show_experiment, NULL},
+    {"experiment show", "what it has come to so far, and the verdict", "experiment show", experiment_name, NULL, NULL, cli_show_experiment_report, NULL},
     {"experiment set", "change the ramp of a running experiment", "experiment set", experiment_name, experiment_set_options, NULL, cli_show_experiment, NULL},
     {"experiment stop", "end an experiment; requests are served as if there were none", "experiment stop", experiment_name, experiment_stop_options, NULL, cli_show_experiment, NULL},
     {"ledger verify", "check every invariant of the books", "ledger verify", NULL, NULL, NULL, cli_show_verify, NULL},

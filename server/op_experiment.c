@@ -4,6 +4,7 @@
 #include "router/args.h"
 #include "router/budget_db.h"
 #include "router/experiment_db.h"
+#include "router/experiment_report_db.h"
 #include "server/ops.h"
 
 struct name_args {
@@ -22,7 +23,9 @@ static int create(struct ops_env *env, struct json_object *args, struct experime
         return -1;
     int rc = experiment_db_create(env->db, catalog, e, share_slots, identity_now_ms(), reterr);
     catalog_unref(catalog);
-    return rc == 0 ? experiment_db_get(env->db, e->name, ret, reterr) : -1;
+    if (rc != 0 || experiment_db_get(env->db, e->name, ret, reterr) != 0)
+        return -1;
+    return experiment_report_forecast(env->db, *ret, identity_now_ms(), reterr);
 }
 
 static bool is_dry_run(struct json_object *args)
@@ -63,7 +66,7 @@ int op_experiment_show(struct ops_env *env, struct json_object *args, struct jso
     struct name_args a = {0};
     if (args_read(args, specs, &a, reterr) != 0)
         return -1;
-    return experiment_db_get(env->db, a.name.value != NULL ? a.name.value : "", ret, reterr);
+    return experiment_report(env->db, a.name.value != NULL ? a.name.value : "", ret, reterr);
 }
 
 int op_experiment_set(struct ops_env *env, struct json_object *args, struct json_object **ret,

@@ -37,7 +37,7 @@ const struct op ops_all[] = {{"team create", OP_ACCESS_WRITE, run_team_db_create
                              {"route", OP_ACCESS_READ, op_route},
                              {"experiment create", OP_ACCESS_WRITE, op_experiment_create},
                              {"experiment list", OP_ACCESS_READ, op_experiment_list},
-                             {"experiment show", OP_ACCESS_READ, op_experiment_show},
+                             {"experiment show", OP_ACCESS_LONG, op_experiment_show},
                              {"experiment set", OP_ACCESS_WRITE, op_experiment_set},
                              {"experiment stop", OP_ACCESS_WRITE, op_experiment_stop},
                              {"ledger verify", OP_ACCESS_LONG, op_ledger_verify},

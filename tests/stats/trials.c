@@ -1,13 +1,12 @@
 #define _GNU_SOURCE
 /* A/B tests that never ran: are verdicts as rare, and as frequent, as they claim to be?
  *
- *   trials aa KIND EXPERIMENTS UNITS SEED     two equal arms, looked at after every unit: in how many of
- *                                             so many experiments a difference was claimed, ever
- *   trials ab KIND EXPERIMENTS UNITS SEED     arm b differs by what stats_detectable says can be found
- *                                             with so many units: how often it was found by then
- *   trials split EXPERIMENTS UNITS SEED SHARE of the units SHARE (0.5 is right) go to the first arm: how
- *                                             often the assignment's check rang
- *   trials figures                            reads data sets, writes what stats.c makes of them
+ *   trials aa KIND EXPERIMENTS UNITS SEED     two equal arms, looked at after every unit: in how
+ * many of so many experiments a difference was claimed, ever trials ab KIND EXPERIMENTS UNITS SEED
+ * arm b differs by what stats_detectable says can be found with so many units: how often it was
+ * found by then trials split EXPERIMENTS UNITS SEED SHARE of the units SHARE (0.5 is right) go to
+ * the first arm: how often the assignment's check rang trials figures reads data sets, writes what
+ * stats.c makes of them
  *
  * KIND: cost (lognormal, variation 2.9), errors (2 per cent), users (several requests each, alike
  * within a user), family (all three at once, each with a third of the alpha).
@@ -190,8 +189,9 @@ static int run_figures(void)
         print_difference("difference", &d);
         print_difference("relative", &r);
         print_difference("share", &e);
-        printf(" assignment %.17g detectable %.17g\n", stats_assignment(units, weights, 2),
-               stats_detectable(sqrt(a.variance * a.units) / a.mean, a.units, b.units, STATS_ALPHA));
+        printf(
+            " assignment %.17g detectable %.17g\n", stats_assignment(units, weights, 2),
+            stats_detectable(sqrt(a.variance * a.units) / a.mean, a.units, b.units, STATS_ALPHA));
     }
     return 0;
 }
