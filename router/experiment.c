@@ -238,6 +238,8 @@ void experiments_assign(const struct experiments *x, const struct catalog *catal
     if (x == NULL || chat->pinned_state[0] != '\0')
         return;
     const struct model *m = catalog_model(catalog, span_of(chat->models[0].name));
+    if (m != NULL && !policy_allows_model(policy, catalog, m))
+        m = NULL; /* refused it is, whatever an arm would make of it */
     for (int i = 0; m != NULL && i < x->n; i++) {
         const struct experiment *e = x->rows[i];
         if (catalog_model(catalog, span_of(e->model)) == m && may_use(e, catalog, policy) &&

@@ -138,8 +138,9 @@ struct experiment_place {
 };
 
 /* Which experiment the request is in, and its arm.  Of all whose model it is (by any of its
- * names), the oldest whose slots and ramp it falls in, and whose arms' models the key may all use:
- * else the arms would differ in who is in them.  x may be NULL.  policy may be NULL. */
+ * names), the oldest whose slots and ramp it falls in, and whose arms' models the key may all use
+ * (and the request's own): else the arms would differ in who is in them.  x may be NULL.  policy
+ * may be NULL. */
 void experiments_assign(const struct experiments *x, const struct catalog *catalog,
                         const struct policy *policy, const struct chat *chat,
                         const struct experiment_who *who, struct experiment_place *ret);

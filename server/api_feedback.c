@@ -11,6 +11,17 @@
 
 enum { NUMBER_MAX = 64, FEEDBACK_MEMBERS_MAX = 16 };
 
+/* The shortest that is read back as the same. */
+static struct json_object *number(double value)
+{
+    char text[NUMBER_MAX];
+    snprintf(text, sizeof text, "%.15g", value);
+    if (strtod(text, NULL) != value) {
+        snprintf(text, sizeof text, "%.17g", value);
+    }
+    return json_object_new_double_s(value, text);
+}
+
 static int write_feedback(struct db *db, const struct reader_question *q, struct json_object **ret,
                           struct fail *reterr)
 {
@@ -22,7 +33,7 @@ static int write_feedback(struct db *db, const struct reader_question *q, struct
     json_object_object_add(*ret, "generation_id",
                            json_object_new_string(id_print(&q->id, ID_PREFIX_GENERATION, id)));
     json_object_object_add(*ret, "metric", json_object_new_string(q->metric));
-    json_object_object_add(*ret, "value", json_object_new_double(q->value));
+    json_object_object_add(*ret, "value", number(q->value));
     return 0;
 }
 

@@ -19,6 +19,14 @@ static void apply(struct call *c)
     experiment_apply(c->place.arm, &c->chat);
 }
 
+static void count(struct call *c)
+{
+    struct metrics *m = &c->worker->metrics;
+    metrics_add(m, METRIC_experiment_requests_total, 1);
+    metrics_add(m, METRIC_experiment_units_missing_total,
+                c->place.unit != c->place.experiment->unit);
+}
+
 void call_experiment_join(struct call *c)
 {
     if (c->shadow) {
@@ -39,9 +47,8 @@ void call_experiment_join(struct call *c)
         return;
     }
     c->experiments = experiments_ref(x);
-    metrics_add(&c->worker->metrics, METRIC_experiment_requests_total, 1);
-    if (c->place.unit != c->place.experiment->unit) {
-        metrics_add(&c->worker->metrics, METRIC_experiment_units_missing_total, 1);
+    if (c->kind == CALL_MESSAGES) {
+        count(c);
     }
     apply(c);
 }

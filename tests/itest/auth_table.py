@@ -73,6 +73,7 @@ DATA = {
     ("GET", "/v1/models/*/endpoints"): (BY_KEY, "/v1/models/test/m/endpoints", None),
     ("GET", "/v1/generations"): (BY_KEY, "/v1/generations", None),
     ("GET", "/v1/generations/*"): (OWN, "/v1/generations/%s", None),
+    ("POST", "/v1/feedback"): (OWN, "/v1/feedback", {"metric": "liked", "value": 1}),  # of the generation below
     ("GET", "/v1/key"): (BY_KEY, "/v1/key", None),
     ("GET", "/health/live"): (OPEN, "/health/live", None),
     ("GET", "/health/ready"): (OPEN, "/health/ready", None),
@@ -83,7 +84,8 @@ ADMIN_ROUTES = {
     ("POST", "/admin/v1/op"), ("GET", "/admin/v1/teams"), ("POST", "/admin/v1/teams"), ("PATCH", "/admin/v1/teams/*"), ("GET", "/admin/v1/keys"),
     ("POST", "/admin/v1/keys"), ("PATCH", "/admin/v1/keys/*"), ("DELETE", "/admin/v1/keys/*"), ("POST", "/admin/v1/keys/*/rotate"),
     ("GET", "/admin/v1/usage"), ("GET", "/admin/v1/generations"), ("GET", "/admin/v1/generations/*"), ("GET", "/admin/v1/catalog"),
-    ("POST", "/admin/v1/catalog"), ("GET", "/admin/v1/endpoints"), ("POST", "/admin/v1/route"), ("GET", "/admin/v1/ledger/verify"),
+    ("GET", "/admin/v1/experiments"), ("POST", "/admin/v1/experiments"), ("GET", "/admin/v1/experiments/*"),
+    ("PATCH", "/admin/v1/experiments/*"), ("POST", "/admin/v1/experiments/*/stop"), ("POST", "/admin/v1/catalog"), ("GET", "/admin/v1/endpoints"), ("POST", "/admin/v1/route"), ("GET", "/admin/v1/ledger/verify"),
     ("POST", "/admin/v1/ledger/prune"), ("POST", "/admin/v1/ledger/reconcile"), ("POST", "/admin/v1/backup"), ("GET", "/metrics"), ("GET", "/")}
 
 
@@ -117,9 +119,11 @@ def call(address, method, path, body, headers):
     return answer.status, data
 
 
+way.cli("experiment", "create", "x", "--model", "m", "--arm", "A=none:1", "--arm", "B=none:1", "--metric", "liked:higher")
 _, headers, _ = way.messages()
 way.generation(headers)
 OURS = headers["x-wayfare-generation-id"]
+DATA[("POST", "/v1/feedback")][2]["generation_id"] = OURS
 
 
 def expected(who_may, who):

@@ -218,8 +218,8 @@ def test_feedback():
         assert status == expected and (field is None or field.encode() in data), (status, data, body)
         return json.loads(data)
 
-    told = tell(200, generation_id=gen, metric="liked", value=0.25)
-    assert told == {"generation_id": gen, "metric": "liked", "value": 0.25}, told
+    told = tell(200, generation_id=gen, metric="liked", value=0.1)
+    assert told == {"generation_id": gen, "metric": "liked", "value": 0.1}, told
     tell(200, generation_id=gen, metric="liked", value=True)
     tell(200, generation_id=gen, metric="turns", value=-3e2)
     assert rows("SELECT metric, value FROM feedback ORDER BY 1") == [("liked", 1.0), ("turns", -300.0)]

@@ -187,6 +187,12 @@ static const struct {
     {"GET", "/admin/v1/catalog", "catalog export", "", "{}"},
     {"POST", "/admin/v1/catalog", "catalog import", "{ }", "{\"text\":\"{ }\"}"},
     {"POST", "/admin/v1/route", "route", "not json", "{\"body\":\"not json\"}"},
+    {"GET", "/admin/v1/experiments", "experiment list", "", "{}"},
+    {"POST", "/admin/v1/experiments", "experiment create", "{\"name\":\"a\"}", "{\"name\":\"a\"}"},
+    {"GET", "/admin/v1/experiments/a", "experiment show", "", "{\"name\":\"a\"}"},
+    {"PATCH", "/admin/v1/experiments/a", "experiment set", "{\"ramp\":5}",
+     "{\"ramp\":5,\"name\":\"a\"}"},
+    {"POST", "/admin/v1/experiments/a/stop", "experiment stop", "{}", "{\"name\":\"a\"}"},
     {"GET", "/admin/v1/ledger/verify", "ledger verify", "", "{}"},
     {"POST", "/admin/v1/backup", "backup", "{\"dest\":\"/x\"}", "{\"dest\":\"\\/x\"}"},
 };

@@ -383,7 +383,7 @@ END_TEST
 
 /* ---- whose requests ---- */
 
-static const char *const only_large[] = {"large", NULL};
+static const char *const only_large[] = {"large", NULL}, *const only_small[] = {"small", NULL};
 
 START_TEST(only_requests_that_every_arm_could_serve)
 {
@@ -391,12 +391,14 @@ START_TEST(only_requests_that_every_arm_could_serve)
                                "{\"name\":\"b\",\"prefs\":{\"model\":\"small\"}}]}");
     struct experiment *list = &e;
     struct experiments x = {.n = 1, .rows = {&e}, .refs = 1};
-    const struct policy policy = {.models = only_large};
+    const struct policy policy = {.models = only_large}, other = {.models = only_small};
     struct experiment_who who = who_of("key_1");
     struct experiment_place at;
     read_chat(BODY());
     ck_assert_ptr_nonnull(assign(&list, 1, &who).experiment);
     experiments_assign(&x, world.catalog, &policy, &chat, &who, &at);
+    ck_assert_ptr_null(at.experiment);
+    experiments_assign(&x, world.catalog, &other, &chat, &who, &at);
     ck_assert_ptr_null(at.experiment);
     snprintf(chat.pinned_state, sizeof(chat.pinned_state), "file_1");
     ck_assert_ptr_null(assign(&list, 1, &who).experiment);
