@@ -4,7 +4,7 @@
 #include "router/budget_db.h"
 #include "router/identity.h"
 #include "router/identity_db.h"
-#include "schema/prefs.h"
+#include "router/preset.h"
 
 enum { PRESET_MAX = 64 * 1024, GRACE_DAYS_MAX = 365 };
 
@@ -67,33 +67,17 @@ static const struct setting {
     {"on_limit", SET_LIMIT, AT(on_limit), "UPDATE api_key SET on_limit = ?2 WHERE id = ?1"},
 };
 
-/* A preset may hold routing preferences and nothing else: a misspelt one must not sit there
- * without effect.  out: their canonical form. */
+/* out: their canonical form. */
 static int read_preset(struct span text, struct buf *out, struct fail *reterr)
 {
-    struct json_doc doc;
     struct prefs prefs;
-    json_init(&doc);
     prefs_init(&prefs);
-    int rc = json_parse(&doc, text, reterr);
-    if (rc == 0 && json_kind(&doc, 0) != JSON_OBJECT)
-        rc = fail_set(reterr, ERR_bad_request, "preset", "preset must be a JSON object");
-    for (json_ref m = rc == 0 ? json_first(&doc, 0) : JSON_NONE; m != JSON_NONE && rc == 0;
-         m = json_next(&doc, m)) {
-        if (!prefs_is_routing_member(&doc, m) || json_key_is(&doc, m, "models"))
-            rc = fail_set(reterr, ERR_bad_request, "preset",
-                          "preset: %.*s is not a routing preference",
-                          (int)(doc.nodes[m].key_len < 64 ? doc.nodes[m].key_len : 64),
-                          text.ptr + doc.nodes[m].key_begin + 1);
-    }
-    if (rc == 0)
-        rc = prefs_read(&prefs, &doc, 0, reterr);
+    int rc = preset_read(&prefs, "preset", text, reterr);
     if (rc == 0)
         prefs_write(&prefs, out);
     if (rc == 0 && out->failed)
         rc = fail_set(reterr, ERR_bad_request, "preset", "preset is too long");
     prefs_done(&prefs);
-    json_done(&doc);
     return rc;
 }
 

@@ -39,6 +39,7 @@ const struct admin_route admin_routes[] = {
     {"POST", "/admin/v1/catalog", ADMIN_OP, "catalog import", NULL, "text", import_query, CATALOG_FILE_MAX},
     {"GET", "/admin/v1/endpoints", ADMIN_OP, "catalog list", NULL, NULL, list_query, 0},
     {"POST", "/admin/v1/route", ADMIN_OP, "route", NULL, "body", route_query, 32 * ADMIN_BODY_MAX},
+    {"POST", "/admin/v1/replay", ADMIN_OP, "replay", NULL, NULL, NULL, ADMIN_IMPORT_MAX},
     {"GET", "/admin/v1/ledger/verify", ADMIN_OP, "ledger verify", NULL, NULL, NULL, 0},
     {"POST", "/admin/v1/ledger/prune", ADMIN_OP, "ledger prune", NULL, NULL, NULL, ADMIN_BODY_MAX},
     {"POST", "/admin/v1/ledger/reconcile", ADMIN_OP, "ledger reconcile", NULL, "text", reconcile_query, CATALOG_FILE_MAX},

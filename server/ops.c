@@ -35,6 +35,7 @@ const struct op ops_all[] = {{"team create", OP_ACCESS_WRITE, run_team_db_create
                              {"generation get", OP_ACCESS_READ, op_generation_get},
                              {"generation list", OP_ACCESS_READ, op_generation_list},
                              {"route", OP_ACCESS_READ, op_route},
+                             {"replay", OP_ACCESS_LONG, op_replay},
                              {"ledger verify", OP_ACCESS_LONG, op_ledger_verify},
                              {"ledger prune", OP_ACCESS_LONG, op_ledger_prune},
                              {"ledger reconcile", OP_ACCESS_LONG, op_ledger_reconcile},
