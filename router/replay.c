@@ -7,6 +7,8 @@
 #include "schema/money.h"
 
 enum { DISCOUNT_DECIMALS = 4 /* of a percentage: REPLAY_PPM */ };
+#define TEXT_TOK_MAX                                                                               \
+    INT64_C(1000000000000) /* more than any context; what is larger is not counted */
 
 /* ---- discounts ---- */
 
@@ -190,12 +192,13 @@ static void ask_for_search(struct chat *c, const struct endpoint *served, int64_
 static void fill_chat(struct replay *r, const struct usage *u)
 {
     struct chat *c = &r->chat;
-    int64_t text_tok = usage_prompt_tok(u) - ESTIMATE_FRAME_TOK -
-                       (int64_t)r->fact->n_images * ESTIMATE_IMAGE_TOK;
+    int64_t text_tok =
+        usage_prompt_tok(u) - ESTIMATE_FRAME_TOK - (int64_t)r->fact->n_images * ESTIMATE_IMAGE_TOK;
     c->n_models = 1;
     snprintf(c->models[0].name, sizeof(c->models[0].name), "%s", r->fact->model);
     c->max_tokens = -1;
-    c->prompt_bytes = text_tok > 0 ? text_tok * ESTIMATE_NARROW_CHARS_PER_TOK : 0;
+    text_tok = text_tok < 0 ? 0 : text_tok > TEXT_TOK_MAX ? TEXT_TOK_MAX : text_tok;
+    c->prompt_bytes = text_tok * ESTIMATE_NARROW_CHARS_PER_TOK;
     c->prompt_chars = c->prompt_bytes;
     c->n_images = r->fact->n_images;
     c->needs = c->n_images > 0 ? NEED_IMAGES : 0;

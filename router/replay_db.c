@@ -36,7 +36,7 @@ struct replaying {
     struct db *db;
     struct replay *r;
     const struct replay_source *source;
-    int64_t team_id; /* 0 = all */
+    int64_t team_id;                /* 0 = all */
     struct tallies priced, without; /* an endpoint */
     struct price_pins pins;
     struct fail *reterr;
@@ -120,14 +120,50 @@ enum {
 static const char ATTEMPTS[] =
     "SELECT t.name, a.model, a.provider, k.public_id, a.id, a.price_version, a.n_images,"
     " a.iterations, " ROLLUP_FIRST(OF_MODEL) ", " ROLLUP_FIRST(SETTLED_WITH_USAGE(
-        "b")) ", a.charge_nusd + coalesce(c.charge_nusd, 0)" USAGE_BUCKETS(COL_BUCKET) " FROM "
-                                                                                       "attempt a"
-    " CROSS JOIN api_key k ON k.id = a.key_id CROSS JOIN team t ON t.id = a.team_id"
-    " LEFT JOIN (SELECT attempt_id, sum(charge_nusd) AS charge_nusd" USAGE_BUCKETS(
-        SUM_BUCKET) " FROM correction WHERE admitted_ms >= ?1 AND admitted_ms < ?2"
-                    " GROUP BY attempt_id) c ON c.attempt_id = a.id"
-                    " WHERE a.key_id IN (SELECT id FROM api_key WHERE ?3 = 0 OR team_id = ?3)"
-                    " AND a.admitted_ms >= ?1 AND a.admitted_ms < ?2" SETTLED_WITH_USAGE("a");
+        "b")) ", a.charge_nusd + coalesce(c.charge_nusd, "
+              "0)" USAGE_BUCKETS(COL_BUCKET) " FROM "
+                                             "attempt a"
+                                             " CROSS JOIN api_key k ON "
+                                             "k.id = a.key_id CROSS "
+                                             "JOIN team t ON t.id = "
+                                             "a.team_id"
+                                             " LEFT JOIN (SELECT "
+                                             "attempt_id, "
+                                             "sum(charge_nusd) AS "
+                                             "charge_nusd" USAGE_BUCKETS(
+                                                 SUM_BUCKET) " FROM "
+                                                             "correction"
+                                                             " WHERE "
+                                                             "admitted_"
+                                                             "ms >= ?1 "
+                                                             "AND "
+                                                             "admitted_"
+                                                             "ms < ?2"
+                                                             " GROUP BY "
+                                                             "attempt_"
+                                                             "id) c ON "
+                                                             "c.attempt_"
+                                                             "id = a.id"
+                                                             " WHERE "
+                                                             "a.key_id "
+                                                             "IN "
+                                                             "(SELECT "
+                                                             "id FROM "
+                                                             "api_key "
+                                                             "WHERE ?3 "
+                                                             "= 0 OR "
+                                                             "team_id = "
+                                                             "?3)"
+                                                             " AND "
+                                                             "a."
+                                                             "admitted_"
+                                                             "ms >= ?1 "
+                                                             "AND "
+                                                             "a."
+                                                             "admitted_"
+                                                             "ms < "
+                                                             "?"
+                                                             "2" SETTLED_WITH_USAGE("a");
 
 static int64_t member_count(struct json_object *o, const char *name)
 {

@@ -11,10 +11,11 @@
 
 /* What a replay reads besides the attempts. Borrowed. */
 struct replay_source {
-    const struct catalog *catalog; /* the ledger's own: prices of inner calls, as they were billed */
-    const struct identity *keys;   /* whose lists hold */
-    struct window span;            /* of admission; moved to where detail is left */
-    const char *team;              /* NULL = all */
+    const struct catalog
+        *catalog;                /* the ledger's own: prices of inner calls, as they were billed */
+    const struct identity *keys; /* whose lists hold */
+    struct window span;          /* of admission; moved to where detail is left */
+    const char *team;            /* NULL = all */
 };
 
 /* *ret: the `replay` shape of docs/api.md, without its notes.  Counted are attempts that were

@@ -125,9 +125,9 @@ static int load_and_run(struct ops_env *env, const struct replay_args *a, struct
     int n_refused = 0;
     struct catalog *own = catalog_db_load(env->db, NULL, NULL, reterr), *catalog = NULL;
     struct identity *keys = own != NULL ? identity_load(env->db, reterr) : NULL;
-    int rc = keys != NULL ? usage_db_time(&a->since, &a->until, identity_now_ms(), &source.span,
-                                          reterr)
-                          : -1;
+    int rc = keys != NULL
+                 ? usage_db_time(&a->since, &a->until, identity_now_ms(), &source.span, reterr)
+                 : -1;
     if (rc == 0 && (catalog = replayed(a, own, &n_refused, reterr)) == NULL)
         rc = -1;
     source.catalog = own;
