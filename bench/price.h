@@ -102,6 +102,8 @@ bool truth_fails(const struct world *w, const struct talk *t, int turn, int plac
 void truth_usage(const struct world *w, const struct talk *t, int turn, int place, int last,
                  struct usage *ret);
 int64_t truth_pusd(const struct world *w, const struct talk *t, int turn, int place, int last);
+/* The mean of that over the luck of its cache. */
+int64_t truth_mean_pusd(const struct world *w, const struct talk *t, int turn, int place, int last);
 
 /* ---- policies ---- */
 /* One run of one policy over one traffic. */
@@ -132,9 +134,14 @@ struct result {
 /* 0, or -1 on no memory. */
 int run_policy(const struct world *w, const struct traffic *t, const struct policy_row *p,
                struct result *ret);
-/* What the best choice of endpoints costs that serves all that can be served: a lower bound
- * (optimistic), or the best that was found. */
-int best_in_hindsight(const struct world *w, const struct traffic *t, bool optimistic,
+/* What the best choice of endpoints costs that serves all that can be served. */
+enum best {
+    BEST_FOUND, /* knowing all: the best that was found */
+    BEST_BOUND, /* knowing all: nothing can cost less */
+    BEST_MEAN,  /* knowing all but which caches will be hit: the mean, of the best that was found */
+    BESTS
+};
+int best_in_hindsight(const struct world *w, const struct traffic *t, enum best which,
                       struct result *ret);
 
 #endif

@@ -4,7 +4,7 @@
  * What a turn costs on a place depends on the turn which that place served last.  The states of
  * the dynamic programme are the last turns of three places, the three that would be cheapest with a
  * cache that is always warm; any other place may serve any turn, too.  Where those have the
- * price of a warm cache (optimistic), every sequence of places is a path that costs no more than it
+ * price of a warm cache (BEST_BOUND), every sequence of places is a path that costs no more than it
  * would: a lower bound.  Where they have that of a cold one, every path is a sequence that costs no
  * less than it would: one that was found.  The best of all lies between the two. */
 #include <stdio.h>
@@ -28,7 +28,7 @@ struct layer {
 struct search {
     const struct world *w;
     const struct talk *t;
-    bool optimistic; /* about the places that are not tracked */
+    enum best which;
     int n_places;
     int64_t warm[TURNS_MAX][PLACES_MAX]; /* with the best cache there can be; or IMPOSSIBLE */
     int64_t rest[TURNS_MAX + 1];         /* at least, from this turn on */
@@ -44,12 +44,18 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t cost_at(const struct search *s, int turn, int place, int last)
+{
+    return s->which == BEST_MEAN ? truth_mean_pusd(s->w, s->t, turn, place, last)
+                                 : truth_pusd(s->w, s->t, turn, place, last);
+}
+
 /* ---- with a cache that is always warm ---- */
 
 static int64_t warm_cost(const struct search *s, int turn, int place)
 {
-    int64_t pusd = truth_pusd(s->w, s->t, turn, place, -1);
-    return turn == 0 ? pusd : least(pusd, truth_pusd(s->w, s->t, turn, place, turn - 1));
+    int64_t pusd = cost_at(s, turn, place, -1);
+    return turn == 0 ? pusd : least(pusd, cost_at(s, turn, place, turn - 1));
 }
 
 static bool is_served(const struct search *s, int turn)
@@ -90,9 +96,9 @@ static bool is_tracked(const struct search *s, int place)
 
 static int64_t other_cost(const struct search *s, int turn, int place)
 {
-    return s->warm[turn][place] >= IMPOSSIBLE || s->optimistic
+    return s->warm[turn][place] >= IMPOSSIBLE || s->which == BEST_BOUND
                ? s->warm[turn][place]
-               : truth_pusd(s->w, s->t, turn, place, -1);
+               : cost_at(s, turn, place, -1);
 }
 
 static void fill_costs(struct search *s)
@@ -126,10 +132,10 @@ static int64_t cost_of_staying(const struct search *s, int place)
         int64_t pusd = IMPOSSIBLE;
         bool here = s->warm[k][place] < IMPOSSIBLE;
         if (here)
-            pusd = truth_pusd(s->w, s->t, k, place, last);
+            pusd = cost_at(s, k, place, last);
         for (int i = 0; i < s->n_places && !here; i++) {
             if (s->warm[k][i] < IMPOSSIBLE)
-                pusd = least(pusd, truth_pusd(s->w, s->t, k, i, -1));
+                pusd = least(pusd, cost_at(s, k, i, -1));
         }
         last = here ? k : last;
         sum += pusd < IMPOSSIBLE ? pusd : 0;
@@ -185,7 +191,7 @@ static void step_state(struct search *s, const struct state *st, int turn)
         if (place < 0 || s->warm[turn][place] >= IMPOSSIBLE)
             continue;
         go = *st;
-        go.pusd += truth_pusd(s->w, s->t, turn, place, st->last[k]);
+        go.pusd += cost_at(s, turn, place, st->last[k]);
         go.last[k] = (int8_t)turn;
         put_state(s, go, turn);
     }
@@ -229,8 +235,7 @@ static int64_t cost_of_all(const struct search *s, int turn, const int8_t last[T
             continue;
         memcpy(then, last, sizeof(then));
         then[i] = (int8_t)turn;
-        best =
-            least(best, truth_pusd(s->w, s->t, turn, i, last[i]) + cost_of_all(s, turn + 1, then));
+        best = least(best, cost_at(s, turn, i, last[i]) + cost_of_all(s, turn + 1, then));
     }
     return best < IMPOSSIBLE ? best : cost_of_all(s, turn + 1, last);
 }
@@ -242,7 +247,7 @@ static bool is_right(const struct search *s, int64_t pusd)
     return s->n_places > TRACKED || s->t->n > BRUTE_TURNS_MAX || cost_of_all(s, 0, none) == pusd;
 }
 
-int best_in_hindsight(const struct world *w, const struct traffic *t, bool optimistic,
+int best_in_hindsight(const struct world *w, const struct traffic *t, enum best which,
                       struct result *ret)
 {
     struct search *s = calloc(1, sizeof(*s));
@@ -254,7 +259,7 @@ int best_in_hindsight(const struct world *w, const struct traffic *t, bool optim
     s->at = calloc(STATES, sizeof(*s->at));
     bool ok = s->now.states != NULL && s->next.states != NULL && s->at != NULL;
     s->w = w;
-    s->optimistic = optimistic;
+    s->which = which;
     for (int i = 0; ok && i < t->n_talks; i++) {
         s->t = &t->talks[i];
         s->n_places = w->scenes[s->t->scene].n;

@@ -122,23 +122,26 @@ bool truth_fails(const struct world *w, const struct talk *t, int turn, int plac
     return (int64_t)(bits % PPM) < p->error_ppm;
 }
 
-/* What of the prompt is read from the cache: what it saw `last`, if it still has it. */
-static int64_t cached_tok(const struct place *p, const struct talk *t, int turn, int last)
+/* What of the prompt the cache holds: what it saw `last`, while it keeps it. */
+static int64_t held_tok(const struct place *p, const struct talk *t, int turn, int last)
 {
     if (!t->caches || last < 0 || t->turns[turn].at_ms - t->turns[last].at_ms > CACHE_TTL_MS)
         return 0;
     int64_t seen = t->turns[last].prompt_tok;
     if (!p->writes)
         seen -= seen % CACHE_BLOCK_TOK;
-    uint64_t bits = draw(t->id, (uint64_t)turn, p->e->index, 7);
-    return seen >= CACHE_MIN_TOK && (int64_t)(bits % PPM) < p->hit_ppm ? seen : 0;
+    return seen >= CACHE_MIN_TOK ? seen : 0;
 }
 
-void truth_usage(const struct world *w, const struct talk *t, int turn, int place, int last,
-                 struct usage *ret)
+static bool is_hit(const struct place *p, const struct talk *t, int turn)
 {
-    const struct place *p = place_of(w, t, place);
-    int64_t prompt = t->turns[turn].prompt_tok, cached = cached_tok(p, t, turn, last);
+    return (int64_t)(draw(t->id, (uint64_t)turn, p->e->index, 7) % PPM) < p->hit_ppm;
+}
+
+static void fill_usage(const struct place *p, const struct talk *t, int turn, int64_t cached,
+                       struct usage *ret)
+{
+    int64_t prompt = t->turns[turn].prompt_tok;
     bool writes = p->writes && t->caches && prompt >= CACHE_MIN_TOK;
     *ret = (struct usage){.seen = 0};
     usage_set(ret, USAGE_cache_read_tok, cached);
@@ -147,12 +150,34 @@ void truth_usage(const struct world *w, const struct talk *t, int turn, int plac
     usage_set(ret, USAGE_output_tok, t->turns[turn].output_tok);
 }
 
+static int64_t cost_of(const struct place *p, const struct usage *u)
+{
+    int64_t pusd = 0;
+    bool fits = price_usage(&p->e->price, u, 0, true, &pusd);
+    assert(fits);
+    return fits ? pusd : 0;
+}
+
+void truth_usage(const struct world *w, const struct talk *t, int turn, int place, int last,
+                 struct usage *ret)
+{
+    const struct place *p = place_of(w, t, place);
+    fill_usage(p, t, turn, is_hit(p, t, turn) ? held_tok(p, t, turn, last) : 0, ret);
+}
+
 int64_t truth_pusd(const struct world *w, const struct talk *t, int turn, int place, int last)
 {
     struct usage u;
-    int64_t pusd = 0;
     truth_usage(w, t, turn, place, last, &u);
-    bool fits = price_usage(&place_of(w, t, place)->e->price, &u, 0, true, &pusd);
-    assert(fits);
-    return fits ? pusd : 0;
+    return cost_of(place_of(w, t, place), &u);
+}
+
+int64_t truth_mean_pusd(const struct world *w, const struct talk *t, int turn, int place, int last)
+{
+    const struct place *p = place_of(w, t, place);
+    struct usage hit, miss;
+    fill_usage(p, t, turn, held_tok(p, t, turn, last), &hit);
+    fill_usage(p, t, turn, 0, &miss);
+    int64_t cold = cost_of(p, &miss);
+    return cold + (cost_of(p, &hit) - cold) / 1000 * (p->hit_ppm / 1000); /* far from overflow */
 }

@@ -64,7 +64,7 @@ def best_of_all():
     got = tables("--check")  # the program itself compares with trying everything, and every policy with the bound
     assert set(got) == {"agent", "chat", "batch"}, got
     for kind, table in got.items():
-        assert len(table) == 10, table
+        assert len(table) == 11, table
         assert usd(table, "lower bound of that") == usd(table, "best in hindsight (found)") > 0, table
     assert usd(got["agent"], "sticky, 10 minutes") < usd(got["agent"], "drawn by 1/price^2"), got["agent"]
 
