@@ -18,6 +18,7 @@
 
 #include "migrations/migrations.h"
 #include "router/ballast.h"
+#include "router/wal_db.h"
 
 enum {
     DB_STMT_MAX = 1024, /* slots of the statement cache, a power of two */
@@ -254,7 +255,8 @@ static int open_handle(struct db *db, struct fail *reterr)
     int flags =
         SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
         (db->mode == DB_OWN ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY);
-    if (sqlite3_open_v2(db->path, &db->handle, flags, NULL) != SQLITE_OK)
+    const char *vfs = db->mode == DB_OWN ? wal_db_vfs() : NULL;
+    if (sqlite3_open_v2(db->path, &db->handle, flags, vfs) != SQLITE_OK)
         return sqlite_fail(db, "cannot be opened", reterr);
     return 0;
 }

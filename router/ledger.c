@@ -22,8 +22,8 @@ enum {
     ROOM_CHECK_MS = 1000,  /* between looks whether the ballast fits again, */
     LATE_CHECK_MS = 60000, /* and when it never fitted: holds are admitted without it */
     GATHER_MIN = 4,        /* holds in the last batch: see gather() */
-    GATHER_US = 30,
-    GATHER_ROUNDS = 4,
+    GATHER_US = 150,
+    GATHER_ROUNDS = 2,
     DOZE_MS = 5, /* see doze() */
     DOZE_OPS = LEDGER_BATCH_MAX / 2,
     CHECKPOINT_BATCHES = 64 /* under load: look at the WAL this often */
