@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "bench/price.h"
+#include "router/forecast.h"
 #include "router/plan.h"
 #include "server/warm.h"
 
@@ -201,7 +202,9 @@ struct ours {
     struct plan plan;
     struct warm *warm;
     struct warm_hits hits;
-    int *place_of; /* by endpoint->index */
+    struct forecast *forecast;
+    struct forecast_ask ask; /* of chat, as server/planning.c fills them */
+    int *place_of;           /* by endpoint->index */
 };
 
 static int ours_begin(struct run *r)
@@ -215,8 +218,9 @@ static int ours_begin(struct run *r)
     prefs_init(&o->chat.prefs);
     o->chat.prefs.allow_fallbacks = true;
     o->warm = warm_new();
+    o->forecast = forecast_new();
     o->place_of = calloc((size_t)r->w->catalog->n_endpoints + 1, sizeof(int));
-    if (o->warm == NULL || o->place_of == NULL)
+    if (o->warm == NULL || o->forecast == NULL || o->place_of == NULL)
         return -1;
     for (int i = 0; i < r->w->n_scenes; i++) {
         for (int k = 0; k < r->w->scenes[i].n; k++)
@@ -241,6 +245,7 @@ static void ours_end(struct run *r)
     plan_done(&o->plan);
     chat_done(&o->chat);
     warm_free(o->warm);
+    forecast_free(o->forecast);
     free(o->place_of);
     free(o);
 }
@@ -289,11 +294,21 @@ static void look_health(void *ctx, uint32_t endpoint_index, struct health_view *
     health_look(&r->health[endpoint_index], r->now_ms, ret);
 }
 
-static int64_t look_warm(void *ctx, const struct endpoint *e)
+static void look_warm(void *ctx, const struct endpoint *e, struct estimate_cache *ret)
 {
     const struct run *r = ctx;
     const struct ours *o = r->memory;
-    return warm_tok(&o->hits, e->id);
+    warm_of(&o->hits, e->id, ret);
+}
+
+static void look_learned(void *ctx, const struct model *m, struct estimate_learned *ret_bounds,
+                         struct estimate_expected *ret)
+{
+    const struct run *r = ctx;
+    const struct ours *o = r->memory;
+    (void)m;
+    *ret_bounds = (struct estimate_learned){.completion_tok = 0}; /* bounds hold no money here */
+    forecast_look(o->forecast, &o->ask, ret);
 }
 
 static int ours_order(struct run *r, int talk, int turn, int ret[PLACES_MAX])
@@ -301,13 +316,16 @@ static int ours_order(struct run *r, int talk, int turn, int ret[PLACES_MAX])
     struct ours *o = r->memory;
     const struct talk *t = &r->t->talks[talk];
     fill_chat(&o->chat, scene_of(r, talk), t, turn);
+    o->ask = (struct forecast_ask){o->chat.models[0].name, 1, forecast_shape(&o->chat)};
     warm_look(o->warm, &o->chat, r->now_ms, &o->hits);
     const struct plan_inputs in = {.catalog = r->w->catalog,
                                    .chat = &o->chat,
                                    .now_ms = r->now_ms,
                                    .seed = draw(t->id, (uint64_t)turn, 0, 10),
                                    .health = look_health,
-                                   .cached_tok = o->hits.n > 0 ? look_warm : NULL,
+                                   .cached = o->hits.n > 0 ? look_warm : NULL,
+                                   .learned = look_learned,
+                                   .bound_strict = true,
                                    .ctx = r};
     int n = 0;
     if (plan_make(&o->plan, &in) != 0)
@@ -320,11 +338,25 @@ static int ours_order(struct run *r, int talk, int turn, int ret[PLACES_MAX])
     return n;
 }
 
+static const struct candidate *candidate_of(const struct ours *o, const struct endpoint *e)
+{
+    for (int i = 0; i < o->plan.n_candidates; i++) {
+        if (o->plan.candidates[i].endpoint == e)
+            return &o->plan.candidates[i];
+    }
+    return NULL;
+}
+
+/* As server/call_money.c tells what it has learned; the chat is still that of this turn. */
 static void ours_served(struct run *r, int talk, int turn, int place, const struct usage *u)
 {
     struct ours *o = r->memory;
-    (void)turn; /* whose chat it still is */
-    warm_learn(o->warm, &o->chat, scene_of(r, talk)->places[place].e->id, u, r->now_ms);
+    const struct endpoint *e = scene_of(r, talk)->places[place].e;
+    const struct candidate *c = candidate_of(o, e);
+    (void)turn;
+    forecast_learn_prompt(o->forecast, &o->ask, c->estimate.prompt_raw_tok, usage_prompt_tok(u));
+    forecast_learn_completion(o->forecast, &o->ask, u->n[USAGE_output_tok]);
+    warm_learn(o->warm, &o->chat, e, &c->estimate.cache, u, r->now_ms);
 }
 
 const struct policy_row policies[] = {

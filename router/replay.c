@@ -188,6 +188,24 @@ static void ask_for_search(struct chat *c, const struct endpoint *served, int64_
         c->needs |= NEED_SERVER_TOOLS;
 }
 
+/* The marks of a request that has read and written so much; what is kept an hour stands first. */
+static void fill_marks(struct chat *c, const struct usage *u, int64_t prompt_tok)
+{
+    int64_t read = u->n[USAGE_cache_read_tok], hour = u->n[USAGE_cache_write_1h_tok];
+    int64_t rest = u->n[USAGE_cache_write_5m_tok];
+    c->cache_write_5m = rest > 0;
+    c->cache_write_1h = hour > 0;
+    c->n_prefixes = 0;
+    if (prompt_tok <= 0 || prompt_tok > TEXT_TOK_MAX)
+        return;
+    int64_t byte = c->prompt_bytes / prompt_tok;
+    if (hour > 0)
+        c->prefixes[c->n_prefixes++] =
+            (struct chat_prefix){.bytes = (read + hour) * byte, .one_hour = true};
+    if (rest > 0)
+        c->prefixes[c->n_prefixes++] = (struct chat_prefix){.bytes = (read + hour + rest) * byte};
+}
+
 /* A text that is estimated at just the tokens that were counted. */
 static void fill_chat(struct replay *r, const struct usage *u)
 {
@@ -202,8 +220,7 @@ static void fill_chat(struct replay *r, const struct usage *u)
     c->prompt_chars = c->prompt_bytes;
     c->n_images = r->fact->n_images;
     c->needs = c->n_images > 0 ? NEED_IMAGES : 0;
-    c->cache_write_5m = u->n[USAGE_cache_write_5m_tok] > 0;
-    c->cache_write_1h = u->n[USAGE_cache_write_1h_tok] > 0;
+    fill_marks(c, u, usage_prompt_tok(u));
     ask_for_search(c, r->served, u->n[USAGE_web_searches]);
 }
 
@@ -215,21 +232,23 @@ static void fact_usage(const struct replay *r, struct usage *ret)
 }
 
 /* An endpoint without a price for it is not known to cache. */
-static int64_t fact_cached(void *ctx, const struct endpoint *e)
+static void fact_cached(void *ctx, const struct endpoint *e, struct estimate_cache *ret)
 {
     const struct replay *r = ctx;
     struct usage u;
     fact_usage(r, &u);
-    return e == r->served || e->price.base.pusd[PRICE_cache_read] >= 0 ? u.n[USAGE_cache_read_tok]
-                                                                       : 0;
+    if (e == r->served || e->price.base.pusd[PRICE_cache_read] >= 0)
+        *ret = (struct estimate_cache){.tok = u.n[USAGE_cache_read_tok], .hit_ppm = ESTIMATE_SURE};
 }
 
-static int64_t fact_completion(void *ctx, const struct model *m)
+static void fact_sizes(void *ctx, const struct model *m, struct estimate_learned *ret_bounds,
+                       struct estimate_expected *ret)
 {
     struct usage u;
     (void)m;
     fact_usage(ctx, &u);
-    return u.n[USAGE_output_tok] > 0 ? u.n[USAGE_output_tok] : 1;
+    *ret_bounds = (struct estimate_learned){.completion_tok = 0};
+    ret->completion_tok = u.n[USAGE_output_tok] > 0 ? u.n[USAGE_output_tok] : 1;
 }
 
 /* The filter that the best endpoint got to: what would have to give way. */
@@ -248,8 +267,9 @@ static int plan_attempt(struct replay *r, const struct usage *u, struct replay_c
                                    .chat = &r->chat,
                                    .policy = r->fact->policy,
                                    .seed = r->fact->seed,
-                                   .cached_tok = fact_cached,
-                                   .completion_tok = fact_completion,
+                                   .cached = fact_cached,
+                                   .learned = fact_sizes,
+                                   .bound_strict = true,
                                    .ctx = r};
     fill_chat(r, u);
     if (plan_make(&r->plan, &in) != 0)

@@ -132,8 +132,8 @@ static const struct {
 } bad[] = {
     {"", 2, "a command is needed (see: wayfare --help)"},
     {"frob", 2, "unknown command frob"},
-    {"replay --frob", 2, "unknown option --frob"},
-    {"replay x", 2, "unexpected argument x"},
+    {"replay --frob", 2, "replay: unknown option --frob"},
+    {"replay x", 2, "replay: unexpected argument x"},
     {"experiment list", 2, "unknown command experiment"},
     {"key", 2, "key needs one of: create, list, revoke, rotate, set"},
     {"key --json", 2, "key needs one of: "},
