@@ -9,7 +9,7 @@
 
 #include "router/catalog_db.h"
 
-enum { DETAILS_MAX = 20, PRICES_CACHED = 256 };
+enum { DETAILS_MAX = 20 };
 
 #define ATT "'att_' || lower(hex(a.id))"
 #define OPEN "a.state NOT IN ('SETTLED', 'VOID')"
@@ -148,10 +148,7 @@ struct audit {
     struct db *db;
     struct json_object *violations;
     int64_t repriced;
-    struct {
-        int64_t version; /* 0 = free */
-        struct price price;
-    } prices[PRICES_CACHED];
+    struct price_pins pins;
 };
 
 static void add_violation(struct audit *a, const char *invariant, const char *detail)
@@ -182,31 +179,12 @@ static int run_check(struct audit *a, const struct check *c, struct fail *reterr
 
 /* ---- I11, second half: the cost again from tokens and the pinned price ---- */
 
-/* NULL: there is no such version (*ret_rc 0), or reterr (-1). */
-static const struct price *pinned_price(struct audit *a, int64_t version, int *ret_rc,
-                                        struct fail *reterr)
-{
-    size_t slot = (uint64_t)version % PRICES_CACHED;
-    *ret_rc = 0;
-    if (a->prices[slot].version == version)
-        return &a->prices[slot].price;
-    struct fail why;
-    if (catalog_db_price(a->db, version, &a->prices[slot].price, &why) == 0) {
-        a->prices[slot].version = version;
-        return &a->prices[slot].price;
-    }
-    a->prices[slot].version = 0;
-    if (why.code != ERR_not_found)
-        *ret_rc = fail_set(reterr, why.code, NULL, "%s", why.text);
-    return NULL;
-}
-
 /* Columns: id as text, price_version, n_images, cost_pusd, then the buckets. */
 static int reprice(struct audit *a, struct sqlite3_stmt *s, struct fail *reterr)
 {
     char detail[256];
     int rc;
-    const struct price *p = pinned_price(a, db_col_int(s, 1), &rc, reterr);
+    const struct price *p = catalog_db_pinned(a->db, &a->pins, db_col_int(s, 1), &rc, reterr);
     if (p == NULL && rc == 0) {
         snprintf(detail, sizeof(detail), "%s: there is no price version %lld", db_col_text(s, 0),
                  (long long)db_col_int(s, 1));

@@ -3,6 +3,7 @@
 #include "router/budget_db.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "schema/money.h"
@@ -197,4 +198,19 @@ struct json_object *shape_time(int64_t unix_ms)
 {
     char text[WHEN_TEXT_MAX];
     return unix_ms != 0 ? json_object_new_string(when_print(unix_ms, text)) : NULL;
+}
+
+struct json_object *shape_share(int64_t part, int64_t whole)
+{
+    enum { ONE = 10000 };
+    char text[16];
+    if (whole <= 0)
+        return NULL;
+    while (part > INT64_MAX / ONE) { /* both are far more than four digits can tell apart */
+        part /= 2;
+        whole /= 2;
+    }
+    unsigned share = part <= 0 ? 0 : part < whole ? (unsigned)(part * ONE / whole) : ONE;
+    snprintf(text, sizeof(text), "%u.%04u", share / ONE % 10, share % ONE);
+    return json_object_new_double_s((double)share / ONE, text);
 }

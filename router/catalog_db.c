@@ -53,6 +53,24 @@ int catalog_db_price(struct db *db, int64_t price_version, struct price *ret, st
     return 0;
 }
 
+const struct price *catalog_db_pinned(struct db *db, struct price_pins *pins, int64_t version,
+                                      int *ret_rc, struct fail *reterr)
+{
+    size_t slot = (uint64_t)version % PRICE_PINS;
+    struct fail why;
+    *ret_rc = 0;
+    if (version != 0 && pins->at[slot].version == version)
+        return &pins->at[slot].price;
+    pins->at[slot].version = 0;
+    if (catalog_db_price(db, version, &pins->at[slot].price, &why) == 0) {
+        pins->at[slot].version = version;
+        return &pins->at[slot].price;
+    }
+    if (why.code != ERR_not_found)
+        *ret_rc = fail_set(reterr, why.code, NULL, "%s", why.text);
+    return NULL;
+}
+
 /* ---- providers ---- */
 
 static int read_credentials(struct db *db, struct provider_spec *p, struct buf *text,

@@ -15,6 +15,18 @@ int64_t catalog_db_version(struct db *db);
 /* A price version, in force or not.  ERR_not_found when there is none. */
 int catalog_db_price(struct db *db, int64_t price_version, struct price *ret, struct fail *reterr);
 
+/* Price versions that were looked up, for who looks many up: zeroed, then kept by the caller. */
+enum { PRICE_PINS = 256 };
+struct price_pins {
+    struct {
+        int64_t version; /* 0 = free */
+        struct price price;
+    } at[PRICE_PINS];
+};
+/* NULL: there is no such version (*ret_rc 0), or reterr (-1).  Valid until the next call. */
+const struct price *catalog_db_pinned(struct db *db, struct price_pins *pins, int64_t version,
+                                      int *ret_rc, struct fail *reterr);
+
 struct catalog_changes {
     int added, changed, unchanged; /* endpoints */
     int providers_added, providers_changed, models_added, models_changed;

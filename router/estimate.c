@@ -6,6 +6,17 @@
 
 #include "schema/money.h"
 
+const char *estimate_known_word(enum estimate_known k)
+{
+    static const char *const WORDS[] = {
+#define KNOWN(name, word) [ESTIMATE_BY_##name] = word,
+        ESTIMATE_KNOWN(KNOWN)
+#undef KNOWN
+    };
+    assert(k >= 0 && (size_t)k < sizeof(WORDS) / sizeof(WORDS[0]));
+    return WORDS[k];
+}
+
 static int64_t min64(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -42,7 +53,7 @@ static int64_t search_expected(const struct chat *chat)
     return min64(search_bound(chat), ESTIMATE_SEARCHES);
 }
 
-static int64_t prompt_expected(const struct chat *chat)
+int64_t estimate_raw_tok(const struct chat *chat)
 {
     int64_t tok = ESTIMATE_FRAME_TOK + text_tok(chat);
     if (chat->needs & NEED_TOOLS)
@@ -107,18 +118,116 @@ static int64_t completion_bound(const struct chat *chat, const struct endpoint *
     return ESTIMATE_COMPLETION_BOUND_TOK;
 }
 
-void estimate_make(const struct chat *chat, const struct endpoint *e, int64_t cached_tok,
-                   int64_t learned_completion_tok, struct estimate *ret)
+static int64_t scaled(int64_t tok, int64_t num, int64_t den)
 {
+    return tok < INT64_MAX / (num > 0 ? num : 1) ? tok * num / den : tok;
+}
+
+static void expect_prompt(const struct estimate_expected *known, struct estimate *est)
+{
+    est->prompt_tok = est->prompt_raw_tok;
+    est->prompt_from = (struct estimate_source){ESTIMATE_BY_DEFAULT, 0};
+    if (known->ratio > 0) {
+        est->prompt_tok = max64(scaled(est->prompt_raw_tok, known->ratio, ESTIMATE_RATIO_ONE), 1);
+        est->prompt_from = known->ratio_from;
+    }
+    est->prompt_tok = min64(est->prompt_tok, est->prompt_bound_tok);
+}
+
+static void expect_completion(const struct estimate_expected *known, struct estimate *est)
+{
+    est->completion_tok = ESTIMATE_COMPLETION_TOK;
+    est->completion_from = (struct estimate_source){ESTIMATE_BY_DEFAULT, 0};
+    if (known->completion_tok > 0) {
+        est->completion_tok = known->completion_tok;
+        est->completion_from = known->completion_from;
+    }
+    est->completion_tok = min64(est->completion_tok, est->completion_bound_tok);
+}
+
+/* ---- the cache ---- */
+
+bool estimate_bills_writes(const struct chat *chat, const struct endpoint *e)
+{
+    const struct rates *r = &e->price.base;
+    return (chat->cache_write_5m || chat->cache_write_1h) &&
+           (r->pusd[PRICE_cache_write_5m] >= 0 || r->pusd[PRICE_cache_write_1h] >= 0);
+}
+
+bool estimate_caches_by_itself(const struct endpoint *e)
+{
+    const struct rates *r = &e->price.base;
+    return r->pusd[PRICE_cache_write_5m] < 0 && r->pusd[PRICE_cache_write_1h] < 0 &&
+           r->pusd[PRICE_cache_read] >= 0 && r->pusd[PRICE_cache_read] < r->pusd[PRICE_prompt];
+}
+
+bool estimate_is_warm(const struct estimate *est)
+{
+    return est->read_tok > 0 && est->cache.hit_ppm >= ESTIMATE_WARM_PPM;
+}
+
+/* Up to where a request tells the endpoint to cache, in tokens: the part that is kept an hour
+ * comes first (Anthropic's rule for requests with both). */
+struct marked {
+    int64_t hour_tok, all_tok;
+};
+
+static int64_t prefix_tok(const struct chat *chat, const struct chat_prefix *p, int64_t prompt_tok)
+{
+    return chat->prompt_bytes > 0
+               ? scaled(prompt_tok, min64(p->bytes, chat->prompt_bytes), chat->prompt_bytes)
+               : 0;
+}
+
+static struct marked marked_of(const struct chat *chat, int64_t prompt_tok)
+{
+    struct marked m = {0, 0};
+    for (int i = 0; i < chat->n_prefixes; i++) {
+        int64_t tok = prefix_tok(chat, &chat->prefixes[i], prompt_tok);
+        m.all_tok = max64(m.all_tok, tok);
+        if (chat->prefixes[i].one_hour)
+            m.hour_tok = max64(m.hour_tok, tok);
+    }
+    return m.all_tok < ESTIMATE_CACHE_MIN_TOK ? (struct marked){0, 0} : m;
+}
+
+/* The mean of a hit, after which only what is new is written, and of a miss, when all is. */
+static int64_t mean_written(int64_t from_tok, int64_t to_tok, const struct estimate_cache *cache)
+{
+    int64_t cold = max64(to_tok - from_tok, 0);
+    int64_t warm = max64(to_tok - max64(from_tok, cache->tok), 0);
+    return warm + scaled(cold - warm, ESTIMATE_SURE - cache->hit_ppm, ESTIMATE_SURE);
+}
+
+static void expect_cache(const struct chat *chat, const struct endpoint *e,
+                         const struct estimate_cache *cache, struct estimate *est)
+{
+    est->cache = *cache;
+    est->cache.tok = min64(max64(cache->tok, 0), est->prompt_tok);
+    est->cache.hit_ppm = est->cache.tok > 0 ? min64(max64(cache->hit_ppm, 0), ESTIMATE_SURE) : 0;
+    est->read_tok = scaled(est->cache.tok, est->cache.hit_ppm, ESTIMATE_SURE);
+    est->write_5m_tok = est->write_1h_tok = 0;
+    if (!estimate_bills_writes(chat, e))
+        return;
+    struct marked m = marked_of(chat, est->prompt_tok);
+    est->write_1h_tok = mean_written(0, m.hour_tok, &est->cache);
+    est->write_5m_tok = mean_written(m.hour_tok, m.all_tok, &est->cache);
+}
+
+void estimate_make(const struct chat *chat, const struct endpoint *e,
+                   const struct estimate_expected *expected, const struct estimate_cache *cache,
+                   struct estimate *ret)
+{
+    static const struct estimate_cache COLD = {.tok = 0};
+    static const struct estimate_expected NOTHING = {.ratio = 0};
     assert(chat->prompt_bytes >= 0 && chat->document_bytes >= 0);
     assert(chat->n_images >= 0 && chat->n_documents >= 0);
-    int64_t expected =
-        learned_completion_tok > 0 ? learned_completion_tok : ESTIMATE_COMPLETION_TOK;
-    ret->prompt_tok = prompt_expected(chat);
-    ret->cached_tok = min64(max64(cached_tok, 0), ret->prompt_tok);
-    ret->prompt_bound_tok = max64(prompt_bound(chat, e->context_length), ret->prompt_tok);
+    ret->prompt_raw_tok = estimate_raw_tok(chat);
+    ret->prompt_bound_tok = max64(prompt_bound(chat, e->context_length), ret->prompt_raw_tok);
     ret->completion_bound_tok = completion_bound(chat, e);
-    ret->completion_tok = min64(expected, ret->completion_bound_tok);
+    expect_prompt(expected != NULL ? expected : &NOTHING, ret);
+    expect_completion(expected != NULL ? expected : &NOTHING, ret);
+    expect_cache(chat, e, cache != NULL ? cache : &COLD, ret);
     ret->completion_hold_tok = ret->completion_bound_tok;
     ret->text_ratio = ESTIMATE_RATIO_ONE;
 }
@@ -190,10 +299,12 @@ static void apply_to_prompt(const struct chat *chat, const struct estimate_learn
     if (class == ESTIMATE_CLASS_NONE || learned->ratio[class] <= 0)
         return;
     int64_t ratio = learned->ratio[class];
-    if (est->prompt_tok >= INT64_MAX / ratio)
+    if (est->prompt_raw_tok >= INT64_MAX / ratio)
         return;
-    int64_t bound = div_up(est->prompt_tok * ratio, ESTIMATE_RATIO_ONE) + ESTIMATE_FRAME_BOUND_TOK;
-    est->prompt_bound_tok = min64(est->prompt_bound_tok, max64(bound, est->prompt_tok));
+    int64_t bound =
+        div_up(est->prompt_raw_tok * ratio, ESTIMATE_RATIO_ONE) + ESTIMATE_FRAME_BOUND_TOK;
+    int64_t expected = max64(est->prompt_raw_tok, est->prompt_tok);
+    est->prompt_bound_tok = min64(est->prompt_bound_tok, max64(bound, expected));
 }
 
 void estimate_apply(const struct chat *chat, const struct endpoint *e,
@@ -203,16 +314,35 @@ void estimate_apply(const struct chat *chat, const struct endpoint *e,
     apply_to_completion(chat, e, learned, est);
 }
 
+bool estimate_cost(const struct chat *chat, const struct endpoint *e, const struct estimate *est,
+                   struct estimate_cost *ret)
+{
+    struct rates r = price_at(&e->price, est->prompt_tok);
+    int64_t plain = est->prompt_tok - est->read_tok - est->write_5m_tok - est->write_1h_tok;
+    assert(plain >= 0);
+    *ret = (struct estimate_cost){.above_prompt_tok = price_tier(&e->price, est->prompt_tok)};
+    return money_add_product(&ret->prompt_pusd, r.pusd[PRICE_prompt], plain) &&
+           money_add_product(&ret->cache_read_pusd, r.pusd[PRICE_cache_read], est->read_tok) &&
+           money_add_product(&ret->cache_write_pusd, r.pusd[PRICE_cache_write_5m],
+                             est->write_5m_tok) &&
+           money_add_product(&ret->cache_write_pusd, r.pusd[PRICE_cache_write_1h],
+                             est->write_1h_tok) &&
+           money_add_product(&ret->completion_pusd, r.pusd[PRICE_completion],
+                             est->completion_tok) &&
+           money_add_product(&ret->fee_pusd, r.pusd[PRICE_web_search], search_expected(chat)) &&
+           money_add_product(&ret->fee_pusd, r.pusd[PRICE_image], chat->n_images) &&
+           money_add(&ret->fee_pusd, r.pusd[PRICE_request]);
+}
+
 int64_t estimate_expected_pusd(const struct chat *chat, const struct endpoint *e,
                                const struct estimate *est)
 {
-    struct usage u = {.seen = 0};
-    u.n[USAGE_input_tok] = est->prompt_tok - est->cached_tok;
-    u.n[USAGE_cache_read_tok] = est->cached_tok;
-    u.n[USAGE_output_tok] = est->completion_tok;
-    u.n[USAGE_web_searches] = search_expected(chat);
-    int64_t pusd;
-    return price_usage(&e->price, &u, chat->n_images, true, &pusd) ? pusd : INT64_MAX;
+    struct estimate_cost c;
+    int64_t pusd = 0;
+    bool fits = estimate_cost(chat, e, est, &c) && money_add(&pusd, c.prompt_pusd) &&
+                money_add(&pusd, c.cache_read_pusd) && money_add(&pusd, c.cache_write_pusd) &&
+                money_add(&pusd, c.completion_pusd) && money_add(&pusd, c.fee_pusd);
+    return fits ? pusd : INT64_MAX;
 }
 
 /* The rate that bounds every prompt token: a provider decides by itself what it writes to

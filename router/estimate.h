@@ -1,7 +1,8 @@
 /* How large a request will be on an endpoint, and what it will cost there: the expected
  * figures order the plan, the bounds size the hold and the worst case.  Pure; integers
- * only.  A first, uncalibrated tokenizer-free estimate: the constants below are named so
- * that measured ones can replace them.
+ * only.  A first estimate knows no tokenizer, only the constants below; what settled requests
+ * taught is laid over it: router/forecast.h for what is expected, router/calibrate.h for the
+ * bounds.
  *
  * Contract: docs/api.md "Order" (expected cost) and "Money" (worst case is held). */
 #ifndef ROUTER_ESTIMATE_H
@@ -36,15 +37,64 @@ enum {
     ESTIMATE_THREAD_BOUND_TOK = 1000000,     /* a conversation that the provider keeps */
     ESTIMATE_COMPLETION_BOUND_TOK = 131072,  /* neither the request nor the endpoint names one */
 
+    /* Nothing shorter is kept in a cache (platform.claude.com prompt-caching: 1,024 to 4,096 by
+     * model; OpenAI: 1,024). */
+    ESTIMATE_CACHE_MIN_TOK = 1024,
+    ESTIMATE_SURE = 1000000,    /* a probability of 1; probabilities are parts of a million */
+    ESTIMATE_WARM_PPM = 250000, /* a cache that is less likely a hit holds no conversation back */
+
     ESTIMATE_FIRST_MIN_TOK = 1024, /* completion in the first of the holds that grow, at least */
     ESTIMATE_FIRST_TOK = 4096      /* and as long as nothing was learned */
 };
 
+/* On what an expected figure rests: the widest to the narrowest, KNOWN(enum, word in reports). */
+#define ESTIMATE_KNOWN(KNOWN)                                                                      \
+    KNOWN(DEFAULT, "default")                                                                      \
+    KNOWN(MODEL, "model")                                                                          \
+    KNOWN(MODEL_SHAPE, "model_shape")                                                              \
+    KNOWN(KEY, "key")                                                                              \
+    KNOWN(KEY_KIND, "key_kind")                                                                    \
+    KNOWN(KEY_SHAPE, "key_shape")
+
+enum estimate_known {
+#define KNOWN(name, word) ESTIMATE_BY_##name,
+    ESTIMATE_KNOWN(KNOWN)
+#undef KNOWN
+};
+const char *estimate_known_word(enum estimate_known k);
+
+struct estimate_source {
+    enum estimate_known by;
+    int64_t samples; /* at most as many as are still remembered */
+};
+
+/* What requests like this one turned out to be. Zeroed: nothing is known. */
+struct estimate_expected {
+    int64_t ratio;          /* tokens of a prompt per token of the first estimate, in
+                               1/ESTIMATE_RATIO_ONE; 0 = unknown */
+    int64_t completion_tok; /* mean; 0 = unknown */
+    struct estimate_source ratio_from, completion_from;
+};
+
+/* What is believed of an endpoint's cache of this conversation. Zeroed: nothing is warm. */
+struct estimate_cache {
+    int64_t tok;     /* read from it when it is a hit */
+    int64_t hit_ppm; /* probability of that */
+    int64_t samples; /* of beliefs of this kind there that were put to the test */
+    /* For whoever made it, to learn from how it turned out (server/warm.h). */
+    int64_t believed_tok;
+    int kind;
+};
+
 /* Token estimates for one request on one endpoint (tokens). */
 struct estimate {
-    int64_t prompt_tok;
-    int64_t cached_tok;           /* part of prompt_tok believed to be a cache hit */
-    int64_t completion_tok;       /* expected */
+    int64_t prompt_raw_tok;      /* by the constants alone: what ratios are learned from */
+    int64_t prompt_tok;          /* best guess */
+    struct estimate_cache cache; /* tok cut to the prompt */
+    int64_t read_tok;            /* expected of each: probabilities are counted in */
+    int64_t write_5m_tok, write_1h_tok;
+    int64_t completion_tok; /* expected */
+    struct estimate_source prompt_from, completion_from;
     int64_t prompt_bound_tok;     /* upper bound: holds and the worst case */
     int64_t completion_bound_tok; /* max_tokens, or the endpoint's own maximum */
     int64_t completion_hold_tok;  /* held at first; less where the hold can grow with the stream */
@@ -73,7 +123,7 @@ struct estimate_learned {
 };
 
 enum estimate_class estimate_class(const struct chat *chat);
-/* How many times prompt_estimate_tok (estimate.prompt_tok) a prompt turned out to be, but for
+/* How many times prompt_estimate_tok (estimate.prompt_raw_tok) a prompt turned out to be, but for
  * ESTIMATE_FRAME_BOUND_TOK, in units of 1/ESTIMATE_RATIO_ONE, rounded up. */
 int64_t estimate_ratio(int64_t prompt_tok, int64_t estimate_tok);
 /* How many tokens this much text of an answer has at most. */
@@ -83,9 +133,29 @@ int64_t estimate_text_tok(const struct estimate *est, int64_t bytes);
 void estimate_apply(const struct chat *chat, const struct endpoint *e,
                     const struct estimate_learned *learned, struct estimate *est);
 
-/* cached_tok is cut to the prompt; learned_completion_tok <= 0: unknown. */
-void estimate_make(const struct chat *chat, const struct endpoint *e, int64_t cached_tok,
-                   int64_t learned_completion_tok, struct estimate *ret);
+/* The plain estimate of the prompt, without an endpoint and without anything learned. */
+int64_t estimate_raw_tok(const struct chat *chat);
+/* NULL: nothing is expected, nothing is warm. */
+void estimate_make(const struct chat *chat, const struct endpoint *e,
+                   const struct estimate_expected *expected, const struct estimate_cache *cache,
+                   struct estimate *ret);
+bool estimate_is_warm(const struct estimate *est);
+/* The endpoint is told what to cache and bills what it writes. */
+bool estimate_bills_writes(const struct chat *chat, const struct endpoint *e);
+/* The endpoint caches by itself, as far as its prices tell: reads are cheaper, writes cost
+ * nothing. */
+bool estimate_caches_by_itself(const struct endpoint *e);
+
+/* What is expected to be paid for what: pico-USD. */
+struct estimate_cost {
+    int64_t prompt_pusd; /* what is neither read from a cache nor written to it */
+    int64_t cache_read_pusd, cache_write_pusd, completion_pusd;
+    int64_t fee_pusd;         /* request, images, searches */
+    int64_t above_prompt_tok; /* of the price tier; 0 = the base price */
+};
+/* The parts add up to estimate_expected_pusd; false: it is INT64_MAX. */
+bool estimate_cost(const struct chat *chat, const struct endpoint *e, const struct estimate *est,
+                   struct estimate_cost *ret);
 /* What the request is expected to cost on the endpoint, at the tier its prompt falls in;
  * INT64_MAX on overflow.  An unpriced endpoint costs nothing here: filter it first. */
 int64_t estimate_expected_pusd(const struct chat *chat, const struct endpoint *e,

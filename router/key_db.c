@@ -5,7 +5,6 @@
 #include "router/identity.h"
 #include "router/identity_db.h"
 #include "router/preset.h"
-#include "schema/prefs.h"
 
 enum { PRESET_MAX = 64 * 1024, GRACE_DAYS_MAX = 365 };
 
@@ -68,25 +67,17 @@ static const struct setting {
     {"on_limit", SET_LIMIT, AT(on_limit), "UPDATE api_key SET on_limit = ?2 WHERE id = ?1"},
 };
 
-/* out: the preferences in their canonical form. */
+/* out: their canonical form. */
 static int read_preset(struct span text, struct buf *out, struct fail *reterr)
 {
-    static const char *const none[] = {NULL};
-    struct json_doc doc;
     struct prefs prefs;
-    json_init(&doc);
     prefs_init(&prefs);
-    int rc = json_parse(&doc, text, reterr);
-    if (rc == 0)
-        rc = preset_check(&doc, "preset", none, reterr);
-    if (rc == 0)
-        rc = prefs_read(&prefs, &doc, 0, reterr);
+    int rc = preset_read(&prefs, "preset", text, reterr);
     if (rc == 0)
         prefs_write(&prefs, out);
     if (rc == 0 && out->failed)
         rc = fail_set(reterr, ERR_bad_request, "preset", "preset is too long");
     prefs_done(&prefs);
-    json_done(&doc);
     return rc;
 }
 

@@ -121,7 +121,7 @@ static void admit(struct plan *p, const struct look *k)
         .worst_nusd = k->worst_nusd,
         .hold_nusd = k->hold_nusd,
         .estimate = k->estimate,
-        .warm = k->estimate.cached_tok > 0,
+        .warm = estimate_is_warm(&k->estimate),
         .listed = k->order_at >= 0,
     };
     *key = (struct order_key){.index = (uint32_t)p->n_candidates, .order_at = k->order_at};
@@ -139,10 +139,9 @@ static void look_at_model(struct plan *p, const struct plan_inputs *in, const st
         .in = in,
         .model_rank = rank,
         .model_allowed = policy_allows_model(in->policy, in->catalog, m),
-        .learned_completion_tok = in->completion_tok != NULL ? in->completion_tok(in->ctx, m) : 0,
     };
     if (in->learned != NULL)
-        in->learned(in->ctx, m, &k.learned);
+        in->learned(in->ctx, m, &k.learned, &k.expected);
     if (rank == 0 && !k.model_allowed)
         p->model_forbidden = true;
     for (int i = 0; i < m->n_endpoints; i++) {

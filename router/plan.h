@@ -101,12 +101,12 @@ struct plan_inputs {
     uint64_t seed;
     /* Health of endpoint->index. */
     void (*health)(void *ctx, uint32_t endpoint_index, struct health_view *ret);
-    /* Tokens of this chat's prompt believed cached on the endpoint now; 0 = none. */
-    int64_t (*cached_tok)(void *ctx, const struct endpoint *e);
-    /* Learned completion length for this model; <= 0 = unknown. */
-    int64_t (*completion_tok)(void *ctx, const struct model *m);
-    /* Bounds learned for this model; NULL: by what is provable. */
-    void (*learned)(void *ctx, const struct model *m, struct estimate_learned *ret);
+    /* What of this chat's prompt is believed to be in the endpoint's cache now. */
+    void (*cached)(void *ctx, const struct endpoint *e, struct estimate_cache *ret);
+    /* What was learned of this model: bounds of sizes, and what to expect of this request. */
+    void (*learned)(void *ctx, const struct model *m, struct estimate_learned *ret_bounds,
+                    struct estimate_expected *ret);
+    bool bound_strict; /* bounds are what is provable, whatever was learned */
     void *ctx;
 };
 

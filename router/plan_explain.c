@@ -16,16 +16,15 @@ struct topic {
     struct buf *out;
 };
 
-/* The same figures the filters saw: they do not depend on the learned completion. */
+/* The same figures the filters saw. */
 static struct estimate estimate_of(const struct plan_inputs *in, const struct endpoint *e)
 {
     struct estimate est;
-    estimate_make(in->chat, e, 0, 0, &est);
-    if (in->learned != NULL) {
-        struct estimate_learned learned;
-        in->learned(in->ctx, e->model, &learned);
-        estimate_apply(in->chat, e, &learned, &est);
-    }
+    struct estimate_learned learned = {.completion_tok = 0};
+    struct estimate_expected expected = {.ratio = 0};
+    if (in->learned != NULL)
+        in->learned(in->ctx, e->model, &learned, &expected);
+    look_at_sizes(in, e, &learned, &expected, &est);
     return est;
 }
 
@@ -162,15 +161,6 @@ static int64_t cap_of(const struct prefs *p, enum price_item item)
     return caps[item]->value;
 }
 
-/* 0 = the base price. */
-static int64_t tier_threshold(const struct price *p, int64_t prompt_tok)
-{
-    int64_t above = 0;
-    for (int i = 0; i < p->n_tiers && prompt_tok > p->tiers[i].above_prompt_tok; i++)
-        above = p->tiers[i].above_prompt_tok;
-    return above;
-}
-
 static void say_max_price(const struct topic *t)
 {
     enum price_item item = (enum price_item)t->x->detail;
@@ -180,7 +170,7 @@ static void say_max_price(const struct topic *t)
     char price[MONEY_TEXT_MAX], cap[MONEY_TEXT_MAX];
     buf_addf(t->out, "its %s price of %s USD per %s", CAPPED[item].name,
              money_print(r.pusd[item], scale, price), CAPPED[item].unit);
-    int64_t above = tier_threshold(&t->e->price, prompt_tok);
+    int64_t above = price_tier(&t->e->price, prompt_tok);
     if (above > 0)
         buf_addf(t->out, " (for prompts above %lld tokens)", (long long)above);
     buf_addf(t->out, " is above %s %s", CAPPED[item].field,

@@ -76,15 +76,24 @@ static bool tier_is_open(const struct look *k)
 
 /* ---- estimate, made when the first filter needs it ---- */
 
+void look_at_sizes(const struct plan_inputs *in, const struct endpoint *e,
+                   const struct estimate_learned *learned, const struct estimate_expected *expected,
+                   struct estimate *ret)
+{
+    struct estimate_cache cache = {.tok = 0};
+    if (in->cached != NULL)
+        in->cached(in->ctx, e, &cache);
+    estimate_make(in->chat, e, expected, &cache, ret);
+    if (in->learned != NULL && !in->bound_strict)
+        estimate_apply(in->chat, e, learned, ret);
+}
+
 static void look_estimate(struct look *k)
 {
     if (k->estimated)
         return;
     const struct plan_inputs *in = k->in;
-    int64_t cached = in->cached_tok != NULL ? in->cached_tok(in->ctx, k->endpoint) : 0;
-    estimate_make(in->chat, k->endpoint, cached, k->learned_completion_tok, &k->estimate);
-    if (in->learned != NULL)
-        estimate_apply(in->chat, k->endpoint, &k->learned, &k->estimate);
+    look_at_sizes(in, k->endpoint, &k->learned, &k->expected, &k->estimate);
     k->worst_nusd = estimate_worst_nusd(in->chat, k->endpoint, &k->estimate);
     struct estimate first = k->estimate;
     first.completion_bound_tok = k->estimate.completion_hold_tok;

@@ -10,11 +10,11 @@ struct look {
     const struct plan_inputs *in;
     const struct endpoint *endpoint;
     int model_rank;
-    bool model_allowed; /* by the key */
-    int64_t learned_completion_tok;
-    struct estimate_learned learned; /* of the model; used when in->learned is set */
-    int order_at;                    /* entry of provider_order that names it, or -1 */
-    bool estimated;                  /* the members below are filled */
+    bool model_allowed;                /* by the key */
+    struct estimate_learned learned;   /* of the model; used when in->learned is set */
+    struct estimate_expected expected; /* likewise; nothing when it is not */
+    int order_at;                      /* entry of provider_order that names it, or -1 */
+    bool estimated;                    /* the members below are filled */
     struct estimate estimate;
     int64_t worst_nusd, hold_nusd;
 };
@@ -23,6 +23,11 @@ struct look {
 void look_begin(struct look *k);
 /* REASON_NONE: it stays, and the estimate is filled.  *ret_detail is set for any reason. */
 enum reason look_filter(struct look *k, int32_t *ret_detail);
+
+/* The estimate of in->chat on this endpoint. */
+void look_at_sizes(const struct plan_inputs *in, const struct endpoint *e,
+                   const struct estimate_learned *learned, const struct estimate_expected *expected,
+                   struct estimate *ret);
 
 /* Whether the key allows the model at all; policy may be NULL. */
 bool policy_allows_model(const struct policy *policy, const struct catalog *catalog,

@@ -185,12 +185,22 @@ static bool is_drawn(const struct chat *chat, const struct candidate *c,
     return key->order_at < 0 && sort_of(chat, c->model_rank) == SORT_none;
 }
 
+/* Of two that cost the same now, the one where the next turn is cheaper. */
+static uint32_t cache_rank(const struct chat *chat, const struct candidate *c)
+{
+    if (c->warm)
+        return 0;
+    bool kept = estimate_bills_writes(chat, c->endpoint) || estimate_caches_by_itself(c->endpoint);
+    return kept && c->estimate.prompt_tok >= ESTIMATE_CACHE_MIN_TOK ? 1 : 2;
+}
+
 static void fill_key(const struct plan_inputs *in, bool preferences, const struct candidate *c,
                      struct order_key *key)
 {
     enum sort sort = key->order_at >= 0 ? SORT_price : sort_of(in->chat, c->model_rank);
     key->block = block_of(in->chat, preferences, c, key);
     key->cost = (uint64_t)c->expected_pusd;
+    key->cache = cache_rank(in->chat, c);
     key->metric = sort_metric(sort, key);
     if (is_drawn(in->chat, c, key)) {
         key->metric = draw_key(uniform(in->seed, c->endpoint), c->expected_pusd);
@@ -316,6 +326,8 @@ static bool key_before(const struct order_key *a, const struct order_key *b)
         return a->metric < b->metric;
     if (a->cost != b->cost)
         return a->cost < b->cost;
+    if (a->cache != b->cache)
+        return a->cache < b->cache;
     return a->index < b->index;
 }
 

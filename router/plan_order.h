@@ -6,10 +6,11 @@
 
 #include "router/plan.h"
 
-/* Where a candidate stands: smaller first, by block, then metric, then cost. */
+/* Where a candidate stands: smaller first, by block, then metric, cost, cache. */
 struct order_key {
     uint32_t block;
     uint32_t index; /* of the candidate before ordering; decides the last tie */
+    uint32_t cache; /* 0: warm; 1: will be warm for the next turn; 2: neither */
     uint64_t metric, cost;
     int order_at;                 /* filled by plan.c: entry of provider_order, or -1 */
     uint64_t throughput, latency; /* filled by plan.c: p50, 0 / UINT64_MAX = not measured */

@@ -47,3 +47,19 @@ int preset_check(const struct json_doc *doc, const char *what, const char *const
     }
     return 0;
 }
+
+int preset_read(struct prefs *p, const char *field, struct span text, struct fail *reterr)
+{
+    static const char *const none[] = {NULL};
+    struct json_doc doc;
+    json_init(&doc);
+    int rc = json_parse(&doc, text, reterr);
+    if (rc == 0) {
+        rc = preset_check(&doc, field, none, reterr);
+    }
+    if (rc == 0) {
+        rc = prefs_read(p, &doc, 0, reterr);
+    }
+    json_done(&doc);
+    return rc;
+}

@@ -78,6 +78,14 @@ struct rates price_at(const struct price *p, int64_t prompt_tok)
     return resolved(r);
 }
 
+int64_t price_tier(const struct price *p, int64_t prompt_tok)
+{
+    int64_t above = 0;
+    for (int i = 0; i < p->n_tiers && prompt_tok > p->tiers[i].above_prompt_tok; i++)
+        above = p->tiers[i].above_prompt_tok;
+    return above;
+}
+
 struct rates price_dearest(const struct price *p, int64_t prompt_tok)
 {
     struct rates tier = p->base;

@@ -44,6 +44,8 @@ bool price_is_routable(const struct price *p);
 /* The rates in force for a prompt of this size, fallbacks resolved: a missing cache
  * price is the prompt price, a missing request, image or search price is 0. */
 struct rates price_at(const struct price *p, int64_t prompt_tok);
+/* The threshold of the highest tier that such a prompt is in; 0 = the base price. */
+int64_t price_tier(const struct price *p, int64_t prompt_tok);
 /* The dearest value of each rate over all tiers a prompt of up to prompt_tok can reach. */
 struct rates price_dearest(const struct price *p, int64_t prompt_tok);
 

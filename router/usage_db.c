@@ -151,6 +151,21 @@ static int read_report(struct db *db, const struct grouping *g, struct window *s
     return rc;
 }
 
+int usage_db_time(const struct arg_count *since, const struct arg_count *until, int64_t now_ms,
+                  struct window *ret, struct fail *reterr)
+{
+    struct zone *utc = zone_load("UTC", reterr);
+    if (utc == NULL)
+        return -1;
+    *ret = (struct window){window_at(utc, WINDOW_MONTH, now_ms).start_ms, now_ms + 1};
+    zone_free(utc);
+    if (since->given)
+        ret->start_ms = since->value;
+    if (until->given && until->value != 0)
+        ret->end_ms = until->value;
+    return 0;
+}
+
 int usage_db_report(struct db *db, struct json_object *args, int64_t now_ms,
                     struct json_object **ret, struct fail *reterr)
 {
@@ -161,15 +176,9 @@ int usage_db_report(struct db *db, struct json_object *args, int64_t now_ms,
     if (g == NULL)
         return fail_set(reterr, ERR_bad_request, "by",
                         "by must be team, key, model, provider, day or experiment");
-    struct zone *utc = zone_load("UTC", reterr);
-    if (utc == NULL)
+    struct window span;
+    if (usage_db_time(&a.since, &a.until, now_ms, &span, reterr) != 0)
         return -1;
-    struct window span = {window_at(utc, WINDOW_MONTH, now_ms).start_ms, now_ms + 1};
-    zone_free(utc);
-    if (a.since.given)
-        span.start_ms = a.since.value;
-    if (a.until.given && a.until.value != 0)
-        span.end_ms = a.until.value;
     struct json_object *report = json_object_new_object();
     json_object_object_add(report, "by", json_object_new_string(g->by));
     if (read_report(db, g, &span, report, reterr) != 0) {

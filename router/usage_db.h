@@ -4,7 +4,9 @@
 
 #include <json-c/json.h>
 
+#include "router/args.h"
 #include "router/db.h"
+#include "router/window.h"
 #include "schema/id.h"
 
 /* args: by (team|key|model|provider|day|experiment), since, until; ret: the `usage` shape.
@@ -20,6 +22,9 @@
  * since and until are moved outwards to whole days, and the report says so. */
 int usage_db_report(struct db *db, struct json_object *args, int64_t now_ms,
                     struct json_object **ret, struct fail *reterr);
+/* [since, until) of a report: the start of the month, UTC, and now, where they are not given. */
+int usage_db_time(const struct arg_count *since, const struct arg_count *until, int64_t now_ms,
+                  struct window *ret, struct fail *reterr);
 /* One generation; team_id 0 = any team.  ERR_not_found when there is none of that team.
  * Its model and provider are those of the last attempt that is not void; its usage and cost
  * are the sums over its settled attempts.  An attempt that was corrected (router/correction.h)

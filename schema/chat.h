@@ -97,8 +97,8 @@ struct chat {
     int64_t web_search_uses; /* sum of max_uses of web search tools; -1 = unbounded; 0 = none */
     bool cache_write_1h;     /* some cache_control has ttl "1h" */
     bool cache_write_5m;     /* some cache_control has another or no ttl */
-    /* Anthropic: the cache breakpoints.  OpenAI: those, where the request has some; else the
-     * instructions and the whole prompt, since its providers cache by themselves. */
+    /* The cache breakpoints, where the request has some; else the instructions and the whole
+     * prompt, since some providers cache by themselves. */
     int n_prefixes;
     /* Ends of the last blocks before the last breakpoint, nearest first: a cache entry that
      * an earlier turn of this conversation wrote ends at one of them. */

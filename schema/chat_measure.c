@@ -194,6 +194,12 @@ void chat_end_block(struct chat_reader *r)
     r->one_hour = false;
 }
 
+struct chat_prefix chat_last_end(const struct chat_reader *r)
+{
+    return r->n_ends > 0 ? r->ends[(r->n_ends - 1) % CHAT_LOOKBACK_MAX]
+                         : (struct chat_prefix){.bytes = 0};
+}
+
 void chat_add_implicit_prefixes(struct chat_reader *r, const struct chat_prefix *instructions)
 {
     if (r->chat->n_prefixes > 0 || r->n_ends == 0)

@@ -321,12 +321,6 @@ static bool is_instruction(const struct chat_reader *r, json_ref message)
     return json_text_is(r->doc, role, "system") || json_text_is(r->doc, role, "developer");
 }
 
-static struct chat_prefix last_end(const struct chat_reader *r)
-{
-    return r->n_ends > 0 ? r->ends[(r->n_ends - 1) % CHAT_LOOKBACK_MAX]
-                         : (struct chat_prefix){.bytes = 0};
-}
-
 int chat_read_openai_prompt(struct chat_reader *r, json_ref tools, json_ref functions,
                             json_ref messages, json_ref cache_control)
 {
@@ -334,14 +328,14 @@ int chat_read_openai_prompt(struct chat_reader *r, json_ref tools, json_ref func
     if (read_tools(r, tools) != 0)
         return -1;
     read_functions(r, functions);
-    struct chat_prefix instructions = last_end(r);
+    struct chat_prefix instructions = chat_last_end(r);
     bool leading = true;
     for (json_ref m = json_first(r->doc, messages); m != JSON_NONE; m = json_next(r->doc, m)) {
         leading = leading && is_instruction(r, m);
         if (read_message(r, m) != 0)
             return -1;
         if (leading)
-            instructions = last_end(r);
+            instructions = chat_last_end(r);
     }
     if (chat_mark_cache(r, cache_control) != 0)
         return -1;

@@ -212,6 +212,7 @@ int chat_read_prompt(struct chat_reader *r, json_ref tools, json_ref system, jso
         if (read_prompt_blocks(r, system, true) != 0)
             return -1;
     }
+    struct chat_prefix instructions = chat_last_end(r);
     for (json_ref m = json_first(r->doc, messages); m != JSON_NONE; m = json_next(r->doc, m)) {
         if (read_message(r, m) != 0)
             return -1;
@@ -220,5 +221,6 @@ int chat_read_prompt(struct chat_reader *r, json_ref tools, json_ref system, jso
         return -1;
     if (r->marked)
         chat_end_block(r);
+    chat_add_implicit_prefixes(r, &instructions);
     return 0;
 }

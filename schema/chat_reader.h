@@ -74,6 +74,8 @@ int chat_mark_cache(struct chat_reader *r, json_ref cache_control);
 void chat_digest_block(struct chat_reader *r, json_ref v);
 /* A block of the prompt was read: what came before it and itself is a prefix. */
 void chat_end_block(struct chat_reader *r);
+/* The prompt so far, as a prefix; bytes 0: nothing. */
+struct chat_prefix chat_last_end(const struct chat_reader *r);
 /* Where no block was marked: a provider that caches by itself may hold the instructions (bytes 0:
  * there are none) and the whole prompt. */
 void chat_add_implicit_prefixes(struct chat_reader *r, const struct chat_prefix *instructions);

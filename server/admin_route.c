@@ -44,6 +44,7 @@ const struct admin_route admin_routes[] = {
     {"GET", "/admin/v1/experiments/*", ADMIN_OP, "experiment show", "name", NULL, NULL, 0},
     {"PATCH", "/admin/v1/experiments/*", ADMIN_OP, "experiment set", "name", NULL, NULL, ADMIN_BODY_MAX},
     {"POST", "/admin/v1/experiments/*/stop", ADMIN_OP, "experiment stop", "name", NULL, NULL, ADMIN_BODY_MAX},
+    {"POST", "/admin/v1/replay", ADMIN_OP, "replay", NULL, NULL, NULL, ADMIN_IMPORT_MAX},
     {"GET", "/admin/v1/ledger/verify", ADMIN_OP, "ledger verify", NULL, NULL, NULL, 0},
     {"POST", "/admin/v1/ledger/prune", ADMIN_OP, "ledger prune", NULL, NULL, NULL, ADMIN_BODY_MAX},
     {"POST", "/admin/v1/ledger/reconcile", ADMIN_OP, "ledger reconcile", NULL, "text", reconcile_query, CATALOG_FILE_MAX},

@@ -89,7 +89,8 @@ static void keep_counting(struct call *c)
 
 static void start_plan(struct call *c)
 {
-    struct plan_source source = {c->catalog, c->worker->site->state, c->begun_ms, {0}};
+    struct plan_source source = {
+        .catalog = c->catalog, .state = c->worker->site->state, .now_ms = c->begun_ms};
     struct plan_inputs in;
     plan_inputs_fill(&in, &source, &c->chat, c->key, worker_draw(c->worker));
     if (plan_make(&c->plan, &in) != 0) {

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "router/calibrate_db.h"
 #include "router/catalog.h"
 #include "schema/money.h"
 #include "schema/when.h"
@@ -42,7 +43,7 @@ static int64_t prompt_cost_nusd(const struct call *c, const struct candidate *ca
 {
     struct usage u = {0};
     int64_t pusd = 0;
-    usage_set(&u, USAGE_input_tok, cand->estimate.prompt_tok);
+    usage_set(&u, USAGE_input_tok, cand->estimate.prompt_raw_tok);
     if (!price_usage(&cand->endpoint->price, &u, c->chat.n_images, true, &pusd)) {
         return c->hold_nusd;
     }
@@ -61,9 +62,9 @@ static void fill_hold(const struct call *c, const struct candidate *cand, struct
     h->endpoint_id = e->id;
     h->price_version = e->price_version;
     h->cancel_stops_billing = e->provider->cancel_stops_billing;
-    h->prompt_estimate_tok = cand->estimate.prompt_tok;
+    h->prompt_estimate_tok = cand->estimate.prompt_raw_tok; /* ratios are learned from it */
     h->prompt_estimate_nusd = prompt_cost_nusd(c, cand);
-    h->prompt_class = (int)estimate_class(&c->chat) + 1;
+    h->prompt_class = calibrate_db_class(estimate_class(&c->chat), forecast_shape(&c->chat)) + 1;
     h->n_images = c->chat.n_images;
     copy_text(h->model, sizeof h->model, e->model->slug);
     copy_text(h->provider, sizeof h->provider, e->slug);
@@ -336,16 +337,19 @@ static void count_billed(struct call *c)
     metrics_add(m, METRIC_cost_nusd_total, money_charge_nusd(c->cost_pusd));
 }
 
-/* The provider's own figures of a whole answer say how good the estimate was. */
+/* The provider's own figures of a whole answer say how good the estimate was.  Inner calls at
+ * other models say nothing of this one's prompts. */
 static void learn(struct call *c)
 {
     struct usage sum;
     usage_report_sum(&c->usage, &sum);
     bool plain = c->usage.n_iterations <= 1;
-    state_learn(c->worker->site->state, c->endpoint->model->slug,
+    const struct forecast_ask ask = {c->endpoint->model->slug, c->key->id,
+                                     forecast_shape(&c->chat)};
+    state_learn(c->worker->site->state, &ask,
                 plain ? estimate_class(&c->chat) : ESTIMATE_CLASS_NONE,
-                route_current(&c->route)->estimate.prompt_tok, usage_prompt_tok(&sum),
-                sum.n[USAGE_output_tok]);
+                plain ? route_current(&c->route)->estimate.prompt_raw_tok : 0,
+                usage_prompt_tok(&sum), sum.n[USAGE_output_tok]);
     bool all_seen = plain && c->stream != NULL && !(c->chat.needs & NEED_SERVER_TOOLS) &&
                     !(c->chat.params & PARAM_BIT(PARAM_reasoning));
     if (all_seen) {
@@ -371,8 +375,8 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict)
     if (source == USAGE_FINAL) {
         learn(c);
     }
-    warm_learn(state_warm(c->worker->site->state), &c->chat, c->endpoint->id, &c->usage.total,
-               worker_now_ms());
+    warm_learn(state_warm(c->worker->site->state), &c->chat, c->endpoint,
+               &route_current(&c->route)->estimate.cache, &c->usage.total, worker_now_ms());
 }
 
 void call_record_end(struct call *c, const char *status, int http_status)

@@ -132,6 +132,7 @@ int cli_show_text(const struct cli_call *call, struct json_object *result, struc
 int cli_show_usage(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_generation(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_route(const struct cli_call *call, struct json_object *result, struct buf *out);
+int cli_show_replay(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_verify(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_prune(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_reconcile(const struct cli_call *call, struct json_object *result, struct buf *out);

@@ -322,3 +322,36 @@ int cli_show_reconcile(const struct cli_call *call, struct json_object *result, 
     add_corrections(result, applied, out);
     return ok ? CLI_EXIT_OK : CLI_EXIT_FAILED;
 }
+
+/* ---- replay ---- */
+
+static const struct cli_column without_columns[] = {{"team", "TEAM", CELL_TEXT},
+                                                    {"model", "MODEL", CELL_TEXT},
+                                                    {"reason", "NO ENDPOINT", CELL_TEXT},
+                                                    {"requests", "REQUESTS", CELL_COUNT},
+                                                    {"attempts", "ATTEMPTS", CELL_COUNT},
+                                                    {"actual_usd", "ACTUAL $", CELL_USD},
+                                                    {0}};
+
+int cli_show_replay(const struct cli_call *call, struct json_object *result, struct buf *out)
+{
+    struct json_object *rows = cli_member(result, "rows"), *notes = cli_member(result, "notes");
+    struct json_object *without = cli_member(result, "no_endpoint");
+    if (!json_object_is_type(rows, json_type_array))
+        return CLI_EXIT_FAILED;
+    if (call->format == CLI_CSV) {
+        cli_print_csv(call->command->columns, rows, out);
+        return CLI_EXIT_OK;
+    }
+    struct json_object *total = labelled_total(result, "team");
+    cli_print_table(call->command->columns, rows, total, out);
+    json_object_put(total);
+    if (length_of(without) > 0) {
+        buf_addc(out, '\n');
+        cli_print_table(without_columns, without, NULL, out);
+    }
+    for (size_t i = 0; i < length_of(notes); i++)
+        buf_addf(out, "%s- %s\n", i == 0 ? "\n" : "",
+                 json_object_get_string(json_object_array_get_idx(notes, i)));
+    return CLI_EXIT_OK;
+}

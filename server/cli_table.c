@@ -181,6 +181,25 @@ static const struct cli_option route_options[] = {
     {"key", "ID", CLI_TEXT, 0, NULL, NULL, NULL, "as this key would be served"},
     {"explain", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "list each endpoint that was left out, and why"},
     {0}};
+static const struct cli_option replay_options[] = {
+    {"since", "D", CLI_TEXT, 0, NULL, NULL, NULL, "date or RFC 3339 time (default: start of the month, UTC)"},
+    {"until", "D", CLI_TEXT, 0, NULL, NULL, NULL, "date or RFC 3339 time, not included (default: now)"},
+    {"team", "T", CLI_TEXT, 0, NULL, NULL, NULL, "only of this team"},
+    {"prefs", "FILE", CLI_FILE, 0, NULL, NULL, NULL, "JSON of routing preferences: choose endpoints anew under them ({}: in the default order)"},
+    {"catalog", "FILE", CLI_FILE, 0, NULL, NULL, NULL, "endpoints and prices instead of those of the database; any format of catalog import"},
+    {"discount", "PROVIDER=PERCENT", CLI_TEXT, CLI_REPEATED, NULL, NULL, NULL, "taken off all prices of the provider; may be repeated"},
+    {0}};
+static const struct cli_column replay_columns[] = {
+    {"team", "TEAM", CELL_TEXT},
+    {"model", "MODEL", CELL_TEXT},
+    {"requests", "REQUESTS", CELL_COUNT},
+    {"attempts", "ATTEMPTS", CELL_COUNT},
+    {"moved", "MOVED", CELL_COUNT},
+    {"kept", "KEPT", CELL_COUNT},
+    {"actual_usd", "ACTUAL $", CELL_USD},
+    {"hypothetical_usd", "REPLAYED $", CELL_USD},
+    {"saved_usd", "SAVED $", CELL_USD},
+    {0}};
 static const struct cli_option prune_options[] = {
     {"older-than", "DAYS", CLI_TEXT, CLI_REQUIRED, NULL, NULL, NULL, "how many days of single requests are kept, such as 90d (at least 33d)"},
     {0}};
@@ -270,6 +289,8 @@ const struct cli_command cli_commands[] = {
     {"experiment show", "what it has come to so far, and the verdict", "experiment show", experiment_name, NULL, NULL, cli_show_experiment_report, NULL},
     {"experiment set", "change the ramp of a running experiment", "experiment set", experiment_name, experiment_set_options, NULL, cli_show_experiment, NULL},
     {"experiment stop", "end an experiment; requests are served as if there were none", "experiment stop", experiment_name, experiment_stop_options, NULL, cli_show_experiment, NULL},
+    {"replay", "what past traffic would have cost under other preferences or prices", "replay", NULL, replay_options, replay_columns, cli_show_replay,
+     "Without --prefs every attempt stays on the endpoint that served it. Tokens are as recorded; what is assumed beside them is printed below the table."},
     {"ledger verify", "check every invariant of the books", "ledger verify", NULL, NULL, NULL, cli_show_verify, NULL},
     {"ledger prune", "delete the detail of old days; their sums stay", "ledger prune", NULL, prune_options, NULL, cli_show_prune, "Usage reports stay the same to the nano-dollar; generations of those days cannot be shown any more."},
     {"ledger reconcile", "compare the ledger with a provider's usage export", "ledger reconcile", reconcile_file, reconcile_options, reconcile_columns, cli_show_reconcile, "ATTRIBUTED: what --apply gives to attempts settled by an estimate or by what was seen. Exit code 0: equal (with --apply: now); 1: there are differences."},

@@ -1,6 +1,7 @@
 /* The dry run: one plan, made as for a request, told instead of carried out. */
 #include "server/dry_run.h"
 
+#include "router/budget_db.h"
 #include "router/preset.h"
 #include "router/route.h"
 #include "schema/chat.h"
@@ -19,12 +20,60 @@ static struct json_object *usd(int64_t amount, int scale)
     return json_object_new_string(money_print(amount, scale, text));
 }
 
-static struct json_object *estimate_object(const struct estimate *e)
+static struct json_object *source_object(const char *by, int64_t samples)
 {
     struct json_object *o = json_object_new_object();
+    json_object_object_add(o, "by", json_object_new_string(by));
+    json_object_object_add(o, "samples", json_object_new_int64(samples));
+    return o;
+}
+
+static struct json_object *sources_object(const struct estimate *e)
+{
+    struct json_object *o = json_object_new_object();
+    json_object_object_add(
+        o, "prompt_tokens",
+        source_object(estimate_known_word(e->prompt_from.by), e->prompt_from.samples));
+    json_object_object_add(
+        o, "completion_tokens",
+        source_object(estimate_known_word(e->completion_from.by), e->completion_from.samples));
+    json_object_object_add(
+        o, "cached_tokens",
+        e->cache.tok == 0
+            ? NULL
+            : source_object(e->cache.samples > 0 ? "endpoint" : "default", e->cache.samples));
+    return o;
+}
+
+static struct json_object *cost_object(const struct estimate_cost *c)
+{
+    struct json_object *o = json_object_new_object();
+    json_object_object_add(o, "prompt_usd", usd(c->prompt_pusd, MONEY_SCALE_UNIT));
+    json_object_object_add(o, "cache_read_usd", usd(c->cache_read_pusd, MONEY_SCALE_UNIT));
+    json_object_object_add(o, "cache_write_usd", usd(c->cache_write_pusd, MONEY_SCALE_UNIT));
+    json_object_object_add(o, "completion_usd", usd(c->completion_pusd, MONEY_SCALE_UNIT));
+    json_object_object_add(o, "fees_usd", usd(c->fee_pusd, MONEY_SCALE_UNIT));
+    return o;
+}
+
+static struct json_object *estimate_object(const struct chat *chat, const struct candidate *c)
+{
+    const struct estimate *e = &c->estimate;
+    struct estimate_cost cost;
+    bool fits = estimate_cost(chat, c->endpoint, e, &cost);
+    struct json_object *o = json_object_new_object();
     json_object_object_add(o, "prompt_tokens", json_object_new_int64(e->prompt_tok));
-    json_object_object_add(o, "cached_tokens", json_object_new_int64(e->cached_tok));
+    json_object_object_add(o, "cached_tokens", json_object_new_int64(e->cache.tok));
+    json_object_object_add(o, "cache_hit_probability",
+                           shape_share(e->cache.hit_ppm, ESTIMATE_SURE));
+    json_object_object_add(o, "cache_read_tokens", json_object_new_int64(e->read_tok));
+    json_object_object_add(o, "cache_write_tokens",
+                           json_object_new_int64(e->write_5m_tok + e->write_1h_tok));
     json_object_object_add(o, "completion_tokens", json_object_new_int64(e->completion_tok));
+    json_object_object_add(o, "tier_above_prompt_tokens",
+                           json_object_new_int64(fits ? cost.above_prompt_tok : 0));
+    json_object_object_add(o, "cost", fits ? cost_object(&cost) : NULL);
+    json_object_object_add(o, "from", sources_object(e));
     return o;
 }
 
@@ -36,7 +85,7 @@ static struct json_object *endpoint_row(const struct endpoint *e)
     return o;
 }
 
-static struct json_object *plan_rows(const struct plan *plan)
+static struct json_object *plan_rows(const struct chat *chat, const struct plan *plan)
 {
     struct json_object *rows = json_object_new_array();
     for (int i = 0; i < plan->n_candidates; i++) {
@@ -45,7 +94,7 @@ static struct json_object *plan_rows(const struct plan *plan)
         json_object_object_add(o, "rank", json_object_new_int(i + 1));
         json_object_object_add(o, "expected_cost_usd", usd(c->expected_pusd, MONEY_SCALE_UNIT));
         json_object_object_add(o, "worst_cost_usd", usd(c->worst_nusd, MONEY_SCALE_NUSD));
-        json_object_object_add(o, "estimate", estimate_object(&c->estimate));
+        json_object_object_add(o, "estimate", estimate_object(chat, c));
         json_object_object_add(o, "why", json_object_new_string(c->why != NULL ? c->why : ""));
         json_object_array_add(rows, o);
     }
@@ -125,7 +174,7 @@ static struct json_object *route_object(const struct plan_inputs *in, struct cha
                                         const struct plan *plan)
 {
     struct json_object *o = json_object_new_object();
-    json_object_object_add(o, "plan", plan_rows(plan));
+    json_object_object_add(o, "plan", plan_rows(chat, plan));
     json_object_object_add(o, "excluded", excluded_rows(in, plan));
     json_object_object_add(o, "warnings", warning_rows(plan));
     json_object_object_add(o, "dropped", dropped_rows(chat, plan));
@@ -193,7 +242,7 @@ int dry_run(const struct catalog *catalog, const struct key_row *key, struct sta
             struct span body, int64_t now_ms, uint64_t seed, struct json_object **ret,
             struct fail *reterr)
 {
-    struct plan_source source = {catalog, state, now_ms, {0}};
+    struct plan_source source = {.catalog = catalog, .state = state, .now_ms = now_ms};
     struct json_object *experiment = NULL;
     struct json_doc doc;
     struct chat chat;

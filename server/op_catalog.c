@@ -61,8 +61,8 @@ static struct secret no_secret(void *ctx, enum credential_kind kind, const char 
     return (struct secret){.text = NULL};
 }
 
-static struct catalog *read_file(struct span text, enum catalog_format format,
-                                 struct import_report *report, struct fail *reterr)
+struct catalog *ops_catalog_read(struct span text, enum catalog_format format, catalog_note_fn note,
+                                 void *ctx, struct fail *reterr)
 {
     struct catalog *catalog = NULL;
     struct catalog_builder *b = catalog_builder_new();
@@ -70,7 +70,7 @@ static struct catalog *read_file(struct span text, enum catalog_format format,
         fail_set(reterr, ERR_internal, NULL, "out of memory for the catalog");
         return NULL;
     }
-    if (catalog_file_read(text, format, b, on_note, report, reterr) == 0) {
+    if (catalog_file_read(text, format, b, note, ctx, reterr) == 0) {
         catalog = catalog_freeze(b, 0, no_secret, NULL);
         if (catalog == NULL)
             fail_set(reterr, ERR_internal, NULL, "out of memory for the catalog");
@@ -121,7 +121,7 @@ static int import_into(struct ops_env *env, const struct import_args *a,
     struct catalog_changes changes = {0};
     if (import_source(a, &text, &format, reterr) != 0)
         return -1;
-    struct catalog *incoming = read_file(text, format, report, reterr);
+    struct catalog *incoming = ops_catalog_read(text, format, on_note, report, reterr);
     if (incoming == NULL)
         return -1;
     int rc = catalog_db_merge(env->db, incoming, on_change, report, &changes, reterr);

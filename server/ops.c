@@ -40,6 +40,7 @@ const struct op ops_all[] = {{"team create", OP_ACCESS_WRITE, run_team_db_create
                              {"experiment show", OP_ACCESS_LONG, op_experiment_show},
                              {"experiment set", OP_ACCESS_WRITE, op_experiment_set},
                              {"experiment stop", OP_ACCESS_WRITE, op_experiment_stop},
+                             {"replay", OP_ACCESS_LONG, op_replay},
                              {"ledger verify", OP_ACCESS_LONG, op_ledger_verify},
                              {"ledger prune", OP_ACCESS_LONG, op_ledger_prune},
                              {"ledger reconcile", OP_ACCESS_LONG, op_ledger_reconcile},

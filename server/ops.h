@@ -8,6 +8,7 @@
 
 #include <json-c/json.h>
 
+#include "router/catalog_file.h"
 #include "router/db.h"
 #include "router/ledger.h"
 #include "server/state.h"
@@ -56,6 +57,9 @@ int ops_run(struct ops_env *env, const char *name, struct json_object *args,
 
 /* A counted reference to the server's catalog, or to one loaded from env->db. NULL with reterr. */
 struct catalog *ops_catalog(struct ops_env *env, struct fail *reterr);
+/* A catalog from a file of its own, without secrets. NULL with reterr. */
+struct catalog *ops_catalog_read(struct span text, enum catalog_format format, catalog_note_fn note,
+                                 void *ctx, struct fail *reterr);
 
 /* ---- the rows' functions, by file ---- */
 /* op_catalog.c */
@@ -95,5 +99,8 @@ int op_experiment_set(struct ops_env *env, struct json_object *args, struct json
                       struct fail *reterr);
 int op_experiment_stop(struct ops_env *env, struct json_object *args, struct json_object **ret,
                        struct fail *reterr);
+/* op_replay.c */
+int op_replay(struct ops_env *env, struct json_object *args, struct json_object **ret,
+              struct fail *reterr);
 
 #endif

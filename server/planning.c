@@ -30,22 +30,26 @@ static void look_health(void *ctx, uint32_t endpoint_index, struct health_view *
     planning_health(s->state, &s->catalog->endpoints[endpoint_index], s->now_ms, ret);
 }
 
-static int64_t look_warm(void *ctx, const struct endpoint *e)
+static void look_warm(void *ctx, const struct endpoint *e, struct estimate_cache *ret)
 {
     const struct plan_source *s = ctx;
-    return warm_tok(&s->warm, e->id);
+    warm_of(&s->warm, e->id, ret);
 }
 
-static void look_learned(void *ctx, const struct model *m, struct estimate_learned *ret)
+static void look_learned(void *ctx, const struct model *m, struct estimate_learned *ret_bounds,
+                         struct estimate_expected *ret)
 {
     const struct plan_source *s = ctx;
-    state_learned(s->state, m->slug, ret);
+    const struct forecast_ask ask = {m->slug, s->key_id, s->shape};
+    state_learned(s->state, &ask, ret_bounds, ret);
 }
 
 void plan_inputs_fill(struct plan_inputs *ret_in, struct plan_source *source,
                       const struct chat *chat, const struct key_row *key, uint64_t seed)
 {
     source->warm.n = 0;
+    source->key_id = key != NULL ? key->id : 0;
+    source->shape = forecast_shape(chat);
     if (source->state != NULL) {
         warm_look(state_warm(source->state), chat, source->now_ms, &source->warm);
     }
@@ -56,8 +60,9 @@ void plan_inputs_fill(struct plan_inputs *ret_in, struct plan_source *source,
         .now_ms = source->now_ms,
         .seed = seed,
         .health = source->state != NULL ? look_health : NULL,
-        .cached_tok = source->warm.n > 0 ? look_warm : NULL,
-        .learned = source->state != NULL && key != NULL && !key->bound_strict ? look_learned : NULL,
+        .cached = source->warm.n > 0 ? look_warm : NULL,
+        .learned = source->state != NULL ? look_learned : NULL,
+        .bound_strict = key == NULL || key->bound_strict,
         .ctx = source,
     };
 }

@@ -12,7 +12,10 @@ struct plan_source {
     const struct catalog *catalog;
     struct state *state; /* NULL: no server, no health known, nothing warm */
     int64_t now_ms;
-    struct warm_hits warm; /* of this chat; filled by plan_inputs_fill */
+    /* Of this chat and key; filled by plan_inputs_fill. */
+    struct warm_hits warm;
+    int64_t key_id;
+    uint32_t shape;
 };
 
 /* Health of an endpoint, and whether the operator's credentials for it are held back. */

@@ -54,6 +54,7 @@ struct state {
 
     pthread_mutex_t calibrate_lock;
     struct calibrate *calibrate;
+    struct forecast *forecast; /* under the same lock */
 };
 
 static struct catalog *load_catalog(struct state *s, struct db *reader, struct fail *reterr)
@@ -83,8 +84,9 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
     s->keyring = keyring_new();
     s->origins = origins_new();
     s->calibrate = calibrate_new();
+    s->forecast = forecast_new();
     if (s->warm == NULL || s->keyring == NULL || s->origins == NULL || s->calibrate == NULL ||
-        s->tokens == NULL) {
+        s->forecast == NULL || s->tokens == NULL) {
         fail_set(reterr, ERR_internal, NULL, "out of memory");
         state_free(s);
         return NULL;
@@ -93,7 +95,7 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
     s->identity = s->catalog != NULL ? identity_load(reader, reterr) : NULL;
     bool loaded = s->identity != NULL &&
                   experiments_db_load(reader, &s->experiments, reterr) == 0 &&
-                  calibrate_db_load(s->calibrate, reader, reterr) == 0;
+                  calibrate_db_load(s->calibrate, s->forecast, reader, reterr) == 0;
     db_rest(reader);
     if (!loaded) {
         state_free(s);
@@ -136,6 +138,7 @@ void state_free(struct state *s)
     keyring_free(s->keyring);
     origins_free(s->origins);
     calibrate_free(s->calibrate);
+    forecast_free(s->forecast);
     free(s);
 }
 
@@ -441,11 +444,13 @@ bool state_origin_find(struct state *s, int64_t team_id, struct span id, int64_t
 
 /* ---- learned sizes ---- */
 
-void state_learn(struct state *s, const char *model, enum estimate_class class,
-                 int64_t estimate_tok, int64_t prompt_tok, int64_t completion_tok)
+void state_learn(struct state *s, const struct forecast_ask *ask, enum estimate_class class,
+                 int64_t raw_tok, int64_t prompt_tok, int64_t completion_tok)
 {
     pthread_mutex_lock(&s->calibrate_lock);
-    calibrate_learn(s->calibrate, model, class, estimate_tok, prompt_tok, completion_tok);
+    calibrate_learn(s->calibrate, ask->model, class, raw_tok, prompt_tok, completion_tok);
+    forecast_learn_prompt(s->forecast, ask, raw_tok, prompt_tok);
+    forecast_learn_completion(s->forecast, ask, completion_tok);
     pthread_mutex_unlock(&s->calibrate_lock);
 }
 
@@ -456,10 +461,12 @@ void state_learn_text(struct state *s, const char *model, int64_t bytes, int64_t
     pthread_mutex_unlock(&s->calibrate_lock);
 }
 
-void state_learned(struct state *s, const char *model, struct estimate_learned *ret)
+void state_learned(struct state *s, const struct forecast_ask *ask,
+                   struct estimate_learned *ret_bounds, struct estimate_expected *ret)
 {
     pthread_mutex_lock(&s->calibrate_lock);
-    calibrate_look(s->calibrate, model, ret);
+    calibrate_look(s->calibrate, ask->model, ret_bounds);
+    forecast_look(s->forecast, ask, ret);
     pthread_mutex_unlock(&s->calibrate_lock);
 }
 

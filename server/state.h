@@ -7,6 +7,7 @@
 #include "router/calibrate.h"
 #include "router/catalog.h"
 #include "router/experiment.h"
+#include "router/forecast.h"
 #include "router/health.h"
 #include "router/identity.h"
 #include "router/keyring.h"
@@ -86,11 +87,14 @@ void state_origin_note(struct state *s, int64_t team_id, struct span id, const s
 bool state_origin_find(struct state *s, int64_t team_id, struct span id, int64_t now_ms,
                        struct origin *ret);
 
-/* What settled attempts teach about sizes (router/calibrate.h). Any thread; short lock. */
-void state_learn(struct state *s, const char *model, enum estimate_class class,
-                 int64_t estimate_tok, int64_t prompt_tok, int64_t completion_tok);
+/* What settled attempts teach about sizes (router/calibrate.h, router/forecast.h). Any thread;
+ * short lock.  class ESTIMATE_CLASS_NONE: inner calls or the like, its prompt bounds nothing;
+ * raw_tok 0: it does not tell what to expect of prompts either. */
+void state_learn(struct state *s, const struct forecast_ask *ask, enum estimate_class class,
+                 int64_t raw_tok, int64_t prompt_tok, int64_t completion_tok);
 void state_learn_text(struct state *s, const char *model, int64_t bytes, int64_t completion_tok);
-void state_learned(struct state *s, const char *model, struct estimate_learned *ret);
+void state_learned(struct state *s, const struct forecast_ask *ask,
+                   struct estimate_learned *ret_bounds, struct estimate_expected *ret);
 
 void state_set_draining(struct state *s);
 bool state_draining(const struct state *s);

@@ -1,5 +1,5 @@
 /* The table of warm prompt caches: open addressing over (prefix, endpoint), a small probe
- * window, the entry that expires first gives way. */
+ * window, the entry that expires first gives way.  A second table has the hit rates. */
 #define _GNU_SOURCE
 #include "server/warm.h"
 
@@ -7,18 +7,41 @@
 #include <stdlib.h>
 
 enum { PROBE = 8 };
-enum { TTL_5M_MS = 5 * 60 * 1000, TTL_1H_MS = 60 * 60 * 1000 };
 
 struct slot {
     uint64_t prefix;
     int64_t endpoint_id;
     int64_t tok;
-    int64_t until_ms;
+    int64_t used_ms;
+    int32_t keep_ms;
+    bool by_itself; /* the endpoint was not told to cache */
+};
+
+/* Kinds of beliefs: what an endpoint was told to keep, what it may have kept by itself a short
+ * or a longer while ago. */
+enum kind { KIND_TOLD, KIND_FRESH, KIND_OLD, KINDS };
+
+/* What is believed before there is experience: so many of so many were hits. */
+static const struct {
+    int64_t hits, of;
+} PRIOR[KINDS] = {
+    [KIND_TOLD] = {15, 16},
+    [KIND_FRESH] = {2, 4},
+    [KIND_OLD] = {1, 4},
+};
+
+struct rate {
+    int64_t endpoint_id; /* 0 = empty: ids of the database begin with 1 */
+    struct {
+        int64_t tested, hits;
+        int64_t believed_tok, read_tok; /* of the hits */
+    } of[KINDS];
 };
 
 struct warm {
     pthread_mutex_t lock;
     struct slot slots[WARM_SLOTS];
+    struct rate rates[WARM_RATES];
 };
 
 struct warm *warm_new(void)
@@ -38,33 +61,124 @@ void warm_free(struct warm *w)
     }
 }
 
+/* ---- hit rates ---- */
+
+static struct rate *rate_slot(struct warm *w, int64_t endpoint_id, int i)
+{
+    uint64_t h = (uint64_t)endpoint_id * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+    return &w->rates[(h + (uint64_t)i) % WARM_RATES];
+}
+
+static const struct rate *find_rate(struct warm *w, int64_t endpoint_id)
+{
+    static const struct rate NONE = {.endpoint_id = 0};
+    for (int i = 0; i < PROBE; i++) {
+        if (rate_slot(w, endpoint_id, i)->endpoint_id == endpoint_id) {
+            return rate_slot(w, endpoint_id, i);
+        }
+    }
+    return &NONE;
+}
+
+/* NULL: there is no room, its prior stays. */
+static struct rate *add_rate(struct warm *w, int64_t endpoint_id)
+{
+    for (int i = 0; i < PROBE; i++) {
+        struct rate *r = rate_slot(w, endpoint_id, i);
+        if (r->endpoint_id == 0 || r->endpoint_id == endpoint_id) {
+            r->endpoint_id = endpoint_id;
+            return r;
+        }
+    }
+    return NULL;
+}
+
+/* Puts what experience says into a belief. */
+static void judge(const struct rate *r, struct estimate_cache *c)
+{
+    int64_t hits = r->of[c->kind].hits, tested = r->of[c->kind].tested;
+    int64_t read = r->of[c->kind].read_tok, believed = r->of[c->kind].believed_tok;
+    c->samples = tested;
+    c->hit_ppm = (hits + PRIOR[c->kind].hits) * ESTIMATE_SURE / (tested + PRIOR[c->kind].of);
+    c->tok = c->believed_tok;
+    if (believed > 0 && read < believed && c->tok < INT64_MAX / ESTIMATE_SURE) {
+        c->tok = c->tok * (read * 1024 / believed) / 1024;
+    }
+}
+
+static void halve(struct rate *r, enum kind k)
+{
+    r->of[k].tested /= 2;
+    r->of[k].hits /= 2;
+    r->of[k].believed_tok /= 2;
+    r->of[k].read_tok /= 2;
+}
+
+/* More tokens than this are no real count; sums of WARM_FORGET of them fit well. */
+enum { TOK_MAX = INT32_MAX };
+
+static void test(struct warm *w, int64_t endpoint_id, const struct estimate_cache *believed,
+                 int64_t read_tok)
+{
+    struct rate *r = believed->believed_tok > 0 ? add_rate(w, endpoint_id) : NULL;
+    if (r == NULL || believed->believed_tok > TOK_MAX || read_tok > TOK_MAX) {
+        return;
+    }
+    r->of[believed->kind].tested++;
+    if (read_tok > 0) {
+        r->of[believed->kind].hits++;
+        r->of[believed->kind].believed_tok += believed->believed_tok;
+        r->of[believed->kind].read_tok +=
+            read_tok < believed->believed_tok ? read_tok : believed->believed_tok;
+    }
+    if (r->of[believed->kind].tested >= WARM_FORGET) {
+        halve(r, (enum kind)believed->kind);
+    }
+}
+
+/* ---- beliefs ---- */
+
 static struct slot *slot_at(struct warm *w, uint64_t prefix, int i)
 {
     return &w->slots[(prefix + (uint64_t)i) % WARM_SLOTS];
 }
 
-static void add_hit(struct warm_hits *hits, int64_t endpoint_id, int64_t tok)
+static bool is_told(const struct chat *chat)
 {
-    for (int i = 0; i < hits->n; i++) {
-        if (hits->hit[i].endpoint_id == endpoint_id) {
-            if (tok > hits->hit[i].tok) {
-                hits->hit[i].tok = tok;
-            }
-            return;
-        }
-    }
-    if (hits->n < WARM_HITS_MAX) {
-        hits->hit[hits->n].endpoint_id = endpoint_id;
-        hits->hit[hits->n++].tok = tok;
-    }
+    return chat->cache_write_5m || chat->cache_write_1h;
 }
 
-static void look_up(struct warm *w, uint64_t prefix, int64_t now_ms, struct warm_hits *hits)
+static bool worth_caching(const struct chat *chat)
+{
+    return chat->n_prefixes > 0 && chat->prompt_bytes >= WARM_MIN_BYTES;
+}
+
+static void add_hit(struct warm_hits *hits, const struct slot *s, int64_t now_ms)
+{
+    int i = 0;
+    while (i < hits->n && hits->hit[i].endpoint_id != s->endpoint_id) {
+        i++;
+    }
+    if (i == WARM_HITS_MAX || (i < hits->n && s->tok <= hits->hit[i].cache.believed_tok)) {
+        return;
+    }
+    enum kind kind = !s->by_itself                         ? KIND_TOLD
+                     : now_ms - s->used_ms < WARM_FRESH_MS ? KIND_FRESH
+                                                           : KIND_OLD;
+    hits->n += i == hits->n;
+    hits->hit[i].endpoint_id = s->endpoint_id;
+    hits->hit[i].cache = (struct estimate_cache){.believed_tok = s->tok, .kind = kind};
+}
+
+/* What was kept because it was told to is read only by who says so again. */
+static void look_up(struct warm *w, const struct chat *chat, uint64_t prefix, int64_t now_ms,
+                    struct warm_hits *hits)
 {
     for (int i = 0; i < PROBE; i++) {
         const struct slot *s = slot_at(w, prefix, i);
-        if (s->prefix == prefix && s->until_ms > now_ms) {
-            add_hit(hits, s->endpoint_id, s->tok);
+        if (s->prefix == prefix && s->used_ms + s->keep_ms > now_ms &&
+            (s->by_itself || is_told(chat))) {
+            add_hit(hits, s, now_ms);
         }
     }
 }
@@ -74,65 +188,117 @@ static void look_up(struct warm *w, uint64_t prefix, int64_t now_ms, struct warm
 void warm_look(struct warm *w, const struct chat *chat, int64_t now_ms, struct warm_hits *ret)
 {
     ret->n = 0;
-    if (chat->n_prefixes == 0) {
+    if (!worth_caching(chat)) {
         return;
     }
     pthread_mutex_lock(&w->lock);
     for (int p = 0; p < chat->n_prefixes; p++) {
-        look_up(w, chat->prefixes[p].hash, now_ms, ret);
+        look_up(w, chat, chat->prefixes[p].hash, now_ms, ret);
     }
     for (int p = 0; p < chat->n_lookback; p++) {
-        look_up(w, chat->lookback[p].hash, now_ms, ret);
+        look_up(w, chat, chat->lookback[p].hash, now_ms, ret);
+    }
+    for (int i = 0; i < ret->n; i++) {
+        judge(find_rate(w, ret->hit[i].endpoint_id), &ret->hit[i].cache);
     }
     pthread_mutex_unlock(&w->lock);
 }
 
-static void remember(struct warm *w, uint64_t prefix, int64_t endpoint_id, int64_t tok,
-                     int64_t until_ms)
+static void remember(struct warm *w, const struct slot *entry)
 {
-    struct slot *victim = slot_at(w, prefix, 0);
+    struct slot *victim = slot_at(w, entry->prefix, 0);
     for (int i = 0; i < PROBE; i++) {
-        struct slot *s = slot_at(w, prefix, i);
-        if (s->prefix == prefix && s->endpoint_id == endpoint_id) {
+        struct slot *s = slot_at(w, entry->prefix, i);
+        if (s->prefix == entry->prefix && s->endpoint_id == entry->endpoint_id) {
             victim = s;
             break;
         }
-        if (s->until_ms < victim->until_ms) {
+        if (s->used_ms + s->keep_ms < victim->used_ms + victim->keep_ms) {
             victim = s;
         }
     }
-    *victim = (struct slot){prefix, endpoint_id, tok, until_ms};
+    *victim = *entry;
 }
 
-void warm_learn(struct warm *w, const struct chat *chat, int64_t endpoint_id,
-                const struct usage *usage, int64_t now_ms)
+/* An entry that was read lives on from now; one that was to be read and was not is none. */
+static void touch(struct warm *w, uint64_t prefix, int64_t endpoint_id, bool read, int64_t now_ms)
 {
-    int64_t cached = usage->n[USAGE_cache_read_tok] + usage->n[USAGE_cache_write_5m_tok] +
-                     usage->n[USAGE_cache_write_1h_tok];
-    if (chat->n_prefixes == 0 || cached <= 0) {
+    for (int i = 0; i < PROBE; i++) {
+        struct slot *s = slot_at(w, prefix, i);
+        if (s->prefix == prefix && s->endpoint_id == endpoint_id && s->used_ms <= now_ms) {
+            s->used_ms = now_ms;
+            s->keep_ms = read ? s->keep_ms : 0;
+        }
+    }
+}
+
+static void touch_all(struct warm *w, const struct chat *chat, int64_t endpoint_id, bool read,
+                      int64_t now_ms)
+{
+    for (int p = 0; p < chat->n_prefixes; p++) {
+        touch(w, chat->prefixes[p].hash, endpoint_id, read, now_ms);
+    }
+    for (int p = 0; p < chat->n_lookback; p++) {
+        touch(w, chat->lookback[p].hash, endpoint_id, read, now_ms);
+    }
+}
+
+/* What of a prompt the endpoint has now: tok tokens are its first `bytes` bytes.  tok 0: nothing
+ * is known to be there. */
+struct kept {
+    int64_t tok, bytes;
+    bool by_itself;
+};
+
+static struct kept kept_by(const struct chat *chat, const struct endpoint *e,
+                           const struct usage *usage)
+{
+    int64_t read = usage->n[USAGE_cache_read_tok];
+    int64_t written = usage->n[USAGE_cache_write_5m_tok] + usage->n[USAGE_cache_write_1h_tok];
+    int64_t prompt = usage_prompt_tok(usage);
+    if (is_told(chat) && !estimate_caches_by_itself(e)) {
+        return (struct kept){read + written, chat->prefixes[chat->n_prefixes - 1].bytes, false};
+    }
+    bool states = usage_has(usage, USAGE_cache_read_tok) && prompt >= ESTIMATE_CACHE_MIN_TOK;
+    bool keeps = read > 0 || (states && estimate_caches_by_itself(e));
+    return (struct kept){keeps ? prompt : 0, chat->prompt_bytes, true};
+}
+
+void warm_learn(struct warm *w, const struct chat *chat, const struct endpoint *e,
+                const struct estimate_cache *believed, const struct usage *usage, int64_t now_ms)
+{
+    const uint32_t stated = 1u << USAGE_cache_read_tok | 1u << USAGE_cache_write_5m_tok |
+                            1u << USAGE_cache_write_1h_tok;
+    if (!worth_caching(chat) || (usage->seen & stated) == 0) {
         return;
     }
-    /* The provider states one figure for the longest prefix; shorter ones get their share
-     * by size. */
-    int64_t longest = chat->prefixes[chat->n_prefixes - 1].bytes;
+    struct kept kept = kept_by(chat, e, usage);
+    bool read = usage->n[USAGE_cache_read_tok] > 0;
     pthread_mutex_lock(&w->lock);
-    for (int p = 0; p < chat->n_prefixes; p++) {
+    test(w, e->id, believed, usage->n[USAGE_cache_read_tok]);
+    if (read || believed->believed_tok > 0) {
+        touch_all(w, chat, e->id, read, now_ms);
+    }
+    for (int p = 0; p < chat->n_prefixes && kept.tok > 0 && kept.tok <= TOK_MAX; p++) {
         const struct chat_prefix *prefix = &chat->prefixes[p];
-        int64_t tok = longest > 0 && cached < INT64_MAX / (prefix->bytes + 1)
-                          ? cached * prefix->bytes / longest
-                          : cached;
-        remember(w, prefix->hash, endpoint_id, tok,
-                 now_ms + (prefix->one_hour ? TTL_1H_MS : TTL_5M_MS));
+        const struct slot entry = {
+            .prefix = prefix->hash,
+            .endpoint_id = e->id,
+            .tok = kept.bytes > 0 ? kept.tok * prefix->bytes / kept.bytes : kept.tok,
+            .used_ms = now_ms,
+            .keep_ms = kept.by_itself || prefix->one_hour ? WARM_HOUR_MS : WARM_FRESH_MS,
+            .by_itself = kept.by_itself};
+        remember(w, &entry);
     }
     pthread_mutex_unlock(&w->lock);
 }
 
-int64_t warm_tok(const struct warm_hits *hits, int64_t endpoint_id)
+void warm_of(const struct warm_hits *hits, int64_t endpoint_id, struct estimate_cache *ret)
 {
+    *ret = (struct estimate_cache){.tok = 0};
     for (int i = 0; i < hits->n; i++) {
         if (hits->hit[i].endpoint_id == endpoint_id) {
-            return hits->hit[i].tok;
+            *ret = hits->hit[i].cache;
         }
     }
-    return 0;
 }

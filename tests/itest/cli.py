@@ -100,7 +100,7 @@ def one_line_error(code, out, err, expected_code):
 
 def usage_errors(sh):
     for words in ((), ("frob",), ("key",), ("team", "create"), ("team", "list", "--frob"),
-                  ("experiment", "frob"), ("replay",), ("usage", "--by", "weather"),
+                  ("experiment", "frob"), ("replay", "x"), ("usage", "--by", "weather"),
                   ("team", "create", "x", "--budget", "5")):
         check("usage error: wayfare " + " ".join(words), one_line_error(*sh.run(*words), 2), sh.run(*words))
     for words in (("--help",), ("key", "--help"), ("key", "create", "--help"), ("serve", "--help")):

@@ -7,7 +7,7 @@
 #   none so far
 LONG_FUNCTIONS=' '
 # Files in which an amount of money or a count of tokens passes.
-MONEY='schema/money|schema/usage|router/price|router/hold|router/ledger|router/budget|router/usage_db|router/rollup|router/reconcile|router/audit_db|router/generation_db|router/team_db|router/key_db|router/window|providers/.*_usage|server/call_money'
+MONEY='schema/money|schema/usage|router/price|router/hold|router/ledger|router/budget|router/usage_db|router/rollup|router/reconcile|router/replay|router/audit_db|router/generation_db|router/team_db|router/key_db|router/window|providers/.*_usage|server/call_money'
 
 check() {
     for file in $(rooms "$1" schema providers router server sim tests bench); do

@@ -29,13 +29,14 @@ START_TEST(comes_back)
 {
     struct db *db = world_open(NULL);
     struct calibrate *c = calibrate_new();
+    struct forecast *f = forecast_new();
     struct estimate_learned l;
-    ck_assert_int_eq(calibrate_db_load(c, db, NULL), 0);
+    ck_assert_int_eq(calibrate_db_load(c, f, db, NULL), 0);
     calibrate_look(c, "m", &l);
     ck_assert_int_eq(l.ratio[ESTIMATE_CLASS_NARROW], 0);
     world_sql(db, REQUESTS);
     world_sql(db, ATTEMPTS);
-    ck_assert_int_eq(calibrate_db_load(c, db, NULL), 0);
+    ck_assert_int_eq(calibrate_db_load(c, f, db, NULL), 0);
     calibrate_look(c, "m", &l);
     /* 160 of the 400: final, of a class, without inner calls; twice 1.5 and a bucket */
     ck_assert_int_ge(l.ratio[ESTIMATE_CLASS_NARROW], 3 * 1024);
@@ -43,6 +44,7 @@ START_TEST(comes_back)
     ck_assert_int_eq(l.ratio[ESTIMATE_CLASS_WIDE], 0);
     ck_assert(l.completion_tok >= 700 && l.completion_tok <= 788);
     calibrate_free(c);
+    forecast_free(f);
     db_close(db);
 }
 END_TEST

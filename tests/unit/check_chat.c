@@ -726,7 +726,7 @@ START_TEST(a_chat_can_be_used_again)
     ck_assert_int_eq(chat.n_models, 1);
     ck_assert_str_eq(chat.models[0].name, "m");
     ck_assert(!chat.stream && chat.max_tokens == -1 && chat.needs == 0 && chat.params == 0);
-    ck_assert(chat.n_server_tools == 0 && chat.web_search_uses == 0 && chat.n_prefixes == 0);
+    ck_assert(chat.n_server_tools == 0 && chat.web_search_uses == 0 && chat.n_prefixes == 1);
     ck_assert(chat.pinned_field == NULL && chat.n_cuts == 0 && !chat.prefs.zdr);
     ck_assert(!chat.cache_write_5m);
     chat_done(&chat);

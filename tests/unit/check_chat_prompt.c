@@ -232,9 +232,10 @@ static const struct {
     int n;
     bool five_minutes, one_hour;
 } controls[] = {
-    {REQUEST(""), 0, false, false},
+    {REQUEST(""), 1, false, false}, /* the prompt, for those that cache by themselves */
+    {REQUEST(",\"system\":\"s\""), 2, false, false},
     {CONTENT(CACHED("a")), 1, true, false},
-    {CONTENT("{\"type\":\"text\",\"text\":\"a\",\"cache_control\":null}"), 0, false, false},
+    {CONTENT("{\"type\":\"text\",\"text\":\"a\",\"cache_control\":null}"), 1, false, false},
     {CONTENT("{\"type\":\"text\",\"text\":\"a\",\"cache_control\":{\"ttl\":\"5m\"}}"), 1, true,
      false},
     {CONTENT("{\"type\":\"text\",\"text\":\"a\",\"cache_control\":{\"ttl\":\"1h\"}}"), 1, false,

@@ -137,7 +137,6 @@ static const struct {
 } bad[] = {
     {"", 2, "a command is needed (see: wayfare --help)"},
     {"frob", 2, "unknown command frob"},
-    {"replay", 2, "unknown command replay"},
     {"experiment frob", 2,
      "unknown command experiment frob, known are: create, list, show, set, stop"},
     {"experiment create x --model m --arm A=none", 2,
@@ -147,6 +146,8 @@ static const struct {
     {"experiment create x --model m --arm A=none:-5", 2, "experiment create: --arm must be"},
     {"experiment create x --model m --arm A=/nowhere/a:b=c:5", 1,
      "experiment create: /nowhere/a:b=c: No such file"},
+    {"replay --frob", 2, "replay: unknown option --frob"},
+    {"replay x", 2, "replay: unexpected argument x"},
     {"key", 2, "key needs one of: create, list, revoke, rotate, set"},
     {"key --json", 2, "key needs one of: "},
     {"key frob", 2, "unknown command key frob, known are: create, "},

@@ -33,7 +33,18 @@ static void name_tool(struct chat *c, int i, const char *type)
 static struct estimate make(const struct chat *c, const struct endpoint *e)
 {
     struct estimate est;
-    estimate_make(c, e, 0, 0, &est);
+    estimate_make(c, e, NULL, NULL, &est);
+    return est;
+}
+
+/* With a learned length, and so many tokens in a cache that is surely warm. */
+static struct estimate make_with(const struct chat *c, const struct endpoint *e, int64_t cached,
+                                 int64_t completion)
+{
+    const struct estimate_expected expected = {.completion_tok = completion};
+    const struct estimate_cache cache = {.tok = cached, .hit_ppm = ESTIMATE_SURE};
+    struct estimate est;
+    estimate_make(c, e, &expected, &cache, &est);
     return est;
 }
 
@@ -77,9 +88,9 @@ START_TEST(completion)
     ck_assert_int_eq(est.completion_bound_tok, 100);
     c.max_tokens = 4096;
     ck_assert_int_eq(make(&c, &e).completion_tok, 512);
-    estimate_make(&c, &e, 0, 1500, &est);
+    est = make_with(&c, &e, 0, 1500);
     ck_assert_int_eq(est.completion_tok, 1500);
-    estimate_make(&c, &e, 0, 9999, &est);
+    est = make_with(&c, &e, 0, 9999);
     ck_assert_int_eq(est.completion_tok, 4096);
     c.max_tokens = -1;
     ck_assert_int_eq(make(&c, &e).completion_bound_tok, ESTIMATE_COMPLETION_BOUND_TOK);
@@ -98,17 +109,82 @@ START_TEST(cached_part)
     struct endpoint e = endpoint_of(3, 15);
     struct chat c = text_chat(4000, 4000, 100);
     struct estimate est;
-    estimate_make(&c, &e, 600, 0, &est);
-    ck_assert_int_eq(est.cached_tok, 600);
+    est = make_with(&c, &e, 600, 0);
+    ck_assert_int_eq(est.read_tok, 600);
     /* no cache price: the prompt price */
     ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est), 1008 * 3000000ll + 100 * 15000000ll);
     e.price.base.pusd[PRICE_cache_read] = 300000;
     ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est),
                      408 * 3000000ll + 600 * 300000ll + 100 * 15000000ll);
-    estimate_make(&c, &e, 99999, 0, &est);
-    ck_assert_int_eq(est.cached_tok, 1008);
-    estimate_make(&c, &e, -5, 0, &est);
-    ck_assert_int_eq(est.cached_tok, 0);
+    est = make_with(&c, &e, 99999, 0);
+    ck_assert_int_eq(est.read_tok, 1008);
+    est = make_with(&c, &e, -5, 0);
+    ck_assert_int_eq(est.read_tok, 0);
+}
+END_TEST
+
+/* What a request tells the endpoint to cache is read or written; what is written is dearer. */
+START_TEST(cache_writes)
+{
+    struct endpoint e = endpoint_of(3, 15);
+    struct chat c = text_chat(9968, 9968, 100); /* 2,500 tokens */
+    c.n_prefixes = 2;
+    c.prefixes[0] = (struct chat_prefix){.bytes = 4984, .one_hour = true};
+    c.prefixes[1] = (struct chat_prefix){.bytes = 7476};
+    c.cache_write_5m = c.cache_write_1h = true;
+    struct estimate est = make(&c, &e);
+    ck_assert_int_eq(est.write_5m_tok + est.write_1h_tok, 0); /* no price of its own */
+    e.price.base.pusd[PRICE_cache_read] = 300000;
+    e.price.base.pusd[PRICE_cache_write_5m] = 3750000;
+    e.price.base.pusd[PRICE_cache_write_1h] = 6000000;
+    est = make(&c, &e);
+    ck_assert_int_eq(est.prompt_tok, 2500);
+    ck_assert_int_eq(est.write_1h_tok, 1250);
+    ck_assert_int_eq(est.write_5m_tok, 625);
+    ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est),
+                     625 * 3000000ll + 1250 * 6000000ll + 625 * 3750000ll + 100 * 15000000ll);
+    est = make_with(&c, &e, 1500, 0); /* surely warm: only what is new is written */
+    ck_assert_int_eq(est.read_tok, 1500);
+    ck_assert_int_eq(est.write_1h_tok, 0);
+    ck_assert_int_eq(est.write_5m_tok, 375);
+    ck_assert(estimate_is_warm(&est));
+    const struct estimate_cache half = {.tok = 1500, .hit_ppm = ESTIMATE_SURE / 2};
+    estimate_make(&c, &e, NULL, &half, &est);
+    ck_assert_int_eq(est.read_tok, 750);
+    ck_assert_int_eq(est.write_1h_tok, 625);
+    ck_assert_int_eq(est.write_5m_tok, (375 + 625) / 2);
+    const struct estimate_cache seldom = {.tok = 1500, .hit_ppm = ESTIMATE_WARM_PPM - 1};
+    estimate_make(&c, &e, NULL, &seldom, &est);
+    ck_assert(!estimate_is_warm(&est));
+    c.prefixes[1].bytes = c.prefixes[0].bytes = 3000; /* too short to be kept */
+    est = make(&c, &e);
+    ck_assert_int_eq(est.write_5m_tok + est.write_1h_tok, 0);
+}
+END_TEST
+
+/* The best guess moves with what was learned; bounds do not, and it stays within them. */
+START_TEST(learned_prompt)
+{
+    struct endpoint e = endpoint_of(3, 15);
+    struct chat c = text_chat(4000, 4000, 100);
+    struct estimate_expected known = {.ratio = ESTIMATE_RATIO_ONE / 2,
+                                      .ratio_from = {ESTIMATE_BY_KEY, 9}};
+    struct estimate est;
+    estimate_make(&c, &e, &known, NULL, &est);
+    ck_assert_int_eq(est.prompt_raw_tok, 1008);
+    ck_assert_int_eq(est.prompt_tok, 504);
+    ck_assert_int_eq(est.prompt_from.samples, 9);
+    ck_assert_int_eq(est.prompt_bound_tok, 4000 + ESTIMATE_FRAME_BOUND_TOK);
+    struct estimate_learned l = {.ratio = {ESTIMATE_RATIO_ONE * 2}};
+    estimate_apply(&c, &e, &l, &est);
+    ck_assert_int_eq(est.prompt_bound_tok, 2 * 1008 + ESTIMATE_FRAME_BOUND_TOK);
+    known.ratio = ESTIMATE_RATIO_ONE * 5;
+    estimate_make(&c, &e, &known, NULL, &est);
+    ck_assert_int_eq(est.prompt_tok, 4000 + ESTIMATE_FRAME_BOUND_TOK);
+    known.ratio = ESTIMATE_RATIO_ONE * 3;
+    estimate_make(&c, &e, &known, NULL, &est);
+    estimate_apply(&c, &e, &l, &est);
+    ck_assert_int_eq(est.prompt_bound_tok, 3 * 1008);
 }
 END_TEST
 
@@ -218,7 +294,7 @@ START_TEST(overflow_is_the_largest_amount)
     struct chat c = text_chat(1000, 1000, INT64_MAX);
     struct estimate est = make(&c, &e);
     ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), INT64_MAX);
-    estimate_make(&c, &e, 0, INT64_MAX, &est);
+    est = make_with(&c, &e, 0, INT64_MAX);
     ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est), INT64_MAX);
     c.max_tokens = 10;
     c.web_search_uses = INT64_MAX;
@@ -362,7 +438,40 @@ static uint64_t next_random(uint64_t *state)
     return *state >> 33;
 }
 
-/* Whatever the request and the price: the expected cost is within the worst case. */
+/* Breakpoints at random places, those for an hour first. */
+static void mark(struct chat *c, uint64_t *state)
+{
+    int64_t bytes = 0;
+    c->n_prefixes = (int)(next_random(state) % (CHAT_PREFIXES_MAX + 1));
+    int hours = (int)(next_random(state) % (CHAT_PREFIXES_MAX + 1));
+    for (int i = 0; i < c->n_prefixes; i++) {
+        bytes += (int64_t)(next_random(state) % (uint64_t)(c->prompt_bytes - bytes + 1));
+        c->prefixes[i] = (struct chat_prefix){.bytes = bytes, .one_hour = i < hours};
+        if (i < hours)
+            c->cache_write_1h = true;
+        else
+            c->cache_write_5m = true;
+    }
+}
+
+static void check_parts(const struct chat *c, const struct endpoint *e, const struct estimate *est,
+                        int64_t expected)
+{
+    struct estimate_cost p;
+    bool fits = estimate_cost(c, e, est, &p);
+    if (!fits ||
+        p.prompt_pusd + p.cache_read_pusd + p.cache_write_pusd + p.completion_pusd + p.fee_pusd !=
+            expected)
+        ck_abort_msg("the parts are not %lld", (long long)expected);
+    if (est->read_tok < 0 || est->write_5m_tok < 0 || est->write_1h_tok < 0 ||
+        est->read_tok + est->write_5m_tok + est->write_1h_tok > est->prompt_tok)
+        ck_abort_msg("%lld read, %lld and %lld written of %lld", (long long)est->read_tok,
+                     (long long)est->write_5m_tok, (long long)est->write_1h_tok,
+                     (long long)est->prompt_tok);
+}
+
+/* Whatever the request and the price: the expected cost is within the worst case, its parts add
+ * up, and no token is counted twice. */
 START_TEST(worst_case_covers_the_expected)
 {
     uint64_t state = 42;
@@ -383,10 +492,16 @@ START_TEST(worst_case_covers_the_expected)
         c.document_bytes = c.n_documents > 0 ? (int64_t)(next_random(&state) % 9000000) : 0;
         c.web_search_uses = (int64_t)(next_random(&state) % 4) - 1;
         c.needs = next_random(&state) % 2 ? NEED_TOOLS : 0;
+        const struct estimate_expected known = {.ratio = (int64_t)(next_random(&state) % 8000),
+                                                .completion_tok =
+                                                    (int64_t)(next_random(&state) % 4000)};
+        const struct estimate_cache cache = {.tok = (int64_t)(next_random(&state) % 100000),
+                                             .hit_ppm = (int64_t)(next_random(&state) % 1000001)};
+        mark(&c, &state);
         struct estimate est;
-        estimate_make(&c, &e, (int64_t)(next_random(&state) % 100000),
-                      (int64_t)(next_random(&state) % 4000), &est);
+        estimate_make(&c, &e, &known, &cache, &est);
         int64_t expected = estimate_expected_pusd(&c, &e, &est);
+        check_parts(&c, &e, &est, expected);
         /* not ck_assert: it writes a record for each one that passes */
         if (estimate_worst_nusd(&c, &e, &est) < money_charge_nusd(expected) ||
             est.prompt_bound_tok < est.prompt_tok || est.completion_bound_tok < est.completion_tok)
@@ -412,7 +527,7 @@ START_TEST(what_fits_is_the_most)
             e.price.tiers[0].rates.pusd[item] = (int64_t)(next_random(&state) % 90000000) - 1;
         c.cache_write_1h = next_random(&state) % 2;
         struct estimate est;
-        estimate_make(&c, &e, 0, 0, &est);
+        est = make_with(&c, &e, 0, 0);
         int64_t room = (int64_t)(next_random(&state) % 9000000000) - 1000;
         int64_t tok = estimate_fit_tok(&c, &e, &est, room);
         if (tok == INT64_MAX)
@@ -454,6 +569,8 @@ Suite *estimate_suite(void)
     tcase_add_test(t, attachments_and_tools);
     tcase_add_test(t, completion);
     tcase_add_test(t, cached_part);
+    tcase_add_test(t, cache_writes);
+    tcase_add_test(t, learned_prompt);
     tcase_add_test(t, expected_fees_and_tier);
     tcase_add_test(t, worst_case_of_text);
     tcase_add_test(t, worst_case_takes_the_dearest_cache_rate_in_question);

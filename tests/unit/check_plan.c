@@ -440,8 +440,8 @@ START_TEST(plans_are_reused)
     plan_init(&p);
     ask_begin(&a, w.catalog);
     a.in.health = NULL;
-    a.in.cached_tok = NULL;
-    a.in.completion_tok = NULL;
+    a.in.cached = NULL;
+    a.in.learned = NULL;
     a.in.policy = NULL;
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(plan_make(&p, &a.in), 0);

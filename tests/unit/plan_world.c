@@ -320,14 +320,16 @@ static void health_cb(void *ctx, uint32_t endpoint_index, struct health_view *re
     *ret = ((const struct ask *)ctx)->health[endpoint_index];
 }
 
-static int64_t cached_cb(void *ctx, const struct endpoint *e)
+static void cached_cb(void *ctx, const struct endpoint *e, struct estimate_cache *ret)
 {
-    return ((const struct ask *)ctx)->cached_tok[e->index];
+    *ret = ((const struct ask *)ctx)->cached[e->index];
 }
 
-static int64_t learned_cb(void *ctx, const struct model *m)
+static void learned_cb(void *ctx, const struct model *m, struct estimate_learned *ret_bounds,
+                       struct estimate_expected *ret)
 {
-    return ((const struct ask *)ctx)->learned_tok[m->index];
+    *ret_bounds = (struct estimate_learned){.completion_tok = 0};
+    *ret = ((const struct ask *)ctx)->learned[m->index];
 }
 
 static void *zeroed(int n, size_t size)
@@ -348,16 +350,17 @@ void ask_begin(struct ask *a, const struct catalog *catalog)
     a->chat.prompt_bytes = a->chat.prompt_chars = 4000;
     prefs_init(&a->chat.prefs);
     a->health = zeroed(catalog->n_endpoints, sizeof(a->health[0]));
-    a->cached_tok = zeroed(catalog->n_endpoints, sizeof(a->cached_tok[0]));
-    a->learned_tok = zeroed(catalog->n_models, sizeof(a->learned_tok[0]));
+    a->cached = zeroed(catalog->n_endpoints, sizeof(a->cached[0]));
+    a->learned = zeroed(catalog->n_models, sizeof(a->learned[0]));
     a->in = (struct plan_inputs){
         .catalog = catalog,
         .chat = &a->chat,
         .policy = &a->policy,
         .seed = 1,
         .health = health_cb,
-        .cached_tok = cached_cb,
-        .completion_tok = learned_cb,
+        .cached = cached_cb,
+        .learned = learned_cb,
+        .bound_strict = true,
         .ctx = a,
     };
 }
@@ -366,8 +369,8 @@ void ask_end(struct ask *a)
 {
     prefs_done(&a->chat.prefs);
     free(a->health);
-    free(a->cached_tok);
-    free(a->learned_tok);
+    free(a->cached);
+    free(a->learned);
 }
 
 bool names_endpoint(const char *word, const struct endpoint *e)
@@ -502,7 +505,11 @@ static void health_word(struct ask *a, uint32_t index, const char *word)
 
 static void cached_word(struct ask *a, uint32_t index, const char *word)
 {
-    a->cached_tok[index] = number(word);
+    const char *hit = value_of(word, "hit");
+    if (hit != NULL)
+        a->cached[index].hit_ppm = number(hit) * (ESTIMATE_SURE / 100);
+    else
+        a->cached[index] = (struct estimate_cache){.tok = number(word), .hit_ppm = ESTIMATE_SURE};
 }
 
 static void learned_line(struct ask *a, const char *rest)
@@ -511,7 +518,9 @@ static void learned_line(struct ask *a, const char *rest)
     ck_assert(next_word(&rest, model, sizeof(model)) && next_word(&rest, word, sizeof(word)));
     const struct model *m = catalog_model(a->catalog, span_of(model));
     ck_assert_ptr_nonnull(m);
-    a->learned_tok[m->index] = number(word);
+    a->learned[m->index].completion_tok = number(word);
+    if (next_word(&rest, word, sizeof(word)))
+        a->learned[m->index].ratio = number(word) * ESTIMATE_RATIO_ONE / 100;
 }
 
 static const char *const *key_list(struct ask *a, int which, const char *list)

@@ -33,8 +33,8 @@ struct ask {
     char list_text[3][256];
     char prefs_text[ASK_TEXT_MAX]; /* flat form, "" = none */
     struct health_view *health;    /* by endpoint */
-    int64_t *cached_tok;
-    int64_t *learned_tok; /* by model */
+    struct estimate_cache *cached;
+    struct estimate_expected *learned; /* by model */
     struct plan_inputs in;
 };
 
