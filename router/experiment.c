@@ -161,7 +161,7 @@ void experiment_who_read(const struct chat *chat, struct span session_header,
     struct experiment_name *user = &ret->names[UNIT_USER], *session = &ret->names[UNIT_SESSION];
     struct span inner = {"", 0}, all = chat->user_id;
     *user = (struct experiment_name){{all, {"", 0}}};
-    if (find_session(all, &inner)) {
+    if (all.len > 0 && find_session(all, &inner)) {
         const char *behind = inner.ptr + inner.len;
         user->part[0] = (struct span){all.ptr, (size_t)(inner.ptr - all.ptr)};
         user->part[1] = (struct span){behind, (size_t)(all.ptr + all.len - behind)};

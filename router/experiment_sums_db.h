@@ -10,7 +10,7 @@
 enum {
     /* Units are gathered in so many clusters per arm, by their hash: what several independent units
      * add up to is one independent cluster, and variances stay right. */
-    SUMS_CLUSTERS = 16384,
+    SUMS_CLUSTERS = 4096,
     SUMS_SPREAD_BUCKETS = 2048,
     SUMS_SPREAD_EXACT_MS =
         100, /* below, a bucket is a millisecond; above, each is 1 per cent wider */

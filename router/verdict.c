@@ -251,6 +251,8 @@ static void say(const struct verdict_data *d, struct verdict *v)
             d->unit, v->assignment_p);
     } else if (v->state == VERDICT_TOO_EARLY) {
         say_early(d, &out);
+    } else if (v->n == 0) {
+        buf_adds(&out, "There is nothing to compare: a single arm is served.");
     } else {
         for (int arm = 0; arm < d->n_arms; arm++) {
             if (arm == v->baseline || (d->arms[arm].shadow && d->arms[arm].units < STATS_UNITS_MIN))

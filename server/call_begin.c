@@ -22,6 +22,9 @@ static int read_chat(struct call *c, struct fail *f)
     if (preset_apply(c->key, &c->chat.prefs, f) != 0) {
         return -1;
     }
+    if (c->chat.prefs.text.failed) {
+        return fail_set(f, ERR_internal, NULL, "no room for the routing preferences of all layers");
+    }
     c->req->report_body |= c->chat.report;
     const struct reach_list allowed = serve_reach(&c->worker->site->options);
     return reach_check_configs(&c->chat.prefs, c->key, &allowed, f) == 0 ? call_repeat_read(c, f)

@@ -84,6 +84,7 @@ int cli_show_experiment_report(const struct cli_call *call, struct json_object *
 {
     (void)call;
     cli_show_like("experiment list", result, out);
+    add_table(definition_columns, cli_member(result, "arms"), out);
     add_table(figure_columns, cli_member(result, "arms"), out);
     add_own_metrics(cli_member(result, "arms"), out);
     add_table(comparison_columns, cli_member(result, "comparisons"), out);

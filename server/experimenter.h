@@ -10,8 +10,8 @@
 
 enum {
     EXPERIMENTER_EVERY_S = 10,
-    /* Looking takes a twentieth of a core at most: after a look that took long, however many
-     * requests an experiment has had, the rest is so many times as long. */
+    /* Looking takes a twentieth of a core at most, however many requests the experiments have had
+     * (half a million: two seconds): the rest is so many times as long as the work of the look. */
     EXPERIMENTER_REST = 20
 };
 

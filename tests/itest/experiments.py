@@ -34,6 +34,12 @@ A, B = prefs(provider_only=["a"]), prefs(provider_only=["b"])
 AB = ("--arm", "A=%s:50" % A, "--arm", "B=%s:50" % B)
 
 
+BODY = {"model": "arms", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}
+BODY_FILE = os.path.join(server.dir, "body.json")
+with open(BODY_FILE, "w") as body_file:
+    json.dump(BODY, body_file)
+
+
 def create(name, *argv):
     return server.cli_json("experiment", "create", name, *argv)
 
@@ -197,15 +203,11 @@ def test_what_wins():
         status, _, body = server.messages(model="arms")
         assert status == 404 and b"key_policy" in body, body
     # The dry run says the same; without a key there is nobody to take part.
-    body = {"model": "arms", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}
-    _, _, told = server.request("POST", "/v1/route", body)
+    _, _, told = server.request("POST", "/v1/route", BODY)
     told = json.loads(told)
     assert told["experiment"] == {"name": "arms", "arm": "A", "unit": "key"}, told
     assert {p["model"] for p in told["plan"]} == {"test/small"}, told
-    path = os.path.join(server.dir, "body.json")
-    with open(path, "w") as f:
-        json.dump(body, f)
-    assert server.cli_json("route", path)["experiment"] is None
+    assert server.cli_json("route", BODY_FILE)["experiment"] is None
 
 
 def test_feedback():
@@ -336,9 +338,8 @@ def test_without_a_server():
     shown = server.cli_json("experiment", "show", "offline")
     assert (shown["ramp"], shown["share"], shown["layer"]) == (12.5, 100, "test/m"), shown
     assert shown["metrics"] == [{"name": "liked", "better": "higher"}], shown
-    path = os.path.join(server.dir, "body.json")
     key = server.cli_json("key", "list")["data"][0]["id"]
-    assert server.cli_json("route", path, "--key", key)["experiment"]["name"] == "arms"
+    assert server.cli_json("route", BODY_FILE, "--key", key)["experiment"]["name"] == "arms"
     assert server.cli_json("experiment", "stop", "offline", "--reason", "tried")["stop_reason"] == "tried"
     assert "offline" in [e["name"] for e in server.cli_json("experiment", "list")["data"]]
     server.verify()

@@ -11,7 +11,7 @@ from harness import Report, Sim, Wayfare, catalog_of, endpoint, price, wait_for
 REQUESTS = 300  # of each experiment: well above 100 in each arm, where judging begins
 sim = Sim(["good", "bad"])
 models = [{"id": "test/" + m, "aliases": [m], "name": m, "endpoints": [
-    endpoint(p, "%s-%s" % (m, p), price("3", "15")) for p in sim.url]} for m in ("chance", "errors", "cost")]
+    endpoint(p, "%s-%s" % (m, p), price("3", "15")) for p in sim.url]} for m in ("chance", "few", "errors", "cost")]
 way = Wayfare(catalog_of(sim, models))
 report = Report()
 
@@ -49,21 +49,19 @@ def looked_again():
     wait_for("a look", has_looked, 60)
 
 
-def test_too_few_requests_are_no_evidence():
-    sim.script("bad", "errors-bad", status=500)
-    ask("errors", 20)
-    looked_again()
-    assert state("errors")["status"] == "running", state("errors")
-
-
 def test_evidence_stops_and_chance_does_not():
-    # A quarter fails where a fifth may: an estimate above the limit, which 150 requests do not prove.
-    sim.script("bad", "chance-bad", status=500, fail_rate=25)
+    # Of 100, 23 fail where 20 may: an estimate above the limit, which 150 requests do not prove.
+    sim.script("bad", "chance-bad", status=500, fail_rate=23)
+    # All fail, and there are too few of them to judge by.
+    sim.script("bad", "few-bad", status=500)
+    sim.script("bad", "errors-bad", status=500)
+    ask("few", 20)
     for model in ("chance", "errors", "cost"):
         ask(model, REQUESTS)
     looked_again()
     assert state("errors")["status"] == state("cost")["status"] == "stopped"
     assert state("chance")["status"] == "running", state("chance")
+    assert state("few")["status"] == "running", state("few")
 
 
 def test_the_reason_is_shown_and_logged():
@@ -89,8 +87,8 @@ def test_it_stays_stopped():
     way.verify()
 
 
-# The oldest is looked at first: by the time that the others are stopped, chance was judged too.
 create("chance", "error_rate:0.2", "latency:60", "cost:1")
+create("few", "error_rate:0.2")
 create("errors", "error_rate:0.2")
 create("cost", "cost:0.0001", "error_rate:0.5")
 for case, function in list(globals().items()):

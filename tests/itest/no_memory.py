@@ -209,6 +209,7 @@ CATALOG = {
     "models": [
         {"id": "test/m", "aliases": ["m"], "endpoints": [endpoint("good", "up", price("1", "5"))]},
         {"id": "test/f", "aliases": ["f"], "endpoints": [endpoint("bad", "up", price("1", "5")), endpoint("good", "up2", price("2", "9"))]},
+        {"id": "test/e", "aliases": ["e"], "endpoints": [endpoint("good", "up3", price("1", "5")), endpoint("bad", "up4", price("9", "9"))]},
         {"id": "test/o", "aliases": ["o"], "endpoints": [endpoint("chat", "up", price("1", "5"))]}]}
 
 
@@ -227,10 +228,15 @@ DATA = {  # name: (path, body)
     "Chat Completions": ("/v1/chat/completions", messages("o")),
     "count_tokens": ("/v1/messages/count_tokens", messages("m")),
     "the dry run": ("/v1/route", messages("f")),
+    "an experiment, with a copy": ("/v1/messages", messages("e")),
     "an edited answer": ("/v1/messages", messages("m", stream=True)),
 }
 torture = Torture(CATALOG)
 way = torture.way
+PREFS = os.path.join(way.dir, "prefs.json")
+with open(PREFS, "w") as prefs:
+    json.dump({"provider_only": ["good"], "model": "test/e"}, prefs)
+way.cli("experiment", "create", "x", "--model", "e", "--arm", "A=%s:1" % PREFS, "--shadow-arm", "S=%s:100" % PREFS)
 
 
 def points(total):
@@ -271,6 +277,17 @@ def data(path, body, more):
     return one_answer(way, way.port, path, body, dict({"x-api-key": way.key, "content-type": "application/json"}, **more))
 
 
+def copied(path, body, more):
+    """The copy goes on behind the answer: until nothing asks for memory any more."""
+    answer = data(path, body, more)
+    for _ in range(int(40 * SLOW)):
+        before = torture.page.countdown
+        time.sleep(0.05)
+        if torture.page.countdown == before:
+            break
+    return answer
+
+
 def admin_write():
     host, port = way.admin.rsplit(":", 1)
     return one_answer(way, int(port), "/admin/v1/keys", {"team": "t", "name": "n"},
@@ -288,7 +305,8 @@ def nothing_is_held():
 report = Report()
 for name, (path, body) in DATA.items():
     more = {"x-wayfare-report": "body"} if name == "an edited answer" else {}
-    report.case(name, run, name, lambda path=path, body=body, more=more: data(path, body, more))
+    ask = copied if name == "an experiment, with a copy" else data
+    report.case(name, run, name, lambda ask=ask, path=path, body=body, more=more: ask(path, body, more))
     report.case(name + ": nothing is held, the books are right", nothing_is_held)
 report.case("an admin's write", run, "an admin's write", admin_write)
 report.case("the books", nothing_is_held)

@@ -205,25 +205,30 @@ static unsigned kinds_of(const char *name)
     return strcmp(name, "family") == 0 ? (1u << KINDS) - 1 : 0;
 }
 
+static int count(const char *text)
+{
+    return (int)strtol(text, NULL, 10);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "figures") == 0)
         return run_figures();
     if (argc == 6 && strcmp(argv[1], "split") == 0) {
         state = strtoull(argv[4], NULL, 10);
-        return run_split(atoi(argv[2]), atoi(argv[3]), atof(argv[5]));
+        return run_split(count(argv[2]), count(argv[3]), strtod(argv[5], NULL));
     }
     unsigned kinds = argc == 6 ? kinds_of(argv[2]) : 0;
     if (kinds == 0) {
         fprintf(stderr, "usage: see the head of tests/stats/trials.c\n");
         return 2;
     }
-    int units = atoi(argv[4]);
+    int units = count(argv[4]);
     double factor = 1;
     state = strtoull(argv[5], NULL, 10);
     if (strcmp(argv[1], "ab") == 0) {
         factor += detectable((enum kind)__builtin_ctz(kinds), units / 2.0);
         printf("difference %.3f\n", factor - 1);
     }
-    return run_trials(kinds, atoi(argv[3]), units, factor);
+    return run_trials(kinds, count(argv[3]), units, factor);
 }
