@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "router/calibrate_db.h"
 #include "router/catalog.h"
@@ -335,6 +336,24 @@ static void count_billed(struct call *c)
     metrics_add(m, METRIC_input_tokens_total, usage_prompt_tok(&sum));
     metrics_add(m, METRIC_output_tokens_total, sum.n[USAGE_output_tok]);
     metrics_add(m, METRIC_cost_nusd_total, money_charge_nusd(c->cost_pusd));
+    metrics_add(m, METRIC_cache_read_tokens_total, sum.n[USAGE_cache_read_tok]);
+    metrics_add(m, METRIC_cache_write_tokens_total,
+                sum.n[USAGE_cache_write_5m_tok] + sum.n[USAGE_cache_write_1h_tok]);
+}
+
+/* How good the plan's figures were. */
+static void count_estimate(struct call *c)
+{
+    const struct candidate *cand = route_current(&c->route);
+    struct metrics *m = &c->worker->metrics;
+    int64_t off = llabs(cand->expected_pusd - c->cost_pusd);
+    metrics_add(m, METRIC_estimates_total, 1);
+    metrics_add(m, METRIC_estimates_close_total, off <= c->cost_pusd / 10);
+    metrics_add(m, METRIC_holds_exceeded_total, money_charge_nusd(c->cost_pusd) > c->hold_nusd);
+    if (cand->estimate.cache.believed_tok > 0) {
+        bool hit = c->usage.total.n[USAGE_cache_read_tok] > 0;
+        metrics_add(m, hit ? METRIC_cache_hits_total : METRIC_cache_misses_total, 1);
+    }
 }
 
 /* The provider's own figures of a whole answer say how good the estimate was.  Inner calls at
@@ -373,6 +392,7 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict)
                  */
     }
     if (source == USAGE_FINAL) {
+        count_estimate(c);
         learn(c);
     }
     warm_learn(state_warm(c->worker->site->state), &c->chat, c->endpoint,
