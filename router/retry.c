@@ -35,7 +35,7 @@ enum retry_verdict retry_begin(struct retry_budget *budget, struct health *h, in
     if (breaker_is_out(&v) && !ask->listed && !ask->last)
         return RETRY_PUT_OFF;
     bool in_trouble = v.state != BREAKER_CLOSED || health_in_outage(h, now_ms);
-    bool retry = !ask->first && !ask->listed;
+    bool retry = !ask->first;
     if (retry && in_trouble && !has_budget(budget, now_ms))
         return RETRY_NO_BUDGET;
     recent_add(&budget->counts, RETRY_SLOT_MS, now_ms, ask->count, retry);

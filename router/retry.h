@@ -33,7 +33,7 @@ enum retry_verdict {
 struct retry_ask {
     bool first;  /* the request's first attempt: never refused */
     bool count;  /* the request has not been counted yet */
-    bool listed; /* named in provider_order: the caller's word, neither put off nor paid for */
+    bool listed; /* named in provider_order: the caller's word, not put off */
     bool last;   /* nothing else is left to try, or it was put off before */
     int64_t elapsed_ms;
     int64_t patience_ms; /* how long the client waits; 0 = it does not say */

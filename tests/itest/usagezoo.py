@@ -102,6 +102,11 @@ CASES = [
         "cache_creation": split(20, 30), "output_tokens": 1},
          deltas=[{"input_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0,
                   "cache_creation": split(0, 0), "output_tokens": 7}]),
+    # Only the start has figures, and its output is a placeholder: what was seen counts, 4 bytes a token.
+    Case("no figures in the last event", FULL, tokens(100, sum(map(len, TEXT)) // 4, 50), source="partial", start={
+        "input_tokens": 100, "cache_read_input_tokens": 50, "output_tokens": 1}, deltas=[None]),
+    Case("no last event but the stop", FULL, tokens(100, 500), source="partial", start={
+        "input_tokens": 100, "output_tokens": 500}, deltas=[]),
     # F21: reads and writes once each, at their own rates.
     Case("cache read beside the input", FULL, tokens(10, 5, 100000), {
         "input_tokens": 10, "output_tokens": 5, "cache_read_input_tokens": 100000}),

@@ -11,7 +11,7 @@ enum { T0 = 5000000 };
 static void end_attempt(struct health *h, int64_t now_ms, struct breaker_ticket *t,
                         enum health_outcome outcome)
 {
-    const struct health_end end = {outcome, -1, 0};
+    const struct health_end end = {outcome, 0};
     health_record(h, now_ms, t, &end);
 }
 
@@ -59,14 +59,17 @@ START_TEST(verdicts)
         {OUTAGE, 0, RETRY_GO, false},
         {OUTAGE, DRY, RETRY_NO_BUDGET, false},
         {OUTAGE, LAST | DRY, RETRY_NO_BUDGET, false},
-        {OUTAGE, LISTED | DRY, RETRY_GO, false},
+        {OUTAGE, LISTED, RETRY_GO, false},
+        {OUTAGE, LISTED | DRY, RETRY_NO_BUDGET, false},
         {EJECTED, FIRST, RETRY_PUT_OFF, false},
         {EJECTED, FIRST | LAST | DRY, RETRY_GO, false}, /* never the last one */
         {EJECTED, 0, RETRY_PUT_OFF, false},
         {EJECTED, LAST, RETRY_GO, false},
         {EJECTED, LAST | DRY, RETRY_NO_BUDGET, false},
         {EJECTED, FIRST | LISTED, RETRY_GO, false},
-        {EJECTED, LISTED | DRY, RETRY_GO, false},
+        {EJECTED, LISTED, RETRY_GO, false},
+        {EJECTED, LISTED | DRY, RETRY_NO_BUDGET, false},
+        {EJECTED, LISTED | FIRST | DRY, RETRY_GO, false},
         {HALF_OPEN, FIRST, RETRY_GO, true},
         {HALF_OPEN, 0, RETRY_GO, true},
         {HALF_OPEN, DRY, RETRY_NO_BUDGET, false},
@@ -102,12 +105,10 @@ START_TEST(free_retries_count)
         struct retry_budget budget = {0};
         struct health well = {0}, h;
         struct breaker_ticket t;
-        const struct retry_ask retry = {.last = true}, listed = {.last = true, .listed = true};
+        const struct retry_ask retry = {.last = true};
         int64_t now = in_condition(&h, OUTAGE);
         for (uint32_t i = 0; i < had; i++)
             ck_assert_int_eq(retry_begin(&budget, &well, now, &retry, &t), RETRY_GO);
-        for (int i = 0; i < 100; i++) /* but not the caller's own */
-            ck_assert_int_eq(retry_begin(&budget, &h, now, &listed, &t), RETRY_GO);
         ck_assert_int_eq(retry_begin(&budget, &h, now, &retry, &t),
                          had < 30 ? RETRY_GO : RETRY_NO_BUDGET);
     }
