@@ -73,7 +73,7 @@ struct health_view {
     bool explorable; /* figures are unknown or old, or it is in outage without a new failure */
     struct breaker_view breaker;
     int64_t held_back_until_ms; /* when held_back */
-    const char *held_why;       /* static sentence; NULL: its retry-after */
+    const char *held_why;       /* static sentence; NULL: a retry-after */
     bool has_latency, has_throughput;
     int64_t latency_ms[PERCENTILE_COUNT];
     int64_t milli_tps[PERCENTILE_COUNT];

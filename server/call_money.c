@@ -201,7 +201,8 @@ static enum usage_source judge(struct call *c, enum route_end end, enum verdict 
         c->cost_pusd = 0;
         return USAGE_NONE;
     }
-    if (end == END_complete && verdict == VERDICT_COMPLETE && counted && !c->usage.early) {
+    bool whole = end == END_complete && verdict == VERDICT_COMPLETE;
+    if (whole && counted && !c->usage.unfinished) {
         return cost_now(c, &c->cost_pusd) ? USAGE_FINAL : USAGE_ESTIMATED;
     }
     if (counted) {

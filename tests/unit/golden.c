@@ -64,8 +64,8 @@ static void print_usage(struct buf *out, const struct usage *u, bool own_lines)
 
 static void print_report(struct buf *out, const struct usage_report *r, enum verdict verdict)
 {
-    if (verdict == VERDICT_COMPLETE && r->total.seen != 0 && r->early)
-        buf_adds(out, "early\n");
+    if (verdict == VERDICT_COMPLETE && r->total.seen != 0 && r->unfinished)
+        buf_adds(out, "unfinished\n");
     print_usage(out, &r->total, true);
     for (int i = 0; i < r->n_iterations; i++) {
         char model[USAGE_MODEL_MAX];
