@@ -120,8 +120,7 @@ static enum verdict read_body(const struct provider_reading *reading, struct spa
     struct json_doc doc;
     enum verdict verdict = VERDICT_FOREIGN;
     json_init(&doc);
-    ret_usage->n_iterations = 0;
-    ret_usage->total = (struct usage){.seen = 0};
+    usage_report_clear(ret_usage);
     if (json_parse(&doc, body, NULL) == 0 && json_kind(&doc, 0) == JSON_OBJECT) {
         verdict = judge_body(&doc, ret_usage);
         tell(reading, &doc, verdict);

@@ -23,6 +23,7 @@ struct anthropic_stream {
     bool foreign;  /* and it begins no event stream */
     bool typed;    /* some event said what it is: this is Anthropic's protocol */
     bool reason;   /* it was said why the answer ends */
+    bool counted;  /* the whole output: what message_start says of it is a placeholder */
     bool complete; /* wins over an error that comes after it */
     bool error;
     bool broken;
@@ -200,11 +201,14 @@ static int64_t delta_text_bytes(struct span delta)
 
 /* Events */
 
+/* last: of an answer that has come to its end. */
 static void take_usage(struct anthropic_stream *s, struct anthropic_figures *figures,
-                       json_ref usage)
+                       json_ref usage, bool last)
 {
     anthropic_read_figures(figures, &s->doc, usage);
-    if (!anthropic_has_iterations(&s->doc, usage))
+    bool iterations = anthropic_has_iterations(&s->doc, usage);
+    s->counted |= last && (iterations || (figures->seen >> FIGURE_output & 1u));
+    if (!iterations)
         return;
     if (s->report == NULL)
         s->report = calloc(1, sizeof(*s->report));
@@ -230,11 +234,9 @@ static enum event_kind on_message_start(struct anthropic_stream *s, struct event
         json_ref message = json_get(&s->doc, 0, "message");
         if (message != JSON_NONE && json_kind(&s->doc, message) == JSON_OBJECT) {
             struct anthropic_figures first = {.seen = 0};
-            take_usage(s, &first, json_get(&s->doc, message, "usage"));
+            take_reason(s, message); /* some servers send it whole */
+            take_usage(s, &first, json_get(&s->doc, message, "usage"), s->reason);
             anthropic_merge_max(&s->start, &first);
-            take_reason(s, message);
-            if (s->reason) /* some servers send it whole: these are its last figures */
-                anthropic_merge_max(&s->delta, &first);
         }
     }
     return EVENT_START;
@@ -263,7 +265,7 @@ static enum event_kind on_message_delta(struct anthropic_stream *s, struct event
 {
     if (parse(s, ev->data)) {
         take_reason(s, json_get(&s->doc, 0, "delta"));
-        take_usage(s, &s->delta, json_get(&s->doc, 0, "usage"));
+        take_usage(s, &s->delta, json_get(&s->doc, 0, "usage"), true);
     }
     return EVENT_USAGE;
 }
@@ -409,11 +411,11 @@ enum verdict anthropic_stream_state(const void *stream, struct usage_report *ret
     const struct anthropic_stream *s = stream;
     struct anthropic_figures figures = s->start;
     anthropic_merge_max(&figures, &s->delta);
-    ret_usage->n_iterations = 0;
+    usage_report_clear(ret_usage);
     if (s->report != NULL)
         *ret_usage = *s->report;
     anthropic_figures_to_usage(&figures, &ret_usage->total);
-    ret_usage->unfinished = !(s->delta.seen & 1u << FIGURE_output);
+    ret_usage->unfinished = !s->counted;
     *ret_content_bytes = s->content_bytes;
     if (s->complete || (!s->error && has_answer(s) && is_stopping(s)))
         return VERDICT_COMPLETE;

@@ -116,6 +116,7 @@ const struct provider provider_azure_openai = {
     .protocol = "azure-openai",
     .native_door = native_door,
     .refuses = refuses,
+    .takes_query = true,
     .stream_type = "text/event-stream",
     .build = build,
     .stream_open = stream_open,

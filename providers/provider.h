@@ -95,6 +95,7 @@ struct provider {
      * server's (chat->openrouter_words).  NULL: it does not. */
     bool (*refuses)(const struct chat *chat, const struct provider_target *target);
     bool can_count_tokens;
+    bool takes_query;        /* the catalog's base_url may have a query of its own */
     const char *stream_type; /* content type of its streams */
 
     /* Fills *ret_up (initialised by the caller). 0, or -1 with reterr: ERR_bad_request is the

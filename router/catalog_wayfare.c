@@ -141,7 +141,7 @@ static int p_base_url(struct catalog_reader *r, json_ref v, struct entry *e)
                                                      : 0;
     bool empty = s != NULL && *s == '\0';
     if (!empty && (scheme == 0 || s[scheme] == '\0' || strchr("/:", s[scheme]) != NULL ||
-                   strlen(s) > URL_MAX || strpbrk(s, "@?#") != NULL || !is_printable(s)))
+                   strlen(s) > URL_MAX || strpbrk(s, "@#") != NULL || !is_printable(s)))
         return reader_refuse(r, v,
                              "must be an http:// or https:// URL without user, query or fragment");
     e->provider.base_url = s;
@@ -338,6 +338,11 @@ static int read_provider(struct catalog_reader *r, json_ref v)
     if (read_members(r, v, members, &e) != 0) {
         return -1;
     }
+    if (strchr(e.provider.base_url, '?') != NULL &&
+        !provider_find(e.provider.protocol)->takes_query)
+        return reader_refuse(r, json_get(r->doc, v, "base_url"),
+                             "must be a URL without query: only that of azure-openai may have one, "
+                             "\"?api-version=VERSION\"");
     if (json_get(r->doc, v, "auth") == JSON_NONE && strcmp(e.provider.protocol, "openai") == 0) {
         e.provider.auth_type = AUTH_BEARER;
     }

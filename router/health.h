@@ -1,8 +1,7 @@
 /* What the last half hour says about each endpoint: attempts and failures of the last
- * 30 s (outage), ejection (router/breaker.h), latency to first token and
- * throughput.  Pure: time and draws are arguments.  The server keeps one table behind a mutex,
- * touched when an attempt begins and when it ends, and takes a snapshot of the candidates' rows
- * for each plan. */
+ * 30 s (outage), ejection (router/breaker.h), latency to first token and throughput.  Pure: time
+ * and draws are arguments.  The server keeps one table behind a mutex, touched when an attempt
+ * begins and when it ends, and takes a snapshot of the candidates' rows for each plan. */
 #ifndef ROUTER_HEALTH_H
 #define ROUTER_HEALTH_H
 
@@ -66,14 +65,15 @@ enum breaker_change health_record(struct health *h, int64_t now_ms, struct break
                                   const struct health_end *end);
 void health_sample(struct health *h, int64_t now_ms, int64_t first_token_ms, int64_t milli_tps);
 
-/* What the plan and a listing need of one endpoint. */
+/* What the plan and a listing need of one endpoint.  Whether it is held back depends on its
+ * credentials (router/keyring.h): health_look leaves that empty, the server fills it in. */
 struct health_view {
     bool outage;     /* >= 20 per cent of the last 30 s failed, and at least one */
-    bool held_back;  /* no credential of its may be used now: filled by who knows them (keyring) */
+    bool held_back;  /* no credential may be used */
     bool explorable; /* figures are unknown or old, or it is in outage without a new failure */
     struct breaker_view breaker;
     int64_t held_back_until_ms; /* when held_back */
-    const char *held_why;       /* static sentence */
+    const char *held_why;       /* static sentence; NULL: a retry-after */
     bool has_latency, has_throughput;
     int64_t latency_ms[PERCENTILE_COUNT];
     int64_t milli_tps[PERCENTILE_COUNT];

@@ -33,6 +33,12 @@ void plan_done(struct plan *p)
 
 /* ---- memory ---- */
 
+size_t plan_memory(const struct plan *p)
+{
+    return (size_t)p->cap_candidates * sizeof p->candidates[0] +
+           (size_t)p->cap_excluded * sizeof p->excluded[0] + p->scratch_cap;
+}
+
 /* Every endpoint of the request's models may land in either list. */
 static int reserve(struct plan *p, int n)
 {

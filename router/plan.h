@@ -128,6 +128,8 @@ struct plan {
 
 void plan_init(struct plan *p);
 void plan_done(struct plan *p);
+/* Bytes that are kept between plans. */
+size_t plan_memory(const struct plan *p);
 /* 0, or -1 on no memory (or more than PLAN_ENDPOINTS_MAX endpoints).  An empty plan is not an error
  * of this function. */
 int plan_make(struct plan *p, const struct plan_inputs *in);

@@ -63,7 +63,7 @@ static bool read_name(const struct json_doc *d, json_ref member, char out[MEMBER
 static int find_row(const char *name, const struct chat_member *rows, int n)
 {
     int i = 0;
-    while (i < n && strcmp(name, rows[i].name) != 0)
+    while (i < n && (name[0] != rows[i].name[0] || strcmp(name, rows[i].name) != 0))
         i++;
     return i;
 }

@@ -17,12 +17,19 @@ static void try_next(struct call *c);
 
 /* ---- memory: calls are pooled with their buffers ---- */
 
+static size_t memory_of(const struct call *c)
+{
+    return sizeof *c + c->body.cap + c->answer.cap + c->shown.cap + c->raw.cap + c->held.cap +
+           c->upreq.headers.cap + c->upreq.own.cap + c->doc.cap * sizeof *c->doc.nodes +
+           plan_memory(&c->plan);
+}
+
 struct call *call_new(struct worker *w)
 {
     struct call *c = w->free_calls;
     if (c != NULL) {
         w->free_calls = c->next;
-        w->n_free_calls--;
+        worker_unkeep(w, memory_of(c));
     } else {
         c = calloc(1, sizeof *c);
         if (c == NULL) {
@@ -99,14 +106,13 @@ static void call_recycle(struct call *c)
     buf_keep(&c->raw, CALL_KEEP_BODY);
     buf_keep(&c->held, CALL_KEEP_BODY);
     dialog_done(&c->dialog);
-    if (w->n_free_calls >= CALL_POOL_MAX) {
+    if (!worker_keep(w, memory_of(c))) {
         uv_close((uv_handle_t *)&c->timer, on_timer_closed);
         return;
     }
     memset((char *)c + offsetof(struct call, req), 0, sizeof *c - offsetof(struct call, req));
     c->next = w->free_calls;
     w->free_calls = c;
-    w->n_free_calls++;
 }
 
 void call_free_pool(struct worker *w)
@@ -114,9 +120,9 @@ void call_free_pool(struct worker *w)
     struct call *c = NULL;
     while ((c = w->free_calls) != NULL) {
         w->free_calls = c->next;
+        worker_unkeep(w, memory_of(c));
         uv_close((uv_handle_t *)&c->timer, on_timer_closed);
     }
-    w->n_free_calls = 0;
 }
 
 int64_t call_bytes(const struct call *c)

@@ -26,7 +26,6 @@ enum {
     CALL_KEEP_VALUES = 8192,             /* JSON nodes and */
     CALL_KEEP_PLAN = 1024,               /* plan rows up to these counts */
     CALL_LINGER_MS = 1000,               /* a provider that does not close after its last event */
-    CALL_POOL_MAX = 1024,
     CALL_RELAYED_HEADERS_MAX = 8 * 1024, /* of the provider's: they share the connection's pool */
     CALL_PING_MS = 10000,                /* keep-alive to a client of a silent stream */
     CALL_HOLDBACK_MS = 1000,    /* a stream's first events wait so long for its first content, */

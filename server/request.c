@@ -17,12 +17,17 @@
 
 /* ---- memory: requests are pooled with their buffers ---- */
 
+static size_t memory_of(const struct request *r)
+{
+    return sizeof *r + r->body.cap + r->reply_headers.cap + r->reply_body.cap + r->pipe.data.cap;
+}
+
 static struct request *take_free(struct worker *w)
 {
     struct request *r = w->free_requests;
     if (r != NULL) {
         w->free_requests = r->next_free;
-        w->n_free_requests--;
+        worker_unkeep(w, memory_of(r));
         return r;
     }
     r = calloc(1, sizeof *r);
@@ -48,15 +53,15 @@ static void free_memory(struct request *r)
 
 static void give_back(struct worker *w, struct request *r)
 {
-    if (w->n_free_requests >= REQUEST_POOL_MAX) {
-        free_memory(r);
-        return;
-    }
     buf_keep(&r->body, REQUEST_KEEP);
     buf_keep(&r->headers, REQUEST_KEEP);
     buf_keep(&r->reply_headers, REQUEST_KEEP);
     buf_keep(&r->reply_body, REQUEST_KEEP);
     buf_keep(&r->pipe.data, REQUEST_KEEP);
+    if (!worker_keep(w, memory_of(r))) {
+        free_memory(r);
+        return;
+    }
     r->pipe.read = 0;
     r->pipe.ended = r->pipe.broken = false;
     r->parameter[0] = '\0';
@@ -64,7 +69,6 @@ static void give_back(struct worker *w, struct request *r)
            sizeof *r - offsetof(struct request, magic));
     r->next_free = w->free_requests;
     w->free_requests = r;
-    w->n_free_requests++;
 }
 
 void request_free_pool(struct worker *w)
@@ -72,9 +76,9 @@ void request_free_pool(struct worker *w)
     struct request *r = NULL;
     while ((r = w->free_requests) != NULL) {
         w->free_requests = r->next_free;
+        worker_unkeep(w, memory_of(r));
         free_memory(r);
     }
-    w->n_free_requests = 0;
 }
 
 struct request *request_new(struct front *f, struct MHD_Connection *conn)

@@ -24,9 +24,8 @@ enum {
     REQUEST_DRAIN_MAX = 1024 * 1024,     /* refused requests up to this size are read, so that the
                                             connection can be kept */
     REQUEST_RESERVE_MAX = 1024 * 1024,   /* of an announced body, before any of it is there */
-    REQUEST_POOL_MAX = 1024,
-    REQUEST_KEEP = 64 * 1024,               /* a pooled request keeps buffers up to this size */
-    REQUEST_SHED_DRAIN_MAX = 64 * 1024,     /* as DRAIN_MAX, of those that are refused at once */
+    REQUEST_KEEP = 64 * 1024,            /* a pooled request keeps buffers up to this size */
+    REQUEST_SHED_DRAIN_MAX = 64 * 1024,  /* as DRAIN_MAX, of those that are refused at once */
     REQUEST_DISCARD_MAX = 64 * 1024 * 1024, /* of a chunked body over the limit, before its 413 */
     REQUEST_MAGIC = 0x77667271
 };

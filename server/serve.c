@@ -148,6 +148,16 @@ static void write_life_metrics(struct server *s, struct buf *out)
     }
 }
 
+static void write_kept(struct server *s, int n_workers, struct buf *out)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < n_workers; i++) {
+        sum += worker_kept(&s->workers[i]);
+    }
+    metrics_sample(out, "kept_bytes", "Memory of requests that are over, kept for the next",
+                   "gauge", sum);
+}
+
 static void write_metrics(void *ctx, struct buf *out)
 {
     struct server *s = ctx;
@@ -158,6 +168,7 @@ static void write_metrics(void *ctx, struct buf *out)
     }
     metrics_write(sets, n, out);
     write_life_metrics(s, out);
+    write_kept(s, n, out);
     metrics_sample(out, "endpoints_ejected", "Endpoints that are ejected or half-open", "gauge",
                    state_ejected_count(s->site.state, worker_now_ms()));
     write_ledger_metrics(s->site.ledger, out);

@@ -11,8 +11,8 @@
 enum {
     RECEIVE_BUFFER = 16 * 1024, /* also what a stream may run past its hold unseen */
     ROUNDS_MAX = 16,            /* reads of one connection before others have their turn */
-    POOL_MAX = 1024,            /* transfers kept with their memory, */
-    KEEP_BUFFER = 16 * 1024     /* buffers up to this size */
+    POOL_MAX = 4 * 1024 * 1024, /* bytes of transfers that are kept for others, */
+    KEEP_BUFFER = 16 * 1024     /* with buffers up to this size */
 };
 
 enum transfer_flag { WANT_CANCEL = 1, WANT_UNPAUSE = 2, WANT_READ = 4, IS_LOST = 8, QUEUED = 16 };
@@ -45,7 +45,8 @@ struct upstream {
     struct uplinks *links;
     struct transfer *running, *free;
     struct transfer *first_flagged, *last_flagged;
-    int n_running, n_free, n_flagged;
+    int n_running, n_flagged;
+    size_t free_bytes; /* of the free list */
     char received[RECEIVE_BUFFER];
 };
 
@@ -89,12 +90,17 @@ static void transfer_destroy(struct transfer *t)
     free(t);
 }
 
+static size_t memory_of(const struct transfer *t)
+{
+    return sizeof *t + t->head.cap + t->held.cap + t->answer.headers.cap;
+}
+
 static struct transfer *transfer_new(struct upstream *u)
 {
     struct transfer *t = u->free;
     if (t != NULL) {
         u->free = t->next;
-        u->n_free--;
+        u->free_bytes -= memory_of(t);
         return t;
     }
     t = calloc(1, sizeof *t);
@@ -110,18 +116,18 @@ static struct transfer *transfer_new(struct upstream *u)
 static void transfer_recycle(struct transfer *t)
 {
     struct upstream *u = t->up;
-    if (u->n_free == POOL_MAX) {
-        transfer_destroy(t);
-        return;
-    }
     buf_keep(&t->head, KEEP_BUFFER);
     buf_keep(&t->held, KEEP_BUFFER);
     buf_keep(&t->answer.headers, KEEP_BUFFER);
     http1_reset(&t->answer);
+    if (u->free_bytes + memory_of(t) > POOL_MAX) {
+        transfer_destroy(t);
+        return;
+    }
     *t = (struct transfer){
         .next = u->free, .up = u, .head = t->head, .held = t->held, .answer = t->answer};
     u->free = t;
-    u->n_free++;
+    u->free_bytes += memory_of(t);
 }
 
 static void list_add(struct transfer *t)
@@ -471,7 +477,7 @@ void upstream_close(struct upstream *u)
         u->free = t->next;
         transfer_destroy(t);
     }
-    u->n_free = 0;
+    u->free_bytes = 0;
     uplinks_close(u->links);
 }
 

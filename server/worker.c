@@ -37,6 +37,33 @@ int64_t worker_now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* ---- memory of what is over ---- */
+
+static void count_kept(struct worker *w, int64_t more)
+{
+    __atomic_store_n(&w->pooled_bytes, w->pooled_bytes + more, __ATOMIC_RELAXED);
+    assert(w->pooled_bytes >= 0);
+}
+
+bool worker_keep(struct worker *w, size_t bytes)
+{
+    if (w->pooled_bytes + (int64_t)bytes > WORKER_POOL_MAX) {
+        return false;
+    }
+    count_kept(w, (int64_t)bytes);
+    return true;
+}
+
+void worker_unkeep(struct worker *w, size_t bytes)
+{
+    count_kept(w, -(int64_t)bytes);
+}
+
+int64_t worker_kept(const struct worker *w)
+{
+    return __atomic_load_n(&w->pooled_bytes, __ATOMIC_RELAXED);
+}
+
 /* ---- randomness ---- */
 
 static void refill_random(struct worker *w)

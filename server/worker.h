@@ -25,7 +25,8 @@ enum {
     WORKER_ACCEPT_BATCH = 64,
     WORKER_DRAINS_MAX =
         64, /* calls read to their end after the client left, all workers together */
-    WORKER_UNSENT_BYTES = 128 * 1024, /* the kernel takes no more of a reader that is slow */
+    WORKER_UNSENT_BYTES = 128 * 1024,   /* the kernel takes no more of a reader that is slow */
+    WORKER_POOL_MAX = 16 * 1024 * 1024, /* bytes that calls and requests keep which are over */
     PARKED_UNWATCHED_MS = 50 /* a parked connection is watched for a disconnect after this long */
 };
 
@@ -108,11 +109,10 @@ struct worker {
     int n_requests;                            /* between the first handler call and completion */
     int n_questions;                           /* on the thread pool */
     int n_calls;
-    struct call *calls;      /* running */
-    struct call *free_calls; /* kept with their memory */
-    int n_free_calls;
+    struct call *calls;            /* running */
+    struct call *free_calls;       /* kept with their memory */
     struct request *free_requests; /* likewise */
-    int n_free_requests;
+    int64_t pooled_bytes;          /* __atomic: of both */
 
     struct plan plan; /* scratch of dry runs */
     uint64_t rng[4];
@@ -141,6 +141,11 @@ static inline int64_t worker_tick_ms(const struct worker *w) /* monotonic, cache
 }
 struct id worker_new_id(struct worker *w);
 uint64_t worker_draw(struct worker *w);
+/* May this much be kept for a later request?  It is counted then, until worker_unkeep. */
+bool worker_keep(struct worker *w, size_t bytes);
+void worker_unkeep(struct worker *w, size_t bytes);
+/* What is kept now. Any thread. */
+int64_t worker_kept(const struct worker *w);
 /* Asks for another pass of the prepare hook in this turn. */
 void worker_dirty(struct front *f);
 

@@ -108,7 +108,11 @@ static const struct bad {
      "providers[0].protocol: must be one of"},
     {PROVIDER(",\"base_url\":\"ftp://h\""), "providers[0].base_url: must be an http"},
     {PROVIDER(",\"base_url\":\"http://u@h\""), "providers[0].base_url: must be an http"},
-    {PROVIDER(",\"base_url\":\"http://h?q\""), "providers[0].base_url: must be an http"},
+    {PROVIDER(",\"base_url\":\"http://h?q\""),
+     "providers[0].base_url: must be a URL without query"},
+    {"{\"providers\":[{\"slug\":\"p\",\"protocol\":\"azure-openai\",\"base_url\":\"http://"
+     "h?q#f\"}]}",
+     "providers[0].base_url: must be an http"},
     {PROVIDER(",\"base_url\":\"http://h#f\""), "providers[0].base_url: must be an http"},
     {PROVIDER(",\"base_url\":\"http://h\\r\\nx\""), "providers[0].base_url: must be an http"},
     {PROVIDER(",\"base_url\":null"), "providers[0].base_url: must be an http"},
@@ -289,6 +293,8 @@ static const char full[] =
     "   \"auth\": {\"header\": \"X-Key\"}, \"headers\": {\"X-A\": \"b\"},"
     "   \"timeouts\": {\"idle_ms\": 5}, \"cancel_stops_billing\": true},"
     "  {\"slug\": \"q\", \"protocol\": \"openai\", \"base_url\": \"\"},"
+    "  {\"base_url\": \"http://h/openai?api-version=1\", \"slug\": \"s\", \"protocol\": "
+    "\"azure-openai\"},"
     "  {\"slug\": \"r\", \"protocol\": \"gemini\", \"base_url\": \"\"}]}";
 
 /* Endpoint over model over provider, each figure by itself. */
@@ -323,6 +329,7 @@ static void check_full(const struct catalog *c)
     ck_assert_int_eq(q->auth_type, AUTH_BEARER);
     /* Its own header: Gemini takes no key as a bearer token. */
     ck_assert_int_eq(catalog_provider(c, SPAN("r"))->auth_type, AUTH_API_KEY);
+    ck_assert_str_eq(catalog_provider(c, SPAN("s"))->base_url, "http://h/openai?api-version=1");
     const struct model *m = catalog_model(c, SPAN("m"));
     ck_assert_str_eq(m->name, "M \xc3\xa9");
     ck_assert(m->distillable);

@@ -33,7 +33,7 @@ START_TEST(nothing_known)
 {
     struct health h = {0};
     struct health_view v = look(&h, T0);
-    ck_assert(!v.outage && !v.held_back && !v.has_latency && !v.has_throughput);
+    ck_assert(!v.outage && !v.has_latency && !v.has_throughput);
     ck_assert_uint_eq(v.attempts_30s, 0);
 }
 END_TEST

@@ -62,8 +62,10 @@ static void print_usage(struct buf *out, const struct usage *u, bool own_lines)
     }
 }
 
-static void print_report(struct buf *out, const struct usage_report *r)
+static void print_report(struct buf *out, const struct usage_report *r, enum verdict verdict)
 {
+    if (verdict == VERDICT_COMPLETE && r->total.seen != 0 && r->unfinished)
+        buf_adds(out, "unfinished\n");
     print_usage(out, &r->total, true);
     for (int i = 0; i < r->n_iterations; i++) {
         char model[USAGE_MODEL_MAX];
@@ -297,7 +299,7 @@ static void play_stream(const struct golden *g, struct span bytes, const size_t 
     buf_init(ret_facts, FACTS_MAX);
     buf_addf(ret_facts, "verdict %s\nevents%s%s\ncontent_bytes %lld\n", verdict_names[verdict],
              seen.n > 0 ? " " : "", seen.letters, (long long)content_bytes);
-    print_report(ret_facts, report);
+    print_report(ret_facts, report, verdict);
     free(report);
 }
 
@@ -312,7 +314,7 @@ static void play_body(const struct golden *g, struct span bytes, struct golden_r
     buf_init(ret_facts, FACTS_MAX);
     buf_addf(ret_facts, "verdict %s\nerror_body %s\n", verdict_names[verdict],
              g->provider->is_error_body(bytes) ? "yes" : "no");
-    print_report(ret_facts, report);
+    print_report(ret_facts, report, verdict);
     free(report);
 }
 

@@ -6,6 +6,7 @@
  *   events LETTERS            S start, C content, U usage, X stop, E error, O other   (streams)
  *   content_bytes N                                                                   (streams)
  *   error_body yes|no                                                                 (bodies)
+ *   unfinished                the verdict is complete, the usage stated is not final
  *   input|output|cache_read|cache_write_5m|cache_write_1h|web_searches N
  *   iteration MODEL|- BUCKET=N ...     (blanks in MODEL written as _)
  *   reply ...                 the answer's meaning, as golden_print_reply writes it
