@@ -6,10 +6,9 @@
  *   asks    asks one thing after the other and keeps its connection (pause_ms= between two)
  *   streams reads a stream on a connection of its own, then another, until total= have begun
  *   open    asks when rate= a second says so, not when the last answer is there; N at once at most
- *   slow    reads a stream by bytes_s= bytes a second, and stops reading after read_s= seconds
- *   heads   sends the head of a request by a byte a second
- *   bodies  sends the body of a request by a byte a second
- *   idle    asks once, and once more at the end
+ *   slow    reads a stream by bytes_s= bytes a second; at the first SIGTERM it reads no more, at
+ * the second it ends heads   sends the head of a request by a byte a second bodies  sends the body
+ * of a request by a byte a second idle    asks once, and once more at the end
  *
  * Other options: body=FILE (else GET), path=, seconds=.  It prints "ready" when all N are there,
  * ends after seconds=, at SIGTERM, or when all is done, and prints JSON; times are in microseconds.
@@ -44,7 +43,8 @@ enum {
     STAMP_DIGITS = 19,
     STATUS_MAX = 600,
     SLOW_RECEIVE = 4096, /* the receive buffer of a slow reader */
-    SLOW_SWEEPS = 4      /* a second */
+    SLOW_SWEEPS = 4,     /* a second */
+    LAST_S = 30          /* for the answers that are awaited at the end */
 };
 #define SECOND INT64_C(1000000000)
 
@@ -76,14 +76,10 @@ struct samples {
 
 static struct {
     enum kind kind;
-    int port, n, total, rate, pause_ms, bytes_s, read_s, seconds;
+    int port, n, total, rate, pause_ms, bytes_s, seconds;
     const char *body, *path;
     char **headers;
-} want = {.path = "/v1/messages",
-          .total = INT32_MAX,
-          .bytes_s = 1024,
-          .read_s = INT32_MAX,
-          .seconds = 600};
+} want = {.path = "/v1/messages", .total = INT32_MAX, .bytes_s = 1024, .seconds = 600};
 
 static struct samples first_event, delays, good, other, lasted;
 static char request[REQUEST_MAX];
@@ -91,7 +87,7 @@ static size_t request_len;
 static int epoll_fd, n_open, n_begun, n_complete, n_failed, n_late;
 static int by_status[STATUS_MAX];
 static struct client **all;
-static bool at_end; /* idle ones ask for the last time */
+static bool at_end; /* none begins; idle ones ask for the last time, slow ones read no more */
 
 static int64_t now_ns(void)
 {
@@ -362,11 +358,11 @@ static void on_readable(struct client *c)
 
 /* ---- what is due ---- */
 
-static void read_slowly(struct client *c, int64_t now, int64_t start)
+static void read_slowly(struct client *c, int64_t now)
 {
     char some[READ_MAX];
     size_t n = (size_t)(want.bytes_s / SLOW_SWEEPS);
-    if (now - start > want.read_s * SECOND)
+    if (at_end)
         return;
     ssize_t got = recv(c->fd, some, n < sizeof(some) ? n : sizeof(some), MSG_DONTWAIT);
     if (got == 0 || (got < 0 && errno != EAGAIN)) {
@@ -383,7 +379,7 @@ static void drip(struct client *c, int64_t now)
     send(c->fd, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* who does not want it closes */
 }
 
-static void do_due(struct client *c, int64_t now, int64_t start)
+static void do_due(struct client *c, int64_t now)
 {
     if (c->fd < 0) {
         if ((want.kind == ASKS || want.kind == STREAMS) && n_begun < want.total)
@@ -393,7 +389,7 @@ static void do_due(struct client *c, int64_t now, int64_t start)
     if (now < c->due_ns)
         return;
     if (want.kind == SLOW)
-        read_slowly(c, now, start);
+        read_slowly(c, now);
     else if (want.kind == HEADS || want.kind == BODIES)
         drip(c, now);
     else if (!c->busy && ((want.kind == ASKS && n_begun < want.total) ||
@@ -481,13 +477,14 @@ static void run(void)
         if (want.kind != OPEN && now - swept >= SECOND / 500) {
             swept = now;
             for (int i = 0; i < want.n; i++)
-                do_due(all[i], now, ready);
+                do_due(all[i], now);
         }
         if (!told && now < until)
             continue;
         told = 0;
-        until = now + 30 * SECOND; /* for what is still to come */
-        if (want.kind == SLOW || want.kind == HEADS || want.kind == BODIES || at_end)
+        until =
+            now + (want.kind == SLOW ? want.seconds : LAST_S) * SECOND; /* for what is to come */
+        if (want.kind == HEADS || want.kind == BODIES || at_end)
             break;
         at_end = true;
         want.total = n_begun; /* no more begin */
@@ -500,9 +497,11 @@ static bool take_option(const char *arg)
     const struct {
         const char *name;
         int *value;
-    } numbers[] = {{"total=", &want.total},       {"rate=", &want.rate},
-                   {"pause_ms=", &want.pause_ms}, {"bytes_s=", &want.bytes_s},
-                   {"read_s=", &want.read_s},     {"seconds=", &want.seconds}};
+    } numbers[] = {{"total=", &want.total},
+                   {"rate=", &want.rate},
+                   {"pause_ms=", &want.pause_ms},
+                   {"bytes_s=", &want.bytes_s},
+                   {"seconds=", &want.seconds}};
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (strncmp(arg, numbers[i].name, strlen(numbers[i].name)) == 0) {
             *numbers[i].value = (int)strtol(arg + strlen(numbers[i].name), NULL, 10);
