@@ -232,7 +232,9 @@ static enum event_kind on_message_start(struct anthropic_stream *s, struct event
             struct anthropic_figures first = {.seen = 0};
             take_usage(s, &first, json_get(&s->doc, message, "usage"));
             anthropic_merge_max(&s->start, &first);
-            take_reason(s, message); /* some servers send it whole */
+            take_reason(s, message);
+            if (s->reason) /* some servers send it whole: these are its last figures */
+                anthropic_merge_max(&s->delta, &first);
         }
     }
     return EVENT_START;
@@ -411,6 +413,7 @@ enum verdict anthropic_stream_state(const void *stream, struct usage_report *ret
     if (s->report != NULL)
         *ret_usage = *s->report;
     anthropic_figures_to_usage(&figures, &ret_usage->total);
+    ret_usage->unfinished = !(s->delta.seen & 1u << FIGURE_output);
     *ret_content_bytes = s->content_bytes;
     if (s->complete || (!s->error && has_answer(s) && is_stopping(s)))
         return VERDICT_COMPLETE;

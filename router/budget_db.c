@@ -212,5 +212,5 @@ struct json_object *shape_share(int64_t part, int64_t whole)
     }
     unsigned share = part <= 0 ? 0 : part < whole ? (unsigned)(part * ONE / whole) : ONE;
     snprintf(text, sizeof(text), "%u.%04u", share / ONE % 10, share % ONE);
-    return json_object_new_double_s((double)share / ONE, text);
+    return json_tokener_parse(text);
 }

@@ -5,6 +5,7 @@
 
 #include "router/args.h"
 #include "router/budget_db.h"
+#include "router/estimate.h"
 #include "schema/usage.h"
 
 enum { LIST_DEFAULT = 20, LIST_MAX = 1000 };
@@ -63,24 +64,52 @@ enum { COL_TOKENS = 16, COL_COST = 22 };
              " end_reason, iterations, " USAGE_BUCKETS(                                            \
                  AS_CORRECTED) "charge_nusd + coalesce(" ADDED("charge_nusd") ", 0) FROM attempt"
 
-static struct json_object *attempt_tokens(struct sqlite3_stmt *s, struct token_sum *sum)
+static void read_tokens(struct sqlite3_stmt *s, struct token_sum *ret)
+{
+    *ret = (struct token_sum){.cost_nusd = 0};
+    for (int i = 0; i < USAGE_BUCKET_COUNT; i++) {
+        ret->known[i] = !db_col_null(s, COL_TOKENS + i);
+        ret->n[i] = db_col_int(s, COL_TOKENS + i); /* NULL reads as 0 */
+    }
+}
+
+static void add_settled(struct token_sum *sum, const struct token_sum *own)
+{
+    for (int i = 0; i < USAGE_BUCKET_COUNT; i++) {
+        sum->n[i] += own->n[i];
+        sum->known[i] = sum->known[i] || own->known[i];
+    }
+}
+
+static struct json_object *sum_shape(const struct token_sum *sum)
 {
     struct json_object *tokens = json_object_new_object();
-    bool settled = strcmp(db_col_text(s, 5), "SETTLED") == 0;
-    for (int i = 0; i < USAGE_BUCKET_COUNT; i++) {
+    for (int i = 0; i < USAGE_BUCKET_COUNT; i++)
         json_object_object_add(tokens, usage_bucket_name((enum usage_bucket)i),
-                               int_or_null(s, COL_TOKENS + i));
-        if (settled && !db_col_null(s, COL_TOKENS + i)) {
-            sum->n[i] += db_col_int(s, COL_TOKENS + i);
-            sum->known[i] = true;
-        }
-    }
+                               sum->known[i] ? json_object_new_int64(sum->n[i]) : NULL);
     return tokens;
+}
+
+/* "hit": something was read from a cache.  "miss": nothing, though the request wrote to it, or the
+ * provider caches by itself (it states reads and knows no writes) and the prompt is long enough. */
+static const char *cache_word(const struct token_sum *t)
+{
+    int64_t written = t->n[USAGE_cache_write_5m_tok] + t->n[USAGE_cache_write_1h_tok];
+    bool by_itself = t->known[USAGE_cache_read_tok] && !t->known[USAGE_cache_write_5m_tok] &&
+                     !t->known[USAGE_cache_write_1h_tok];
+    if (t->n[USAGE_cache_read_tok] > 0)
+        return "hit";
+    return written > 0 || (by_itself && t->n[USAGE_input_tok] >= ESTIMATE_CACHE_MIN_TOK) ? "miss"
+                                                                                         : "none";
 }
 
 static struct json_object *attempt_shape(struct sqlite3_stmt *s, struct token_sum *sum)
 {
     struct json_object *a = json_object_new_object();
+    struct token_sum own;
+    read_tokens(s, &own);
+    if (strcmp(db_col_text(s, 5), "SETTLED") == 0)
+        add_settled(sum, &own);
     json_object_object_add(a, "n", int_or_null(s, 0));
     json_object_object_add(a, "id", id_text(s, 1, ID_PREFIX_ATTEMPT));
     json_object_object_add(a, "model", text_or_null(s, 2));
@@ -88,8 +117,9 @@ static struct json_object *attempt_shape(struct sqlite3_stmt *s, struct token_su
     json_object_object_add(a, "upstream_model", text_or_null(s, 4));
     json_object_object_add(a, "state", text_or_null(s, 5));
     json_object_object_add(a, "http_status", int_or_null(s, 6));
-    json_object_object_add(a, "usage", attempt_tokens(s, sum));
+    json_object_object_add(a, "usage", sum_shape(&own));
     json_object_object_add(a, "usage_source", text_or_null(s, 7));
+    json_object_object_add(a, "cache", json_object_new_string(cache_word(&own)));
     json_object_object_add(a, "price_version", int_or_null(s, 8));
     json_object_object_add(a, "hold_usd", usd_or_null(s, 9));
     json_object_object_add(a, "cost_usd", usd_or_null(s, COL_COST));
@@ -102,15 +132,6 @@ static struct json_object *attempt_shape(struct sqlite3_stmt *s, struct token_su
         json_object_object_add(a, "iterations", json_tokener_parse(db_col_text(s, 15)));
     sum->cost_nusd += db_col_int(s, COL_COST); /* NULL reads as 0 */
     return a;
-}
-
-static struct json_object *sum_shape(const struct token_sum *sum)
-{
-    struct json_object *tokens = json_object_new_object();
-    for (int i = 0; i < USAGE_BUCKET_COUNT; i++)
-        json_object_object_add(tokens, usage_bucket_name((enum usage_bucket)i),
-                               sum->known[i] ? json_object_new_int64(sum->n[i]) : NULL);
-    return tokens;
 }
 
 /* Model and provider of the request are those of the last attempt that was not void. */
@@ -137,6 +158,7 @@ static int add_attempts(struct db *db, const struct id *request, struct json_obj
         note_place(s, generation);
     }
     json_object_object_add(generation, "usage", sum_shape(&sum));
+    json_object_object_add(generation, "cache", json_object_new_string(cache_word(&sum)));
     json_object_object_add(generation, "cost_usd", shape_usd(sum.cost_nusd));
     json_object_object_add(generation, "attempts", attempts);
     return rc;

@@ -4,17 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { HEALTH_RETRY_AFTER_MAX_MS = 3600000 }; /* a provider cannot take itself out for longer */
-
 /* ---- the 30 s window ---- */
-
-static void hold_back(struct health *h, int64_t now_ms, int64_t retry_after_ms)
-{
-    int64_t wait =
-        retry_after_ms < HEALTH_RETRY_AFTER_MAX_MS ? retry_after_ms : HEALTH_RETRY_AFTER_MAX_MS;
-    if (now_ms + wait > h->held_back_until_ms)
-        h->held_back_until_ms = now_ms + wait;
-}
 
 enum breaker_change health_record(struct health *h, int64_t now_ms, struct breaker_ticket *ticket,
                                   const struct health_end *end)
@@ -30,8 +20,6 @@ enum breaker_change health_record(struct health *h, int64_t now_ms, struct break
     h->total_failures += failed;
     if (failed)
         h->last_failure_ms = now_ms;
-    if (end->outcome == HEALTH_LIMITED && end->retry_after_ms > 0)
-        hold_back(h, now_ms, end->retry_after_ms);
     return breaker_end(&h->breaker, now_ms, ticket, RESULTS[end->outcome], end->draw);
 }
 
@@ -149,8 +137,8 @@ static void look_at_speed(const struct health *h, int64_t now_ms, struct health_
 /* Worth a request now and then, to know how it is. */
 static bool is_explorable(const struct health *h, int64_t now_ms, const struct health_view *v)
 {
-    if (v->breaker.state != BREAKER_CLOSED || v->held_back)
-        return false; /* its probes, its retry-after say when */
+    if (v->breaker.state != BREAKER_CLOSED)
+        return false; /* its probes say when */
     if (v->outage)
         return now_ms - h->last_failure_ms >= HEALTH_QUIET_MS;
     return !v->has_latency || now_ms - h->last_sample_ms >= HEALTH_STALE_MS;
@@ -164,8 +152,6 @@ void health_look(const struct health *h, int64_t now_ms, struct health_view *ret
     ret->attempts_30s = sum.all;
     ret->failures_30s = sum.bad;
     ret->outage = is_outage(sum);
-    ret->held_back = now_ms < h->held_back_until_ms;
-    ret->held_back_until_ms = ret->held_back ? h->held_back_until_ms : 0;
     breaker_look(&h->breaker, now_ms, &ret->breaker);
     look_at_speed(h, now_ms, ret);
     ret->explorable = is_explorable(h, now_ms, ret);

@@ -1,5 +1,5 @@
 /* What the last half hour says about each endpoint: attempts and failures of the last
- * 30 s (outage), ejection (router/breaker.h), hold-back after 429, latency to first token and
+ * 30 s (outage), ejection (router/breaker.h), latency to first token and
  * throughput.  Pure: time and draws are arguments.  The server keeps one table behind a mutex,
  * touched when an attempt begins and when it ends, and takes a snapshot of the candidates' rows
  * for each plan. */
@@ -42,7 +42,6 @@ struct health {
     struct recent attempts; /* bad: failures */
     struct breaker breaker;
     int64_t last_failure_ms, last_sample_ms;
-    int64_t held_back_until_ms; /* 429 with retry-after */
     int n_samples, next_sample;
     struct health_sample samples[HEALTH_SAMPLES]; /* a ring */
     struct health_speed speed;                    /* as of the last sample: a look need not sort */
@@ -60,8 +59,7 @@ enum health_outcome {
 /* How an attempt ended. */
 struct health_end {
     enum health_outcome outcome;
-    int64_t retry_after_ms; /* <= 0 = not stated */
-    uint64_t draw;          /* 64 random bits, for the breaker's jitter */
+    uint64_t draw; /* 64 random bits, for the breaker's jitter */
 };
 
 enum breaker_change health_record(struct health *h, int64_t now_ms, struct breaker_ticket *ticket,
@@ -71,11 +69,11 @@ void health_sample(struct health *h, int64_t now_ms, int64_t first_token_ms, int
 /* What the plan and a listing need of one endpoint. */
 struct health_view {
     bool outage;     /* >= 20 per cent of the last 30 s failed, and at least one */
-    bool held_back;  /* its retry-after has not passed, or no credential may be used */
+    bool held_back;  /* no credential of its may be used now: filled by who knows them (keyring) */
     bool explorable; /* figures are unknown or old, or it is in outage without a new failure */
     struct breaker_view breaker;
     int64_t held_back_until_ms; /* when held_back */
-    const char *held_why;       /* static sentence; NULL: its retry-after */
+    const char *held_why;       /* static sentence */
     bool has_latency, has_throughput;
     int64_t latency_ms[PERCENTILE_COUNT];
     int64_t milli_tps[PERCENTILE_COUNT];

@@ -51,7 +51,8 @@ enum {
     COL_FIGURES = 2,
     COL_COST = COL_FIGURES + FIGURES,
     FIGURE_REQUESTS = 0,
-    FIGURE_ERRORS = 2
+    FIGURE_ERRORS = 2,
+    FIGURE_BUCKETS = 3
 };
 
 struct row {
@@ -78,10 +79,24 @@ static const struct grouping *find_grouping(const char *by)
     return NULL;
 }
 
+/* What share of all prompts was read from caches. */
+static struct json_object *cache_hit_rate(const struct row *row)
+{
+    static const enum usage_bucket PROMPT[] = {USAGE_input_tok, USAGE_cache_read_tok,
+                                               USAGE_cache_write_5m_tok, USAGE_cache_write_1h_tok};
+    int64_t prompt = 0;
+    for (size_t i = 0; i < sizeof(PROMPT) / sizeof(PROMPT[0]); i++) {
+        if (!money_add(&prompt, row->n[FIGURE_BUCKETS + (int)PROMPT[i]]))
+            return NULL;
+    }
+    return shape_share(row->n[FIGURE_BUCKETS + (int)USAGE_cache_read_tok], prompt);
+}
+
 static void add_figures(struct json_object *object, const struct row *row)
 {
     for (int i = 0; i < FIGURES; i++)
         json_object_object_add(object, figures[i], json_object_new_int64(row->n[i]));
+    json_object_object_add(object, "cache_hit_rate", cache_hit_rate(row));
     json_object_object_add(object, "cost_usd", shape_usd(row->cost_nusd));
 }
 

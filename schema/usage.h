@@ -46,6 +46,8 @@ struct usage_iteration {
  * tokens and `total` only for web_searches. */
 struct usage_report {
     struct usage total;
+    bool unfinished; /* of a stream: what it will have generated was not stated yet, only
+                        placeholders */
     int n_iterations;
     struct usage_iteration iterations[USAGE_ITERATIONS_MAX];
 };
@@ -66,6 +68,7 @@ int64_t usage_prompt_tok(const struct usage *u);
 static inline void usage_report_clear(struct usage_report *r)
 {
     r->total = (struct usage){.seen = 0};
+    r->unfinished = false;
     r->n_iterations = 0;
 }
 /* What is billed, as one struct: iterations summed (or total), plus searches. */

@@ -179,7 +179,7 @@ void call_health_end(struct call *c, enum route_end end)
         return;
     }
     int64_t now_ms = worker_now_ms();
-    struct health_end e = {.outcome = outcome_of(c, end), .retry_after_ms = -1};
+    struct health_end e = {.outcome = outcome_of(c, end)};
     if (e.outcome == HEALTH_FAILED) {
         e.draw = worker_draw(c->worker);
         metrics_add(&c->worker->metrics, METRIC_attempts_failed_total, 1);

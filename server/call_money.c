@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "router/calibrate_db.h"
 #include "router/catalog.h"
@@ -202,7 +203,8 @@ static enum usage_source judge(struct call *c, enum route_end end, enum verdict 
         c->cost_pusd = 0;
         return USAGE_NONE;
     }
-    if (end == END_complete && verdict == VERDICT_COMPLETE && counted) {
+    bool whole = end == END_complete && verdict == VERDICT_COMPLETE;
+    if (whole && counted && !c->usage.unfinished) {
         return cost_now(c, &c->cost_pusd) ? USAGE_FINAL : USAGE_ESTIMATED;
     }
     if (counted) {
@@ -328,6 +330,24 @@ static void count_billed(struct call *c)
     metrics_add(m, METRIC_input_tokens_total, usage_prompt_tok(&sum));
     metrics_add(m, METRIC_output_tokens_total, sum.n[USAGE_output_tok]);
     metrics_add(m, METRIC_cost_nusd_total, money_charge_nusd(c->cost_pusd));
+    metrics_add(m, METRIC_cache_read_tokens_total, sum.n[USAGE_cache_read_tok]);
+    metrics_add(m, METRIC_cache_write_tokens_total,
+                sum.n[USAGE_cache_write_5m_tok] + sum.n[USAGE_cache_write_1h_tok]);
+}
+
+/* How good the plan's figures were. */
+static void count_estimate(struct call *c)
+{
+    const struct candidate *cand = route_current(&c->route);
+    struct metrics *m = &c->worker->metrics;
+    int64_t off = llabs(cand->expected_pusd - c->cost_pusd);
+    metrics_add(m, METRIC_estimates_total, 1);
+    metrics_add(m, METRIC_estimates_close_total, off <= c->cost_pusd / 10);
+    metrics_add(m, METRIC_holds_exceeded_total, money_charge_nusd(c->cost_pusd) > c->hold_nusd);
+    if (cand->estimate.cache.believed_tok > 0) {
+        bool hit = c->usage.total.n[USAGE_cache_read_tok] > 0;
+        metrics_add(m, hit ? METRIC_cache_hits_total : METRIC_cache_misses_total, 1);
+    }
 }
 
 /* The provider's own figures of a whole answer say how good the estimate was.  Inner calls at
@@ -339,9 +359,10 @@ static void learn(struct call *c)
     bool plain = c->usage.n_iterations <= 1;
     const struct forecast_ask ask = {c->endpoint->model->slug, c->key->id,
                                      forecast_shape(&c->chat)};
-    state_learn(c->worker->site->state, &ask,
-                plain ? estimate_class(&c->chat) : ESTIMATE_CLASS_NONE,
-                plain ? route_current(&c->route)->estimate.prompt_raw_tok : 0,
+    enum estimate_class class = estimate_class(&c->chat);
+    bool teaches = plain && forecast_teaches_prompt(class, ask.shape);
+    state_learn(c->worker->site->state, &ask, plain ? class : ESTIMATE_CLASS_NONE,
+                teaches ? route_current(&c->route)->estimate.prompt_raw_tok : 0,
                 usage_prompt_tok(&sum), sum.n[USAGE_output_tok]);
     bool all_seen = plain && c->stream != NULL && !(c->chat.needs & NEED_SERVER_TOOLS) &&
                     !(c->chat.params & PARAM_BIT(PARAM_reasoning));
@@ -366,6 +387,7 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict)
                  */
     }
     if (source == USAGE_FINAL) {
+        count_estimate(c);
         learn(c);
     }
     warm_learn(state_warm(c->worker->site->state), &c->chat, c->endpoint,

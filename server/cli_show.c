@@ -173,6 +173,7 @@ static const struct cli_column facts[] = {{"id", "generation", CELL_TEXT},
                                           {"requested_model", "requested", CELL_TEXT},
                                           {"model", "model", CELL_TEXT},
                                           {"provider", "provider", CELL_TEXT},
+                                          {"cache", "cache", CELL_TEXT},
                                           {"cost_usd", "cost $", CELL_USD},
                                           {0}};
 

@@ -39,6 +39,13 @@
     METRIC(clients_gone_total, "Clients that left before their answer was complete")               \
     METRIC(input_tokens_total, "Prompt tokens billed, cache reads and writes included")            \
     METRIC(output_tokens_total, "Completion tokens billed")                                        \
+    METRIC(cache_read_tokens_total, "Prompt tokens billed as read from a cache")                   \
+    METRIC(cache_write_tokens_total, "Prompt tokens billed as written to a cache")                 \
+    METRIC(cache_hits_total, "Calls whose cache was believed warm, and was")                       \
+    METRIC(cache_misses_total, "Calls whose cache was believed warm, and was not")                 \
+    METRIC(estimates_total, "Calls settled by the provider's figures")                             \
+    METRIC(estimates_close_total, "Of those, expected to cost that within 10 per cent")            \
+    METRIC(holds_exceeded_total, "Of those, costing more than was held")                           \
     METRIC(cost_nusd_total, "Charged, in nano-USD")                                                \
     METRIC(bytes_in_total, "Request body bytes received")                                          \
     METRIC(bytes_out_total, "Answer body bytes handed to clients")

@@ -26,7 +26,7 @@ static const struct {
     int64_t hits, of;
 } PRIOR[KINDS] = {
     [KIND_TOLD] = {15, 16},
-    [KIND_FRESH] = {2, 4},
+    [KIND_FRESH] = {1, 2},
     [KIND_OLD] = {1, 4},
 };
 

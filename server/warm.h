@@ -26,7 +26,7 @@ enum {
     WARM_SLOTS = 32768,
     WARM_HITS_MAX = 16,
     WARM_RATES = 4096, /* endpoints whose hit rates are known */
-    WARM_FORGET = 256,
+    WARM_FORGET = 1024,
     WARM_MIN_BYTES = 1024, /* a shorter prompt has not the tokens that are cached at all */
     WARM_FRESH_MS = 5 * 60 * 1000,
     WARM_HOUR_MS = 60 * 60 * 1000

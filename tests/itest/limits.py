@@ -17,6 +17,8 @@ from harness import Report, Sim, Wayfare, endpoint, price, provider, wait_for
 sim = Sim(["stops", "bills"])
 LIMITS = {"connect_ms": 500, "first_byte_ms": 3000, "idle_ms": 3000, "total_ms": 60000}
 models = [{"id": "test/" + n, "aliases": [n], "endpoints": [endpoint(n, "m-" + n, price("3", "15"))]} for n in sim.url]
+# of which nothing is learned before its case
+models.append({"id": "test/tpm", "aliases": ["tpm"], "endpoints": [endpoint("stops", "m-tpm", price("3", "15"))]})
 models.append({"id": "test/free", "aliases": ["free"], "endpoints": [endpoint("stops", "m-free", price("0", "0"))]})
 way = Wayfare({"providers": [provider("stops", sim.url["stops"], timeouts=LIMITS, cancel_stops_billing=True),
                              provider("bills", sim.url["bills"], timeouts=LIMITS, cancel_stops_billing=False)],
@@ -157,7 +159,7 @@ report.case("a request that reached a provider counts, its tokens as used", fail
 def tokens():
     sim.reset()
     sim.script("stops", output_tokens=50, input_tokens=40)
-    key = Key("--tpm", "200")
+    key = Key("--tpm", "200", model="tpm")
     assert key.ask()[0] == 200
     assert key.used()["tpm"] == 90, key.used()
     error = limited(key.ask(max_tokens=120), "tpm")  # 90 used, the estimate is over 110

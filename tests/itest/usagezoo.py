@@ -204,6 +204,11 @@ def body_of(case):
 
 MISSING = Case("no usage at all", FULL, [], source="estimated", deltas=[None])
 MISSING.forms = ("json", "sse")
+# message_start's output figure is a placeholder: without another one the text that was seen says more.
+BEGUN = {"input_tokens": 1000, "output_tokens": 1}
+NO_DELTA = Case("an end without message_delta", FULL, [], source="partial", start=BEGUN, deltas=[])
+NO_FIGURES = Case("a message_delta without figures", FULL, [], source="partial", start=BEGUN, deltas=[None])
+NO_DELTA.forms = NO_FIGURES.forms = ("sse",)
 LEFT = Case("left behind a placeholder", FULL, tokens(1000, 1, 500), start={
     "input_tokens": 1000, "output_tokens": 1, "cache_read_input_tokens": 500}, deltas=[{"output_tokens": 4000}])
 
@@ -221,7 +226,7 @@ def write(case, name, form, sizes=None, upto=None):
         json.dump({"stream": form == "sse", "framing": "sse" if form == "sse" else None, "response": response}, f)
 
 
-ALL = CASES + [MISSING]
+ALL = CASES + [MISSING, NO_DELTA, NO_FIGURES]
 for n, one in enumerate(ALL):
     for form_of in one.forms:
         write(one, "%d-%s.json" % (n, form_of), form_of)
@@ -286,7 +291,7 @@ def books():
         except AssertionError as e:
             bad.append((case.name, form, chunk, str(e)))
     assert not bad, bad[:4]
-    assert len(EXPECTED) >= 3 * len(ALL)
+    assert len(EXPECTED) == 3 * sum(len(case.forms) for case in ALL)
 
 
 def left_behind(model, after_text):

@@ -1,4 +1,4 @@
-/* Outage window, hold-back after 429, percentiles. */
+/* Outage window, percentiles. */
 #include <check.h>
 #include <stdlib.h>
 
@@ -15,11 +15,10 @@ static struct health_view look(const struct health *h, int64_t now_ms)
     return v;
 }
 
-static void end_of(struct health *h, int64_t now_ms, enum health_outcome outcome,
-                   int64_t retry_after_ms)
+static void end_of(struct health *h, int64_t now_ms, enum health_outcome outcome)
 {
     struct breaker_ticket ticket;
-    const struct health_end end = {outcome, retry_after_ms, 0};
+    const struct health_end end = {outcome, 0};
     breaker_begin(&h->breaker, now_ms, &ticket);
     health_record(h, now_ms, &ticket, &end);
 }
@@ -27,7 +26,7 @@ static void end_of(struct health *h, int64_t now_ms, enum health_outcome outcome
 static void record(struct health *h, int64_t now_ms, enum health_outcome outcome, int times)
 {
     for (int i = 0; i < times; i++)
-        end_of(h, now_ms, outcome, -1);
+        end_of(h, now_ms, outcome);
 }
 
 START_TEST(nothing_known)
@@ -107,30 +106,6 @@ START_TEST(clock_that_steps_back)
     record(&h, T0 - 60000, HEALTH_FAILED, 1);
     ck_assert_uint_eq(look(&h, T0).attempts_30s, 5);
     ck_assert(look(&h, T0).outage);
-}
-END_TEST
-
-START_TEST(retry_after_holds_back)
-{
-    struct health h = {0};
-    end_of(&h, T0, HEALTH_LIMITED, 5000);
-    ck_assert(look(&h, T0 + 4999).held_back);
-    ck_assert(!look(&h, T0 + 5000).held_back);
-    ck_assert(!look(&h, T0).outage);
-    /* The later end counts; a 429 without retry-after holds nothing. */
-    end_of(&h, T0 + 10, HEALTH_LIMITED, 1000);
-    ck_assert(look(&h, T0 + 4999).held_back);
-    struct health silent = {0};
-    end_of(&silent, T0, HEALTH_LIMITED, -1);
-    ck_assert(!look(&silent, T0).held_back);
-    /* Only 429 does, and for an hour at most. */
-    struct health failed = {0};
-    end_of(&failed, T0, HEALTH_FAILED, 5000);
-    ck_assert(!look(&failed, T0).held_back);
-    struct health week = {0};
-    end_of(&week, T0, HEALTH_LIMITED, INT64_MAX);
-    ck_assert(look(&week, T0 + 3599999).held_back);
-    ck_assert(!look(&week, T0 + 3600000).held_back);
 }
 END_TEST
 
@@ -240,19 +215,17 @@ START_TEST(explorable)
 {
     struct health h = {0};
     ck_assert(look(&h, T0).explorable); /* nothing is known */
-    end_of(&h, T0, HEALTH_OK, -1);
+    end_of(&h, T0, HEALTH_OK);
     health_sample(&h, T0, 100, 1000);
     ck_assert(!look(&h, T0 + HEALTH_STALE_MS - 1).explorable);
     ck_assert(look(&h, T0 + HEALTH_STALE_MS).explorable);
     ck_assert(look(&h, T0 + HEALTH_SAMPLE_WINDOW_MS).explorable);
     /* In outage, once it has been quiet. */
-    end_of(&h, T0, HEALTH_FAILED, -1);
+    end_of(&h, T0, HEALTH_FAILED);
     ck_assert(look(&h, T0).outage && !look(&h, T0).explorable);
     ck_assert(!look(&h, T0 + HEALTH_QUIET_MS - 1).explorable);
     ck_assert(look(&h, T0 + HEALTH_QUIET_MS).explorable);
-    /* A 429 says itself when to come back; of an ejected one its probes tell. */
-    end_of(&h, T0, HEALTH_LIMITED, 100000);
-    ck_assert(!look(&h, T0 + HEALTH_STALE_MS).explorable);
+    /* Of an ejected one its probes tell. */
     struct health out = {0};
     record(&out, T0, HEALTH_FAILED, BREAKER_ROW);
     ck_assert(!look(&out, T0 + HEALTH_QUIET_MS).explorable);
@@ -274,8 +247,8 @@ START_TEST(outcomes_and_the_row)
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
         struct health h = {0};
         record(&h, T0, HEALTH_FAILED, BREAKER_ROW - 1);
-        end_of(&h, T0, ROWS[i].outcome, -1);
-        end_of(&h, T0, HEALTH_FAILED, -1);
+        end_of(&h, T0, ROWS[i].outcome);
+        end_of(&h, T0, HEALTH_FAILED);
         bool out = look(&h, T0).breaker.state == BREAKER_EJECTED;
         ck_assert_msg(out != ROWS[i].ends_row, "row %zu", i);
         ck_assert_uint_eq(look(&h, T0).attempts_30s, BREAKER_ROW + 1);
@@ -293,7 +266,6 @@ Suite *health_suite(void)
     tcase_add_test(t, window_slides);
     tcase_add_test(t, slots_are_cleaned_when_the_ring_turns);
     tcase_add_test(t, clock_that_steps_back);
-    tcase_add_test(t, retry_after_holds_back);
     tcase_add_test(t, percentiles);
     tcase_add_test(t, one_sample_is_every_percentile);
     tcase_add_test(t, samples_age);

@@ -589,7 +589,7 @@ static int64_t now_ns(void)
 static void record_success(struct health *h, int64_t now_ms)
 {
     struct breaker_ticket ticket;
-    const struct health_end end = {HEALTH_OK, -1, 0};
+    const struct health_end end = {HEALTH_OK, 0};
     breaker_begin(&h->breaker, now_ms, &ticket);
     health_record(h, now_ms, &ticket, &end);
 }

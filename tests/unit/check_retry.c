@@ -11,7 +11,7 @@ enum { T0 = 5000000 };
 static void end_attempt(struct health *h, int64_t now_ms, struct breaker_ticket *t,
                         enum health_outcome outcome)
 {
-    const struct health_end end = {outcome, -1, 0};
+    const struct health_end end = {outcome, 0};
     health_record(h, now_ms, t, &end);
 }
 

@@ -158,8 +158,7 @@ static void note_change(struct storm *s, uint32_t who, bool failed, enum breaker
 static void end_attempt(struct storm *s, struct sim_call *c)
 {
     uint32_t who = route_current(&c->route)->endpoint->index;
-    const struct health_end end = {c->attempt_fails ? HEALTH_FAILED : HEALTH_OK, -1,
-                                   next_random(s)};
+    const struct health_end end = {c->attempt_fails ? HEALTH_FAILED : HEALTH_OK, next_random(s)};
     enum breaker_change change = health_record(&s->health[who], s->now_ms, &c->ticket, &end);
     note_change(s, who, c->attempt_fails, change);
     if (!c->attempt_fails)
