@@ -40,7 +40,7 @@ static void learn_row(struct calibrate *c, struct forecast *f, struct sqlite3_st
     calibrate_learn(c, ask.model, plain ? seen.class : ESTIMATE_CLASS_NONE,
                     db_col_int(s, COL_ESTIMATE), db_col_int(s, COL_PROMPT),
                     db_col_int(s, COL_OUTPUT));
-    if (plain)
+    if (plain && forecast_teaches_prompt(seen.class, seen.shape))
         forecast_learn_prompt(f, &ask, db_col_int(s, COL_ESTIMATE), db_col_int(s, COL_PROMPT));
     forecast_learn_completion(f, &ask, db_col_int(s, COL_OUTPUT));
 }

@@ -107,6 +107,16 @@ uint32_t forecast_shape(const struct chat *chat)
     return shape;
 }
 
+static uint32_t not_text_mask(void)
+{
+    return mask_of(FIELD_images) | mask_of(FIELD_documents) | mask_of(FIELD_server_tools);
+}
+
+bool forecast_teaches_prompt(enum estimate_class class, uint32_t shape)
+{
+    return class != ESTIMATE_CLASS_NONE || (shape & not_text_mask()) != 0;
+}
+
 /* ---- groups ---- */
 
 enum what { WHAT_PROMPT, WHAT_COMPLETION };
@@ -131,7 +141,7 @@ static uint32_t kind_mask(enum what what)
     return mask | mask_of(FIELD_thinking) | mask_of(FIELD_formatted) | mask_of(FIELD_limit);
 }
 
-/* The members of the shape that count in a group; false: the group needs a shape, or a key. */
+/* The members of the shape that count in a group; false: it is not in that group. */
 static bool group_shape(const struct forecast_ask *ask, enum what what, int group, uint32_t *ret)
 {
     if (GROUPS[group].key && ask->key_id == 0)
@@ -150,7 +160,7 @@ static bool group_shape(const struct forecast_ask *ask, enum what what, int grou
         break;
     }
     *ret = 0;
-    return true;
+    return what != WHAT_PROMPT || (ask->shape & not_text_mask()) == 0;
 }
 
 /* Never 0. */

@@ -41,6 +41,10 @@ void forecast_free(struct forecast *f);
 uint32_t forecast_shape(const struct chat *chat);
 enum { FORECAST_SHAPE_BITS = 24 };
 
+/* Whether a prompt tells what to expect of others: not one that continues what the provider keeps.
+ * Pictures, documents and the provider's own tools tell of their like alone. */
+bool forecast_teaches_prompt(enum estimate_class class, uint32_t shape);
+
 /* A settled attempt whose figures are final. */
 void forecast_learn_prompt(struct forecast *f, const struct forecast_ask *ask, int64_t raw_tok,
                            int64_t prompt_tok);

@@ -79,7 +79,8 @@ static int copy_provider(struct catalog_builder *b, const struct provider_row *p
 static int copy_endpoint(struct catalog_builder *b, const struct endpoint *e,
                          struct replay_discounts *discounts, struct fail *reterr)
 {
-    struct endpoint_spec s = {.id = e->id,
+    /* A file's endpoints have no ids yet. */
+    struct endpoint_spec s = {.id = e->id != 0 ? e->id : (int64_t)e->index + 1,
                               .price_version = e->price_version,
                               .provider = e->provider->slug,
                               .variant = e->variant,

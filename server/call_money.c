@@ -365,9 +365,10 @@ static void learn(struct call *c)
     bool plain = c->usage.n_iterations <= 1;
     const struct forecast_ask ask = {c->endpoint->model->slug, c->key->id,
                                      forecast_shape(&c->chat)};
-    state_learn(c->worker->site->state, &ask,
-                plain ? estimate_class(&c->chat) : ESTIMATE_CLASS_NONE,
-                plain ? route_current(&c->route)->estimate.prompt_raw_tok : 0,
+    enum estimate_class class = estimate_class(&c->chat);
+    bool teaches = plain && forecast_teaches_prompt(class, ask.shape);
+    state_learn(c->worker->site->state, &ask, plain ? class : ESTIMATE_CLASS_NONE,
+                teaches ? route_current(&c->route)->estimate.prompt_raw_tok : 0,
                 usage_prompt_tok(&sum), sum.n[USAGE_output_tok]);
     bool all_seen = plain && c->stream != NULL && !(c->chat.needs & NEED_SERVER_TOOLS) &&
                     !(c->chat.params & PARAM_BIT(PARAM_reasoning));
