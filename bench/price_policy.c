@@ -301,6 +301,13 @@ static void look_warm(void *ctx, const struct endpoint *e, struct estimate_cache
     warm_of(&o->hits, e->id, ret);
 }
 
+static void look_ahead(void *ctx, const struct endpoint *e, struct estimate_ahead *ret)
+{
+    const struct run *r = ctx;
+    const struct ours *o = r->memory;
+    warm_ahead(o->warm, &o->chat, e, ret);
+}
+
 static void look_learned(void *ctx, const struct model *m, struct estimate_learned *ret_bounds,
                          struct estimate_expected *ret)
 {
@@ -324,6 +331,7 @@ static int ours_order(struct run *r, int talk, int turn, int ret[PLACES_MAX])
                                    .seed = draw(t->id, (uint64_t)turn, 0, 10),
                                    .health = look_health,
                                    .cached = o->hits.n > 0 ? look_warm : NULL,
+                                   .ahead = warm_is_worth(&o->chat) ? look_ahead : NULL,
                                    .learned = look_learned,
                                    .bound_strict = true,
                                    .ctx = r};

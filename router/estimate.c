@@ -345,6 +345,22 @@ int64_t estimate_expected_pusd(const struct chat *chat, const struct endpoint *e
     return fits ? pusd : INT64_MAX;
 }
 
+int64_t estimate_ahead_pusd(const struct chat *chat, const struct endpoint *e,
+                            const struct estimate *est, const struct estimate_ahead *ahead)
+{
+    if (ahead->turns_milli <= 0 || est->prompt_tok > INT64_MAX - est->completion_tok)
+        return 0;
+    struct estimate next = *est;
+    bool kept = est->prompt_tok >= ESTIMATE_CACHE_MIN_TOK;
+    const struct estimate_cache cache = {.tok = kept ? est->prompt_tok : 0,
+                                         .hit_ppm = ahead->keep_ppm};
+    next.prompt_tok += est->completion_tok;
+    expect_cache(chat, e, &cache, &next);
+    int64_t turn_pusd = estimate_expected_pusd(chat, e, &next);
+    return turn_pusd <= INT64_MAX / ahead->turns_milli ? turn_pusd * ahead->turns_milli / 1000
+                                                       : INT64_MAX;
+}
+
 /* The rate that bounds every prompt token: a provider decides by itself what it writes to
  * its cache where the request asks for caching, and what it reads from it. */
 static int64_t dearest_prompt_rate(const struct chat *chat, const struct rates *r)

@@ -86,6 +86,12 @@ struct estimate_cache {
     int kind;
 };
 
+/* How the conversation is expected to go on, were it answered by this endpoint. Zeroed: it ends. */
+struct estimate_ahead {
+    int64_t turns_milli; /* requests that are expected to follow, in thousandths */
+    int64_t keep_ppm;    /* probability that each finds this prompt in the endpoint's cache */
+};
+
 /* Token estimates for one request on one endpoint (tokens). */
 struct estimate {
     int64_t prompt_raw_tok;      /* by the constants alone: what ratios are learned from */
@@ -160,6 +166,10 @@ bool estimate_cost(const struct chat *chat, const struct endpoint *e, const stru
  * INT64_MAX on overflow.  An unpriced endpoint costs nothing here: filter it first. */
 int64_t estimate_expected_pusd(const struct chat *chat, const struct endpoint *e,
                                const struct estimate *est);
+/* What the turns that are expected to follow will cost there: each has this prompt and its answer
+ * for a prompt, and an answer as long.  0 where none is expected; INT64_MAX on overflow. */
+int64_t estimate_ahead_pusd(const struct chat *chat, const struct endpoint *e,
+                            const struct estimate *est, const struct estimate_ahead *ahead);
 /* Dearest this request can become on this endpoint: nano-USD, rounded up; INT64_MAX on overflow. */
 int64_t estimate_worst_nusd(const struct chat *chat, const struct endpoint *e,
                             const struct estimate *est);

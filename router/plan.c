@@ -114,6 +114,18 @@ static void exclude(struct plan *p, const struct endpoint *e, int rank, enum rea
     p->excluded[p->n_excluded++] = (struct exclusion){e, rank, reason, detail};
 }
 
+/* A conversation that goes on is cheaper in the end where its prompt is kept, though its first turn
+ * may be dearer there. */
+static void look_ahead(const struct plan_inputs *in, struct candidate *c)
+{
+    struct estimate_ahead ahead = {.turns_milli = 0};
+    if (in->ahead != NULL)
+        in->ahead(in->ctx, c->endpoint, &ahead);
+    c->ahead_pusd = estimate_ahead_pusd(in->chat, c->endpoint, &c->estimate, &ahead);
+    c->order_pusd = c->ahead_pusd <= INT64_MAX - c->expected_pusd ? c->expected_pusd + c->ahead_pusd
+                                                                  : INT64_MAX;
+}
+
 static void admit(struct plan *p, const struct look *k)
 {
     assert(p->n_candidates < p->cap_candidates);
@@ -131,6 +143,7 @@ static void admit(struct plan *p, const struct look *k)
         .listed = k->order_at >= 0,
     };
     *key = (struct order_key){.index = (uint32_t)p->n_candidates, .order_at = k->order_at};
+    look_ahead(in, c);
     struct health_view view = {.outage = false};
     if (in->health != NULL)
         in->health(in->ctx, k->endpoint->index, &view);

@@ -46,8 +46,10 @@ struct policy {
 
 struct candidate {
     const struct endpoint *endpoint;
-    int model_rank; /* index into chat->models */
-    int64_t expected_pusd;
+    int model_rank;        /* index into chat->models */
+    int64_t expected_pusd; /* of this request */
+    int64_t ahead_pusd;    /* of the turns that are expected to follow it there */
+    int64_t order_pusd;    /* both: what endpoints are compared by */
     int64_t worst_nusd;
     int64_t hold_nusd; /* held at first: less than the worst case where the hold can grow */
     struct estimate estimate;
@@ -103,6 +105,8 @@ struct plan_inputs {
     void (*health)(void *ctx, uint32_t endpoint_index, struct health_view *ret);
     /* What of this chat's prompt is believed to be in the endpoint's cache now. */
     void (*cached)(void *ctx, const struct endpoint *e, struct estimate_cache *ret);
+    /* How this conversation is expected to go on there. */
+    void (*ahead)(void *ctx, const struct endpoint *e, struct estimate_ahead *ret);
     /* What was learned of this model: bounds of sizes, and what to expect of this request. */
     void (*learned)(void *ctx, const struct model *m, struct estimate_learned *ret_bounds,
                     struct estimate_expected *ret);

@@ -72,10 +72,10 @@ static double uniform(uint64_t seed, const struct endpoint *e)
  * on (Efraimidis and Spirakis, Weighted random sampling with a reservoir, Information
  * Processing Letters 97, 2006: u^(1/w) descending).  Bits of a non-negative double order
  * like the double. */
-static uint64_t draw_key(double u, int64_t expected_pusd)
+static uint64_t draw_key(double u, int64_t cost_pusd)
 {
-    double cost = (double)expected_pusd;
-    double key = expected_pusd > 0 ? -log(u) * cost * cost : u;
+    double cost = (double)cost_pusd;
+    double key = cost_pusd > 0 ? -log(u) * cost * cost : u;
     uint64_t bits;
     memcpy(&bits, &key, sizeof(bits));
     return bits;
@@ -199,12 +199,12 @@ static void fill_key(const struct plan_inputs *in, bool preferences, const struc
 {
     enum sort sort = key->order_at >= 0 ? SORT_price : sort_of(in->chat, c->model_rank);
     key->block = block_of(in->chat, preferences, c, key);
-    key->cost = (uint64_t)c->expected_pusd;
+    key->cost = (uint64_t)c->order_pusd;
     key->cache = cache_rank(in->chat, c);
     key->metric = sort_metric(sort, key);
     if (is_drawn(in->chat, c, key)) {
-        key->metric = draw_key(uniform(in->seed, c->endpoint), c->expected_pusd);
-        key->block |= c->expected_pusd == 0 ? CLASS_FREE : CLASS_PAID;
+        key->metric = draw_key(uniform(in->seed, c->endpoint), c->order_pusd);
+        key->block |= c->order_pusd == 0 ? CLASS_FREE : CLASS_PAID;
     }
 }
 

@@ -93,6 +93,7 @@ static struct json_object *plan_rows(const struct chat *chat, const struct plan 
         struct json_object *o = endpoint_row(c->endpoint);
         json_object_object_add(o, "rank", json_object_new_int(i + 1));
         json_object_object_add(o, "expected_cost_usd", usd(c->expected_pusd, MONEY_SCALE_UNIT));
+        json_object_object_add(o, "following_cost_usd", usd(c->ahead_pusd, MONEY_SCALE_UNIT));
         json_object_object_add(o, "worst_cost_usd", usd(c->worst_nusd, MONEY_SCALE_NUSD));
         json_object_object_add(o, "estimate", estimate_object(chat, c));
         json_object_object_add(o, "why", json_object_new_string(c->why != NULL ? c->why : ""));

@@ -36,6 +36,12 @@ static void look_warm(void *ctx, const struct endpoint *e, struct estimate_cache
     warm_of(&s->warm, e->id, ret);
 }
 
+static void look_ahead(void *ctx, const struct endpoint *e, struct estimate_ahead *ret)
+{
+    const struct plan_source *s = ctx;
+    warm_ahead(state_warm(s->state), s->chat, e, ret);
+}
+
 static void look_learned(void *ctx, const struct model *m, struct estimate_learned *ret_bounds,
                          struct estimate_expected *ret)
 {
@@ -48,6 +54,7 @@ void plan_inputs_fill(struct plan_inputs *ret_in, struct plan_source *source,
                       const struct chat *chat, const struct key_row *key, uint64_t seed)
 {
     source->warm.n = 0;
+    source->chat = chat;
     source->key_id = key != NULL ? key->id : 0;
     source->shape = forecast_shape(chat);
     if (source->state != NULL) {
@@ -61,6 +68,7 @@ void plan_inputs_fill(struct plan_inputs *ret_in, struct plan_source *source,
         .seed = seed,
         .health = source->state != NULL ? look_health : NULL,
         .cached = source->warm.n > 0 ? look_warm : NULL,
+        .ahead = source->state != NULL && warm_is_worth(chat) ? look_ahead : NULL,
         .learned = source->state != NULL ? look_learned : NULL,
         .bound_strict = key == NULL || key->bound_strict,
         .ctx = source,

@@ -38,10 +38,17 @@ struct rate {
     } of[KINDS];
 };
 
+/* How a model's conversations go on. */
+struct pace {
+    int64_t model_id; /* 0 = empty */
+    int64_t all, followed;
+};
+
 struct warm {
     pthread_mutex_t lock;
     struct slot slots[WARM_SLOTS];
     struct rate rates[WARM_RATES];
+    struct pace paces[WARM_MODELS];
 };
 
 struct warm *warm_new(void)
@@ -136,6 +143,56 @@ static void test(struct warm *w, int64_t endpoint_id, const struct estimate_cach
     }
 }
 
+/* ---- how conversations go on ---- */
+
+/* NULL: there is no room. */
+static struct pace *pace_of(struct warm *w, int64_t model_id)
+{
+    uint64_t h = (uint64_t)model_id * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+    for (uint64_t i = 0; i < PROBE; i++) {
+        struct pace *p = &w->paces[(h + i) % WARM_MODELS];
+        if (p->model_id == 0 || p->model_id == model_id) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+static void count_turn(struct warm *w, int64_t model_id, bool follows)
+{
+    struct pace *p = pace_of(w, model_id);
+    if (p == NULL) {
+        return;
+    }
+    p->model_id = model_id;
+    p->all++;
+    p->followed += follows;
+    if (p->all >= WARM_FORGET) {
+        p->all /= 2;
+        p->followed /= 2;
+    }
+}
+
+static int64_t turns_milli(const struct pace *p)
+{
+    if (p == NULL || p->followed == 0) {
+        return 0;
+    }
+    int64_t turns = p->followed * 1000 / (p->all - p->followed + 1);
+    return turns < WARM_TURNS_MAX_MILLI ? turns : WARM_TURNS_MAX_MILLI;
+}
+
+/* The share of the tokens that an endpoint which caches has read of what it was believed to have.
+ */
+static int64_t keep_ppm(const struct rate *r, enum kind k)
+{
+    int64_t hits = r->of[k].hits + WARM_AHEAD_PRIOR, of = r->of[k].tested + WARM_AHEAD_PRIOR;
+    int64_t ppm = hits * ESTIMATE_SURE / of;
+    return r->of[k].believed_tok > 0
+               ? ppm * (r->of[k].read_tok * 1024 / r->of[k].believed_tok) / 1024
+               : ppm;
+}
+
 /* ---- beliefs ---- */
 
 static struct slot *slot_at(struct warm *w, uint64_t prefix, int i)
@@ -183,6 +240,47 @@ static void look_up(struct warm *w, const struct chat *chat, uint64_t prefix, in
     }
 }
 
+bool warm_is_worth(const struct chat *chat)
+{
+    return worth_caching(chat);
+}
+
+void warm_ahead(struct warm *w, const struct chat *chat, const struct endpoint *e,
+                struct estimate_ahead *ret)
+{
+    bool told = is_told(chat) && estimate_bills_writes(chat, e);
+    pthread_mutex_lock(&w->lock);
+    ret->turns_milli = turns_milli(pace_of(w, e->model->id));
+    ret->keep_ppm = told || estimate_caches_by_itself(e)
+                        ? keep_ppm(find_rate(w, e->id), told ? KIND_TOLD : KIND_FRESH)
+                        : 0;
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* Every endpoint that has one of the chat's prefixes. */
+static void look_up_all(struct warm *w, const struct chat *chat, int64_t now_ms,
+                        struct warm_hits *hits)
+{
+    for (int p = 0; p < chat->n_prefixes; p++) {
+        look_up(w, chat, chat->prefixes[p].hash, now_ms, hits);
+    }
+    for (int p = 0; p < chat->n_lookback; p++) {
+        look_up(w, chat, chat->lookback[p].hash, now_ms, hits);
+    }
+}
+
+/* The larger part of the prompt was there before. */
+static bool goes_on(struct warm *w, const struct chat *chat, int64_t prompt_tok, int64_t now_ms)
+{
+    struct warm_hits hits = {.n = 0};
+    bool yes = false;
+    look_up_all(w, chat, now_ms, &hits);
+    for (int i = 0; i < hits.n; i++) {
+        yes |= hits.hit[i].cache.believed_tok >= prompt_tok - hits.hit[i].cache.believed_tok;
+    }
+    return yes;
+}
+
 /* A conversation that has grown moves its breakpoints: what the last turn wrote ends at a block
  * before the last one, hence the look back. */
 void warm_look(struct warm *w, const struct chat *chat, int64_t now_ms, struct warm_hits *ret)
@@ -192,12 +290,7 @@ void warm_look(struct warm *w, const struct chat *chat, int64_t now_ms, struct w
         return;
     }
     pthread_mutex_lock(&w->lock);
-    for (int p = 0; p < chat->n_prefixes; p++) {
-        look_up(w, chat, chat->prefixes[p].hash, now_ms, ret);
-    }
-    for (int p = 0; p < chat->n_lookback; p++) {
-        look_up(w, chat, chat->lookback[p].hash, now_ms, ret);
-    }
+    look_up_all(w, chat, now_ms, ret);
     for (int i = 0; i < ret->n; i++) {
         judge(find_rate(w, ret->hit[i].endpoint_id), &ret->hit[i].cache);
     }
@@ -275,6 +368,7 @@ void warm_learn(struct warm *w, const struct chat *chat, const struct endpoint *
     struct kept kept = kept_by(chat, e, usage);
     bool read = usage->n[USAGE_cache_read_tok] > 0;
     pthread_mutex_lock(&w->lock);
+    count_turn(w, e->model->id, goes_on(w, chat, usage_prompt_tok(usage), now_ms));
     test(w, e->id, believed, usage->n[USAGE_cache_read_tok]);
     if (read || believed->believed_tok > 0) {
         touch_all(w, chat, e->id, read, now_ms);

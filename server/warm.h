@@ -11,12 +11,16 @@
  * WARM_FORGET beliefs were put to the test all counts are halved, so that what is older counts less
  * and less.  A belief is tested by the request that was planned with it.
  *
+ * Conversations go on: of the requests of a model, so many have a prompt whose larger part was seen
+ * shortly before.  With p of them, p / (1 - p) more are to be expected after each.
+ *
  * Memory only: a restart begins cold.  Bounded: what expires first gives way.
  * Thread: any, all workers share one table; a short lock, taken once per request that has a prefix
  * worth caching and once per settled attempt of such. */
 #ifndef SERVER_WARM_H
 #define SERVER_WARM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "router/estimate.h"
@@ -27,6 +31,9 @@ enum {
     WARM_HITS_MAX = 16,
     WARM_RATES = 4096, /* endpoints whose hit rates are known */
     WARM_FORGET = 1024,
+    WARM_MODELS = 1024,           /* whose conversations are counted */
+    WARM_TURNS_MAX_MILLI = 20000, /* no conversation is believed to go on for longer than this */
+    WARM_AHEAD_PRIOR = 4,  /* tests that an endpoint which caches is believed to have passed */
     WARM_MIN_BYTES = 1024, /* a shorter prompt has not the tokens that are cached at all */
     WARM_FRESH_MS = 5 * 60 * 1000,
     WARM_HOUR_MS = 60 * 60 * 1000
@@ -50,6 +57,11 @@ void warm_look(struct warm *w, const struct chat *chat, int64_t now_ms, struct w
  * planned with there. */
 void warm_learn(struct warm *w, const struct chat *chat, const struct endpoint *e,
                 const struct estimate_cache *believed, const struct usage *usage, int64_t now_ms);
+/* Does this chat have a prompt that caches keep?  Only then warm_ahead knows anything. */
+bool warm_is_worth(const struct chat *chat);
+/* How often conversations of the endpoint's model go on, and what the endpoint keeps of them. */
+void warm_ahead(struct warm *w, const struct chat *chat, const struct endpoint *e,
+                struct estimate_ahead *ret);
 /* Of one endpoint; zeroed when it is not among the hits. */
 void warm_of(const struct warm_hits *hits, int64_t endpoint_id, struct estimate_cache *ret);
 
