@@ -16,7 +16,8 @@ static struct endpoint told, by_itself, second;
 
 static struct endpoint endpoint_of(int64_t id, int64_t write)
 {
-    struct endpoint e = {.id = id};
+    static const struct model model = {.id = 1};
+    struct endpoint e = {.id = id, .model = &model};
     for (int i = 0; i < PRICE_ITEM_COUNT; i++)
         e.price.base.pusd[i] = -1;
     e.price.base.pusd[PRICE_prompt] = 3000000;
