@@ -188,6 +188,27 @@ START_TEST(learned_prompt)
 }
 END_TEST
 
+/* Two turns more: 9,968 bytes are 2,500 tokens, which are kept, and the answer of 100 comes to
+ * them. */
+START_TEST(what_follows)
+{
+    struct endpoint e = endpoint_of(3, 15);
+    struct chat c = text_chat(9968, 9968, 100);
+    struct estimate est = make(&c, &e);
+    struct estimate_ahead none = {.keep_ppm = ESTIMATE_SURE};
+    struct estimate_ahead two = {.turns_milli = 2000, .keep_ppm = ESTIMATE_SURE};
+    ck_assert_int_eq(estimate_ahead_pusd(&c, &e, &est, &none), 0);
+    e.price.base.pusd[PRICE_cache_read] = 300000;
+    ck_assert_int_eq(estimate_ahead_pusd(&c, &e, &est, &two),
+                     2 * (2500 * 300000ll + 100 * 3000000ll + 100 * 15000000ll));
+    two.keep_ppm = 0;
+    ck_assert_int_eq(estimate_ahead_pusd(&c, &e, &est, &two),
+                     2 * (2600 * 3000000ll + 100 * 15000000ll));
+    est.prompt_tok = INT64_MAX;
+    ck_assert_int_eq(estimate_ahead_pusd(&c, &e, &est, &two), 0);
+}
+END_TEST
+
 START_TEST(expected_fees_and_tier)
 {
     struct endpoint e = endpoint_of(1, 2);
@@ -579,6 +600,7 @@ Suite *estimate_suite(void)
     tcase_add_test(t, worst_case_of_server_tools_and_threads);
     tcase_add_test(t, worst_case_of_cache_writes_at_the_dear_tier);
     tcase_add_test(t, learned_bounds);
+    tcase_add_test(t, what_follows);
     tcase_add_test(t, what_fits_is_the_most);
     tcase_add_test(t, fits_at_the_edges);
     tcase_add_test(t, overflow_is_the_largest_amount);

@@ -300,6 +300,37 @@ START_TEST(conversations_by_itself)
 }
 END_TEST
 
+/* Three of the four turns of a conversation follow another one. */
+START_TEST(conversations_go_on)
+{
+    struct estimate_ahead ahead;
+    struct chat c = turn(1, 1, 5);
+    struct endpoint cold = endpoint_of(9, -1);
+    cold.price.base.pusd[PRICE_cache_read] = -1;
+    warm_ahead(w, &c, &told, &ahead);
+    ck_assert_int_eq(ahead.turns_milli, 0);
+    ck_assert_int_eq(ahead.keep_ppm, ESTIMATE_SURE); /* believed until it is tested */
+    for (uint64_t talk = 1; talk <= 100; talk++) {
+        for (int n = 1; n <= 4; n++) {
+            c = turn(talk, n, 5);
+            settle(&c, &told, answer(0, (n - 1) * 2000, 2000), n * MINUTE);
+        }
+    }
+    warm_ahead(w, &c, &told, &ahead);
+    ck_assert_int_ge(ahead.turns_milli, 2800);
+    ck_assert_int_le(ahead.turns_milli, 3200);
+    ck_assert_int_ge(ahead.keep_ppm, 900000);
+    warm_ahead(w, &c, &cold, &ahead);
+    ck_assert_int_eq(ahead.keep_ppm, 0);
+    for (uint64_t talk = 1000; talk < 3000; talk++) { /* now each has one turn */
+        c = turn(talk, 1, 5);
+        settle(&c, &told, answer(0, 0, 2000), MINUTE);
+    }
+    warm_ahead(w, &c, &told, &ahead);
+    ck_assert_int_lt(ahead.turns_milli, 500);
+}
+END_TEST
+
 Suite *warm_suite(void)
 {
     Suite *s = suite_create("warm");
@@ -311,6 +342,7 @@ Suite *warm_suite(void)
     tcase_add_test(t, rates_are_learned);
     tcase_add_test(t, a_miss_ends_the_belief);
     tcase_add_test(t, memory_is_bounded);
+    tcase_add_test(t, conversations_go_on);
     tcase_add_test(t, conversations_told);
     tcase_add_test(t, conversations_by_itself);
     suite_add_tcase(s, t);
