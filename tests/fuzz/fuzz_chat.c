@@ -54,9 +54,8 @@ static void check_measures(void)
     for (int i = 0; i < chat.n_prefixes; i++) {
         assert(chat.prefixes[i].bytes <= chat.prompt_bytes);
         assert(i == 0 || chat.prefixes[i].bytes >= chat.prefixes[i - 1].bytes);
+        assert(!chat.prefixes[i].one_hour || chat.cache_write_1h);
     }
-    if (chat.n_prefixes > 0)
-        assert(chat.cache_write_1h || chat.cache_write_5m);
     if (chat.user_id.len > 0)
         assert(chat.user_id.ptr > chat.body.ptr &&
                chat.user_id.ptr + chat.user_id.len < chat.body.ptr + chat.body.len);
