@@ -232,6 +232,11 @@ void estimate_make(const struct chat *chat, const struct endpoint *e,
     ret->text_ratio = ESTIMATE_RATIO_ONE;
 }
 
+int64_t estimate_least_prompt_tok(const struct estimate *est)
+{
+    return min64(est->prompt_raw_tok, est->prompt_tok);
+}
+
 enum estimate_class estimate_class(const struct chat *chat)
 {
     const uint32_t not_text = NEED_SERVER_TOOLS | NEED_AUDIO;

@@ -146,6 +146,9 @@ void estimate_make(const struct chat *chat, const struct endpoint *e,
                    const struct estimate_expected *expected, const struct estimate_cache *cache,
                    struct estimate *ret);
 bool estimate_is_warm(const struct estimate *est);
+/* The prompt as a limit of the endpoint is compared with it: the smaller of the two guesses, since
+ * an endpoint that is left out for a wrong one is a refusal that need not be. */
+int64_t estimate_least_prompt_tok(const struct estimate *est);
 /* The endpoint is told what to cache and bills what it writes. */
 bool estimate_bills_writes(const struct chat *chat, const struct endpoint *e);
 /* The endpoint caches by itself, as far as its prices tell: reads are cheaper, writes cost

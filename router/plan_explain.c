@@ -205,7 +205,8 @@ static void say_require_parameters(const struct topic *t)
 
 static void say_context_length(const struct topic *t)
 {
-    int64_t prompt = estimate_of(t->in, t->e).prompt_tok;
+    struct estimate est = estimate_of(t->in, t->e);
+    int64_t prompt = estimate_least_prompt_tok(&est);
     buf_addf(t->out, "the prompt of about %lld tokens", (long long)prompt);
     if (t->in->chat->max_tokens > 0)
         buf_addf(t->out, " plus max_tokens %lld is", (long long)t->in->chat->max_tokens);

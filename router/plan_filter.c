@@ -283,7 +283,8 @@ static bool by_context(struct look *k, int32_t *detail)
     int64_t max_tokens = k->in->chat->max_tokens > 0 ? k->in->chat->max_tokens : 0;
     int64_t context = k->endpoint->context_length;
     look_estimate(k);
-    return context > 0 && (max_tokens > context || k->estimate.prompt_tok > context - max_tokens);
+    return context > 0 &&
+           (max_tokens > context || estimate_least_prompt_tok(&k->estimate) > context - max_tokens);
 }
 
 static bool by_completion(struct look *k, int32_t *detail)
