@@ -224,7 +224,7 @@ static void add_hit(struct warm_hits *hits, const struct slot *s, int64_t now_ms
                                                            : KIND_OLD;
     hits->n += i == hits->n;
     hits->hit[i].endpoint_id = s->endpoint_id;
-    hits->hit[i].cache = (struct estimate_cache){.believed_tok = s->tok, .kind = kind};
+    hits->hit[i].cache = (struct estimate_cache){.believed_tok = s->tok, .kind = (int)kind};
 }
 
 /* What was kept because it was told to is read only by who says so again. */
