@@ -19,7 +19,8 @@
 
 static size_t memory_of(const struct request *r)
 {
-    return sizeof *r + r->body.cap + r->reply_headers.cap + r->reply_body.cap + r->pipe.data.cap;
+    return sizeof *r + r->body.cap + r->headers.cap + r->reply_headers.cap + r->reply_body.cap +
+           r->pipe.data.cap;
 }
 
 static struct request *take_free(struct worker *w)
