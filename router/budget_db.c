@@ -200,6 +200,11 @@ struct json_object *shape_time(int64_t unix_ms)
     return unix_ms != 0 ? json_object_new_string(when_print(unix_ms, text)) : NULL;
 }
 
+struct json_object *shape_column(struct sqlite3_stmt *s, int col)
+{
+    return db_col_null(s, col) ? NULL : json_object_new_string(db_col_text(s, col));
+}
+
 struct json_object *shape_share(int64_t part, int64_t whole)
 {
     enum { ONE = 10000 };

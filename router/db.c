@@ -568,6 +568,14 @@ const char *db_col_text(struct sqlite3_stmt *s, int col)
     return text != NULL ? (const char *)text : "";
 }
 
+void db_col_copy(struct sqlite3_stmt *s, int col, char *out, size_t cap)
+{
+    struct span text = span_of(db_col_text(s, col));
+    size_t n = text.len < cap ? text.len : cap - 1;
+    memcpy(out, text.ptr, n);
+    out[n] = '\0';
+}
+
 const void *db_col_blob(struct sqlite3_stmt *s, int col, size_t *ret_len)
 {
     const void *blob = sqlite3_column_blob(s, col);

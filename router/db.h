@@ -76,6 +76,8 @@ int64_t db_col_int(struct sqlite3_stmt *s, int col);
 bool db_col_null(struct sqlite3_stmt *s, int col);
 const char *db_col_text(struct sqlite3_stmt *s,
                         int col); /* "" for NULL; valid until the next step */
+/* Cut to fit; "" for NULL. */
+void db_col_copy(struct sqlite3_stmt *s, int col, char *out, size_t cap);
 const void *db_col_blob(struct sqlite3_stmt *s, int col, size_t *ret_len);
 int64_t db_last_id(struct db *db);
 int db_changes(struct db *db);

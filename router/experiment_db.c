@@ -18,11 +18,6 @@ enum { PERCENT_SCALE = 2, REASON_MAX = 512 };
 
 /* ---- loading ---- */
 
-static void col_text(struct sqlite3_stmt *s, int col, char *out, size_t cap)
-{
-    snprintf(out, cap, "%s", db_col_text(s, col));
-}
-
 static int no_memory(struct fail *reterr)
 {
     return fail_set(reterr, ERR_internal, NULL, "out of memory for the experiments");
@@ -36,7 +31,7 @@ static int load_arms(struct db *db, struct experiment *e, struct fail *reterr)
     while (e->n_arms < EXPERIMENT_ARMS_MAX && (rc = db_step(db, s, reterr)) == 1) {
         struct experiment_arm *arm = &e->arms[e->n_arms++];
         prefs_init(&arm->prefs);
-        col_text(s, 0, arm->name, sizeof(arm->name));
+        db_col_copy(s, 0, arm->name, sizeof(arm->name));
         arm->weight = db_col_int(s, 1);
         arm->shadow = db_col_int(s, 2) != 0;
         if (experiment_read_prefs(arm, db_col_text(s, 3), reterr) != 0) {
@@ -52,12 +47,12 @@ static int load_arms(struct db *db, struct experiment *e, struct fail *reterr)
 static void fill(struct sqlite3_stmt *s, struct experiment *e)
 {
     e->id = db_col_int(s, 0);
-    col_text(s, 1, e->name, sizeof(e->name));
-    col_text(s, 2, e->model, sizeof(e->model));
-    col_text(s, 3, e->layer, sizeof(e->layer));
+    db_col_copy(s, 1, e->name, sizeof(e->name));
+    db_col_copy(s, 2, e->model, sizeof(e->model));
+    db_col_copy(s, 3, e->layer, sizeof(e->layer));
     e->slot_from = (int)db_col_int(s, 4);
     e->slot_to = (int)db_col_int(s, 5);
-    col_text(s, 6, e->salt, sizeof(e->salt));
+    db_col_copy(s, 6, e->salt, sizeof(e->salt));
     experiment_unit_parse(db_col_text(s, 7), &e->unit);
     e->ramp = (int)db_col_int(s, 8);
 }
@@ -331,11 +326,6 @@ static struct json_object *percent(int64_t slots)
     return json_object_new_double_s((double)slots / 100, money_print(slots, PERCENT_SCALE, text));
 }
 
-static struct json_object *text_or_null(struct sqlite3_stmt *s, int col)
-{
-    return db_col_null(s, col) ? NULL : json_object_new_string(db_col_text(s, col));
-}
-
 #define EXPERIMENT_COLUMNS                                                                         \
     "SELECT id, name, model, layer, unit, slot_to - slot_from, ramp, metrics, guardrails,"         \
     " created_ms, stopped_ms, stop_reason FROM experiment "
@@ -381,7 +371,7 @@ static struct json_object *experiment_object(struct db *db, struct sqlite3_stmt 
     json_object_object_add(o, "guardrails", json_tokener_parse(db_col_text(s, 8)));
     json_object_object_add(o, "created_at", shape_time(db_col_int(s, 9)));
     json_object_object_add(o, "stopped_at", shape_time(db_col_int(s, 10)));
-    json_object_object_add(o, "stop_reason", text_or_null(s, 11));
+    json_object_object_add(o, "stop_reason", shape_column(s, 11));
     return o;
 }
 
@@ -433,7 +423,7 @@ static int find_experiment(struct db *db, const struct id *generation, int64_t t
     int rc = db_step(db, s, reterr);
     bool own = rc == 1 && db_col_int(s, 0) == team_id;
     if (own)
-        col_text(s, 1, ret, EXPERIMENT_NAME_MAX);
+        db_col_copy(s, 1, ret, EXPERIMENT_NAME_MAX);
     sqlite3_reset(s);
     if (rc < 0)
         return -1;

@@ -22,11 +22,6 @@ static struct json_object *int_or_null(struct sqlite3_stmt *s, int col)
     return db_col_null(s, col) ? NULL : json_object_new_int64(db_col_int(s, col));
 }
 
-static struct json_object *text_or_null(struct sqlite3_stmt *s, int col)
-{
-    return db_col_null(s, col) ? NULL : json_object_new_string(db_col_text(s, col));
-}
-
 static struct json_object *usd_or_null(struct sqlite3_stmt *s, int col)
 {
     return db_col_null(s, col) ? NULL : shape_usd(db_col_int(s, col));
@@ -112,13 +107,13 @@ static struct json_object *attempt_shape(struct sqlite3_stmt *s, struct token_su
         add_settled(sum, &own);
     json_object_object_add(a, "n", int_or_null(s, 0));
     json_object_object_add(a, "id", id_text(s, 1, ID_PREFIX_ATTEMPT));
-    json_object_object_add(a, "model", text_or_null(s, 2));
-    json_object_object_add(a, "provider", text_or_null(s, 3));
-    json_object_object_add(a, "upstream_model", text_or_null(s, 4));
-    json_object_object_add(a, "state", text_or_null(s, 5));
+    json_object_object_add(a, "model", shape_column(s, 2));
+    json_object_object_add(a, "provider", shape_column(s, 3));
+    json_object_object_add(a, "upstream_model", shape_column(s, 4));
+    json_object_object_add(a, "state", shape_column(s, 5));
     json_object_object_add(a, "http_status", int_or_null(s, 6));
     json_object_object_add(a, "usage", sum_shape(&own));
-    json_object_object_add(a, "usage_source", text_or_null(s, 7));
+    json_object_object_add(a, "usage_source", shape_column(s, 7));
     json_object_object_add(a, "cache", json_object_new_string(cache_word(&own)));
     json_object_object_add(a, "price_version", int_or_null(s, 8));
     json_object_object_add(a, "hold_usd", usd_or_null(s, 9));
@@ -126,8 +121,8 @@ static struct json_object *attempt_shape(struct sqlite3_stmt *s, struct token_su
     json_object_object_add(a, "sent_at", time_or_null(s, 10));
     json_object_object_add(a, "first_byte_ms", int_or_null(s, 11));
     json_object_object_add(a, "duration_ms", int_or_null(s, 12));
-    json_object_object_add(a, "provider_request_id", text_or_null(s, 13));
-    json_object_object_add(a, "end_reason", text_or_null(s, 14));
+    json_object_object_add(a, "provider_request_id", shape_column(s, 13));
+    json_object_object_add(a, "end_reason", shape_column(s, 14));
     if (!db_col_null(s, 15))
         json_object_object_add(a, "iterations", json_tokener_parse(db_col_text(s, 15)));
     sum->cost_nusd += db_col_int(s, COL_COST); /* NULL reads as 0 */
@@ -141,8 +136,8 @@ static void note_place(struct sqlite3_stmt *s, struct json_object *generation)
     json_object_object_get_ex(generation, "model", &known);
     if (known != NULL && strcmp(db_col_text(s, 5), "VOID") == 0)
         return;
-    json_object_object_add(generation, "model", text_or_null(s, 2));
-    json_object_object_add(generation, "provider", text_or_null(s, 3));
+    json_object_object_add(generation, "model", shape_column(s, 2));
+    json_object_object_add(generation, "provider", shape_column(s, 3));
 }
 
 static int add_attempts(struct db *db, const struct id *request, struct json_object *generation,
@@ -180,15 +175,15 @@ static int request_shape(struct db *db, struct sqlite3_stmt *s, struct json_obje
     json_object_object_add(g, "id", id_text(s, 0, ID_PREFIX_GENERATION));
     json_object_object_add(g, "created_at", time_or_null(s, 1));
     json_object_object_add(g, "ended_at", time_or_null(s, 11));
-    json_object_object_add(g, "team", text_or_null(s, 2));
-    json_object_object_add(g, "key_id", text_or_null(s, 3));
-    json_object_object_add(g, "experiment", text_or_null(s, 4));
-    json_object_object_add(g, "arm", text_or_null(s, 5));
+    json_object_object_add(g, "team", shape_column(s, 2));
+    json_object_object_add(g, "key_id", shape_column(s, 3));
+    json_object_object_add(g, "experiment", shape_column(s, 4));
+    json_object_object_add(g, "arm", shape_column(s, 5));
     json_object_object_add(g, "stream", json_object_new_boolean(db_col_int(s, 6) != 0));
-    json_object_object_add(g, "status", text_or_null(s, 7));
+    json_object_object_add(g, "status", shape_column(s, 7));
     json_object_object_add(g, "http_status", int_or_null(s, 10));
-    json_object_object_add(g, "door", text_or_null(s, 9));
-    json_object_object_add(g, "requested_model", text_or_null(s, 8));
+    json_object_object_add(g, "door", shape_column(s, 9));
+    json_object_object_add(g, "requested_model", shape_column(s, 8));
     json_object_object_add(g, "model", NULL);
     json_object_object_add(g, "provider", NULL);
     struct id id = {{0}};

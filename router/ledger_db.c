@@ -66,14 +66,6 @@ static int64_t col_or(struct sqlite3_stmt *s, int col, int64_t missing)
     return db_col_null(s, col) ? missing : db_col_int(s, col);
 }
 
-static void col_text(struct sqlite3_stmt *s, int col, char *out, size_t cap)
-{
-    struct span text = span_of(db_col_text(s, col));
-    size_t n = text.len < cap ? text.len : cap - 1;
-    memcpy(out, text.ptr, n);
-    out[n] = '\0';
-}
-
 /* ---- owners and accounts ---- */
 
 static struct sqlite3_stmt *owner_stmt(struct db *db, enum ledger_scope scope)
@@ -92,8 +84,8 @@ int ledger_db_owner(struct db *db, struct ledger_owner *o, char ret_zone[ZONE_NA
     int rc = db_step(db, s, reterr);
     if (rc != 1)
         return rc;
-    col_text(s, 0, o->name, sizeof(o->name));
-    col_text(s, 1, ret_zone, ZONE_NAME_MAX);
+    db_col_copy(s, 0, o->name, sizeof(o->name));
+    db_col_copy(s, 1, ret_zone, ZONE_NAME_MAX);
     sqlite3_reset(s);
     for (int k = 0; k < WINDOW_KINDS; k++)
         o->cap_nusd[k] = LEDGER_CAP_NONE;
@@ -634,8 +626,8 @@ static void fill_recovery(struct sqlite3_stmt *s, struct ledger_op *op, enum led
     t->first_byte_ms = col_or(s, 8, -1);
     t->duration_ms = -1;
     memcpy(t->end_reason, "crash", sizeof("crash"));
-    col_text(s, 9, t->provider_request_id, sizeof(t->provider_request_id));
-    col_text(s, 16, t->iterations, sizeof(t->iterations));
+    db_col_copy(s, 9, t->provider_request_id, sizeof(t->provider_request_id));
+    db_col_copy(s, 16, t->iterations, sizeof(t->iterations));
 }
 
 int ledger_db_recover(struct db *db, const struct id *attempt_id, int64_t now_ms,

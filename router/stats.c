@@ -140,36 +140,3 @@ double stats_detectable(double variation, double units_a, double units_b, double
     double error = variation * sqrt(1 / units_a + 1 / units_b);
     return exp(error * (stats_radius(units_a + units_b, alpha) + STATS_POWER_Z)) - 1;
 }
-
-/* The larger share varies more: found by going up until it fits. */
-double stats_detectable_share(double share, double units_a, double units_b, double alpha)
-{
-    enum { ROUNDS = 50 };
-    double rise = 0;
-    for (int i = 0; i < ROUNDS; i++) {
-        double other = share + rise < 1 ? share + rise : 1;
-        double error = sqrt(share * (1 - share) / units_a + other * (1 - other) / units_b);
-        rise = error * (stats_radius(units_a + units_b, alpha) + STATS_POWER_Z);
-    }
-    return rise;
-}
-
-double stats_needed(double variation, double difference, double alpha)
-{
-    static const double MOST = 1e12;
-    double low = 2 * STATS_UNITS_MIN, high = low;
-    while (high < MOST && stats_detectable(variation, high / 2, high / 2, alpha) > difference) {
-        low = high;
-        high *= 2;
-    }
-    if (high >= MOST)
-        return 0;
-    while (high - low > 1) {
-        double middle = floor((low + high) / 2);
-        if (stats_detectable(variation, middle / 2, middle / 2, alpha) > difference)
-            low = middle;
-        else
-            high = middle;
-    }
-    return high;
-}

@@ -77,9 +77,5 @@ double stats_assignment(const double *units, const double *weights, int n_arms);
 /* The smallest relative difference that is found with a probability of 80 per cent by the time that
  * so many units are in the two arms, when a unit's metric has this coefficient of variation. */
 double stats_detectable(double variation, double units_a, double units_b, double alpha);
-/* Likewise the smallest rise of a share of ones, as a difference of shares. */
-double stats_detectable_share(double share, double units_a, double units_b, double alpha);
-/* How many units in all, split evenly, find that difference; 0: more than can be counted. */
-double stats_needed(double variation, double difference, double alpha);
 
 #endif

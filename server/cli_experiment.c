@@ -68,13 +68,18 @@ static void add_forecast(struct json_object *forecast, struct buf *out)
     add_table(forecast_columns, cli_member(forecast, "detectable"), out);
 }
 
+static void add_definition(struct json_object *result, struct buf *out)
+{
+    cli_show_like("experiment list", result, out);
+    add_table(definition_columns, cli_member(result, "arms"), out);
+}
+
 int cli_show_experiment(const struct cli_call *call, struct json_object *result, struct buf *out)
 {
     (void)call;
     if (json_object_get_boolean(cli_member(result, "dry_run")))
         buf_adds(out, "dry run: nothing was begun\n");
-    cli_show_like("experiment list", result, out);
-    add_table(definition_columns, cli_member(result, "arms"), out);
+    add_definition(result, out);
     add_forecast(cli_member(result, "forecast"), out);
     return CLI_EXIT_OK;
 }
@@ -83,8 +88,7 @@ int cli_show_experiment_report(const struct cli_call *call, struct json_object *
                                struct buf *out)
 {
     (void)call;
-    cli_show_like("experiment list", result, out);
-    add_table(definition_columns, cli_member(result, "arms"), out);
+    add_definition(result, out);
     add_table(figure_columns, cli_member(result, "arms"), out);
     add_own_metrics(cli_member(result, "arms"), out);
     add_table(comparison_columns, cli_member(result, "comparisons"), out);

@@ -70,47 +70,45 @@ void warm_free(struct warm *w)
 
 /* ---- hit rates ---- */
 
-static struct rate *rate_slot(struct warm *w, int64_t endpoint_id, int i)
+/* Where the i-th look for a row's id goes in a table of so many. */
+static size_t place_of(int64_t id, int i, size_t size)
 {
-    uint64_t h = (uint64_t)endpoint_id * UINT64_C(0x9e3779b97f4a7c15) >> 32;
-    return &w->rates[(h + (uint64_t)i) % WARM_RATES];
+    return (((uint64_t)id * UINT64_C(0x9e3779b97f4a7c15) >> 32) + (uint64_t)i) % size;
 }
 
-static const struct rate *find_rate(struct warm *w, int64_t endpoint_id)
-{
-    static const struct rate NONE = {.endpoint_id = 0};
-    for (int i = 0; i < PROBE; i++) {
-        if (rate_slot(w, endpoint_id, i)->endpoint_id == endpoint_id) {
-            return rate_slot(w, endpoint_id, i);
-        }
-    }
-    return &NONE;
-}
-
-/* NULL: there is no room, its prior stays. */
-static struct rate *add_rate(struct warm *w, int64_t endpoint_id)
+/* That of the endpoint, or a free one for it; NULL: there is no room, its prior stays. */
+static struct rate *rate_of(struct warm *w, int64_t endpoint_id)
 {
     for (int i = 0; i < PROBE; i++) {
-        struct rate *r = rate_slot(w, endpoint_id, i);
+        struct rate *r = &w->rates[place_of(endpoint_id, i, WARM_RATES)];
         if (r->endpoint_id == 0 || r->endpoint_id == endpoint_id) {
-            r->endpoint_id = endpoint_id;
             return r;
         }
     }
     return NULL;
 }
 
+static const struct rate *find_rate(struct warm *w, int64_t endpoint_id)
+{
+    static const struct rate NONE = {.endpoint_id = 0};
+    const struct rate *r = rate_of(w, endpoint_id);
+    return r != NULL ? r : &NONE;
+}
+
+/* Of n, as much as was read of what was believed to be there, where it was a hit. */
+static int64_t read_of(const struct rate *r, int kind, int64_t n)
+{
+    int64_t read = r->of[kind].read_tok, believed = r->of[kind].believed_tok;
+    return believed > 0 && n < INT64_MAX / 1024 ? n * (read * 1024 / believed) / 1024 : n;
+}
+
 /* Puts what experience says into a belief. */
 static void judge(const struct rate *r, struct estimate_cache *c)
 {
     int64_t hits = r->of[c->kind].hits, tested = r->of[c->kind].tested;
-    int64_t read = r->of[c->kind].read_tok, believed = r->of[c->kind].believed_tok;
     c->samples = tested;
     c->hit_ppm = (hits + PRIOR[c->kind].hits) * ESTIMATE_SURE / (tested + PRIOR[c->kind].of);
-    c->tok = c->believed_tok;
-    if (believed > 0 && read < believed && c->tok < INT64_MAX / ESTIMATE_SURE) {
-        c->tok = c->tok * (read * 1024 / believed) / 1024;
-    }
+    c->tok = read_of(r, c->kind, c->believed_tok);
 }
 
 static void halve(struct rate *r, enum kind k)
@@ -127,10 +125,11 @@ enum { TOK_MAX = INT32_MAX };
 static void test(struct warm *w, int64_t endpoint_id, const struct estimate_cache *believed,
                  int64_t read_tok)
 {
-    struct rate *r = believed->believed_tok > 0 ? add_rate(w, endpoint_id) : NULL;
+    struct rate *r = believed->believed_tok > 0 ? rate_of(w, endpoint_id) : NULL;
     if (r == NULL || believed->believed_tok > TOK_MAX || read_tok > TOK_MAX) {
         return;
     }
+    r->endpoint_id = endpoint_id;
     r->of[believed->kind].tested++;
     if (read_tok > 0) {
         r->of[believed->kind].hits++;
@@ -148,9 +147,8 @@ static void test(struct warm *w, int64_t endpoint_id, const struct estimate_cach
 /* NULL: there is no room. */
 static struct pace *pace_of(struct warm *w, int64_t model_id)
 {
-    uint64_t h = (uint64_t)model_id * UINT64_C(0x9e3779b97f4a7c15) >> 32;
-    for (uint64_t i = 0; i < PROBE; i++) {
-        struct pace *p = &w->paces[(h + i) % WARM_MODELS];
+    for (int i = 0; i < PROBE; i++) {
+        struct pace *p = &w->paces[place_of(model_id, i, WARM_MODELS)];
         if (p->model_id == 0 || p->model_id == model_id) {
             return p;
         }
@@ -187,10 +185,7 @@ static int64_t turns_milli(const struct pace *p)
 static int64_t keep_ppm(const struct rate *r, enum kind k)
 {
     int64_t hits = r->of[k].hits + WARM_AHEAD_PRIOR, of = r->of[k].tested + WARM_AHEAD_PRIOR;
-    int64_t ppm = hits * ESTIMATE_SURE / of;
-    return r->of[k].believed_tok > 0
-               ? ppm * (r->of[k].read_tok * 1024 / r->of[k].believed_tok) / 1024
-               : ppm;
+    return read_of(r, (int)k, hits * ESTIMATE_SURE / of);
 }
 
 /* ---- beliefs ---- */
@@ -205,7 +200,7 @@ static bool is_told(const struct chat *chat)
     return chat->cache_write_5m || chat->cache_write_1h;
 }
 
-static bool worth_caching(const struct chat *chat)
+bool warm_is_worth(const struct chat *chat)
 {
     return chat->n_prefixes > 0 && chat->prompt_bytes >= WARM_MIN_BYTES;
 }
@@ -238,11 +233,6 @@ static void look_up(struct warm *w, const struct chat *chat, uint64_t prefix, in
             add_hit(hits, s, now_ms);
         }
     }
-}
-
-bool warm_is_worth(const struct chat *chat)
-{
-    return worth_caching(chat);
 }
 
 void warm_ahead(struct warm *w, const struct chat *chat, const struct endpoint *e,
@@ -286,7 +276,7 @@ static bool goes_on(struct warm *w, const struct chat *chat, int64_t prompt_tok,
 void warm_look(struct warm *w, const struct chat *chat, int64_t now_ms, struct warm_hits *ret)
 {
     ret->n = 0;
-    if (!worth_caching(chat)) {
+    if (!warm_is_worth(chat)) {
         return;
     }
     pthread_mutex_lock(&w->lock);
@@ -362,7 +352,7 @@ void warm_learn(struct warm *w, const struct chat *chat, const struct endpoint *
 {
     const uint32_t stated = 1u << USAGE_cache_read_tok | 1u << USAGE_cache_write_5m_tok |
                             1u << USAGE_cache_write_1h_tok;
-    if (!worth_caching(chat) || (usage->seen & stated) == 0) {
+    if (!warm_is_worth(chat) || (usage->seen & stated) == 0) {
         return;
     }
     struct kept kept = kept_by(chat, e, usage);

@@ -15,8 +15,8 @@
  * shortly before.  With p of them, p / (1 - p) more are to be expected after each.
  *
  * Memory only: a restart begins cold.  Bounded: what expires first gives way.
- * Thread: any, all workers share one table; a short lock, taken once per request that has a prefix
- * worth caching and once per settled attempt of such. */
+ * Thread: any, all workers share one table; a short lock, taken for each request that has a prefix
+ * worth caching, for each endpoint of its plan, and for each settled attempt of such. */
 #ifndef SERVER_WARM_H
 #define SERVER_WARM_H
 

@@ -117,11 +117,24 @@ static double variation_of(enum kind kind)
     return sqrt(m.variance * m.units) / m.mean;
 }
 
+/* Of errors in arms of so many units: the larger share varies more, found by going up until it
+ * fits. */
+static double detectable_rise(double share, double units)
+{
+    enum { ROUNDS = 50 };
+    double rise = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        double other = share + rise < 1 ? share + rise : 1;
+        double error = sqrt((share * (1 - share) + other * (1 - other)) / units);
+        rise = error * (stats_radius(2 * units, STATS_ALPHA) + STATS_POWER_Z);
+    }
+    return rise;
+}
+
 static double detectable(enum kind kind, double units)
 {
-    return kind == ERRORS
-               ? stats_detectable_share(ERROR_SHARE, units, units, STATS_ALPHA) / ERROR_SHARE
-               : stats_detectable(variation_of(kind), units, units, STATS_ALPHA);
+    return kind == ERRORS ? detectable_rise(ERROR_SHARE, units) / ERROR_SHARE
+                          : stats_detectable(variation_of(kind), units, units, STATS_ALPHA);
 }
 
 static int run_trials(unsigned kinds, int experiments, int units, double factor)
