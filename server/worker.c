@@ -160,7 +160,9 @@ static void stop_accepting(struct worker *w)
         return;
     }
     w->accepting = false;
-    uv_poll_stop(&w->accept_poll);
+    /* Before its descriptor: closing the handle takes that number out of the loop's set once more,
+     * and by then it may be another thread's. */
+    uv_close((uv_handle_t *)&w->accept_poll, NULL);
     close(w->listen_fd);
     w->listen_fd = -1;
 }
@@ -375,12 +377,8 @@ static void close_handles(struct worker *w)
     uv_handle_t *handles[] = {
         (uv_handle_t *)&w->prepare,     (uv_handle_t *)&w->idle,
         (uv_handle_t *)&w->http_timer,  (uv_handle_t *)&w->park_timer,
-        (uv_handle_t *)&w->accept_poll, (uv_handle_t *)&w->drain_timer,
-        (uv_handle_t *)&w->sweep_timer,
+        (uv_handle_t *)&w->drain_timer, (uv_handle_t *)&w->sweep_timer,
     };
-    for (int i = 0; i < WORKER_FRONTS; i++) {
-        uv_close((uv_handle_t *)&w->fronts[i].poll, NULL);
-    }
     for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++) {
         uv_close(handles[i], NULL);
     }
@@ -392,8 +390,9 @@ static void tear_down(struct worker *w)
     state_unsubscribe(w->site->state, w);
     ledger_port_close(w->port);
     w->port = NULL;
+    stop_accepting(w);
     for (int i = 0; i < WORKER_FRONTS; i++) {
-        uv_poll_stop(&w->fronts[i].poll);
+        uv_close((uv_handle_t *)&w->fronts[i].poll, NULL); /* as in stop_accepting */
         front_close(&w->fronts[i]);
     }
     assert(w->n_requests == 0);
