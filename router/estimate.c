@@ -205,8 +205,8 @@ int64_t estimate_least_prompt_tok(const struct estimate *est)
 enum estimate_class estimate_class(const struct chat *chat)
 {
     const uint32_t not_text = NEED_SERVER_TOOLS | NEED_AUDIO;
-    if (chat->n_images > 0 || chat->n_documents > 0 || chat->needs & not_text ||
-        chat->pinned_state[0] != '\0')
+    if (chat->n_images > 0 || chat->n_documents > 0 || chat->parts.n_sounds > 0 ||
+        chat->needs & not_text || chat->pinned_state[0] != '\0')
         return ESTIMATE_CLASS_NONE;
     int64_t surplus = chat->prompt_bytes - min64(chat->prompt_chars, chat->prompt_bytes);
     return surplus > chat->prompt_bytes / ESTIMATE_WIDE_SHARE ? ESTIMATE_CLASS_WIDE
@@ -271,9 +271,11 @@ static void apply_to_prompt(const struct chat *chat, const struct estimate_learn
     int64_t ratio = learned->ratio[class];
     if (est->prompt_raw_tok >= INT64_MAX / ratio)
         return;
-    int64_t bound = div_up(est->prompt_raw_tok * ratio, ESTIMATE_RATIO_ONE) + bound_frame_tok(chat);
+    int64_t bound =
+        div_up(est->prompt_raw_tok * ratio, ESTIMATE_RATIO_ONE) + bound_around_tok(chat);
     int64_t expected = max64(est->prompt_raw_tok, est->prompt_tok);
-    est->prompt_bound_tok = min64(est->prompt_bound_tok, max64(bound, expected));
+    bound = bound_compacted_tok(chat, max64(bound, expected));
+    est->prompt_bound_tok = min64(est->prompt_bound_tok, bound);
 }
 
 void estimate_apply(const struct chat *chat, const struct endpoint *e,
