@@ -29,6 +29,9 @@ def catalog(dear=WARM["dear"], cheap=WARM["cheap"]):
         {"id": "test/self", "aliases": ["self"], "endpoints": [
             endpoint("self", "m-self", price("1", "5", cache_read="0.1")),
             endpoint("dear", "m-self-dear", price("1.1", "5.5"))]},
+        {"id": "test/goes-on", "aliases": ["goes-on"], "endpoints": [
+            endpoint("self", "m-goes-on", price("1.1", "5", cache_read="0.1")),
+            endpoint("cheap", "m-goes-on-cheap", price("1", "5"))]},
         {"id": "test/tier", "aliases": ["tier"], "endpoints": [
             endpoint("cheap", "m-tier", dict(price("2", "4"), tiers=tiers, request="0.001"))]}]}
 
@@ -196,6 +199,33 @@ def test_caches_by_itself():
     assert probability("z") > first
     plan = dry(model="self", text=TEXT * 200 + "y", turns=6)
     assert plan[0]["provider"] == "self" and "warm" in plan[0]["why"], plan
+
+
+def test_what_follows_counts():
+    """The first turn of a conversation goes where it will cost least as a whole, once it is known that
+    conversations of this model go on: a little dearer at once, but cached from then on."""
+    def first(conversation):
+        rows = dry(model="goes-on", text=TEXT * 200 + conversation, provider_sort="price")
+        for r in rows:
+            check_sum(r)
+        return rows[0], rows[1]
+
+    def cost(row):
+        return Decimal(row["expected_cost_usd"])
+
+    head, other = first("nothing learned")
+    assert head["provider"] == "cheap", head
+    for conversation in range(12):
+        for turn in range(1, 6):
+            sim.script("self", cache_read=2100 if turn > 1 else 0, input_tokens=2300 + 10 * turn)
+            ask(model="goes-on", text=TEXT * 200 + str(conversation), turns=turn, provider_only=["self"])
+    head, other = first("goes on")
+    assert head["provider"] == "self" and other["provider"] == "cheap", (head, other)
+    assert cost(head) > cost(other), (head, other)
+    following = [Decimal(r["following_cost_usd"]) for r in (head, other)]
+    assert following[0] < following[1] and cost(head) + following[0] < cost(other) + following[1], (head, other)
+    assert ask(model="goes-on", text=TEXT * 200 + "goes on", provider_sort="price")["x-wayfare-provider"] == "self"
+    sim.script("self")
 
 
 if __name__ == "__main__":
