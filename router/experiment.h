@@ -98,6 +98,13 @@ int experiment_read_prefs(struct experiment_arm *arm, const char *json, struct f
 void experiment_write_metrics(const struct experiment *e, struct buf *out);
 void experiment_write_guardrails(const struct experiment *e, struct buf *out);
 
+/* ---- experiment_check.c ---- */
+
+/* Could each arm serve a request of this catalog, and does it know the providers that the arm
+ * names?  The models are in it.  -1 with reterr, which names the arm and what is in the way. */
+int experiment_check(const struct experiment *e, const struct catalog *catalog,
+                     struct fail *reterr);
+
 /* ---- the running ones ---- */
 
 struct experiments {

@@ -13,6 +13,7 @@
 #include "schema/when.h"
 #include "server/call.h"
 #include "server/log.h"
+#include "server/unserved.h"
 
 enum { BYTES_PER_TOKEN = 4 }; /* of generated text, when the provider never counted it */
 
@@ -400,10 +401,29 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict)
                &route_current(&c->route)->estimate.cache, &c->usage.total, worker_now_ms());
 }
 
+/* An arm that can serve nobody has an error rate (server/unserved.h). */
+static void note_unserved(const struct call *c, int http_status)
+{
+    if (c->place.experiment == NULL || c->kind != CALL_MESSAGES) {
+        return;
+    }
+    struct experiment_unserved u = {.request_id = c->request_id,
+                                    .team_id = c->key->team_id,
+                                    .key_id = c->key->id,
+                                    .ended_ms = worker_now_ms(),
+                                    .http_status = http_status};
+    fill_request(c, &u.request);
+    unserved_add(c->worker->site->unserved, &u);
+}
+
 void call_record_end(struct call *c, const char *status, int http_status)
 {
     if (!c->recorded) {
-        return; /* no hold was ever made: the ledger does not know the request */
+        /* No hold was ever made: the ledger does not know the request. */
+        if (strcmp(status, "error") == 0) {
+            note_unserved(c, http_status);
+        }
+        return;
     }
     struct ledger_op *op = new_op(c, LEDGER_END);
     if (op != NULL) {
