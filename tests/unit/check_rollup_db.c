@@ -8,6 +8,7 @@
 #include <json-c/json.h>
 #include <sqlite3.h>
 
+#include "router/audit_step_db.h"
 #include "router/experiment_db.h"
 #include "router/ledger_book.h"
 #include "router/rollup_db.h"
