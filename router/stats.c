@@ -8,29 +8,38 @@ void stats_add(struct stats_sums *s, double num, double den)
 {
     if (den == 0)
         return;
+    double off_num = num, off_den = den;
+    if (s->units > 0) {
+        off_num -= s->num / s->units;
+        off_den -= s->den / s->units;
+    }
     s->units++;
     s->num += num;
     s->den += den;
-    s->num_num += num * num;
-    s->num_den += num * den;
-    s->den_den += den * den;
+    double now_off_num = num - s->num / s->units, now_off_den = den - s->den / s->units;
+    s->num_num += off_num * now_off_num;
+    s->num_den += off_num * now_off_den;
+    s->den_den += off_den * now_off_den;
 }
 
 /* ---- means ---- */
 
 struct stats_mean stats_mean(const struct stats_sums *s)
 {
-    struct stats_mean m = {.units = s->units};
+    struct stats_mean m = {0};
     if (s->den <= 0)
         return m;
-    m.known = true;
+    double per_unit = s->den / s->units, least;
+    m.units = s->den * s->den / (s->den_den + s->den * per_unit);
     m.mean = s->num / s->den;
-    if (s->units < 2)
-        return m;
-    /* The residuals num - mean * den sum up to nothing. */
+    least = STATS_ROUNDING * m.mean;
+    /* Of the residuals num - mean * den, whose mean is 0. */
     double squares = s->num_num - 2 * m.mean * s->num_den + m.mean * m.mean * s->den_den;
-    double per_unit = s->den / s->units;
-    m.variance = squares > 0 ? squares / (s->units - 1) / s->units / (per_unit * per_unit) : 0;
+    if (s->units > 1)
+        m.variance = squares / (s->units - 1) / s->units / (per_unit * per_unit);
+    if (m.variance < least * least)
+        m.variance = least * least;
+    m.known = isfinite(m.mean) && isfinite(m.variance);
     return m;
 }
 
