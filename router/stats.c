@@ -71,12 +71,17 @@ double stats_radius(double units, double alpha)
     return sqrt(2 * (t + 1) / t * log(sqrt(t + 1) / alpha));
 }
 
+static struct stats_interval between(double low, double high)
+{
+    return (struct stats_interval){low, high, isfinite(low) && isfinite(high)};
+}
+
 struct stats_interval stats_interval(const struct stats_mean *m, double alpha)
 {
     if (!m->known || m->units < STATS_UNITS_MIN)
         return (struct stats_interval){.known = false};
     double half = sqrt(m->variance) * stats_radius(m->units, alpha);
-    return (struct stats_interval){m->mean - half, m->mean + half, true};
+    return between(m->mean - half, m->mean + half);
 }
 
 /* ---- comparisons ---- */
@@ -96,7 +101,7 @@ struct stats_difference stats_difference(const struct stats_mean *a, const struc
     if (!enough(a, b))
         return d;
     double half = sqrt(a->variance + b->variance) * stats_radius(a->units + b->units, alpha);
-    d.interval = (struct stats_interval){d.value - half, d.value + half, true};
+    d.interval = between(d.value - half, d.value + half);
     return d;
 }
 
@@ -112,7 +117,7 @@ struct stats_difference stats_relative(const struct stats_mean *a, const struct 
     double variance = a->variance / (a->mean * a->mean) + b->variance / (b->mean * b->mean);
     double half = sqrt(variance) * stats_radius(a->units + b->units, alpha);
     double middle = log(b->mean / a->mean);
-    d.interval = (struct stats_interval){exp(middle - half) - 1, exp(middle + half) - 1, true};
+    d.interval = between(exp(middle - half) - 1, exp(middle + half) - 1);
     return d;
 }
 
