@@ -286,10 +286,11 @@ static bool is_beyond(const struct verdict_data *d, const struct verdict *v,
     return !(loss <= margin);
 }
 
-/* "; latency could still be up to 34 % worse, solved is not known yet".  false: nothing is. */
+/* "; latency could still be up to 34 % worse, solved up to 0.22, tone is not known yet".  false:
+ * nothing is open. */
 static bool say_open(const struct verdict_data *d, const struct verdict *v, struct buf *out)
 {
-    bool any = false;
+    bool any = false, lost = false;
     for (int i = 0; i < v->n; i++) {
         const struct verdict_comparison *c = &v->comparisons[i];
         bool about = v->winner == v->baseline ? !d->arms[c->arm].shadow : c->arm == v->winner;
@@ -298,13 +299,16 @@ static bool say_open(const struct verdict_data *d, const struct verdict *v, stru
             continue;
         struct scale s = scale_of(c);
         buf_addf(out, "%s%s", any ? ", " : "; ", d->metrics[c->metric].name);
+        any = true;
         if (v->winner == v->baseline && d->n_arms > 2)
             buf_addf(out, " against %s", d->arms[c->arm].name);
-        if (isnan(loss))
+        if (isnan(loss)) {
             buf_adds(out, " is not known yet");
-        else
-            buf_addf(out, " could still be up to %.3g%s worse", s.of * loss, s.unit);
-        any = true;
+            continue;
+        }
+        buf_addf(out, lost ? " up to %.3g%s" : " could still be up to %.3g%s worse", s.of * loss,
+                 s.unit);
+        lost = true;
     }
     return any;
 }

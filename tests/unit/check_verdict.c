@@ -86,7 +86,7 @@ START_TEST(what_may_speak_against_it)
     data.arms[1].means[VERDICT_OWN] = mean(0.7, 0.05, 1000);
     judge();
     says(": B is better than A; error_rate could still be up to 2.86");
-    says(" points worse, quality could still be up to 0.182 worse");
+    says(" points worse, quality up to 0.182.");
     setup();
     data.arms[1].means[VERDICT_COST] = mean(0.0138, 0.0003, 1000);
     data.arms[1].means[VERDICT_LATENCY] = (struct stats_mean){0};
