@@ -229,6 +229,12 @@ static bool place(const struct experiment *e, const struct experiment_who *who,
     return true;
 }
 
+int64_t experiment_unit_hash(const char *salt, enum experiment_unit unit,
+                             const struct experiment_name *name)
+{
+    return (int64_t)digest("unit", salt, unit, name).n[0];
+}
+
 void experiments_assign(const struct experiments *x, const struct catalog *catalog,
                         const struct policy *policy, const struct chat *chat,
                         const struct experiment_who *who, struct experiment_place *ret)

@@ -54,7 +54,7 @@ struct experiment_metric {
 };
 
 struct experiment_guardrail {
-    char metric[EXPERIMENT_NAME_MAX]; /* error_rate | cost | latency */
+    char metric[EXPERIMENT_NAME_MAX]; /* error_rate | cancel_rate | cost | latency */
     char max[MONEY_TEXT_MAX];         /* a decimal: a share; USD per request; seconds */
 };
 
@@ -151,6 +151,9 @@ struct experiment_place {
 void experiments_assign(const struct experiments *x, const struct catalog *catalog,
                         const struct policy *policy, const struct chat *chat,
                         const struct experiment_who *who, struct experiment_place *ret);
+/* What the ledger records for a unit of an experiment with this salt. */
+int64_t experiment_unit_hash(const char *salt, enum experiment_unit unit,
+                             const struct experiment_name *name);
 /* Does this shadow arm get a copy of the request? */
 bool experiment_shadows(const struct experiment_arm *arm, const struct experiment_place *at);
 /* What the request does not say itself comes from the arm; `model` from the arm in any case. */

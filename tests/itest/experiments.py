@@ -158,6 +158,12 @@ def test_arms_as_computed():
     head = ask(model="users")
     assert arm_of(head).endswith("; unit=key"), head
     assert metric("experiment_units_missing_total") == before + 1
+    # It is in the sums, and compared with nobody.
+    shown = server.cli_json("experiment", "show", "users")
+    assert sum(a["requests"] - a["cost"]["n"] for a in shown["arms"]) == 1, shown
+    assert sum(a["requests_without_unit"] for a in shown["arms"]) == 1, shown
+    assert sum(a["units"] for a in shown["arms"]) == 40, shown
+    assert shown["verdict"]["text"].endswith(" Not compared: 1 request that names no user."), shown["verdict"]
     record = server.generation(head)
     assert record["experiment"] == "users" and record["arm"] == arm_of(head)[6], record
 
@@ -274,6 +280,9 @@ def test_feedback():
          generation_id=gen, metric="loved", value=1)
     tell(400, "value must be a number", generation_id=gen, metric="liked", value="1")
     tell(400, "value must be a number", generation_id=gen, metric="liked", value=int("9" * 400))
+    tell(400, "value must be a number from -1e15 to 1e15, true or false", generation_id=gen, metric="turns", value=1e15 + 1)
+    tell(200, generation_id=gen, metric="turns", value=-1e15)
+    tell(200, generation_id=gen, metric="turns", value=-3e2)
     tell(400, "generation_id must be the id", generation_id="gen_1", metric="liked", value=1)
     tell(400, "metric is required", generation_id=gen, value=1)
     tell(400, "colour is not known", generation_id=gen, metric="liked", value=1, colour=2)
