@@ -65,7 +65,10 @@ static void fill_hold(const struct call *c, const struct candidate *cand, struct
     h->cancel_stops_billing = e->provider->cancel_stops_billing;
     h->prompt_estimate_tok = cand->estimate.prompt_raw_tok; /* ratios are learned from it */
     h->prompt_estimate_nusd = prompt_cost_nusd(c, cand);
-    h->prompt_class = calibrate_db_class(estimate_class(&c->chat), forecast_shape(&c->chat)) + 1;
+    /* What teaches nothing now (call_settle) is not read after a restart either. */
+    h->prompt_class =
+        c->own_terms ? 0
+                     : calibrate_db_class(estimate_class(&c->chat), forecast_shape(&c->chat)) + 1;
     h->n_images = c->chat.n_images;
     copy_text(h->model, sizeof h->model, e->model->slug);
     copy_text(h->provider, sizeof h->provider, e->slug);
