@@ -445,6 +445,15 @@ START_TEST(the_builtin_catalog_knows_what_clients_send)
     ck_assert_int_eq(pusd[PRICE_cache_read], 300000);
     ck_assert_int_eq(pusd[PRICE_cache_write_5m], 3750000);
     ck_assert_int_eq(pusd[PRICE_cache_write_1h], 6000000);
+    /* MiniMax publishes one price of a write for a model and its twice as dear fast form. */
+    for (int i = 0; i < c->n_endpoints; i++) {
+        const struct endpoint *e = &c->endpoints[i];
+        bool known = strcmp(e->provider->slug, "minimax") == 0 &&
+                     strstr(e->upstream_model, "-highspeed") != NULL;
+        struct rates at = price_at(&e->price, 0);
+        ck_assert_msg(known || at.pusd[PRICE_cache_write_5m] >= at.pusd[PRICE_prompt], "%s %s",
+                      e->slug, e->upstream_model);
+    }
     catalog_unref(c);
 }
 END_TEST
@@ -509,6 +518,19 @@ static const struct rule {
      LITELLM(",\"input_cost_per_token\":1e-6,\"output_cost_per_token\":2e-6,"
              "\"cache_creation_input_token_cost\":0.0"),
      true, 1000000, 2000000, PRICE_cache_write_5m, -1, 0, 0, NULL},
+    /* below the prompt price: on top of it; a whole price rises with the prompt's in a tier */
+    {CATALOG_LITELLM,
+     LITELLM(",\"input_cost_per_token\":3e-7,\"output_cost_per_token\":2e-6,"
+             "\"cache_creation_input_token_cost\":8.3333e-8"),
+     true, 300000, 2000000, PRICE_cache_write_5m, 383333, 0, 0, "on top of it"},
+    {CATALOG_LITELLM,
+     LITELLM(",\"input_cost_per_token\":3e-6,\"output_cost_per_token\":2e-6,"
+             "\"cache_creation_input_token_cost_above_1hr\":1e-6"),
+     true, 3000000, 2000000, PRICE_cache_write_1h, 4000000, 0, 0, "on top of it"},
+    {CATALOG_LITELLM,
+     LITELLM(",\"input_cost_per_token\":3e-6,\"output_cost_per_token\":2e-6,"
+             "\"cache_creation_input_token_cost\":3e-6"),
+     true, 3000000, 2000000, PRICE_cache_write_5m, 3000000, 0, 0, NULL},
     {CATALOG_LITELLM, LITELLM(",\"input_cost_per_token\":0.015,\"output_cost_per_token\":0.06"),
      true, -1, -1, PRICE_cache_read, -1, 0, 0, "taken as a mistake"},
     {CATALOG_LITELLM, LITELLM(",\"input_cost_per_token\":-1e-6"), false, 0, 0, 0, 0, 0, 0,
@@ -615,6 +637,68 @@ START_TEST(a_foreign_entry_follows_the_rules)
         }
     }
     catalog_unref(c);
+}
+END_TEST
+
+/* Each price of a write, by tier: what is inherited is whole by then. */
+START_TEST(writes_are_never_below_the_prompt)
+{
+    static const struct {
+        const char *base, *tier; /* members of cost, of its tier from 200,000 on */
+        int64_t base_pusd, tier_pusd;
+    } cases[] = {
+        {"\"cache_write\":0.375", "", 1625000, 3250000},
+        {"\"cache_write\":0.375", ",\"cache_write\":0.375", 1625000, 2875000},
+        {"\"cache_write\":1.5", "", 1500000, 3000000},
+        {"\"cache_write\":1.5", ",\"cache_write\":3.1", 1500000, 3100000},
+        {"\"cache_write\":4", "", 4000000, -1},
+        {"\"cache_read\":1", "", -1, -1},
+        {"\"cache_read\":1", ",\"cache_write\":0", -1, 2500000},
+    };
+    char text[512];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        snprintf(text, sizeof(text),
+                 DEV(",\"cost\":{\"input\":1.25,\"output\":10,%s,\"tiers\":[{\"tier\":{\"size\":"
+                     "200000},\"input\":2.5%s}]}"),
+                 cases[i].base, cases[i].tier);
+        struct catalog *c = read_text(text, CATALOG_MODELS_DEV);
+        const struct price *p = &only_endpoint(c)->price;
+        ck_assert_int_eq(p->base.pusd[PRICE_cache_write_5m], cases[i].base_pusd);
+        ck_assert_int_eq(p->tiers[0].rates.pusd[PRICE_cache_write_5m], cases[i].tier_pusd);
+        catalog_unref(c);
+    }
+}
+END_TEST
+
+/* In a file of ours a price stands as it is written, and is remarked upon. */
+START_TEST(cheap_writes_are_remarked_upon)
+{
+    static const struct {
+        const char *pricing, *note; /* NULL: none */
+    } cases[] = {
+        {"\"cache_write_5m\":\"0\"", "cache_write_5m is below the prompt price:"},
+        {"\"cache_write_1h\":\"2.99\"", "cache_write_1h is below the prompt price:"},
+        {"\"cache_write_5m\":\"3\",\"cache_write_1h\":\"6\"", NULL},
+        {"\"cache_write_5m\":\"3.75\",\"tiers\":[{\"above_prompt_tokens\":9,\"prompt\":\"6\"}]",
+         "cache_write_5m is below the prompt price of a tier"},
+        {"\"cache_write_5m\":\"3.75\",\"tiers\":[{\"above_prompt_tokens\":9,\"prompt\":\"6\","
+         "\"cache_write_5m\":\"7.5\"}]",
+         NULL},
+        {"\"cache_read\":\"0.3\",\"tiers\":[{\"above_prompt_tokens\":9,\"prompt\":\"6\"}]", NULL},
+    };
+    char text[512];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        snprintf(text, sizeof(text),
+                 "{\"providers\":[{\"slug\":\"a\",\"protocol\":\"openai\",\"base_url\":"
+                 "\"http://h\"}],\"models\":[{\"id\":\"m\",\"endpoints\":[{\"provider\":\"a\","
+                 "\"upstream_model\":\"m\",\"pricing\":{\"prompt\":\"3\",\"completion\":\"15\",%s}"
+                 "}]}]}",
+                 cases[i].pricing);
+        struct catalog *c = read_text(text, CATALOG_WAYFARE);
+        ck_assert_int_eq(notes.n, cases[i].note != NULL);
+        ck_assert(cases[i].note == NULL || noted("models[0].endpoints[0].pricing", cases[i].note));
+        catalog_unref(c);
+    }
 }
 END_TEST
 
@@ -740,6 +824,8 @@ Suite *catalog_file_suite(void)
     tcase_add_test(t, a_provider_of_another_file_is_only_named);
     tcase_add_test(t, the_builtin_catalog_knows_what_clients_send);
     tcase_add_loop_test(t, a_foreign_entry_follows_the_rules, 0, sizeof(rules) / sizeof(rules[0]));
+    tcase_add_test(t, writes_are_never_below_the_prompt);
+    tcase_add_test(t, cheap_writes_are_remarked_upon);
     tcase_add_test(t, abilities_are_taken_over);
     tcase_add_test(t, rows_of_one_model_become_endpoints);
     tcase_add_test(t, bare_names_go_to_the_author);
