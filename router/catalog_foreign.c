@@ -151,10 +151,15 @@ void foreign_judge_price(struct catalog_reader *r, struct foreign *f)
     } else if (f->rounded) {
         reader_note(r, f->path, false, "a price has more digits than a price: rounded");
     }
-    /* In these lists a cache price of zero says that there is no such price, not that cached
-     * tokens are free: the prompt price is what is billed then. */
-    for (int i = PRICE_cache_read; prompt > 0 && i <= PRICE_cache_write_1h; i++)
-        base->pusd[i] = base->pusd[i] == 0 ? -1 : base->pusd[i];
+    /* In these lists a price of zero for cached tokens or for sound says that there is no such
+     * price, not that they are free: the prompt price is what is billed then. */
+    static const enum price_item unlikely[] = {PRICE_cache_read,       PRICE_cache_write_5m,
+                                               PRICE_cache_write_1h,   PRICE_audio,
+                                               PRICE_audio_cache_read, PRICE_audio_completion};
+    for (size_t i = 0; prompt > 0 && i < sizeof unlikely / sizeof unlikely[0]; i++) {
+        int64_t *rate = &base->pusd[unlikely[i]];
+        *rate = *rate == 0 ? -1 : *rate;
+    }
     mend_writes(r, f);
 }
 
