@@ -23,6 +23,8 @@ static const struct {
     {OAI_cache_write, "prompt_tokens_details", "cache_creation_tokens"},       /* LiteLLM */
     {OAI_cache_write, NULL, "cache_creation_input_tokens"},                    /* Vercel, LiteLLM */
     {OAI_cache_write_1h, "cache_creation", "ephemeral_1h_input_tokens"},
+    {OAI_audio_in, "prompt_tokens_details", "audio_tokens"},
+    {OAI_audio_out, "completion_tokens_details", "audio_tokens"},
     {OAI_searches, "server_tool_use_details", "web_search_requests"}, /* OpenRouter */
     {OAI_searches, "server_tool_use", "web_search_requests"},
     {OAI_searches, NULL, "num_search_queries"}, /* Perplexity */
@@ -101,6 +103,20 @@ static void set_prompt(const struct openai_figures *f, struct usage *ret)
     usage_set(ret, USAGE_input_tok, left);
 }
 
+/* Nobody says how much of the sound was cached: as little as can be. */
+static void set_audio(const struct openai_figures *f, struct usage *ret)
+{
+    int64_t in = smaller(f->n[OAI_audio_in], ret->n[USAGE_input_tok]);
+    int64_t read = smaller(f->n[OAI_audio_in] - in, ret->n[USAGE_cache_read_tok]);
+    int64_t out = smaller(f->n[OAI_audio_out], ret->n[USAGE_output_tok]);
+    if (in > 0)
+        usage_set(ret, USAGE_audio_input_tok, in);
+    if (read > 0)
+        usage_set(ret, USAGE_audio_cache_read_tok, read);
+    if (out > 0)
+        usage_set(ret, USAGE_audio_output_tok, out);
+}
+
 void openai_figures_to_usage(const struct openai_figures *f, const struct openai_dialect *d,
                              struct usage *ret)
 {
@@ -111,6 +127,7 @@ void openai_figures_to_usage(const struct openai_figures *f, const struct openai
         usage_set(ret, USAGE_output_tok, f->n[OAI_completion] + output_apart(f, d));
     if (has(f, OAI_searches))
         usage_set(ret, USAGE_web_searches, f->n[OAI_searches]);
+    set_audio(f, ret);
 }
 
 int64_t openai_reasoning_tok(const struct openai_figures *f, const struct openai_dialect *d)

@@ -30,6 +30,8 @@ static const struct {
     {"image", PRICE_image},
     {"web_search", PRICE_web_search},
     {"audio", PRICE_audio},
+    {"input_audio_cache", PRICE_audio_cache_read},
+    {"audio_output", PRICE_audio_completion},
 };
 
 static void read_rates(struct catalog_reader *r, struct foreign *f, json_ref pricing,

@@ -240,7 +240,7 @@ int64_t estimate_least_prompt_tok(const struct estimate *est)
 enum estimate_class estimate_class(const struct chat *chat)
 {
     const uint32_t not_text = NEED_SERVER_TOOLS | NEED_AUDIO;
-    if (chat->n_images > 0 || chat->n_documents > 0 || chat->needs & not_text ||
+    if (chat->n_images > 0 || chat->n_documents > 0 || chat->sounds || chat->needs & not_text ||
         chat->pinned_state[0] != '\0')
         return ESTIMATE_CLASS_NONE;
     int64_t surplus = chat->prompt_bytes - min64(chat->prompt_chars, chat->prompt_bytes);
@@ -277,12 +277,19 @@ static bool may_think_unseen(const struct chat *chat, const struct endpoint *e)
     return !told && (e->params == 0 || (e->params & thinking) != 0);
 }
 
+bool estimate_speaks(const struct chat *chat, const struct endpoint *e)
+{
+    return chat->speaks && (strcmp(e->provider->protocol, "openai") == 0 ||
+                            strcmp(e->provider->protocol, "azure-openai") == 0);
+}
+
 /* A hold may begin small only where all that is produced is seen while it is produced and the
  * provider stops, and stops billing, when it is cut off. */
 static bool hold_can_grow(const struct chat *chat, const struct endpoint *e)
 {
     return chat->max_tokens < 0 && chat->stream && e->provider->cancel_stops_billing &&
-           !may_think_unseen(chat, e) && !(chat->needs & NEED_SERVER_TOOLS);
+           !may_think_unseen(chat, e) && !estimate_speaks(chat, e) &&
+           !(chat->needs & NEED_SERVER_TOOLS);
 }
 
 static void apply_to_completion(const struct chat *chat, const struct endpoint *e,
@@ -319,20 +326,30 @@ void estimate_apply(const struct chat *chat, const struct endpoint *e,
     apply_to_completion(chat, e, learned, est);
 }
 
+/* Sound may be in every token of an answer that is spoken, and of a prompt that has some. */
+static int64_t completion_rate(const struct chat *chat, const struct endpoint *e,
+                               const struct rates *r)
+{
+    int64_t text = r->pusd[PRICE_completion];
+    return estimate_speaks(chat, e) ? max64(text, r->pusd[PRICE_audio_completion]) : text;
+}
+
 bool estimate_cost(const struct chat *chat, const struct endpoint *e, const struct estimate *est,
                    struct estimate_cost *ret)
 {
     struct rates r = price_at(&e->price, est->prompt_tok);
     int64_t plain = est->prompt_tok - est->read_tok - est->write_5m_tok - est->write_1h_tok;
+    int64_t sound = min64(chat->audio_bytes / ESTIMATE_DOCUMENT_BYTES_PER_TOK, plain);
     assert(plain >= 0);
     *ret = (struct estimate_cost){.above_prompt_tok = price_tier(&e->price, est->prompt_tok)};
-    return money_add_product(&ret->prompt_pusd, r.pusd[PRICE_prompt], plain) &&
+    return money_add_product(&ret->prompt_pusd, r.pusd[PRICE_prompt], plain - sound) &&
+           money_add_product(&ret->prompt_pusd, r.pusd[PRICE_audio], sound) &&
            money_add_product(&ret->cache_read_pusd, r.pusd[PRICE_cache_read], est->read_tok) &&
            money_add_product(&ret->cache_write_pusd, r.pusd[PRICE_cache_write_5m],
                              est->write_5m_tok) &&
            money_add_product(&ret->cache_write_pusd, r.pusd[PRICE_cache_write_1h],
                              est->write_1h_tok) &&
-           money_add_product(&ret->completion_pusd, r.pusd[PRICE_completion],
+           money_add_product(&ret->completion_pusd, completion_rate(chat, e, &r),
                              est->completion_tok) &&
            money_add_product(&ret->fee_pusd, r.pusd[PRICE_web_search], search_expected(chat)) &&
            money_add_product(&ret->fee_pusd, r.pusd[PRICE_image], chat->n_images) &&
@@ -375,6 +392,8 @@ static int64_t dearest_prompt_rate(const struct chat *chat, const struct rates *
         rate = max64(rate, r->pusd[PRICE_cache_write_5m]);
     if (chat->cache_write_1h)
         rate = max64(rate, r->pusd[PRICE_cache_write_1h]);
+    if (chat->sounds)
+        rate = max64(rate, max64(r->pusd[PRICE_audio], r->pusd[PRICE_audio_cache_read]));
     return rate;
 }
 
@@ -398,7 +417,7 @@ int64_t estimate_worst_nusd(const struct chat *chat, const struct endpoint *e,
     struct rates r = price_dearest(&e->price, est->prompt_bound_tok);
     int64_t pusd = 0;
     if (!worst_without_completion(chat, &r, est, &pusd) ||
-        !money_add_product(&pusd, r.pusd[PRICE_completion], est->completion_bound_tok))
+        !money_add_product(&pusd, completion_rate(chat, e, &r), est->completion_bound_tok))
         return INT64_MAX;
     return money_charge_nusd(pusd);
 }
@@ -407,7 +426,7 @@ int64_t estimate_fit_tok(const struct chat *chat, const struct endpoint *e,
                          const struct estimate *est, int64_t room_nusd)
 {
     struct rates r = price_dearest(&e->price, est->prompt_bound_tok);
-    int64_t fixed_pusd, rate = r.pusd[PRICE_completion];
+    int64_t fixed_pusd, rate = completion_rate(chat, e, &r);
     if (room_nusd < 0 || !worst_without_completion(chat, &r, est, &fixed_pusd))
         return -1;
     int64_t room_pusd = room_nusd > INT64_MAX / 1000 ? INT64_MAX : room_nusd * 1000;

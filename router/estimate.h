@@ -155,6 +155,9 @@ bool estimate_bills_writes(const struct chat *chat, const struct endpoint *e);
  * nothing. */
 bool estimate_caches_by_itself(const struct endpoint *e);
 
+/* The answer will be in sound: only those take that wish whose own protocol has it. */
+bool estimate_speaks(const struct chat *chat, const struct endpoint *e);
+
 /* What is expected to be paid for what: pico-USD. */
 struct estimate_cost {
     int64_t prompt_pusd; /* what is neither read from a cache nor written to it */

@@ -49,6 +49,8 @@
     M(include_reasoning, BOOL, "true or false")                                                    \
     M(verbosity, KIND(STRING), "a string")                                                         \
     M(web_search_options, KIND(OBJECT), "an object")                                               \
+    M(modalities, ANY, "")                                                                         \
+    M(audio, ANY, "")                                                                              \
     M(cache_control, KIND(OBJECT), "an object with type")                                          \
     M(usage, KIND(OBJECT), "an object with include")                                               \
     M(route, ANY, "")                                                                              \
@@ -237,6 +239,18 @@ static int read_reasoning(struct chat_reader *r, json_ref reasoning)
     return 0;
 }
 
+/* An answer in sound costs other prices than text. */
+static void read_modalities(struct chat_reader *r, const struct members *ms)
+{
+    const struct json_doc *d = r->doc;
+    json_ref list = ms->at[MEMBER_modalities];
+    bool is_list = list != JSON_NONE && json_kind(d, list) == JSON_ARRAY;
+    r->chat->speaks = ms->at[MEMBER_audio] != JSON_NONE;
+    for (json_ref m = is_list ? json_first(d, list) : JSON_NONE; m != JSON_NONE;
+         m = json_next(d, m))
+        r->chat->speaks |= json_text_is(d, m, "audio");
+}
+
 static void read_openrouter_words(struct chat_reader *r, const struct members *ms)
 {
     static const enum member words[] = {
@@ -267,6 +281,7 @@ static int read_settings(struct chat_reader *r, const struct members *ms)
         return -1;
     read_plain_params(r, ms);
     read_switches(r, ms);
+    read_modalities(r, ms);
     read_openrouter_words(r, ms);
     if (user != JSON_NONE && json_kind(r->doc, user) == JSON_STRING)
         r->chat->user_id = json_inner(r->doc, user);

@@ -41,11 +41,28 @@ static void fill_request(const struct call *c, struct ledger_request *r)
     }
 }
 
+/* Tokens by our own guess; where there is sound, all of it may be. */
+static void guess_prompt(const struct call *c, int64_t tok, struct usage *u)
+{
+    usage_set(u, USAGE_input_tok, tok);
+    if (c->chat.sounds) {
+        usage_set(u, USAGE_audio_input_tok, tok);
+    }
+}
+
+static void guess_output(const struct call *c, int64_t tok, struct usage *u)
+{
+    usage_set(u, USAGE_output_tok, tok);
+    if (estimate_speaks(&c->chat, c->endpoint)) {
+        usage_set(u, USAGE_audio_output_tok, tok);
+    }
+}
+
 static int64_t prompt_cost_nusd(const struct call *c, const struct candidate *cand)
 {
     struct usage u = {0};
     int64_t pusd = 0;
-    usage_set(&u, USAGE_input_tok, cand->estimate.prompt_raw_tok);
+    guess_prompt(c, cand->estimate.prompt_raw_tok, &u);
     if (!price_usage(&cand->endpoint->price, &u, c->chat.n_images, true, &pusd)) {
         return c->hold_nusd;
     }
@@ -66,7 +83,10 @@ static void fill_hold(const struct call *c, const struct candidate *cand, struct
     h->cancel_stops_billing = e->provider->cancel_stops_billing;
     h->prompt_estimate_tok = cand->estimate.prompt_raw_tok; /* ratios are learned from it */
     h->prompt_estimate_nusd = prompt_cost_nusd(c, cand);
-    h->prompt_class = calibrate_db_class(estimate_class(&c->chat), forecast_shape(&c->chat)) + 1;
+    /* What teaches nothing now (call_settle) is not read after a restart either. */
+    h->prompt_class =
+        c->own_terms ? 0
+                     : calibrate_db_class(estimate_class(&c->chat), forecast_shape(&c->chat)) + 1;
     h->n_images = c->chat.n_images;
     copy_text(h->model, sizeof h->model, e->model->slug);
     copy_text(h->provider, sizeof h->provider, e->slug);
@@ -155,7 +175,7 @@ static void estimate_unknown(struct call *c)
         c->cost_pusd = hold_pusd(c);
         return;
     }
-    usage_set(&c->usage.total, USAGE_input_tok, cand->estimate.prompt_tok);
+    guess_prompt(c, cand->estimate.prompt_tok, &c->usage.total);
     c->cost_pusd = call_cost_pusd(c);
 }
 
@@ -185,7 +205,7 @@ static enum usage_source complete_partial(struct call *c)
     struct usage *u = &c->usage.total;
     int64_t stated_pusd = call_cost_pusd(c), seen = guess_output_tok(c, c->content_bytes);
     if (u->n[USAGE_output_tok] < seen) {
-        usage_set(u, USAGE_output_tok, seen);
+        guess_output(c, seen, u);
     }
     return bill_guess(c, stated_pusd) ? USAGE_PARTIAL : USAGE_ESTIMATED;
 }
@@ -195,8 +215,8 @@ static void estimate_whole(struct call *c)
 {
     int64_t bytes = c->stream != NULL ? c->content_bytes : (int64_t)c->answer.len;
     usage_report_clear(&c->usage);
-    usage_set(&c->usage.total, USAGE_input_tok, route_current(&c->route)->estimate.prompt_tok);
-    usage_set(&c->usage.total, USAGE_output_tok, guess_output_tok(c, bytes));
+    guess_prompt(c, route_current(&c->route)->estimate.prompt_tok, &c->usage.total);
+    guess_output(c, guess_output_tok(c, bytes), &c->usage.total);
     bill_guess(c, 0);
 }
 
@@ -372,7 +392,7 @@ static void learn(struct call *c)
                 teaches ? route_current(&c->route)->estimate.prompt_raw_tok : 0,
                 usage_prompt_tok(&sum), sum.n[USAGE_output_tok]);
     bool all_seen = plain && c->stream != NULL && !(c->chat.needs & NEED_SERVER_TOOLS) &&
-                    !(c->chat.params & PARAM_BIT(PARAM_reasoning));
+                    !c->chat.speaks && !(c->chat.params & PARAM_BIT(PARAM_reasoning));
     if (all_seen) {
         state_learn_text(c->worker->site->state, c->endpoint->model->slug, c->content_bytes,
                          sum.n[USAGE_output_tok]);

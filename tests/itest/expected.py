@@ -36,7 +36,7 @@ def catalog(dear=WARM["dear"], cheap=WARM["cheap"]):
             endpoint("cheap", "m-tier", dict(price("2", "4"), tiers=tiers, request="0.001"))]}]}
 
 
-way = Wayfare(catalog())
+way = Wayfare(catalog(), args=["--allow-base-url", "127.0.0.1"], key_args=["--allow-provider-configs"])
 TEXT = "A sentence that is said again and again. "
 
 
@@ -226,6 +226,34 @@ def test_what_follows_counts():
     assert following[0] < following[1] and cost(head) + following[0] < cost(other) + following[1], (head, other)
     assert ask(model="goes-on", text=TEXT * 200 + "goes on", provider_sort="price")["x-wayfare-provider"] == "self"
     sim.script("self")
+
+
+def test_own_terms_teach_nothing():
+    """A call at an address of the request's own says nothing of the endpoint, also after a restart,
+    and finds none of the operator's caches."""
+    text = TEXT * 170
+    sim.script("multi", model="m-dear", input_tokens=1, output_tokens=1)
+    known = check_sum(dry(provider_only=["dear"])[0])
+    mine = {"dear": {"base_url": sim.url["multi"]}}
+    for n in range(12):
+        g = record(ask(text="%s (%d)" % (text, n), provider_only=["dear"], provider_configs=mine))
+        assert g["attempts"][0]["usage"]["input_tokens"] == 1 and g["attempts"][0]["usage_source"] == "final", g
+    ask(text=text, minutes=5, provider_only=["dear"])
+    warm, = dry(text=text, minutes=5, turns=2, provider_only=["dear"])
+    assert warm["estimate"]["cache_read_tokens"] > 1000 and "warm" in warm["why"], warm
+    for config in (mine, {"dear": {"api_key": "sk-mine"}}):
+        cold, = dry(text=text, minutes=5, turns=2, provider_only=["dear"], provider_configs=config)
+        assert cold["estimate"]["cache_read_tokens"] == 0 == float(cold["following_cost_usd"]), cold
+        assert "warm" not in cold["why"], cold
+    same, = dry(text=text, minutes=5, turns=2, provider_only=["dear"],
+                provider_configs={"dear": {"timeout_ms": 60000}})
+    assert same["estimate"]["cache_read_tokens"] > 1000, same
+    for _ in range(2):
+        after = check_sum(dry(provider_only=["dear"])[0])
+        for figure in ("prompt_tokens", "completion_tokens"):
+            assert abs(after[figure] - known[figure]) <= known[figure] / 4, (known, after)
+        assert way.stop() == 0
+        way.start()
 
 
 if __name__ == "__main__":

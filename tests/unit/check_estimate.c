@@ -266,6 +266,46 @@ START_TEST(worst_case_takes_the_dearest_cache_rate_in_question)
 }
 END_TEST
 
+/* Each token may be the dear one, where there is sound at all. */
+START_TEST(worst_case_of_sound)
+{
+    struct provider_row openai = {.protocol = "openai", .cancel_stops_billing = true};
+    struct provider_row gemini = {.protocol = "gemini", .cancel_stops_billing = true};
+    struct endpoint e = endpoint_of(3, 10);
+    struct chat c = text_chat(936, 936, 100);
+    e.provider = &openai;
+    e.params = PARAM_BIT(PARAM_temperature);
+    e.price.base.pusd[PRICE_audio] = 32000000;
+    e.price.base.pusd[PRICE_audio_completion] = 64000000;
+    struct estimate est = make(&c, &e);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 1000 * 3000ll + 100 * 10000ll);
+    c.sounds = true;
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 1000 * 32000ll + 100 * 10000ll);
+    c.speaks = true;
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 1000 * 32000ll + 100 * 64000ll);
+    ck_assert_int_eq(estimate_fit_tok(&c, &e, &est, 1000 * 32000ll + 7 * 64000ll), 7);
+    ck_assert_int_eq(estimate_class(&c), ESTIMATE_CLASS_NONE);
+    /* what it is expected to cost: of the prompt the part that is sound */
+    c.document_bytes = c.audio_bytes = 100 * ESTIMATE_DOCUMENT_BYTES_PER_TOK;
+    est = make(&c, &e);
+    ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est),
+                     (est.prompt_tok - 100) * 3000000 + 100 * 32000000ll + 100 * 64000000ll);
+    /* an answer in sound is not seen by its text while it comes: all is held at once */
+    c.stream = true;
+    c.max_tokens = -1;
+    est = make(&c, &e);
+    const struct estimate_learned nothing = {.completion_tok = 0};
+    estimate_apply(&c, &e, &nothing, &est);
+    ck_assert_int_eq(est.completion_hold_tok, est.completion_bound_tok);
+    /* other protocols are not told of that wish */
+    e.provider = &gemini;
+    ck_assert(!estimate_speaks(&c, &e));
+    est = make(&c, &e);
+    estimate_apply(&c, &e, &nothing, &est);
+    ck_assert_int_lt(est.completion_hold_tok, est.completion_bound_tok);
+}
+END_TEST
+
 /* 250,000 bytes are about 62,500 tokens, but can be 250,000: the tier is in reach. */
 START_TEST(worst_case_reaches_the_dear_tier)
 {
@@ -595,6 +635,7 @@ Suite *estimate_suite(void)
     tcase_add_test(t, expected_fees_and_tier);
     tcase_add_test(t, worst_case_of_text);
     tcase_add_test(t, worst_case_takes_the_dearest_cache_rate_in_question);
+    tcase_add_test(t, worst_case_of_sound);
     tcase_add_test(t, worst_case_reaches_the_dear_tier);
     tcase_add_test(t, worst_case_of_searches_images_documents);
     tcase_add_test(t, worst_case_of_server_tools_and_threads);

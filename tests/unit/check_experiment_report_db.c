@@ -136,10 +136,10 @@ START_TEST(corrections_count)
     char before[64];
     snprintf(before, sizeof(before), "%s", json_object_get_string(at(r, "/arms/0/cost_usd")));
     json_object_put(r);
-    world_sql(db,
-              "INSERT INTO correction SELECT id, 2, 9000, admitted_ms, key_id, team_id, model,"
-              " provider, upstream_model, 'final', 'x', 'a', 0, 0, 0, 0, 0, 0, -100 FROM attempt"
-              " WHERE request_id = (SELECT min(id) FROM request WHERE arm = 'a')");
+    world_sql(db, "INSERT INTO correction SELECT id, 2, 9000, admitted_ms, key_id, team_id, model,"
+                  " provider, upstream_model, 'final', 'x', 'a', 0, 0, 0, 0, 0, 0, -100, 0, 0, 0"
+                  " FROM attempt"
+                  " WHERE request_id = (SELECT min(id) FROM request WHERE arm = 'a')");
     r = report();
     ck_assert_str_ne(json_object_get_string(at(r, "/arms/0/cost_usd")), before);
     json_object_put(r);

@@ -420,7 +420,8 @@ START_TEST(nothing_else_may_be_deleted)
         "INSERT INTO usage_day SELECT 0, key_id, model, provider, upstream_model, usage_source,"
         " experiment, arm, team_id, attempts, requests, requests_of_model, requests_of_provider,"
         " errors, errors_of_model, errors_of_provider, input_tok, output_tok, cache_read_tok,"
-        " cache_write_5m_tok, cache_write_1h_tok, web_searches, charge_nusd FROM usage_day LIMIT 1",
+        " cache_write_5m_tok, cache_write_1h_tok, web_searches, charge_nusd, 0, 0, 0 FROM usage_day"
+        " LIMIT 1",
     };
     fill();
     while (step(1000))
