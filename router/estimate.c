@@ -55,56 +55,18 @@ static int64_t search_expected(const struct chat *chat)
 
 int64_t estimate_raw_tok(const struct chat *chat)
 {
+    const struct chat_parts *p = &chat->parts;
     int64_t tok = ESTIMATE_FRAME_TOK + text_tok(chat);
+    tok += (int64_t)p->n_messages * ESTIMATE_MESSAGE_TOK + (int64_t)p->n_blocks;
+    tok += (int64_t)p->n_calls * ESTIMATE_CALL_TOK;
     if (chat->needs & NEED_TOOLS)
         tok += ESTIMATE_TOOLS_TOK;
+    tok += (int64_t)p->n_known_tools * ESTIMATE_KNOWN_TOOL_TOK;
+    tok += (int64_t)p->n_cited * ESTIMATE_CITED_TOK;
     tok += (int64_t)chat->n_images * ESTIMATE_IMAGE_TOK;
     tok += (int64_t)chat->n_documents * ESTIMATE_DOCUMENT_TOK +
            chat->document_bytes / ESTIMATE_DOCUMENT_BYTES_PER_TOK;
     return tok;
-}
-
-/* A tool that the provider runs makes it call the model again with all that was read before,
- * and every one of these calls counts its input: so often the text may be read. */
-static int64_t rounds_bound(const struct chat *chat)
-{
-    return 1 + min64(search_bound(chat), ESTIMATE_ROUNDS_MAX);
-}
-
-static int n_other_server_tools(const struct chat *chat)
-{
-    int n = 0;
-    for (int i = 0; i < chat->n_server_tools; i++) {
-        if (strncmp(chat->server_tools[i], "web_search_", strlen("web_search_")) != 0)
-            n++;
-    }
-    return n;
-}
-
-static bool continues_thread(const struct chat *chat)
-{
-    return chat->pinned_field != NULL && strstr(chat->pinned_field, "previous_message") != NULL;
-}
-
-/* What is read besides the text has no provable size but the endpoint's own: a prompt
- * over its context is refused by it.  The text itself is not cut to that: catalogs state
- * contexts that a beta header enlarges. */
-static int64_t other_bound(const struct chat *chat, int64_t context_length)
-{
-    int64_t other = chat->needs & NEED_TOOLS ? ESTIMATE_TOOLS_BOUND_TOK : 0;
-    other += (int64_t)chat->n_images * ESTIMATE_IMAGE_BOUND_TOK;
-    other += (int64_t)chat->n_documents * ESTIMATE_DOCUMENT_BOUND_TOK + chat->document_bytes;
-    other += (int64_t)n_other_server_tools(chat) * ESTIMATE_SERVER_TOOL_BOUND_TOK;
-    other += continues_thread(chat) ? ESTIMATE_THREAD_BOUND_TOK : 0;
-    int64_t searches = min64(search_bound(chat), INT32_MAX);
-    other += searches * ESTIMATE_SEARCH_BOUND_TOK;
-    return context_length > 0 ? min64(other, context_length) : other;
-}
-
-static int64_t prompt_bound(const struct chat *chat, int64_t context_length)
-{
-    int64_t text = chat->prompt_bytes + ESTIMATE_FRAME_BOUND_TOK;
-    return text * rounds_bound(chat) + other_bound(chat, context_length);
 }
 
 static int64_t completion_bound(const struct chat *chat, const struct endpoint *e)
@@ -223,8 +185,11 @@ void estimate_make(const struct chat *chat, const struct endpoint *e,
     assert(chat->prompt_bytes >= 0 && chat->document_bytes >= 0);
     assert(chat->n_images >= 0 && chat->n_documents >= 0);
     ret->prompt_raw_tok = estimate_raw_tok(chat);
-    ret->prompt_bound_tok = max64(prompt_bound(chat, e->context_length), ret->prompt_raw_tok);
     ret->completion_bound_tok = completion_bound(chat, e);
+    ret->unlimited_tok = bound_unlimited_tok(chat, search_bound(chat));
+    ret->prompt_bound_tok =
+        max64(bound_prompt_tok(chat, e, search_bound(chat), ret->completion_bound_tok),
+              ret->prompt_raw_tok);
     expect_prompt(expected != NULL ? expected : &NOTHING, ret);
     expect_completion(expected != NULL ? expected : &NOTHING, ret);
     expect_cache(chat, e, cache != NULL ? cache : &COLD, ret);
@@ -250,7 +215,7 @@ enum estimate_class estimate_class(const struct chat *chat)
 
 int64_t estimate_ratio(int64_t prompt_tok, int64_t estimate_tok)
 {
-    int64_t text = max64(prompt_tok - ESTIMATE_FRAME_BOUND_TOK, 0);
+    int64_t text = max64(prompt_tok - BOUND_FRAME_TOK, 0);
     if (estimate_tok <= 0 || text >= INT64_MAX / ESTIMATE_RATIO_ONE)
         return INT64_MAX;
     return div_up(text * ESTIMATE_RATIO_ONE, estimate_tok);
@@ -260,7 +225,7 @@ int64_t estimate_text_tok(const struct estimate *est, int64_t bytes)
 {
     if (est->text_ratio == ESTIMATE_RATIO_ONE || bytes >= INT64_MAX / ESTIMATE_RATIO_ONE)
         return bytes;
-    int64_t tok = div_up(bytes * est->text_ratio, ESTIMATE_RATIO_ONE) + ESTIMATE_FRAME_BOUND_TOK;
+    int64_t tok = div_up(bytes * est->text_ratio, ESTIMATE_RATIO_ONE) + BOUND_FRAME_TOK;
     return min64(tok, bytes);
 }
 
@@ -313,8 +278,7 @@ static void apply_to_prompt(const struct chat *chat, const struct estimate_learn
     int64_t ratio = learned->ratio[class];
     if (est->prompt_raw_tok >= INT64_MAX / ratio)
         return;
-    int64_t bound =
-        div_up(est->prompt_raw_tok * ratio, ESTIMATE_RATIO_ONE) + ESTIMATE_FRAME_BOUND_TOK;
+    int64_t bound = div_up(est->prompt_raw_tok * ratio, ESTIMATE_RATIO_ONE) + bound_frame_tok(chat);
     int64_t expected = max64(est->prompt_raw_tok, est->prompt_tok);
     est->prompt_bound_tok = min64(est->prompt_bound_tok, max64(bound, expected));
 }
@@ -397,12 +361,13 @@ static int64_t dearest_prompt_rate(const struct chat *chat, const struct rates *
     return rate;
 }
 
-/* Everything but the completion; false on overflow. */
+/* Everything but the completion that max_tokens limits; false on overflow. */
 static bool worst_without_completion(const struct chat *chat, const struct rates *r,
                                      const struct estimate *est, int64_t *ret_pusd)
 {
     int64_t pusd = 0;
     if (!money_add_product(&pusd, dearest_prompt_rate(chat, r), est->prompt_bound_tok) ||
+        !money_add_product(&pusd, r->pusd[PRICE_completion], est->unlimited_tok) ||
         !money_add_product(&pusd, r->pusd[PRICE_web_search], search_bound(chat)) ||
         !money_add_product(&pusd, r->pusd[PRICE_image], chat->n_images) ||
         !money_add(&pusd, r->pusd[PRICE_request]))

@@ -8,6 +8,7 @@
 #ifndef ROUTER_ESTIMATE_H
 #define ROUTER_ESTIMATE_H
 
+#include "router/bound.h"
 #include "router/catalog.h"
 #include "schema/chat.h"
 
@@ -16,26 +17,24 @@ enum {
     ESTIMATE_NARROW_CHARS_PER_TOK = 4,
     ESTIMATE_WIDE_CHARS = 3,
     ESTIMATE_WIDE_TOK = 2,
-    /* What the provider adds around the messages; the system prompt that tools bring. */
-    ESTIMATE_FRAME_TOK = 8,
+    /* What the provider adds: to the prompt, to each message, to a call of a tool or its result;
+     * the system prompt that tools bring; a tool that it defines itself; a document to cite from.
+     */
+    ESTIMATE_FRAME_TOK = 4,
+    ESTIMATE_MESSAGE_TOK = 4,
+    ESTIMATE_CALL_TOK = 16,
     ESTIMATE_TOOLS_TOK = 350,
+    ESTIMATE_KNOWN_TOOL_TOK = 800,
+    ESTIMATE_CITED_TOK = 500,
     ESTIMATE_IMAGE_TOK = 1600,    /* the size images are scaled down to before they are read */
     ESTIMATE_DOCUMENT_TOK = 1500, /* one page */
     ESTIMATE_DOCUMENT_BYTES_PER_TOK = 20, /* a PDF of 50 KB a page at 2,500 tokens a page */
     ESTIMATE_SEARCHES = 1,
     ESTIMATE_COMPLETION_TOK = 512,
 
-    /* Upper bounds.  A token is never shorter than a byte of its text. */
-    ESTIMATE_FRAME_BOUND_TOK = 64,
-    ESTIMATE_TOOLS_BOUND_TOK = 1024,
-    ESTIMATE_IMAGE_BOUND_TOK = 5000,
-    ESTIMATE_DOCUMENT_BOUND_TOK = 500000, /* 100 pages, read as text and as images */
-    ESTIMATE_SEARCH_BOUND_TOK = 40000,
-    ESTIMATE_SEARCHES_BOUND = 10, /* searches of a tool without max_uses */
-    ESTIMATE_ROUNDS_MAX = 1000,   /* more searches than this in one answer there cannot be */
-    ESTIMATE_SERVER_TOOL_BOUND_TOK = 100000, /* read by another tool that the provider runs */
-    ESTIMATE_THREAD_BOUND_TOK = 1000000,     /* a conversation that the provider keeps */
-    ESTIMATE_COMPLETION_BOUND_TOK = 131072,  /* neither the request nor the endpoint names one */
+    /* Upper bounds; those of the prompt are in router/bound.h. */
+    ESTIMATE_SEARCHES_BOUND = 10,           /* searches of a tool without max_uses */
+    ESTIMATE_COMPLETION_BOUND_TOK = 131072, /* neither the request nor the endpoint names one */
 
     /* Nothing shorter is kept in a cache (platform.claude.com prompt-caching: 1,024 to 4,096 by
      * model; OpenAI: 1,024). */
@@ -103,6 +102,7 @@ struct estimate {
     struct estimate_source prompt_from, completion_from;
     int64_t prompt_bound_tok;     /* upper bound: holds and the worst case */
     int64_t completion_bound_tok; /* max_tokens, or the endpoint's own maximum */
+    int64_t unlimited_tok;        /* billed as completion besides: bound_unlimited_tok */
     int64_t completion_hold_tok;  /* held at first; less where the hold can grow with the stream */
     int64_t text_ratio; /* tokens per byte of an answer's text at most, in 1/ESTIMATE_RATIO_ONE */
 };
@@ -130,7 +130,7 @@ struct estimate_learned {
 
 enum estimate_class estimate_class(const struct chat *chat);
 /* How many times prompt_estimate_tok (estimate.prompt_raw_tok) a prompt turned out to be, but for
- * ESTIMATE_FRAME_BOUND_TOK, in units of 1/ESTIMATE_RATIO_ONE, rounded up. */
+ * BOUND_FRAME_TOK, in units of 1/ESTIMATE_RATIO_ONE, rounded up. */
 int64_t estimate_ratio(int64_t prompt_tok, int64_t estimate_tok);
 /* How many tokens this much text of an answer has at most. */
 int64_t estimate_text_tok(const struct estimate *est, int64_t bytes);

@@ -74,6 +74,31 @@ struct chat_prefix {
     bool one_hour; /* ttl "1h" */
 };
 
+/* What a prompt is made of.  A provider puts something of its own around each piece, and runs the
+ * model more than once for some: router/bound.h says how much that can come to. */
+struct chat_parts {
+    /* All that can be text for the model: the body but for the payloads of images, documents and
+     * audio, escapes resolved.  prompt_bytes is the part of it that is known to be text. */
+    int64_t text_bytes;
+    int n_messages;
+    int n_blocks;        /* content blocks and parts, whatever they hold, nested ones too */
+    int n_calls;         /* of tools, and results of them, in the messages */
+    int64_t n_arguments; /* of these calls, at most */
+    int n_tools;         /* definitions */
+    int64_t n_values;    /* JSON values in them and in the schema of the answer */
+    int n_known_tools;   /* of the client, but defined by the provider: bash_20250124 */
+    int n_sounds;        /* earlier answers in sound, named by their id */
+    int n_cited;         /* documents and search results to cite from, */
+    int64_t cited_bytes; /* and their text */
+    int n_hosted;        /* tools that the provider runs, every one, MCP's toolsets as well */
+    int n_toolsets;      /* of MCP servers: what is in them the provider alone knows */
+    int n_hosted_free;   /* those but web searches that name no max_uses, */
+    int64_t hosted_uses; /* and the sum of max_uses of those that do */
+    int64_t fetch_tok;   /* the largest max_content_tokens of a web fetch; -1 = one names none */
+    int64_t predicted_bytes; /* prediction.content */
+    bool compacts;           /* context_management lets the provider write summaries */
+};
+
 struct chat {
     enum chat_door door;
     struct span body;
@@ -102,8 +127,9 @@ struct chat {
         sounds; /* some of the prompt is sound, or may be: audio, a film, an answer spoken before */
     bool speaks;             /* the answer is asked for in sound: OpenAI's modalities, audio */
     int64_t web_search_uses; /* sum of max_uses of web search tools; -1 = unbounded; 0 = none */
-    bool cache_write_1h;     /* some cache_control has ttl "1h" */
-    bool cache_write_5m;     /* some cache_control has another or no ttl */
+    struct chat_parts parts;
+    bool cache_write_1h; /* some cache_control has ttl "1h" */
+    bool cache_write_5m; /* some cache_control has another or no ttl */
     /* The cache breakpoints, where the request has some; else the instructions and the whole
      * prompt, since some providers cache by themselves. */
     int n_prefixes;

@@ -24,6 +24,7 @@
     M(thinking, KIND(OBJECT), "an object with type")                                               \
     M(output_config, KIND(OBJECT), "an object")                                                    \
     M(output_format, ANY, "")                                                                      \
+    M(context_management, KIND(OBJECT), "an object with edits")                                    \
     M(cache_control, KIND(OBJECT), "an object with type")                                          \
     M(container, KIND(STRING) | KIND(OBJECT), "an id or an object with id")                        \
     M(thread, KIND(OBJECT), "an object with type")                                                 \
@@ -113,8 +114,30 @@ static int read_nested_params(struct chat_reader *r, const struct members *ms)
         *params |= PARAM_BIT(PARAM_reasoning);
     if (format != JSON_NONE)
         *params |= PARAM_BIT(PARAM_structured_outputs);
+    chat_count_format(r, format);
+    chat_count_format(r, ms->at[MEMBER_output_format]);
     if (effort != JSON_NONE)
         *params |= PARAM_BIT(PARAM_reasoning_effort);
+    return 0;
+}
+
+/* compact_20260112 has the same model write a summary, which is billed apart from the answer
+ * (platform.claude.com/docs/en/build-with-claude/compaction). */
+static int read_edits(struct chat_reader *r, json_ref management)
+{
+    static const char compaction[] = "compact_";
+    char word[CHAT_TOOL_TYPE_MAX];
+    json_ref edits, type;
+    if (json_get_once(r->doc, management, "edits", &edits, r->reterr) != 0)
+        return -1;
+    if (edits == JSON_NONE || json_kind(r->doc, edits) != JSON_ARRAY)
+        return 0;
+    for (json_ref e = json_first(r->doc, edits); e != JSON_NONE; e = json_next(r->doc, e)) {
+        if (json_get_once(r->doc, e, "type", &type, r->reterr) != 0)
+            return -1;
+        r->chat->parts.compacts |= json_text_fixed(r->doc, type, word, sizeof(word)) &&
+                                   strncmp(word, compaction, sizeof(compaction) - 1) == 0;
+    }
     return 0;
 }
 
@@ -124,6 +147,8 @@ static int read_settings(struct chat_reader *r, const struct members *ms)
     json_truth(r->doc, ms->at[MEMBER_stream], &r->chat->stream);
     if (read_max_tokens(r, ms->at[MEMBER_max_tokens]) != 0 || read_nested_params(r, ms) != 0 ||
         json_get_once(r->doc, ms->at[MEMBER_metadata], "user_id", &user_id, r->reterr) != 0)
+        return -1;
+    if (read_edits(r, ms->at[MEMBER_context_management]) != 0)
         return -1;
     read_plain_params(r, ms);
     if (user_id != JSON_NONE && json_kind(r->doc, user_id) == JSON_STRING)
@@ -147,10 +172,13 @@ static int read_thread(struct chat_reader *r, json_ref thread)
 
 static int read_container(struct chat_reader *r, json_ref container)
 {
-    json_ref id = container;
-    if (container != JSON_NONE && json_kind(r->doc, container) == JSON_OBJECT &&
-        json_get_once(r->doc, container, "id", &id, r->reterr) != 0)
-        return -1;
+    json_ref id = container, skills;
+    if (json_is_object(r->doc, container)) {
+        if (json_get_once(r->doc, container, "id", &id, r->reterr) != 0 ||
+            json_get_once(r->doc, container, "skills", &skills, r->reterr) != 0)
+            return -1;
+        chat_count_skills(r, skills);
+    }
     return id != JSON_NONE ? chat_pin(r, id, "container") : 0;
 }
 
@@ -175,11 +203,10 @@ static int read_prompt(struct chat_reader *r, const struct members *ms)
                         "messages is required: an array of messages");
     if (json_first(r->doc, messages) == JSON_NONE)
         return fail_set(r->reterr, ERR_bad_request, "messages", "messages must not be empty");
-    if (servers != JSON_NONE && json_first(r->doc, servers) != JSON_NONE &&
-        chat_add_server_tool(r, "mcp_toolset") != 0)
-        return -1;
     return chat_read_prompt(r, ms->at[MEMBER_tools], ms->at[MEMBER_system], messages,
-                            ms->at[MEMBER_cache_control]);
+                            ms->at[MEMBER_cache_control]) != 0
+               ? -1
+               : chat_add_mcp_servers(r, servers);
 }
 
 int chat_read_anthropic(struct chat *c, const struct json_doc *doc, bool for_count,
@@ -197,6 +224,7 @@ int chat_read_anthropic(struct chat *c, const struct json_doc *doc, bool for_cou
         return -1;
     if (read_prompt(&r, &ms) != 0)
         return -1;
+    chat_end_parts(&r);
     chat_read_breaks(&r);
     return 0;
 }

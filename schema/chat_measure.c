@@ -84,8 +84,11 @@ void chat_count_text(struct chat_reader *r, json_ref v)
     }
     struct span written = json_inner(r->doc, v);
     chat_count_span(r, written);
-    if (json_at(r->doc, v)->escaped)
+    if (json_at(r->doc, v)->escaped) {
+        int64_t before = r->chat->prompt_bytes;
         resolve_escapes(r, written);
+        r->resolved_bytes += before - r->chat->prompt_bytes;
+    }
 }
 
 /* Four base64 characters are three bytes. */

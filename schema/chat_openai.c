@@ -265,10 +265,12 @@ static int read_response_format(struct chat_reader *r, json_ref format)
     json_ref type;
     if (json_get_once(r->doc, format, "type", &type, r->reterr) != 0)
         return -1;
-    if (json_text_is(r->doc, type, "json_schema"))
-        r->chat->params |= PARAM_BIT(PARAM_structured_outputs);
-    else if (format != JSON_NONE && !json_text_is(r->doc, type, "text"))
-        r->chat->params |= PARAM_BIT(PARAM_response_format);
+    if (format == JSON_NONE || json_text_is(r->doc, type, "text"))
+        return 0;
+    bool schema = json_text_is(r->doc, type, "json_schema");
+    r->chat->params |=
+        schema ? PARAM_BIT(PARAM_structured_outputs) : PARAM_BIT(PARAM_response_format);
+    chat_count_format(r, format);
     return 0;
 }
 
@@ -283,6 +285,8 @@ static int read_settings(struct chat_reader *r, const struct members *ms)
     read_switches(r, ms);
     read_modalities(r, ms);
     read_openrouter_words(r, ms);
+    if (ms->at[MEMBER_prediction] != JSON_NONE)
+        r->chat->parts.predicted_bytes = (int64_t)json_raw(r->doc, ms->at[MEMBER_prediction]).len;
     if (user != JSON_NONE && json_kind(r->doc, user) == JSON_STRING)
         r->chat->user_id = json_inner(r->doc, user);
     return 0;
@@ -321,6 +325,7 @@ int chat_read_openai(struct chat *c, const struct json_doc *doc, struct fail *re
         return -1;
     if (read_prompt(&r, &ms) != 0)
         return -1;
+    chat_end_parts(&r);
     chat_read_breaks(&r);
     return 0;
 }

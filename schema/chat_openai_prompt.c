@@ -13,7 +13,7 @@
 /* clang-format off */
 #define PARTS(P) \
     P(type) P(text) P(refusal) P(image_url) P(input_audio) P(file) P(thinking) P(cache_control) \
-    P(id)
+    P(id) P(document_url) P(video_url) P(input_video) P(audio_url)
 /* clang-format on */
 
 enum part {
@@ -47,6 +47,55 @@ static bool begins(const struct json_doc *d, json_ref text, const char *with)
            memcmp(json_inner(d, text).ptr, with, strlen(with)) == 0;
 }
 
+/* The payload of a data URL is no text; any other URL is. */
+static void count_url(struct chat_reader *r, json_ref url)
+{
+    if (url != JSON_NONE && json_kind(r->doc, url) == JSON_STRING)
+        chat_count_payload(r, chat_data_url(json_inner(r->doc, url)).len);
+}
+
+/* Base64, as it is or in a data URL. */
+static void count_data(struct chat_reader *r, json_ref data)
+{
+    if (data == JSON_NONE || json_kind(r->doc, data) != JSON_STRING)
+        return;
+    struct span s = json_inner(r->doc, data);
+    if (s.len >= 5 && memcmp(s.ptr, "data:", 5) == 0)
+        count_url(r, data);
+    else
+        chat_count_payload(r, s.len);
+}
+
+/* {url}, or the URL itself. */
+static int read_url(struct chat_reader *r, json_ref v, json_ref *ret)
+{
+    *ret = v;
+    if (json_is_object(r->doc, v) && json_get_once(r->doc, v, "url", ret, r->reterr) != 0)
+        return -1;
+    count_url(r, *ret);
+    return 0;
+}
+
+static int read_image(struct chat_reader *r, json_ref image)
+{
+    json_ref url;
+    r->chat->needs |= NEED_IMAGES;
+    r->chat->n_images++;
+    return read_url(r, image, &url);
+}
+
+/* What Mistral, Qwen, vLLM and OpenRouter read besides.  How large it is the provider alone knows.
+ */
+static int read_media(struct chat_reader *r, json_ref media)
+{
+    json_ref url;
+    if (read_url(r, media, &url) != 0)
+        return -1;
+    r->chat->n_documents++;
+    r->chat->document_bytes += data_url_size(r->doc, url);
+    return 0;
+}
+
 static int read_file(struct chat_reader *r, json_ref file)
 {
     struct chat *c = r->chat;
@@ -60,6 +109,7 @@ static int read_file(struct chat_reader *r, json_ref file)
     c->n_documents++;
     c->document_bytes += size > 0 ? size : chat_decoded_size(r->doc, data);
     c->sounds |= begins(r->doc, data, "data:audio/") || begins(r->doc, data, "data:video/");
+    count_data(r, data);
     chat_count_text(r, name);
     return id != JSON_NONE ? chat_pin(r, id, "file.file_id") : 0;
 }
@@ -77,12 +127,31 @@ static int read_audio(struct chat_reader *r, json_ref audio)
     r->chat->sounds = true;
     r->chat->document_bytes += size;
     r->chat->audio_bytes += size;
+    count_data(r, data);
     return 0;
 }
 
 static bool is_there(const struct chat_reader *r, json_ref v)
 {
     return v != JSON_NONE && json_kind(r->doc, v) != JSON_NULL;
+}
+
+static int read_files(struct chat_reader *r, const json_ref at[PART_COUNT])
+{
+    static const enum part media[] = {PART_document_url, PART_video_url, PART_input_video,
+                                      PART_audio_url};
+    for (size_t i = 0; i < sizeof(media) / sizeof(media[0]); i++) {
+        if (!is_there(r, at[media[i]]))
+            continue;
+        r->chat->sounds |= media[i] != PART_document_url;
+        if (read_media(r, at[media[i]]) != 0)
+            return -1;
+    }
+    if (is_there(r, at[PART_image_url]) && read_image(r, at[PART_image_url]) != 0)
+        return -1;
+    if (is_there(r, at[PART_input_audio]) && read_audio(r, at[PART_input_audio]) != 0)
+        return -1;
+    return is_there(r, at[PART_file]) ? read_file(r, at[PART_file]) : 0;
 }
 
 static int read_part(struct chat_reader *r, json_ref v)
@@ -95,16 +164,11 @@ static int read_part(struct chat_reader *r, json_ref v)
     if (chat_split_object(r, v, part_names, PART_COUNT, at) != 0 ||
         chat_mark_cache(r, at[PART_cache_control]) != 0)
         return -1;
+    r->chat->parts.n_blocks++;
     chat_count_text(r, at[PART_text]);
     chat_count_text(r, at[PART_refusal]);
     chat_count_text(r, at[PART_thinking]); /* Mistral's: a list of parts, counted as written */
-    if (is_there(r, at[PART_image_url])) {
-        r->chat->needs |= NEED_IMAGES;
-        r->chat->n_images++;
-    }
-    if (is_there(r, at[PART_input_audio]) && read_audio(r, at[PART_input_audio]) != 0)
-        return -1;
-    return is_there(r, at[PART_file]) ? read_file(r, at[PART_file]) : 0;
+    return read_files(r, at);
 }
 
 /* ---- tool calls ---- */
@@ -120,6 +184,7 @@ static int read_call_of(struct chat_reader *r, json_ref v)
         return -1;
     for (int i = 0; i < 3; i++)
         chat_count_text(r, at[i]);
+    chat_count_call(r, at[1]);
     return 0;
 }
 
@@ -277,6 +342,11 @@ static int read_message(struct chat_reader *r, json_ref message)
         return json_refuse(r->doc, message, "an object with role and content", r->reterr);
     if (chat_split_object(r, message, message_names, IN_COUNT, at) != 0)
         return -1;
+    r->chat->parts.n_messages++;
+    if (is_there(r, at[IN_tool_call_id]) || json_text_is(r->doc, at[IN_role], "function"))
+        chat_count_call(r, JSON_NONE);
+    if (is_there(r, at[IN_audio]))
+        r->chat->parts.n_sounds++;
     digest_add(&r->digest, SPAN("message"));
     digest_member(r, at[IN_role]);
     digest_member(r, at[IN_name]);
@@ -300,6 +370,7 @@ static int read_tool(struct chat_reader *r, json_ref tool)
         json_get_once(r->doc, function, "cache_control", &inner, r->reterr) != 0)
         return -1;
     chat_count_raw(r, tool);
+    chat_count_values(r, tool);
     chat_digest_block(r, tool);
     if (chat_mark_cache(r, outer) != 0 || chat_mark_cache(r, inner) != 0)
         return -1;
@@ -324,6 +395,8 @@ static void read_functions(struct chat_reader *r, json_ref functions)
         return;
     for (json_ref f = json_first(r->doc, functions); f != JSON_NONE; f = json_next(r->doc, f)) {
         r->chat->needs |= NEED_TOOLS;
+        r->chat->parts.n_tools++;
+        chat_count_values(r, f);
         chat_count_raw(r, f);
         chat_digest_block(r, f);
         chat_end_block(r);

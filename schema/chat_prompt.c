@@ -59,8 +59,14 @@ static bool is_recording(const struct json_doc *d, json_ref media_type)
            (memcmp(type.ptr, "audio/", 6) == 0 || memcmp(type.ptr, "video/", 6) == 0);
 }
 
+static void count_data(struct chat_reader *r, json_ref data)
+{
+    if (data != JSON_NONE && json_kind(r->doc, data) == JSON_STRING)
+        chat_count_payload(r, json_inner(r->doc, data).len);
+}
+
 /* Where an image or a document comes from.  A search result has a plain string here. */
-static int read_source(struct chat_reader *r, json_ref v, bool document)
+static int read_source(struct chat_reader *r, json_ref v, bool image, bool document)
 {
     if (json_kind(r->doc, v) != JSON_OBJECT) {
         chat_count_text(r, v);
@@ -76,6 +82,8 @@ static int read_source(struct chat_reader *r, json_ref v, bool document)
         r->chat->document_bytes += chat_decoded_size(r->doc, s.data);
         r->chat->sounds |= is_recording(r->doc, s.media_type);
     }
+    if ((document || image) && !text)
+        count_data(r, s.data);
     if (text)
         chat_count_text(r, s.data);
     if (json_text_is(r->doc, s.type, "file") && s.file_id != JSON_NONE)
@@ -89,16 +97,18 @@ static int read_media(struct chat_reader *r, const struct block *b)
     struct chat *c = r->chat;
     json_ref type = b->at[PART_type];
     bool document = json_text_is(r->doc, type, "document");
+    bool image = json_text_is(r->doc, type, "image");
     if (document)
         c->needs |= NEED_DOCUMENTS;
-    if (json_text_is(r->doc, type, "image")) {
+    if (image) {
         c->needs |= NEED_IMAGES;
         c->n_images++;
     }
     if (b->at[PART_file_id] != JSON_NONE && json_text_is(r->doc, type, "container_upload") &&
         chat_pin(r, b->at[PART_file_id], "container_upload.file_id") != 0)
         return -1;
-    return b->at[PART_source] != JSON_NONE ? read_source(r, b->at[PART_source], document) : 0;
+    return b->at[PART_source] != JSON_NONE ? read_source(r, b->at[PART_source], image, document)
+                                           : 0;
 }
 
 /* A thinking block whose text is withheld still carries the thinking, encrypted in its
@@ -113,6 +123,32 @@ static void count_thinking(struct chat_reader *r, const struct block *b)
         chat_count_text(r, b->at[PART_signature]);
 }
 
+static void count_block(struct chat_reader *r, const struct block *b)
+{
+    r->chat->parts.n_blocks++;
+    if (b->at[PART_input] != JSON_NONE)
+        chat_count_call(r, b->at[PART_input]);
+    if (b->at[PART_tool_use_id] != JSON_NONE)
+        chat_count_call(r, JSON_NONE);
+}
+
+/* What the model shall cite from is cut into pieces that it can name.  (In the blocks of an answer
+ * that is sent back, citations are a list.) */
+static int count_cited(struct chat_reader *r, json_ref citations, int64_t bytes)
+{
+    json_ref enabled;
+    bool on = false;
+    if (!json_is_object(r->doc, citations))
+        return 0;
+    if (json_get_once(r->doc, citations, "enabled", &enabled, r->reterr) != 0)
+        return -1;
+    if (json_truth(r->doc, enabled, &on) && on) {
+        r->chat->parts.n_cited++;
+        r->chat->parts.cited_bytes += bytes;
+    }
+    return 0;
+}
+
 static int read_block(struct chat_reader *r, json_ref v)
 {
     static const enum part texts[] = {PART_text,    PART_data, PART_title,
@@ -122,16 +158,19 @@ static int read_block(struct chat_reader *r, json_ref v)
         return 0;
     }
     struct block b;
+    int64_t before = r->chat->prompt_bytes;
     if (chat_split_object(r, v, part_names, PART_COUNT, b.at) != 0)
         return -1;
+    count_block(r, &b);
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         chat_count_text(r, b.at[texts[i]]);
     count_thinking(r, &b);
     chat_note_call_id(r, b.at[PART_id]);
     chat_note_call_id(r, b.at[PART_tool_use_id]);
-    if (chat_mark_cache(r, b.at[PART_cache_control]) != 0 || read_media(r, &b) != 0)
+    if (chat_mark_cache(r, b.at[PART_cache_control]) != 0 || read_media(r, &b) != 0 ||
+        (b.at[PART_content] != JSON_NONE && read_content(r, b.at[PART_content]) != 0))
         return -1;
-    return b.at[PART_content] != JSON_NONE ? read_content(r, b.at[PART_content]) : 0;
+    return count_cited(r, b.at[PART_citations], r->chat->prompt_bytes - before);
 }
 
 /* The content of a block: a string, a block, or a list of them.  As deep as the JSON. */
@@ -170,6 +209,7 @@ static int read_tools(struct chat_reader *r, json_ref tools)
             chat_mark_cache(r, cache_control) != 0)
             return -1;
         chat_count_raw(r, t);
+        chat_count_values(r, t);
         chat_digest_block(r, t);
         chat_end_block(r);
     }
@@ -208,6 +248,7 @@ static int read_message(struct chat_reader *r, json_ref message)
     if (json_get_once(r->doc, message, "role", &role, r->reterr) != 0 ||
         json_get_once(r->doc, message, "content", &content, r->reterr) != 0)
         return -1;
+    r->chat->parts.n_messages++;
     digest_add(&r->digest, SPAN("message"));
     if (role != JSON_NONE)
         digest_add(&r->digest, json_raw(r->doc, role));

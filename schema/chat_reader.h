@@ -20,6 +20,8 @@ struct chat_reader {
     const struct json_doc *doc;
     struct fail *reterr;
     struct digest digest;                       /* of the prompt so far */
+    int64_t payload_bytes;                      /* of the body that are no text */
+    int64_t resolved_bytes;                     /* what escapes are longer than they stand for */
     bool marked;                                /* the current block carries cache_control */
     bool one_hour;                              /* with ttl "1h" */
     uint32_t n_ends;                            /* of blocks so far */
@@ -80,6 +82,24 @@ struct chat_prefix chat_last_end(const struct chat_reader *r);
  * there are none) and the whole prompt. */
 void chat_add_implicit_prefixes(struct chat_reader *r, const struct chat_prefix *instructions);
 
+/* chat_parts.c: what a prompt is made of (struct chat_parts). */
+
+/* JSON of a tool's definition. */
+void chat_count_values(struct chat_reader *r, json_ref v);
+/* What an answer shall look like, JSON_NONE: nothing is said of it.  Providers show it the model.
+ */
+void chat_count_format(struct chat_reader *r, json_ref format);
+/* Skills of a container: a provider tells the model of each. */
+void chat_count_skills(struct chat_reader *r, json_ref skills);
+/* A call with these arguments, JSON or a string that holds some; JSON_NONE: a result. */
+void chat_count_call(struct chat_reader *r, json_ref arguments);
+/* So many bytes of the body are the payload of an image, a document or a sound. */
+void chat_count_payload(struct chat_reader *r, size_t len);
+/* The base64 behind the comma of a data URL; empty: it is none. */
+struct span chat_data_url(struct span url);
+/* When all is read. */
+void chat_end_parts(struct chat_reader *r);
+
 /* chat_prompt.c: tools, system and messages of an Anthropic body, in prompt order.
  * system and tools may be JSON_NONE. cache_control: the top-level one, or JSON_NONE. */
 int chat_read_prompt(struct chat_reader *r, json_ref tools, json_ref system, json_ref messages,
@@ -91,6 +111,9 @@ int chat_read_openai_prompt(struct chat_reader *r, json_ref tools, json_ref func
 int chat_read_tool(struct chat_reader *r, json_ref tool);
 int chat_read_openai_tool(struct chat_reader *r, json_ref tool);
 int chat_add_server_tool(struct chat_reader *r, const char *type);
+/* Each of mcp_servers (JSON_NONE: none) has a toolset, whether tools names it or not.  After tools.
+ */
+int chat_add_mcp_servers(struct chat_reader *r, json_ref servers);
 /* max_uses of a web search, JSON_NONE: as often as the provider likes. */
 void chat_add_searches(struct chat_reader *r, json_ref max_uses);
 

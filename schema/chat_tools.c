@@ -2,16 +2,23 @@
 #include "schema/chat_reader.h"
 #include "schema/json_path.h"
 
+#define MCP_TOOLSET "mcp_toolset"
+
 /* Tools that the provider runs: the type without its date.  Anything else, a tool of the
  * client (bash_, text_editor_, computer_, memory_) or one that does not exist yet, only
  * needs tools as such. */
 static const char *const server_families[] = {"web_search_",       "web_fetch_", "code_execution_",
-                                              "tool_search_tool_", "advisor_",   "mcp_toolset"};
+                                              "tool_search_tool_", "advisor_",   MCP_TOOLSET};
+
+static bool is_of(const char *type, const char *family)
+{
+    return strncmp(type, family, strlen(family)) == 0;
+}
 
 static bool is_server_tool(const char *type)
 {
     for (size_t i = 0; i < sizeof(server_families) / sizeof(server_families[0]); i++) {
-        if (strncmp(type, server_families[i], strlen(server_families[i])) == 0)
+        if (is_of(type, server_families[i]))
             return true;
     }
     return false;
@@ -21,6 +28,7 @@ int chat_add_server_tool(struct chat_reader *r, const char *type)
 {
     struct chat *c = r->chat;
     c->needs |= NEED_SERVER_TOOLS;
+    c->parts.n_hosted++;
     for (int i = 0; i < c->n_server_tools; i++) {
         if (strcmp(c->server_tools[i], type) == 0)
             return 0;
@@ -41,6 +49,52 @@ void chat_add_searches(struct chat_reader *r, json_ref max_uses)
         *sum = -1;
 }
 
+/* Tools that the provider runs but web searches, which chat_add_searches counts. */
+static void count_uses(struct chat_reader *r, json_ref max_uses)
+{
+    struct chat_parts *p = &r->chat->parts;
+    int64_t n;
+    if (!json_int64(r->doc, max_uses, &n) || n < 0 ||
+        __builtin_add_overflow(p->hosted_uses, n, &p->hosted_uses))
+        p->n_hosted_free++;
+}
+
+/* Pages are read whole where it does not say how much of them. */
+static void count_fetch(struct chat_reader *r, json_ref max_content_tokens)
+{
+    int64_t tok, *most = &r->chat->parts.fetch_tok;
+    if (!json_int64(r->doc, max_content_tokens, &tok) || tok < 0)
+        *most = -1;
+    else if (*most >= 0 && tok > *most)
+        *most = tok;
+}
+
+/* From this version on what was found is filtered by code that the model writes and the provider
+ * runs (platform.claude.com web-search-tool "dynamic filtering"): calls that no max_uses counts. */
+static bool filters(const char *type)
+{
+    static const char since[] = "20260209";
+    return (is_of(type, "web_search_") && strcmp(type + strlen("web_search_"), since) >= 0) ||
+           (is_of(type, "web_fetch_") && strcmp(type + strlen("web_fetch_"), since) >= 0);
+}
+
+static int read_hosted(struct chat_reader *r, json_ref tool, const char *type)
+{
+    json_ref max_uses, max_content;
+    if (json_get_once(r->doc, tool, "max_uses", &max_uses, r->reterr) != 0 ||
+        json_get_once(r->doc, tool, "max_content_tokens", &max_content, r->reterr) != 0)
+        return -1;
+    if (is_of(type, "web_search_"))
+        chat_add_searches(r, max_uses);
+    else
+        count_uses(r, max_uses);
+    if (is_of(type, "web_fetch_"))
+        count_fetch(r, max_content);
+    r->chat->parts.n_hosted_free += filters(type);
+    r->chat->parts.n_toolsets += strcmp(type, MCP_TOOLSET) == 0;
+    return chat_add_server_tool(r, type);
+}
+
 static int read_type(struct chat_reader *r, json_ref tool, char ret[CHAT_TOOL_TYPE_MAX])
 {
     json_ref v;
@@ -55,18 +109,29 @@ static int read_type(struct chat_reader *r, json_ref tool, char ret[CHAT_TOOL_TY
 int chat_read_tool(struct chat_reader *r, json_ref tool)
 {
     char type[CHAT_TOOL_TYPE_MAX];
-    json_ref max_uses;
     if (read_type(r, tool, type) != 0)
         return -1;
-    if (!is_server_tool(type)) {
-        r->chat->needs |= NEED_TOOLS;
-        return 0;
+    r->chat->parts.n_tools++;
+    if (is_server_tool(type))
+        return read_hosted(r, tool, type);
+    r->chat->needs |= NEED_TOOLS;
+    r->chat->parts.n_known_tools += type[0] != '\0' && strcmp(type, "custom") != 0;
+    return 0;
+}
+
+int chat_add_mcp_servers(struct chat_reader *r, json_ref servers)
+{
+    struct chat_parts *p = &r->chat->parts;
+    int n = 0;
+    for (json_ref s = servers != JSON_NONE ? json_first(r->doc, servers) : JSON_NONE;
+         s != JSON_NONE; s = json_next(r->doc, s))
+        n++;
+    for (; p->n_toolsets < n; p->n_toolsets++) {
+        p->n_hosted_free++;
+        if (chat_add_server_tool(r, MCP_TOOLSET) != 0)
+            return -1;
     }
-    if (json_get_once(r->doc, tool, "max_uses", &max_uses, r->reterr) != 0)
-        return -1;
-    if (strncmp(type, "web_search_", strlen("web_search_")) == 0)
-        chat_add_searches(r, max_uses);
-    return chat_add_server_tool(r, type);
+    return 0;
 }
 
 /* Two types are the client's to run.  Every other one is a provider's own ("browser_search",
@@ -77,6 +142,7 @@ int chat_read_openai_tool(struct chat_reader *r, json_ref tool)
     json_ref parameters, max_uses;
     if (read_type(r, tool, type) != 0)
         return -1;
+    r->chat->parts.n_tools++;
     if (type[0] == '\0' || strcmp(type, "function") == 0 || strcmp(type, "custom") == 0) {
         r->chat->needs |= NEED_TOOLS;
         return 0;
@@ -86,5 +152,7 @@ int chat_read_openai_tool(struct chat_reader *r, json_ref tool)
         return -1;
     if (strstr(type, "search") != NULL)
         chat_add_searches(r, max_uses);
+    else
+        count_uses(r, max_uses);
     return chat_add_server_tool(r, type);
 }

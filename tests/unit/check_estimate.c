@@ -17,9 +17,12 @@ static struct endpoint endpoint_of(int64_t prompt_usd, int64_t completion_usd)
     return e;
 }
 
+/* What is held for what is around the text of one message. */
+enum { FRAME_TOK = BOUND_FRAME_TOK + BOUND_MESSAGE_TOK };
+
 static struct chat text_chat(int64_t bytes, int64_t chars, int64_t max_tokens)
 {
-    struct chat c = {.max_tokens = max_tokens};
+    struct chat c = {.max_tokens = max_tokens, .parts = {.n_messages = 1}};
     c.prompt_bytes = bytes;
     c.prompt_chars = chars;
     return c;
@@ -174,13 +177,13 @@ START_TEST(learned_prompt)
     ck_assert_int_eq(est.prompt_raw_tok, 1008);
     ck_assert_int_eq(est.prompt_tok, 504);
     ck_assert_int_eq(est.prompt_from.samples, 9);
-    ck_assert_int_eq(est.prompt_bound_tok, 4000 + ESTIMATE_FRAME_BOUND_TOK);
+    ck_assert_int_eq(est.prompt_bound_tok, 4000 + FRAME_TOK);
     struct estimate_learned l = {.ratio = {ESTIMATE_RATIO_ONE * 2}};
     estimate_apply(&c, &e, &l, &est);
-    ck_assert_int_eq(est.prompt_bound_tok, 2 * 1008 + ESTIMATE_FRAME_BOUND_TOK);
+    ck_assert_int_eq(est.prompt_bound_tok, 2 * 1008 + FRAME_TOK);
     known.ratio = ESTIMATE_RATIO_ONE * 5;
     estimate_make(&c, &e, &known, NULL, &est);
-    ck_assert_int_eq(est.prompt_tok, 4000 + ESTIMATE_FRAME_BOUND_TOK);
+    ck_assert_int_eq(est.prompt_tok, 4000 + FRAME_TOK);
     known.ratio = ESTIMATE_RATIO_ONE * 3;
     estimate_make(&c, &e, &known, NULL, &est);
     estimate_apply(&c, &e, &l, &est);
@@ -240,18 +243,18 @@ START_TEST(worst_case_of_text)
     struct endpoint e = endpoint_of(3, 15);
     struct chat c = text_chat(1000, 1000, 100);
     struct estimate est = make(&c, &e);
-    ck_assert_int_eq(est.prompt_bound_tok, 1000 + ESTIMATE_FRAME_BOUND_TOK);
-    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 1064 * 3000ll + 100 * 15000ll);
+    ck_assert_int_eq(est.prompt_bound_tok, 1000 + FRAME_TOK);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 1080 * 3000ll + 100 * 15000ll);
     /* rounded up */
     e.price.base.pusd[PRICE_request] = 1;
-    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 1064 * 3000ll + 100 * 15000ll + 1);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 1080 * 3000ll + 100 * 15000ll + 1);
 }
 END_TEST
 
 START_TEST(worst_case_takes_the_dearest_cache_rate_in_question)
 {
     struct endpoint e = endpoint_of(3, 0);
-    struct chat c = text_chat(936, 936, 0);
+    struct chat c = text_chat(920, 920, 0);
     e.price.base.pusd[PRICE_cache_write_5m] = 3750000;
     e.price.base.pusd[PRICE_cache_write_1h] = 6000000;
     struct estimate est = make(&c, &e);
@@ -318,28 +321,30 @@ START_TEST(worst_case_reaches_the_dear_tier)
     e.price.tiers[0].rates.pusd[PRICE_prompt] = 6000000;
     struct estimate est = make(&c, &e);
     ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est), 62508 * 3000000ll);
-    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 250064 * 6000ll);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 250080 * 6000ll);
 }
 END_TEST
 
 START_TEST(worst_case_of_searches_images_documents)
 {
     struct endpoint e = endpoint_of(1, 0);
-    struct chat c = text_chat(936, 936, 0);
+    struct chat c = text_chat(920, 920, 0);
     e.price.base.pusd[PRICE_web_search] = 10000000000;
     e.price.base.pusd[PRICE_image] = 1000000000;
     c.web_search_uses = 3;
+    name_tool(&c, c.n_server_tools++, "web_search_20250305");
     struct estimate est = make(&c, &e);
-    /* the text is read again after each search */
-    ck_assert_int_eq(est.prompt_bound_tok, 4 * 1000 + 3 * 40000);
-    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 124000 * 1000ll + 3 * 10000000ll);
+    /* the text and what was found are read again after each search */
+    ck_assert_int_eq(est.prompt_bound_tok, 4 * 1000 + (1 + 2 + 3) * 25000);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 154000 * 1000ll + 3 * 10000000ll);
     c.web_search_uses = -1;
     est = make(&c, &e);
-    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 411000 * 1000ll + 10 * 10000000ll);
-    c.web_search_uses = 0;
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est),
+                     (11000 + 55 * 25000) * 1000ll + 10 * 10000000ll);
+    c.web_search_uses = c.n_server_tools = 0;
     c.n_images = 2;
     est = make(&c, &e);
-    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 11000 * 1000ll + 2 * 1000000ll);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 17384 * 1000ll + 2 * 1000000ll);
     /* What is not text cannot be larger than the context. */
     c.n_images = 0;
     c.n_documents = 4;
@@ -365,21 +370,11 @@ START_TEST(overflow_is_the_largest_amount)
 }
 END_TEST
 
-/* What the provider's own tools and its kept conversations add to the text. */
-START_TEST(worst_case_of_server_tools_and_threads)
+/* A conversation that the provider keeps is read with the text. */
+START_TEST(worst_case_of_threads)
 {
     struct endpoint e = endpoint_of(1, 0);
-    struct chat c = text_chat(936, 936, 0);
-    c.needs = NEED_SERVER_TOOLS;
-    c.n_server_tools = 3;
-    name_tool(&c, 0, "web_search_20250305");
-    name_tool(&c, 1, "web_fetch_20250910");
-    name_tool(&c, 2, "code_execution_20250825");
-    c.web_search_uses = 1;
-    ck_assert_int_eq(make(&c, &e).prompt_bound_tok, 2 * 1000 + 40000 + 2 * 100000);
-    c.n_server_tools = 0;
-    c.web_search_uses = 0;
-    c.needs = 0;
+    struct chat c = text_chat(920, 920, 0);
     c.pinned_field = "thread.previous_message_id";
     ck_assert_int_eq(make(&c, &e).prompt_bound_tok, 1000 + 1000000);
     e.context_length = 200000;
@@ -403,14 +398,14 @@ START_TEST(worst_case_of_cache_writes_at_the_dear_tier)
     e.price.tiers[0].rates.pusd[PRICE_cache_write_1h] = 12000000;
     e.price.tiers[0].rates.pusd[PRICE_completion] = 22500000;
     struct estimate est = make(&c, &e);
-    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 300064 * 12000ll + 10 * 22500ll);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 300080 * 12000ll + 10 * 22500ll);
     /* known to be a third of that, it stays below the tier */
     struct estimate_learned learned = {.ratio = {1024 + 256, 0}};
     struct provider_row p = {.protocol = "anthropic", .cancel_stops_billing = true};
     e.provider = &p;
     estimate_apply(&c, &e, &learned, &est);
-    ck_assert_int_eq(est.prompt_bound_tok, (75008 * 5 + 3) / 4 + 64);
-    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 93824 * 6000ll + 10 * 15000ll);
+    ck_assert_int_eq(est.prompt_bound_tok, (75008 * 5 + 3) / 4 + FRAME_TOK);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 93840 * 6000ll + 10 * 15000ll);
 }
 END_TEST
 
@@ -425,30 +420,30 @@ START_TEST(learned_bounds)
     struct estimate est = make(&c, &e);
     e.provider = &stops;
     estimate_apply(&c, &e, &none, &est);
-    ck_assert_int_eq(est.prompt_bound_tok, 4064);
+    ck_assert_int_eq(est.prompt_bound_tok, 4080);
     estimate_apply(&c, &e, &some, &est);
-    ck_assert_int_eq(est.prompt_bound_tok, 2 * 1008 + 64);
+    ck_assert_int_eq(est.prompt_bound_tok, 2 * 1008 + FRAME_TOK);
     est = make(&cjk, &e);
     ck_assert_int_eq(estimate_class(&cjk), ESTIMATE_CLASS_WIDE);
     cjk.needs = NEED_AUDIO;
     ck_assert_int_eq(estimate_class(&cjk), ESTIMATE_CLASS_NONE);
     cjk.needs = 0;
     estimate_apply(&cjk, &e, &some, &est);
-    ck_assert_int_eq(est.prompt_bound_tok, 4 * 2008 + 64);
+    ck_assert_int_eq(est.prompt_bound_tok, 4 * 2008 + FRAME_TOK);
     /* never above what is provable */
     some.ratio[0] = some.ratio[1] = INT64_MAX;
     est = make(&c, &e);
     estimate_apply(&c, &e, &some, &est);
-    ck_assert_int_eq(est.prompt_bound_tok, 4064);
+    ck_assert_int_eq(est.prompt_bound_tok, 4080);
     some.ratio[0] = 100 * 1024;
     estimate_apply(&c, &e, &some, &est);
-    ck_assert_int_eq(est.prompt_bound_tok, 4064);
+    ck_assert_int_eq(est.prompt_bound_tok, 4080);
     /* pictures are not text */
     some.ratio[0] = 1024;
     c.n_images = 1;
     est = make(&c, &e);
     estimate_apply(&c, &e, &some, &est);
-    ck_assert_int_eq(est.prompt_bound_tok, 4064 + 5000);
+    ck_assert_int_eq(est.prompt_bound_tok, 4080 + BOUND_IMAGE_TOK);
     c.n_images = 0;
 
     /* the first hold for the completion */
@@ -609,7 +604,7 @@ END_TEST
 START_TEST(fits_at_the_edges)
 {
     struct endpoint e = endpoint_of(1, 1);
-    struct chat c = text_chat(936, 936, 50);
+    struct chat c = text_chat(920, 920, 50);
     struct estimate est = make(&c, &e);
     ck_assert_int_eq(estimate_fit_tok(&c, &e, &est, -1), -1);
     ck_assert_int_eq(estimate_fit_tok(&c, &e, &est, 999999), -1);
@@ -638,7 +633,7 @@ Suite *estimate_suite(void)
     tcase_add_test(t, worst_case_of_sound);
     tcase_add_test(t, worst_case_reaches_the_dear_tier);
     tcase_add_test(t, worst_case_of_searches_images_documents);
-    tcase_add_test(t, worst_case_of_server_tools_and_threads);
+    tcase_add_test(t, worst_case_of_threads);
     tcase_add_test(t, worst_case_of_cache_writes_at_the_dear_tier);
     tcase_add_test(t, learned_bounds);
     tcase_add_test(t, what_follows);

@@ -351,7 +351,7 @@ START_TEST(budget_in_words)
     buf_init(&text, 1024);
     plan_detail(&a.in, &x, &text);
     ck_assert_str_eq(text.ptr,
-                     "the request may cost 0.006064 USD there, which the spend cap does not allow");
+                     "the request may cost 0.00608 USD there, which the spend cap does not allow");
     buf_done(&text);
     ask_end(&a);
     plan_world_end(&w);

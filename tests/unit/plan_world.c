@@ -348,6 +348,7 @@ void ask_begin(struct ask *a, const struct catalog *catalog)
     a->chat.max_tokens = 1000;
     a->chat.params = PARAM_BIT(PARAM_max_tokens);
     a->chat.prompt_bytes = a->chat.prompt_chars = 4000;
+    a->chat.parts.n_messages = 1;
     prefs_init(&a->chat.prefs);
     a->health = zeroed(catalog->n_endpoints, sizeof(a->health[0]));
     a->cached = zeroed(catalog->n_endpoints, sizeof(a->cached[0]));

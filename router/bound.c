@@ -1,0 +1,129 @@
+/* Sums of what a request can become at most. */
+#include "router/bound.h"
+
+#include <string.h>
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* ---- what stands in the request ---- */
+
+int64_t bound_frame_tok(const struct chat *chat)
+{
+    const struct chat_parts *p = &chat->parts;
+    return BOUND_FRAME_TOK + (int64_t)p->n_messages * BOUND_MESSAGE_TOK +
+           (int64_t)p->n_blocks * BOUND_BLOCK_TOK + (int64_t)p->n_calls * BOUND_CALL_TOK +
+           (int64_t)p->n_tools * BOUND_TOOL_TOK;
+}
+
+/* A chat that was not read from a body has no text but its prompt. */
+static int64_t text_tok(const struct chat *chat)
+{
+    const struct chat_parts *p = &chat->parts;
+    return max64(chat->prompt_bytes, p->text_bytes) + bound_frame_tok(chat) +
+           p->n_arguments * BOUND_ARGUMENT_TOK + p->n_values * BOUND_VALUE_TOK;
+}
+
+static bool continues_thread(const struct chat *chat)
+{
+    return chat->pinned_field != NULL && strstr(chat->pinned_field, "previous_message") != NULL;
+}
+
+static int64_t image_tok(const struct endpoint *e)
+{
+    bool openai = e->provider != NULL && strcmp(e->provider->protocol, "openai") == 0;
+    return openai ? BOUND_IMAGE_OPENAI_TOK : BOUND_IMAGE_TOK;
+}
+
+static int64_t instructions_tok(const struct chat *chat)
+{
+    const uint32_t formats = PARAM_BIT(PARAM_structured_outputs) | PARAM_BIT(PARAM_response_format);
+    const struct chat_parts *p = &chat->parts;
+    int64_t tok = chat->needs & NEED_TOOLS ? BOUND_TOOLS_TOK : 0;
+    tok += (int64_t)p->n_known_tools * BOUND_KNOWN_TOOL_TOK;
+    tok += (int64_t)p->n_hosted * BOUND_HOSTED_TOOL_TOK;
+    tok += (int64_t)p->n_toolsets * BOUND_TOOLSET_TOK;
+    tok += chat->params & formats ? BOUND_FORMAT_TOK : 0;
+    return tok + (int64_t)p->n_cited * BOUND_CITED_TOK + p->cited_bytes;
+}
+
+static int64_t other_tok(const struct chat *chat, const struct endpoint *e)
+{
+    int64_t tok = instructions_tok(chat) + chat->n_images * image_tok(e);
+    tok += (int64_t)chat->n_documents * BOUND_DOCUMENT_TOK + chat->document_bytes;
+    tok += (int64_t)chat->parts.n_sounds * BOUND_SOUND_TOK;
+    return tok + (continues_thread(chat) ? BOUND_THREAD_TOK : 0);
+}
+
+/* ---- what the provider's own tools find ---- */
+
+static int64_t uses_of(const struct chat *chat, int64_t searches)
+{
+    int64_t named = min64(chat->parts.hosted_uses, BOUND_USES_MAX);
+    int64_t free = (int64_t)chat->parts.n_hosted_free * BOUND_USES;
+    return min64(min64(searches, BOUND_USES_MAX) + named + free, BOUND_USES_MAX);
+}
+
+static bool is_of(const char *type, const char *family)
+{
+    return strncmp(type, family, strlen(family)) == 0;
+}
+
+/* What a search for tools finds are definitions that the request holds; of pages the request may
+ * say how much is read, about. */
+static int64_t result_tok(const struct chat *chat)
+{
+    int64_t fetch = min64(chat->parts.fetch_tok, INT32_MAX);
+    int64_t tok = fetch < 0 ? BOUND_PAGE_TOK : fetch + fetch / 4;
+    for (int i = 0; i < chat->n_server_tools; i++) {
+        const char *type = chat->server_tools[i];
+        if (!is_of(type, "tool_search_") && !is_of(type, "web_fetch_"))
+            tok = max64(tok, BOUND_RESULT_TOK);
+    }
+    return tok;
+}
+
+/* ---- rounds ---- */
+
+/* One call of the model.  What is not text has no provable size but the endpoint's own: a prompt
+ * over its context is refused by it.  The text itself is not cut to that: catalogs state contexts
+ * that a beta header enlarges. */
+struct round {
+    int64_t text_tok;
+    int64_t context_length; /* 0 = unknown */
+    bool compacts;
+};
+
+static int64_t round_tok(const struct round *r, int64_t other)
+{
+    int64_t tok = r->text_tok + (r->context_length > 0 ? min64(other, r->context_length) : other);
+    return r->compacts && tok >= BOUND_COMPACT_MIN_TOK ? 2 * tok : tok;
+}
+
+/* Dearest is that all results are there early: what is left over after one for each round comes in
+ * the first. */
+int64_t bound_prompt_tok(const struct chat *chat, const struct endpoint *e, int64_t searches,
+                         int64_t completion_tok)
+{
+    struct round r = {text_tok(chat), e->context_length, chat->parts.compacts};
+    int64_t uses = uses_of(chat, searches), rounds = min64(uses, BOUND_ROUNDS);
+    int64_t other = other_tok(chat, e), result = result_tok(chat);
+    int64_t answer = min64(completion_tok, INT32_MAX);
+    int64_t tok = round_tok(&r, other);
+    for (int64_t i = 1; i <= rounds; i++)
+        tok += round_tok(&r, other + answer + (uses - rounds + i) * result);
+    return tok;
+}
+
+int64_t bound_unlimited_tok(const struct chat *chat, int64_t searches)
+{
+    int64_t rounds = 1 + min64(uses_of(chat, searches), BOUND_ROUNDS);
+    return chat->parts.predicted_bytes + (chat->parts.compacts ? rounds * BOUND_SUMMARY_TOK : 0);
+}
