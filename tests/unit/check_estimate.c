@@ -275,7 +275,7 @@ START_TEST(worst_case_of_sound)
     struct provider_row openai = {.protocol = "openai", .cancel_stops_billing = true};
     struct provider_row gemini = {.protocol = "gemini", .cancel_stops_billing = true};
     struct endpoint e = endpoint_of(3, 10);
-    struct chat c = text_chat(936, 936, 100);
+    struct chat c = text_chat(920, 920, 100);
     e.provider = &openai;
     e.params = PARAM_BIT(PARAM_temperature);
     e.price.base.pusd[PRICE_audio] = 32000000;
