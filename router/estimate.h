@@ -31,8 +31,13 @@ enum {
     ESTIMATE_IMAGE_BOUND_TOK = 5000,
     ESTIMATE_DOCUMENT_BOUND_TOK = 500000, /* 100 pages, read as text and as images */
     ESTIMATE_SEARCH_BOUND_TOK = 40000,
-    ESTIMATE_SEARCHES_BOUND = 10, /* searches of a tool without max_uses */
-    ESTIMATE_ROUNDS_MAX = 1000,   /* more searches than this in one answer there cannot be */
+    ESTIMATE_SEARCHES_BOUND = 10, /* of a tool without max_uses, and of an endpoint that searches
+                                     for every answer */
+    ESTIMATE_DEEP_SEARCHES_BOUND = 100,       /* of one that goes on until it knows enough, */
+    ESTIMATE_DEEP_THOUGHT_BOUND_TOK = 131072, /* and what it thinks meanwhile: max_tokens is not the
+                                                 limit of that */
+    ESTIMATE_DEEP_SEARCHES = 20,              /* as a rule */
+    ESTIMATE_ROUNDS_MAX = 1000, /* more searches than this in one answer there cannot be */
     ESTIMATE_SERVER_TOOL_BOUND_TOK = 100000, /* read by another tool that the provider runs */
     ESTIMATE_THREAD_BOUND_TOK = 1000000,     /* a conversation that the provider keeps */
     ESTIMATE_COMPLETION_BOUND_TOK = 131072,  /* neither the request nor the endpoint names one */
@@ -129,6 +134,8 @@ struct estimate_learned {
 };
 
 enum estimate_class estimate_class(const struct chat *chat);
+/* The same, on an endpoint: NONE also where prompts hold what it has searched for unasked. */
+enum estimate_class estimate_class_at(const struct chat *chat, const struct endpoint *e);
 /* How many times prompt_estimate_tok (estimate.prompt_raw_tok) a prompt turned out to be, but for
  * ESTIMATE_FRAME_BOUND_TOK, in units of 1/ESTIMATE_RATIO_ONE, rounded up. */
 int64_t estimate_ratio(int64_t prompt_tok, int64_t estimate_tok);

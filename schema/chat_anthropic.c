@@ -30,6 +30,7 @@
     M(previous_message_id, KIND(STRING), "the id of a message")                                    \
     M(mcp_servers, KIND(ARRAY), "an array of servers")                                             \
     M(metadata, KIND(OBJECT), "an object")                                                         \
+    M(plugins, ANY, "")                                                                            \
     /* These two mean nothing in a count_tokens body. */                                           \
     M(max_tokens, ANY, "")                                                                         \
     M(stream, BOOL, "true or false")
@@ -177,6 +178,8 @@ static int read_prompt(struct chat_reader *r, const struct members *ms)
         return fail_set(r->reterr, ERR_bad_request, "messages", "messages must not be empty");
     if (servers != JSON_NONE && json_first(r->doc, servers) != JSON_NONE &&
         chat_add_server_tool(r, "mcp_toolset") != 0)
+        return -1;
+    if (chat_read_plugins(r, ms->at[MEMBER_plugins]) != 0)
         return -1;
     return chat_read_prompt(r, ms->at[MEMBER_tools], ms->at[MEMBER_system], messages,
                             ms->at[MEMBER_cache_control]);
