@@ -14,6 +14,7 @@ static const struct {
     {OAI_completion, NULL, "completion_tokens"},
     {OAI_total, NULL, "total_tokens"},
     {OAI_reasoning, "completion_tokens_details", "reasoning_tokens"},
+    {OAI_reasoning, NULL, "reasoning_tokens"}, /* Perplexity */
     {OAI_cache_read, "prompt_tokens_details", "cached_tokens"},
     {OAI_cache_read, NULL, "cached_tokens"},                          /* Together, Moonshot */
     {OAI_cache_read, NULL, "prompt_cache_hit_tokens"},                /* DeepSeek */
@@ -28,6 +29,7 @@ static const struct {
     {OAI_searches, "server_tool_use_details", "web_search_requests"}, /* OpenRouter */
     {OAI_searches, "server_tool_use", "web_search_requests"},
     {OAI_searches, NULL, "num_search_queries"}, /* Perplexity */
+    {OAI_citations, NULL, "citation_tokens"},   /* Perplexity */
     {OAI_searches, NULL, "num_sources_used"},   /* xAI: sources are what is billed */
 };
 
@@ -100,7 +102,7 @@ static void set_prompt(const struct openai_figures *f, struct usage *ret)
             usage_set(ret, USAGE_cache_write_1h_tok, hour);
         left -= n;
     }
-    usage_set(ret, USAGE_input_tok, left);
+    usage_set(ret, USAGE_input_tok, left + f->n[OAI_citations]);
 }
 
 /* Nobody says how much of the sound was cached: as little as can be. */

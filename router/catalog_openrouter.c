@@ -143,6 +143,10 @@ static int read_model(struct catalog_reader *r, json_ref model)
         f.endpoint.params = read_params(r, model);
         f.endpoint.modalities = read_modalities(r, model);
         read_pricing(r, &f, model);
+        /* Any model can be searched for there (plugins, openrouter:web_search); where no price is
+         * stated, the fee depends on what is found. */
+        if (f.endpoint.price.base.pusd[PRICE_web_search] >= 0)
+            f.endpoint.server_tools[f.endpoint.n_server_tools++] = "web_search";
     }
     return foreign_add(r, &f);
 }

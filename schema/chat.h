@@ -127,6 +127,7 @@ struct chat {
         sounds; /* some of the prompt is sound, or may be: audio, a film, an answer spoken before */
     bool speaks;             /* the answer is asked for in sound: OpenAI's modalities, audio */
     int64_t web_search_uses; /* sum of max_uses of web search tools; -1 = unbounded; 0 = none */
+    bool web_plugin;         /* OpenRouter's plugins ask for a search, whatever the model says */
     struct chat_parts parts;
     bool cache_write_1h; /* some cache_control has ttl "1h" */
     bool cache_write_5m; /* some cache_control has another or no ttl */

@@ -48,6 +48,8 @@ int chat_read_models(struct chat_reader *r, json_ref model, json_ref models);
 int chat_read_routing(struct chat_reader *r);
 /* A number of tokens, JSON_NONE: -1. */
 int chat_read_limit(struct chat_reader *r, json_ref v, int64_t *ret_tok);
+/* OpenRouter's plugins, which it takes at both doors; JSON_NONE: none. */
+int chat_read_plugins(struct chat_reader *r, json_ref plugins);
 /* A parameter is used when it is there; an empty list asks for nothing. */
 void chat_note_param(struct chat_reader *r, json_ref v, enum param param);
 /* Remembers the id of state that one provider holds; the first one counts. */
@@ -116,6 +118,8 @@ int chat_add_server_tool(struct chat_reader *r, const char *type);
 int chat_add_mcp_servers(struct chat_reader *r, json_ref servers);
 /* max_uses of a web search, JSON_NONE: as often as the provider likes. */
 void chat_add_searches(struct chat_reader *r, json_ref max_uses);
+/* n < 0: nobody knows how many. */
+void chat_add_search_count(struct chat_reader *r, int64_t n);
 
 /* chat_breaks.c: after all else. */
 void chat_read_breaks(struct chat_reader *r);

@@ -85,8 +85,9 @@ static void fill_hold(const struct call *c, const struct candidate *cand, struct
     h->prompt_estimate_nusd = prompt_cost_nusd(c, cand);
     /* What teaches nothing now (call_settle) is not read after a restart either. */
     h->prompt_class =
-        c->own_terms ? 0
-                     : calibrate_db_class(estimate_class(&c->chat), forecast_shape(&c->chat)) + 1;
+        c->own_terms
+            ? 0
+            : calibrate_db_class(estimate_class_at(&c->chat, e), forecast_shape(&c->chat)) + 1;
     h->n_images = c->chat.n_images;
     copy_text(h->model, sizeof h->model, e->model->slug);
     copy_text(h->provider, sizeof h->provider, e->slug);
@@ -141,10 +142,21 @@ static const struct price *inner_price(void *ctx, const char *upstream_model)
     return e != NULL ? &e->price : NULL;
 }
 
+/* Who searches for every answer and states no number has searched once: that is a fee as well. */
+static void count_unstated_search(struct call *c)
+{
+    struct usage *u = &c->usage.total;
+    bool searched = c->endpoint->search != SEARCH_ASKED || c->chat.web_plugin;
+    if (searched && u->seen != 0 && !usage_has(u, USAGE_web_searches)) {
+        usage_set(u, USAGE_web_searches, 1);
+    }
+}
+
 /* false: more than can be counted; what was held stands for it. */
 static bool cost_now(struct call *c, int64_t *ret_pusd)
 {
     bool unknown = false;
+    count_unstated_search(c);
     if (!price_report(&c->endpoint->price, &c->usage, c->chat.n_images, inner_price, c, ret_pusd,
                       &unknown)) {
         *ret_pusd = hold_pusd(c);
@@ -386,7 +398,7 @@ static void learn(struct call *c)
     bool plain = c->usage.n_iterations <= 1;
     const struct forecast_ask ask = {c->endpoint->model->slug, c->key->id,
                                      forecast_shape(&c->chat)};
-    enum estimate_class class = estimate_class(&c->chat);
+    enum estimate_class class = estimate_class_at(&c->chat, c->endpoint);
     bool teaches = plain && forecast_teaches_prompt(class, ask.shape);
     state_learn(c->worker->site->state, &ask, plain ? class : ESTIMATE_CLASS_NONE,
                 teaches ? route_current(&c->route)->estimate.prompt_raw_tok : 0,

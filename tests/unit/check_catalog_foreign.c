@@ -252,6 +252,12 @@ START_TEST(abilities_are_taken_over)
     ck_assert_int_eq(e->max_completion_tokens, 0);
     ck_assert_str_eq(e->upstream_model, "m");
     catalog_unref(c);
+    c = read_text(ROUTER(",\"pricing\":{\"web_search\":\"0.01\"}"), CATALOG_OPENROUTER);
+    ck_assert_str_eq(only_endpoint(c)->server_tools[0], "web_search");
+    catalog_unref(c);
+    c = read_text(ROUTER(",\"pricing\":{}"), CATALOG_OPENROUTER);
+    ck_assert_int_eq(only_endpoint(c)->n_server_tools, 0);
+    catalog_unref(c);
     c = read_text(DEV(",\"tool_call\":true,\"reasoning\":true,\"release_date\":\"2026-01-02\","
                       "\"limit\":{\"context\":9000,\"output\":90},"
                       "\"modalities\":{\"input\":[\"text\",\"pdf\",\"smell\"]}"),

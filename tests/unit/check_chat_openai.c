@@ -327,6 +327,43 @@ START_TEST(images_files_and_audio)
 }
 END_TEST
 
+/* OpenRouter's plugin and xAI's live search are tools that the provider runs. */
+START_TEST(searches_by_other_names)
+{
+    static const struct {
+        const char *json;
+        int64_t uses;
+        const char *tool; /* NULL: none */
+    } cases[] = {
+        {",\"plugins\":[{\"id\":\"web\"}]", -1, "web_search_plugin"},
+        {",\"plugins\":[{\"id\":\"file-parser\"},3,{\"id\":\"web\",\"max_results\":2}]", -1,
+         "web_search_plugin"},
+        {",\"plugins\":[{\"id\":\"web\",\"enabled\":false}]", 0, NULL},
+        {",\"plugins\":[{\"id\":\"file-parser\"}]", 0, NULL},
+        {",\"plugins\":[]", 0, NULL},
+        {",\"plugins\":7", 0, NULL},
+        {",\"search_parameters\":{}", 20, "web_search_parameters"},
+        {",\"search_parameters\":{\"mode\":\"on\",\"max_search_results\":3}", 3,
+         "web_search_parameters"},
+        {",\"search_parameters\":{\"mode\":\"off\"}", 0, NULL},
+        {",\"search_parameters\":null", 0, NULL},
+    };
+    for (size_t i = 0; i < ROWS(cases); i++) {
+        char body[256];
+        snprintf(body, sizeof(body), REQUEST("%s"), cases[i].json);
+        take(body);
+        ck_assert_msg(chat.web_search_uses == cases[i].uses, "%s", cases[i].json);
+        ck_assert_int_eq(chat.n_server_tools, cases[i].tool != NULL);
+        ck_assert_int_eq((chat.needs & NEED_SERVER_TOOLS) != 0, cases[i].tool != NULL);
+        ck_assert(cases[i].tool == NULL || strcmp(chat.server_tools[0], cases[i].tool) == 0);
+        ck_assert_int_eq(chat.web_plugin, cases[i].uses == -1);
+    }
+    refuse(REQUEST(",\"search_parameters\":{\"max_search_results\":-1}"),
+           "search_parameters.max_search_results", "an integer of 0 or more");
+    refuse(REQUEST(",\"plugins\":[{\"id\":\"web\",\"id\":\"x\"}]"), "plugins[0].id", "");
+}
+END_TEST
+
 /* Where sound may be billed as such: an answer, what was said before, a film. */
 START_TEST(sound)
 {
@@ -634,6 +671,7 @@ Suite *chat_openai_suite(void)
     tcase_add_test(t, needs_and_server_tools);
     tcase_add_test(t, what_counts_as_text);
     tcase_add_test(t, images_files_and_audio);
+    tcase_add_test(t, searches_by_other_names);
     tcase_add_test(t, sound);
     tcase_add_test(t, foreign_thinking);
     tcase_add_test(t, forwarded_as_received);
