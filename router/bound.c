@@ -15,20 +15,26 @@ static int64_t max64(int64_t a, int64_t b)
 
 /* ---- what stands in the request ---- */
 
-int64_t bound_frame_tok(const struct chat *chat)
+/* What is told of tools that the provider runs belongs to the calls of the model (below). */
+int64_t bound_around_tok(const struct chat *chat)
 {
+    const uint32_t formats = PARAM_BIT(PARAM_structured_outputs) | PARAM_BIT(PARAM_response_format);
     const struct chat_parts *p = &chat->parts;
-    return BOUND_FRAME_TOK + (int64_t)p->n_messages * BOUND_MESSAGE_TOK +
-           (int64_t)p->n_blocks * BOUND_BLOCK_TOK + (int64_t)p->n_calls * BOUND_CALL_TOK +
-           (int64_t)p->n_tools * BOUND_TOOL_TOK;
+    int64_t tok = BOUND_FRAME_TOK + (int64_t)p->n_messages * BOUND_MESSAGE_TOK;
+    tok += (int64_t)p->n_blocks * BOUND_BLOCK_TOK + (int64_t)p->n_calls * BOUND_CALL_TOK;
+    tok += chat->needs & NEED_TOOLS ? BOUND_TOOLS_TOK : 0;
+    tok += (int64_t)p->n_tools * BOUND_TOOL_TOK;
+    tok += (int64_t)p->n_known_tools * BOUND_KNOWN_TOOL_TOK;
+    tok += chat->params & formats ? BOUND_FORMAT_TOK : 0;
+    return tok + (int64_t)p->n_cited * BOUND_CITED_TOK + p->cited_bytes;
 }
 
 /* A chat that was not read from a body has no text but its prompt. */
 static int64_t text_tok(const struct chat *chat)
 {
     const struct chat_parts *p = &chat->parts;
-    return max64(chat->prompt_bytes, p->text_bytes) + bound_frame_tok(chat) +
-           p->n_arguments * BOUND_ARGUMENT_TOK + p->n_values * BOUND_VALUE_TOK;
+    return max64(chat->prompt_bytes, p->text_bytes) + p->n_arguments * BOUND_ARGUMENT_TOK +
+           p->n_values * BOUND_VALUE_TOK + bound_around_tok(chat);
 }
 
 static bool continues_thread(const struct chat *chat)
@@ -42,21 +48,11 @@ static int64_t image_tok(const struct endpoint *e)
     return openai ? BOUND_IMAGE_OPENAI_TOK : BOUND_IMAGE_TOK;
 }
 
-static int64_t instructions_tok(const struct chat *chat)
-{
-    const uint32_t formats = PARAM_BIT(PARAM_structured_outputs) | PARAM_BIT(PARAM_response_format);
-    const struct chat_parts *p = &chat->parts;
-    int64_t tok = chat->needs & NEED_TOOLS ? BOUND_TOOLS_TOK : 0;
-    tok += (int64_t)p->n_known_tools * BOUND_KNOWN_TOOL_TOK;
-    tok += (int64_t)p->n_hosted * BOUND_HOSTED_TOOL_TOK;
-    tok += (int64_t)p->n_toolsets * BOUND_TOOLSET_TOK;
-    tok += chat->params & formats ? BOUND_FORMAT_TOK : 0;
-    return tok + (int64_t)p->n_cited * BOUND_CITED_TOK + p->cited_bytes;
-}
-
 static int64_t other_tok(const struct chat *chat, const struct endpoint *e)
 {
-    int64_t tok = instructions_tok(chat) + chat->n_images * image_tok(e);
+    int64_t tok = (int64_t)chat->parts.n_hosted * BOUND_HOSTED_TOOL_TOK +
+                  (int64_t)chat->parts.n_toolsets * BOUND_TOOLSET_TOK +
+                  chat->n_images * image_tok(e);
     tok += (int64_t)chat->n_documents * BOUND_DOCUMENT_TOK + chat->document_bytes;
     tok += (int64_t)chat->parts.n_sounds * BOUND_SOUND_TOK;
     return tok + (continues_thread(chat) ? BOUND_THREAD_TOK : 0);
@@ -92,19 +88,18 @@ static int64_t result_tok(const struct chat *chat)
 
 /* ---- rounds ---- */
 
+int64_t bound_compacted_tok(const struct chat *chat, int64_t tok)
+{
+    return chat->parts.compacts && tok >= BOUND_COMPACT_MIN_TOK ? 2 * tok : tok;
+}
+
 /* One call of the model.  What is not text has no provable size but the endpoint's own: a prompt
  * over its context is refused by it.  The text itself is not cut to that: catalogs state contexts
  * that a beta header enlarges. */
-struct round {
-    int64_t text_tok;
-    int64_t context_length; /* 0 = unknown */
-    bool compacts;
-};
-
-static int64_t round_tok(const struct round *r, int64_t other)
+static int64_t round_tok(const struct chat *chat, const struct endpoint *e, int64_t other)
 {
-    int64_t tok = r->text_tok + (r->context_length > 0 ? min64(other, r->context_length) : other);
-    return r->compacts && tok >= BOUND_COMPACT_MIN_TOK ? 2 * tok : tok;
+    bool cut = e->context_length > 0 && other > e->context_length;
+    return bound_compacted_tok(chat, text_tok(chat) + (cut ? e->context_length : other));
 }
 
 /* Dearest is that all results are there early: what is left over after one for each round comes in
@@ -112,13 +107,12 @@ static int64_t round_tok(const struct round *r, int64_t other)
 int64_t bound_prompt_tok(const struct chat *chat, const struct endpoint *e, int64_t searches,
                          int64_t completion_tok)
 {
-    struct round r = {text_tok(chat), e->context_length, chat->parts.compacts};
     int64_t uses = uses_of(chat, searches), rounds = min64(uses, BOUND_ROUNDS);
     int64_t other = other_tok(chat, e), result = result_tok(chat);
     int64_t answer = min64(completion_tok, INT32_MAX);
-    int64_t tok = round_tok(&r, other);
+    int64_t tok = round_tok(chat, e, other);
     for (int64_t i = 1; i <= rounds; i++)
-        tok += round_tok(&r, other + answer + (uses - rounds + i) * result);
+        tok += round_tok(chat, e, other + answer + (uses - rounds + i) * result);
     return tok;
 }
 

@@ -78,8 +78,11 @@ enum {
     BOUND_SUMMARY_TOK = 16384
 };
 
-/* Allowances for what is around the messages' text: also for bounds that are learned of text. */
-int64_t bound_frame_tok(const struct chat *chat);
+/* Allowances for what is around the text and for instructions that the request brings: also for
+ * bounds that are learned of text. */
+int64_t bound_around_tok(const struct chat *chat);
+/* A prompt of tok tokens, and once more where it may be summarized. */
+int64_t bound_compacted_tok(const struct chat *chat, int64_t tok);
 /* The prompts of all calls of the model that the request leads to.  searches: web searches at most;
  * completion_tok: the answer, which later calls read again. */
 int64_t bound_prompt_tok(const struct chat *chat, const struct endpoint *e, int64_t searches,

@@ -303,9 +303,11 @@ static void apply_to_prompt(const struct chat *chat, const struct endpoint *e,
     int64_t ratio = learned->ratio[class];
     if (est->prompt_raw_tok >= INT64_MAX / ratio)
         return;
-    int64_t bound = div_up(est->prompt_raw_tok * ratio, ESTIMATE_RATIO_ONE) + bound_frame_tok(chat);
+    int64_t bound =
+        div_up(est->prompt_raw_tok * ratio, ESTIMATE_RATIO_ONE) + bound_around_tok(chat);
     int64_t expected = max64(est->prompt_raw_tok, est->prompt_tok);
-    est->prompt_bound_tok = min64(est->prompt_bound_tok, max64(bound, expected));
+    bound = bound_compacted_tok(chat, max64(bound, expected));
+    est->prompt_bound_tok = min64(est->prompt_bound_tok, bound);
 }
 
 void estimate_apply(const struct chat *chat, const struct endpoint *e,
