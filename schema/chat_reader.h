@@ -5,11 +5,11 @@
 #include "schema/chat.h"
 
 /* A hash of bytes as they come; how they are cut into pieces makes no difference. */
-enum { DIGEST_LANES = 4, DIGEST_BLOCK = 8 * DIGEST_LANES };
+enum { DIGEST_LANES = 4, DIGEST_BLOCK = 16 * DIGEST_LANES };
 struct digest {
     uint64_t lanes[DIGEST_LANES];
     uint64_t total;
-    unsigned char part[DIGEST_BLOCK];
+    char part[DIGEST_BLOCK];
 };
 
 void digest_add(struct digest *d, struct span s);
