@@ -40,6 +40,10 @@ enum gemini_figure {
     GEMINI_thoughts,
     GEMINI_tool_use, /* what the provider's own tools put into the prompt */
     GEMINI_total,
+    GEMINI_audio, /* the part of each that was sound */
+    GEMINI_cached_audio,
+    GEMINI_candidates_audio,
+    GEMINI_tool_use_audio,
     GEMINI_FIGURES
 };
 

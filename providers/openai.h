@@ -26,6 +26,9 @@ enum openai_figure {
     OAI_cache_write,
     OAI_cache_write_1h, /* of cache_write */
     OAI_searches,
+    OAI_citations, /* read in searches; not of prompt */
+    OAI_audio_in,  /* of prompt, cached or not */
+    OAI_audio_out, /* of completion */
     OAI_COUNT
 };
 

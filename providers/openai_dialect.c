@@ -197,16 +197,18 @@ static const struct openai_dialect dialects[] = {
         .stops_max = 4,
     },
     /* docs.perplexity.ai/api-reference/chat-completions-post: no tools, no stop; after the system
-     * messages the roles must alternate.  Never [DONE]. */
+     * messages the roles must alternate.  Never [DONE].  docs.perplexity.ai/guides/pricing: each
+     * answer is searched for, for a fee; what Deep Research reads and thinks is billed apart. */
     {
         .name = "perplexity",
         .hosts = "api.perplexity.ai",
         .slugs = "perplexity",
-        .traits = TRAIT_STREAM_OPTIONS | TRAIT_SYSTEM_FIRST | TRAIT_SCHEMA,
+        .traits = TRAIT_STREAM_OPTIONS | TRAIT_SYSTEM_FIRST | TRAIT_SCHEMA | TRAIT_SEARCHES,
         .numbers = NUMBERS_BASIC | NUMBERS_PENALTIES | N(top_k),
         .max_tokens = "max_tokens",
         .any_tool = "required",
         .efforts = "minimal low medium high",
+        .output = OUTPUT_REASONING_APART,
     },
     /* docs.z.ai/api-reference/llm/chat-completion, /guides/capabilities/thinking-mode: thinking
      * goes back with tools; one stop sequence; json_object only; tool_choice "auto" only. */
@@ -390,6 +392,11 @@ const struct openai_dialect *openai_dialect_of(const struct provider_target *tar
             return &dialects[i];
     }
     return &dialect_generic;
+}
+
+bool provider_searches(const struct provider_target *target)
+{
+    return openai_has(openai_dialect_of(target), TRAIT_SEARCHES);
 }
 
 /* From least to most. */

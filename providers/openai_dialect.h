@@ -26,7 +26,8 @@ enum openai_trait {
     TRAIT_TOOLS = 1 << 14,            /* any at all */
     TRAIT_STATED_PARAMS = 1 << 15,    /* nobody knows the server: what the catalog says counts */
     TRAIT_GOOGLE_SIGNATURE = 1 << 16, /* extra_content.google.thought_signature of tool calls */
-    TRAIT_PREFIX = 1 << 17            /* a last assistant's message is marked as a beginning */
+    TRAIT_PREFIX = 1 << 17,           /* a last assistant's message is marked as a beginning */
+    TRAIT_SEARCHES = 1 << 18          /* searches the web for every answer, asked or not */
 };
 
 /* What usage.completion_tokens leaves out. */

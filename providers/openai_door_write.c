@@ -87,6 +87,8 @@ void openai_answer_usage(struct json_out *o, const struct door_writer *w)
     const struct usage *u = &w->whole.usage;
     int64_t prompt = usage_prompt_tok(u), output = u->n[USAGE_output_tok];
     int64_t written = u->n[USAGE_cache_write_5m_tok] + u->n[USAGE_cache_write_1h_tok];
+    int64_t heard = u->n[USAGE_audio_input_tok] + u->n[USAGE_audio_cache_read_tok];
+    int64_t said = u->n[USAGE_audio_output_tok];
     json_open_object(o, "usage");
     json_put_int(o, "prompt_tokens", prompt);
     json_put_int(o, "completion_tokens", output);
@@ -95,10 +97,15 @@ void openai_answer_usage(struct json_out *o, const struct door_writer *w)
     json_put_int(o, "cached_tokens", u->n[USAGE_cache_read_tok]);
     if (written > 0)
         json_put_int(o, "cache_write_tokens", written);
+    if (heard > 0)
+        json_put_int(o, "audio_tokens", heard);
     json_close_object(o);
-    if (w->whole.reasoning_tok >= 0) {
+    if (w->whole.reasoning_tok >= 0 || said > 0) {
         json_open_object(o, "completion_tokens_details");
-        json_put_int(o, "reasoning_tokens", w->whole.reasoning_tok);
+        if (w->whole.reasoning_tok >= 0)
+            json_put_int(o, "reasoning_tokens", w->whole.reasoning_tok);
+        if (said > 0)
+            json_put_int(o, "audio_tokens", said);
         json_close_object(o);
     }
     if (u->n[USAGE_web_searches] > 0) {

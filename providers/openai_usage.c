@@ -14,6 +14,7 @@ static const struct {
     {OAI_completion, NULL, "completion_tokens"},
     {OAI_total, NULL, "total_tokens"},
     {OAI_reasoning, "completion_tokens_details", "reasoning_tokens"},
+    {OAI_reasoning, NULL, "reasoning_tokens"}, /* Perplexity */
     {OAI_cache_read, "prompt_tokens_details", "cached_tokens"},
     {OAI_cache_read, NULL, "cached_tokens"},                          /* Together, Moonshot */
     {OAI_cache_read, NULL, "prompt_cache_hit_tokens"},                /* DeepSeek */
@@ -23,9 +24,12 @@ static const struct {
     {OAI_cache_write, "prompt_tokens_details", "cache_creation_tokens"},       /* LiteLLM */
     {OAI_cache_write, NULL, "cache_creation_input_tokens"},                    /* Vercel, LiteLLM */
     {OAI_cache_write_1h, "cache_creation", "ephemeral_1h_input_tokens"},
+    {OAI_audio_in, "prompt_tokens_details", "audio_tokens"},
+    {OAI_audio_out, "completion_tokens_details", "audio_tokens"},
     {OAI_searches, "server_tool_use_details", "web_search_requests"}, /* OpenRouter */
     {OAI_searches, "server_tool_use", "web_search_requests"},
     {OAI_searches, NULL, "num_search_queries"}, /* Perplexity */
+    {OAI_citations, NULL, "citation_tokens"},   /* Perplexity */
     {OAI_searches, NULL, "num_sources_used"},   /* xAI: sources are what is billed */
 };
 
@@ -98,7 +102,21 @@ static void set_prompt(const struct openai_figures *f, struct usage *ret)
             usage_set(ret, USAGE_cache_write_1h_tok, hour);
         left -= n;
     }
-    usage_set(ret, USAGE_input_tok, left);
+    usage_set(ret, USAGE_input_tok, left + f->n[OAI_citations]);
+}
+
+/* Nobody says how much of the sound was cached: as little as can be. */
+static void set_audio(const struct openai_figures *f, struct usage *ret)
+{
+    int64_t in = smaller(f->n[OAI_audio_in], ret->n[USAGE_input_tok]);
+    int64_t read = smaller(f->n[OAI_audio_in] - in, ret->n[USAGE_cache_read_tok]);
+    int64_t out = smaller(f->n[OAI_audio_out], ret->n[USAGE_output_tok]);
+    if (in > 0)
+        usage_set(ret, USAGE_audio_input_tok, in);
+    if (read > 0)
+        usage_set(ret, USAGE_audio_cache_read_tok, read);
+    if (out > 0)
+        usage_set(ret, USAGE_audio_output_tok, out);
 }
 
 void openai_figures_to_usage(const struct openai_figures *f, const struct openai_dialect *d,
@@ -111,6 +129,7 @@ void openai_figures_to_usage(const struct openai_figures *f, const struct openai
         usage_set(ret, USAGE_output_tok, f->n[OAI_completion] + output_apart(f, d));
     if (has(f, OAI_searches))
         usage_set(ret, USAGE_web_searches, f->n[OAI_searches]);
+    set_audio(f, ret);
 }
 
 int64_t openai_reasoning_tok(const struct openai_figures *f, const struct openai_dialect *d)

@@ -78,6 +78,9 @@ struct provider_ask {
     struct drops *drops; /* what cannot be told to this provider */
 };
 
+/* The provider searches the web for every answer, asked or not.  By address and slug. */
+bool provider_searches(const struct provider_target *target);
+
 /* An answer to be read. */
 struct provider_reading {
     const struct provider_target *target;

@@ -20,8 +20,6 @@ struct seen {
 static struct seen seen_of(struct sqlite3_stmt *s, int col)
 {
     struct seen seen = {ESTIMATE_CLASS_NONE, 0};
-    if (db_col_null(s, col))
-        return seen;
     int64_t v = db_col_int(s, col), class = v & CLASS_NONE;
     if (class < ESTIMATE_CLASSES)
         seen.class = (enum estimate_class) class;
@@ -46,7 +44,8 @@ static void learn_row(struct calibrate *c, struct forecast *f, struct sqlite3_st
 }
 
 /* Ids begin with their time, so the newest are the last of the primary key: no index is
- * needed. */
+ * needed.  Attempts without a class teach nothing: they were made on the request's own terms
+ * (provider_configs). */
 int calibrate_db_load(struct calibrate *c, struct forecast *f, struct db *db, struct fail *reterr)
 {
     struct sqlite3_stmt *s = db_stmt(
@@ -55,7 +54,7 @@ int calibrate_db_load(struct calibrate *c, struct forecast *f, struct db *db, st
             " iterations, key_id"
             " FROM attempt WHERE id >= coalesce((SELECT id FROM attempt ORDER BY id DESC"
             " LIMIT 1 OFFSET ?1), x'') AND usage_source = 'final' AND input_tok IS NOT NULL AND "
-            "output_tok IS NOT NULL"
+            "output_tok IS NOT NULL AND prompt_class IS NOT NULL"
             " ORDER BY id");
     db_bind_int(s, 1, CALIBRATE_LOAD_MAX - 1);
     int rc;

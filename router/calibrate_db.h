@@ -12,7 +12,7 @@
 enum { CALIBRATE_LOAD_MAX = 100000 };
 
 /* The value of attempt.prompt_class: the class of the prompt and the shape of the request, which
- * rows from before there were shapes do not have. */
+ * rows from before there were shapes do not have.  NULL: the attempt teaches nothing. */
 int calibrate_db_class(enum estimate_class class, uint32_t shape);
 /* In the order in which the attempts were made. 0, or -1 with reterr. */
 int calibrate_db_load(struct calibrate *c, struct forecast *f, struct db *db, struct fail *reterr);

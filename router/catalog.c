@@ -550,6 +550,26 @@ static struct timeouts inherit(struct timeouts t, const struct timeouts *above)
     return t;
 }
 
+static bool ends_in(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+/* By the model's name, where a gateway sells it: openrouter.ai/docs/features/web-search
+ * (":online"), platform.openai.com/docs/guides/tools-web-search (models that always search). */
+static enum endpoint_search search_of(const struct endpoint *e)
+{
+    const char *model = e->upstream_model;
+    if (strstr(model, "deep-research") != NULL)
+        return SEARCH_DEEP;
+    if (e->provider->searches || strncmp(model, "perplexity/", strlen("perplexity/")) == 0)
+        return SEARCH_FEE;
+    bool reads = ends_in(model, ":online") || strstr(model, "-search-preview") != NULL ||
+                 strstr(model, "-search-api") != NULL;
+    return reads ? SEARCH_READS : SEARCH_ASKED;
+}
+
 /* Endpoints stay where they were added, each model's together: a copy of the largest array
  * would be a fifth of the time to start. */
 static void arrange_endpoints(struct arrangement *a, struct catalog_builder *b)
@@ -566,6 +586,7 @@ static void arrange_endpoints(struct arrangement *a, struct catalog_builder *b)
         e->model = m;
         e->provider = &b->providers[b->endpoint_provider[i]];
         e->timeouts = inherit(inherit(e->stated_timeouts, &m->timeouts), &e->provider->timeouts);
+        e->search = search_of(e);
     }
 }
 
@@ -654,6 +675,8 @@ struct catalog *catalog_freeze(struct catalog_builder *b, int64_t version, secre
         struct provider_row *row = &b->providers[i];
         row->index = (uint32_t)i;
         row->adapter = provider_find(row->protocol);
+        const struct provider_target t = {.slug = row->slug, .base_url = row->base_url};
+        row->searches = provider_searches(&t);
         resolve_secrets(row, &b->arena, lookup, ctx);
     }
     bool ok = arrange(p, b);

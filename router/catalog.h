@@ -56,10 +56,19 @@ struct provider_row {
     struct credential credentials[CATALOG_CREDENTIALS_MAX];
     bool elsewhere; /* only named here, by an endpoint: what it is stands in the database */
     const struct provider *adapter; /* NULL: no adapter for this protocol in this build */
+    bool searches;                  /* the web, for every answer, asked or not */
     uint32_t index;                 /* position in catalog->providers */
 };
 
 struct model;
+
+/* What an endpoint searches the web for without being asked. */
+enum endpoint_search {
+    SEARCH_ASKED, /* nothing */
+    SEARCH_FEE,   /* each answer; what it reads is not billed */
+    SEARCH_READS, /* each answer; what it reads is part of the prompt */
+    SEARCH_DEEP   /* likewise, until it knows enough */
+};
 
 struct endpoint {
     int64_t id;            /* database row: stable across imports */
@@ -81,6 +90,7 @@ struct endpoint {
         server_tools[CATALOG_SERVER_TOOLS_MAX]; /* exact type or family prefix, e.g. "web_search" */
     struct timeouts stated_timeouts; /* of this endpoint; 0 = those of its model, of its provider */
     struct timeouts timeouts;        /* in force, once frozen */
+    enum endpoint_search search;     /* likewise */
     struct price price;
     uint32_t index; /* position in catalog->endpoints: key of the health table */
 };

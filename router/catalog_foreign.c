@@ -92,6 +92,46 @@ static void unprice(struct rates *base)
     base->pusd[PRICE_prompt] = base->pusd[PRICE_completion] = -1;
 }
 
+static int64_t in_proportion(int64_t pusd, int64_t from, int64_t to)
+{
+    if (from <= 0 || to > PLAUSIBLE_MAX_PUSD || pusd > PLAUSIBLE_MAX_PUSD)
+        return to;
+    return (pusd * to + from - 1) / from;
+}
+
+/* No provider writes a token to its cache for less than it reads one.  What a list says below that
+ * is what keeping it costs, on top (Gemini's: openrouter.ai/docs prompt-caching, "input token price
+ * plus 5 minutes of cache storage").  A whole price that a dearer tier would inherit rises with the
+ * tier's prompt price.  false: there was nothing to mend. */
+static bool mend_write(struct price *p, enum price_item item)
+{
+    int64_t prompt = 0, write = -1;
+    bool mended = false;
+    for (int i = -1; i < p->n_tiers; i++) {
+        struct rates *r = i < 0 ? &p->base : &p->tiers[i].rates;
+        int64_t before = prompt, stated = r->pusd[item];
+        prompt = r->pusd[PRICE_prompt] >= 0 ? r->pusd[PRICE_prompt] : prompt;
+        write = stated >= 0 ? stated : write;
+        if (write < 0 || write >= prompt)
+            continue;
+        bool surcharge = stated >= 0 && stated < INT64_MAX - prompt;
+        write = surcharge ? prompt + stated : in_proportion(write, before, prompt);
+        r->pusd[item] = write;
+        mended = true;
+    }
+    return mended;
+}
+
+static void mend_writes(struct catalog_reader *r, struct foreign *f)
+{
+    bool five_minutes = mend_write(&f->endpoint.price, PRICE_cache_write_5m);
+    bool hour = mend_write(&f->endpoint.price, PRICE_cache_write_1h);
+    if (five_minutes || hour)
+        reader_note(r, f->path, false,
+                    "a cache write price below the prompt price is taken as what is paid on top of "
+                    "it (write it whole in a wayfare file if it is not)");
+}
+
 void foreign_judge_price(struct catalog_reader *r, struct foreign *f)
 {
     struct rates *base = &f->endpoint.price.base;
@@ -111,10 +151,16 @@ void foreign_judge_price(struct catalog_reader *r, struct foreign *f)
     } else if (f->rounded) {
         reader_note(r, f->path, false, "a price has more digits than a price: rounded");
     }
-    /* In these lists a cache price of zero says that there is no such price, not that cached
-     * tokens are free: the prompt price is what is billed then. */
-    for (int i = PRICE_cache_read; prompt > 0 && i <= PRICE_cache_write_1h; i++)
-        base->pusd[i] = base->pusd[i] == 0 ? -1 : base->pusd[i];
+    /* In these lists a price of zero for cached tokens or for sound says that there is no such
+     * price, not that they are free: the prompt price is what is billed then. */
+    static const enum price_item unlikely[] = {PRICE_cache_read,       PRICE_cache_write_5m,
+                                               PRICE_cache_write_1h,   PRICE_audio,
+                                               PRICE_audio_cache_read, PRICE_audio_completion};
+    for (size_t i = 0; prompt > 0 && i < sizeof unlikely / sizeof unlikely[0]; i++) {
+        int64_t *rate = &base->pusd[unlikely[i]];
+        *rate = *rate == 0 ? -1 : *rate;
+    }
+    mend_writes(r, f);
 }
 
 int foreign_add_provider(struct catalog_reader *r, const struct foreign *f)

@@ -28,8 +28,8 @@ void foreign_tier(struct catalog_reader *r, struct foreign *f, int64_t above_pro
 /* Zero prices that mean unknown become missing; says so.  Adds provider (once), model and
  * endpoint. Nothing is added when the entry has to be refused. 0, or -1 on no memory. */
 int foreign_add(struct catalog_reader *r, struct foreign *f);
-/* Takes prices that cannot be meant out again (zero without a word of "free", far too high), and
- * says so. */
+/* Takes prices that cannot be meant out again (zero without a word of "free", far too high), makes
+ * whole those that are only a surcharge, and says so. */
 void foreign_judge_price(struct catalog_reader *r, struct foreign *f);
 /* Adds the provider once: that it is there already is no error. 0, or -1 on no memory. */
 int foreign_add_provider(struct catalog_reader *r, const struct foreign *f);

@@ -19,6 +19,8 @@ static const struct {
     {"cache_creation_input_token_cost", PRICE_cache_write_5m},
     {"cache_creation_input_token_cost_above_1hr", PRICE_cache_write_1h},
     {"input_cost_per_audio_token", PRICE_audio},
+    {"cache_read_input_audio_token_cost", PRICE_audio_cache_read},
+    {"output_cost_per_audio_token", PRICE_audio_completion},
     {"input_cost_per_request", PRICE_request},
     {"input_cost_per_query", PRICE_request},
 };

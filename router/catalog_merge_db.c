@@ -351,7 +351,7 @@ static int write_price(struct merge *m, int64_t endpoint_id, const struct price 
 {
     struct sqlite3_stmt *s =
         db_stmt(m->db, "INSERT INTO price(endpoint_id, valid_from_ms" PRICE_COLUMNS
-                       ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+                       ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
     db_bind_int(s, 1, endpoint_id);
     db_bind_int(s, 2, m->now_ms);
     bind_rates(s, 3, &p->base);
@@ -361,7 +361,7 @@ static int write_price(struct merge *m, int64_t endpoint_id, const struct price 
     int64_t id = db_last_id(m->db);
     for (int i = 0; i < p->n_tiers; i++) {
         s = db_stmt(m->db, "INSERT INTO price_tier(price_id, above_prompt_tok" PRICE_COLUMNS
-                           ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+                           ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
         db_bind_int(s, 1, id);
         db_bind_int(s, 2, p->tiers[i].above_prompt_tok);
         bind_rates(s, 3, &p->tiers[i].rates);

@@ -20,6 +20,7 @@ static const struct {
     {"cache_write", PRICE_cache_write_5m},
     {"cached_write", PRICE_cache_write_5m},
     {"input_audio", PRICE_audio},
+    {"output_audio", PRICE_audio_completion},
 };
 
 static void read_rates(struct catalog_reader *r, struct foreign *f, json_ref cost,

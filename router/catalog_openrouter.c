@@ -30,6 +30,8 @@ static const struct {
     {"image", PRICE_image},
     {"web_search", PRICE_web_search},
     {"audio", PRICE_audio},
+    {"input_audio_cache", PRICE_audio_cache_read},
+    {"audio_output", PRICE_audio_completion},
 };
 
 static void read_rates(struct catalog_reader *r, struct foreign *f, json_ref pricing,
@@ -141,6 +143,10 @@ static int read_model(struct catalog_reader *r, json_ref model)
         f.endpoint.params = read_params(r, model);
         f.endpoint.modalities = read_modalities(r, model);
         read_pricing(r, &f, model);
+        /* Any model can be searched for there (plugins, openrouter:web_search); where no price is
+         * stated, the fee depends on what is found. */
+        if (f.endpoint.price.base.pusd[PRICE_web_search] >= 0)
+            f.endpoint.server_tools[f.endpoint.n_server_tools++] = "web_search";
     }
     return foreign_add(r, &f);
 }

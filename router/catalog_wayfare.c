@@ -612,6 +612,27 @@ static int e_pricing(struct catalog_reader *r, json_ref v, struct entry *e)
     return 0;
 }
 
+/* The price stands as it is written; but no provider is known that writes a token to its cache for
+ * less than it reads one, and where this one does not either, such prompts look cheap. */
+static void note_cheap_writes(struct catalog_reader *r, json_ref endpoint, const struct price *p)
+{
+    static const enum price_item writes[] = {PRICE_cache_write_5m, PRICE_cache_write_1h};
+    char path[FAIL_FIELD_MAX];
+    for (int i = -1; i < p->n_tiers; i++) {
+        struct rates at = price_at(p, i < 0 ? 0 : p->tiers[i].above_prompt_tok + 1);
+        for (size_t k = 0; k < sizeof writes / sizeof writes[0]; k++) {
+            if (at.pusd[writes[k]] >= at.pusd[PRICE_prompt])
+                continue;
+            json_path(r->doc, json_get(r->doc, endpoint, "pricing"), path);
+            reader_note(r, path, false,
+                        "%s is below the prompt price%s: state what a token that is written to the "
+                        "cache costs in all (where nothing is stated, it costs the prompt price)",
+                        price_item_name(writes[k]), i < 0 ? "" : " of a tier");
+            return;
+        }
+    }
+}
+
 static int read_endpoint(struct catalog_reader *r, json_ref v)
 {
     static const struct member members[] = {{"provider", e_provider, true},
@@ -641,6 +662,7 @@ static int read_endpoint(struct catalog_reader *r, json_ref v)
     if (catalog_name_provider(r->builder, e.endpoint.provider, &f) != 0 ||
         catalog_add_endpoint(r->builder, &e.endpoint, &f) != 0)
         return reader_refuse(r, v, "%s", f.text);
+    note_cheap_writes(r, v, &e.endpoint.price);
     return 0;
 }
 

@@ -96,17 +96,13 @@ static void take(struct correction *attempts, size_t n, int bucket, int64_t *dif
     *diff += s.amount;
 }
 
-static bool is_prompt(int bucket)
-{
-    return bucket != USAGE_output_tok && bucket != USAGE_web_searches;
-}
-
 static void take_all(struct correction *attempts, size_t n, uint32_t told, int64_t *diff)
 {
     for (int b = 0; b < USAGE_BUCKET_COUNT; b++) {
         if (is_told(told, b) && diff[b] < 0)
             take(attempts, n, b, &diff[b]);
-        if (is_told(told, RECONCILE_PROMPT) && diff[RECONCILE_PROMPT] < 0 && is_prompt(b))
+        if (is_told(told, RECONCILE_PROMPT) && diff[RECONCILE_PROMPT] < 0 &&
+            usage_is_prompt((enum usage_bucket)b))
             take(attempts, n, b, &diff[RECONCILE_PROMPT]);
     }
 }

@@ -185,16 +185,17 @@ int correction_db_day_is_open(struct db *db, int64_t day, int64_t now_ms, struct
 static int write_row(struct db *db, const struct correction *c, int64_t now_ms, struct fail *reterr)
 {
 #define NAME(member, json) ", " #member
-    struct sqlite3_stmt *s =
-        db_stmt(db, "INSERT INTO correction(attempt_id, n, at_ms, admitted_ms, key_id, team_id,"
-                    " model, provider, upstream_model, usage_source, experiment, arm,"
-                    " charge_nusd" USAGE_BUCKETS(
-                        NAME) ") SELECT a.id, ?2, ?3, a.admitted_ms, a.key_id, a.team_id, a.model,"
-                              " a.provider, a.upstream_model, a.usage_source,"
-                              " coalesce(r.experiment, ''), coalesce(r.arm, ''), ?4, ?5, ?6, ?7,"
-                              " ?8, ?9, ?10 FROM attempt a JOIN request r ON r.id = a.request_id"
-                              " WHERE a.id = ?1 AND a.state = 'SETTLED'"
-                              " ON CONFLICT(attempt_id, n) DO NOTHING");
+    struct sqlite3_stmt *s = db_stmt(
+        db,
+        "INSERT INTO correction(attempt_id, n, at_ms, admitted_ms, key_id, team_id,"
+        " model, provider, upstream_model, usage_source, experiment, arm,"
+        " charge_nusd" USAGE_BUCKETS(
+            NAME) ") SELECT a.id, ?2, ?3, a.admitted_ms, a.key_id, a.team_id, a.model,"
+                  " a.provider, a.upstream_model, a.usage_source,"
+                  " coalesce(r.experiment, ''), coalesce(r.arm, ''), ?4, ?5, ?6, ?7,"
+                  " ?8, ?9, ?10, ?11, ?12, ?13 FROM attempt a JOIN request r ON r.id = a.request_id"
+                  " WHERE a.id = ?1 AND a.state = 'SETTLED'"
+                  " ON CONFLICT(attempt_id, n) DO NOTHING");
 #undef NAME
     db_bind_blob(s, 1, c->attempt_id.b, sizeof(c->attempt_id.b));
     db_bind_int(s, 2, c->n);

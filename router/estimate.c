@@ -48,9 +48,28 @@ static int64_t search_bound(const struct chat *chat)
     return chat->web_search_uses < 0 ? ESTIMATE_SEARCHES_BOUND : chat->web_search_uses;
 }
 
-static int64_t search_expected(const struct chat *chat)
+/* Searches that nobody asked for, at most and as a rule. */
+static int64_t unasked_bound(const struct endpoint *e)
 {
-    return min64(search_bound(chat), ESTIMATE_SEARCHES);
+    return e->search == SEARCH_ASKED  ? 0
+           : e->search == SEARCH_DEEP ? ESTIMATE_DEEP_SEARCHES_BOUND
+                                      : ESTIMATE_SEARCHES_BOUND;
+}
+
+static int64_t search_expected(const struct chat *chat, const struct endpoint *e)
+{
+    if (e->search == SEARCH_DEEP)
+        return ESTIMATE_DEEP_SEARCHES;
+    return min64(max64(search_bound(chat), unasked_bound(e)), ESTIMATE_SEARCHES);
+}
+
+/* What such searches read, where that is billed; the endpoint refuses what is over its context. */
+static int64_t unasked_read_tok(const struct endpoint *e)
+{
+    if (e->search != SEARCH_READS && e->search != SEARCH_DEEP)
+        return 0;
+    int64_t tok = unasked_bound(e) * BOUND_RESULT_TOK;
+    return e->context_length > 0 ? min64(tok, e->context_length) : tok;
 }
 
 int64_t estimate_raw_tok(const struct chat *chat)
@@ -189,7 +208,8 @@ void estimate_make(const struct chat *chat, const struct endpoint *e,
     ret->unlimited_tok = bound_unlimited_tok(chat, search_bound(chat));
     ret->prompt_bound_tok =
         max64(bound_prompt_tok(chat, e, search_bound(chat), ret->completion_bound_tok),
-              ret->prompt_raw_tok);
+              ret->prompt_raw_tok) +
+        unasked_read_tok(e);
     expect_prompt(expected != NULL ? expected : &NOTHING, ret);
     expect_completion(expected != NULL ? expected : &NOTHING, ret);
     expect_cache(chat, e, cache != NULL ? cache : &COLD, ret);
@@ -205,12 +225,17 @@ int64_t estimate_least_prompt_tok(const struct estimate *est)
 enum estimate_class estimate_class(const struct chat *chat)
 {
     const uint32_t not_text = NEED_SERVER_TOOLS | NEED_AUDIO;
-    if (chat->n_images > 0 || chat->n_documents > 0 || chat->parts.n_sounds > 0 ||
-        chat->needs & not_text || chat->pinned_state[0] != '\0')
+    if (chat->n_images > 0 || chat->n_documents > 0 || chat->sounds || chat->needs & not_text ||
+        chat->pinned_state[0] != '\0')
         return ESTIMATE_CLASS_NONE;
     int64_t surplus = chat->prompt_bytes - min64(chat->prompt_chars, chat->prompt_bytes);
     return surplus > chat->prompt_bytes / ESTIMATE_WIDE_SHARE ? ESTIMATE_CLASS_WIDE
                                                               : ESTIMATE_CLASS_NARROW;
+}
+
+enum estimate_class estimate_class_at(const struct chat *chat, const struct endpoint *e)
+{
+    return unasked_read_tok(e) > 0 ? ESTIMATE_CLASS_NONE : estimate_class(chat);
 }
 
 int64_t estimate_ratio(int64_t prompt_tok, int64_t estimate_tok)
@@ -242,12 +267,19 @@ static bool may_think_unseen(const struct chat *chat, const struct endpoint *e)
     return !told && (e->params == 0 || (e->params & thinking) != 0);
 }
 
+bool estimate_speaks(const struct chat *chat, const struct endpoint *e)
+{
+    return chat->speaks && (strcmp(e->provider->protocol, "openai") == 0 ||
+                            strcmp(e->provider->protocol, "azure-openai") == 0);
+}
+
 /* A hold may begin small only where all that is produced is seen while it is produced and the
  * provider stops, and stops billing, when it is cut off. */
 static bool hold_can_grow(const struct chat *chat, const struct endpoint *e)
 {
     return chat->max_tokens < 0 && chat->stream && e->provider->cancel_stops_billing &&
-           !may_think_unseen(chat, e) && !(chat->needs & NEED_SERVER_TOOLS);
+           !may_think_unseen(chat, e) && !estimate_speaks(chat, e) && e->search != SEARCH_DEEP &&
+           !(chat->needs & NEED_SERVER_TOOLS);
 }
 
 static void apply_to_completion(const struct chat *chat, const struct endpoint *e,
@@ -262,10 +294,10 @@ static void apply_to_completion(const struct chat *chat, const struct endpoint *
         est->completion_hold_tok = min64(first, est->completion_bound_tok);
 }
 
-static void apply_to_prompt(const struct chat *chat, const struct estimate_learned *learned,
-                            struct estimate *est)
+static void apply_to_prompt(const struct chat *chat, const struct endpoint *e,
+                            const struct estimate_learned *learned, struct estimate *est)
 {
-    enum estimate_class class = estimate_class(chat);
+    enum estimate_class class = estimate_class_at(chat, e);
     if (class == ESTIMATE_CLASS_NONE || learned->ratio[class] <= 0)
         return;
     int64_t ratio = learned->ratio[class];
@@ -281,8 +313,16 @@ static void apply_to_prompt(const struct chat *chat, const struct estimate_learn
 void estimate_apply(const struct chat *chat, const struct endpoint *e,
                     const struct estimate_learned *learned, struct estimate *est)
 {
-    apply_to_prompt(chat, learned, est);
+    apply_to_prompt(chat, e, learned, est);
     apply_to_completion(chat, e, learned, est);
+}
+
+/* Sound may be in every token of an answer that is spoken, and of a prompt that has some. */
+static int64_t completion_rate(const struct chat *chat, const struct endpoint *e,
+                               const struct rates *r)
+{
+    int64_t text = r->pusd[PRICE_completion];
+    return estimate_speaks(chat, e) ? max64(text, r->pusd[PRICE_audio_completion]) : text;
 }
 
 bool estimate_cost(const struct chat *chat, const struct endpoint *e, const struct estimate *est,
@@ -290,17 +330,19 @@ bool estimate_cost(const struct chat *chat, const struct endpoint *e, const stru
 {
     struct rates r = price_at(&e->price, est->prompt_tok);
     int64_t plain = est->prompt_tok - est->read_tok - est->write_5m_tok - est->write_1h_tok;
+    int64_t sound = min64(chat->audio_bytes / ESTIMATE_DOCUMENT_BYTES_PER_TOK, plain);
     assert(plain >= 0);
     *ret = (struct estimate_cost){.above_prompt_tok = price_tier(&e->price, est->prompt_tok)};
-    return money_add_product(&ret->prompt_pusd, r.pusd[PRICE_prompt], plain) &&
+    return money_add_product(&ret->prompt_pusd, r.pusd[PRICE_prompt], plain - sound) &&
+           money_add_product(&ret->prompt_pusd, r.pusd[PRICE_audio], sound) &&
            money_add_product(&ret->cache_read_pusd, r.pusd[PRICE_cache_read], est->read_tok) &&
            money_add_product(&ret->cache_write_pusd, r.pusd[PRICE_cache_write_5m],
                              est->write_5m_tok) &&
            money_add_product(&ret->cache_write_pusd, r.pusd[PRICE_cache_write_1h],
                              est->write_1h_tok) &&
-           money_add_product(&ret->completion_pusd, r.pusd[PRICE_completion],
+           money_add_product(&ret->completion_pusd, completion_rate(chat, e, &r),
                              est->completion_tok) &&
-           money_add_product(&ret->fee_pusd, r.pusd[PRICE_web_search], search_expected(chat)) &&
+           money_add_product(&ret->fee_pusd, r.pusd[PRICE_web_search], search_expected(chat, e)) &&
            money_add_product(&ret->fee_pusd, r.pusd[PRICE_image], chat->n_images) &&
            money_add(&ret->fee_pusd, r.pusd[PRICE_request]);
 }
@@ -341,17 +383,22 @@ static int64_t dearest_prompt_rate(const struct chat *chat, const struct rates *
         rate = max64(rate, r->pusd[PRICE_cache_write_5m]);
     if (chat->cache_write_1h)
         rate = max64(rate, r->pusd[PRICE_cache_write_1h]);
+    if (chat->sounds)
+        rate = max64(rate, max64(r->pusd[PRICE_audio], r->pusd[PRICE_audio_cache_read]));
     return rate;
 }
 
 /* Everything but the completion that max_tokens limits; false on overflow. */
-static bool worst_without_completion(const struct chat *chat, const struct rates *r,
-                                     const struct estimate *est, int64_t *ret_pusd)
+static bool worst_without_completion(const struct chat *chat, const struct endpoint *e,
+                                     const struct rates *r, const struct estimate *est,
+                                     int64_t *ret_pusd)
 {
-    int64_t pusd = 0;
+    int64_t pusd = 0, searches = max64(search_bound(chat), unasked_bound(e));
+    int64_t thought = e->search == SEARCH_DEEP ? ESTIMATE_DEEP_THOUGHT_BOUND_TOK : 0;
     if (!money_add_product(&pusd, dearest_prompt_rate(chat, r), est->prompt_bound_tok) ||
         !money_add_product(&pusd, r->pusd[PRICE_completion], est->unlimited_tok) ||
-        !money_add_product(&pusd, r->pusd[PRICE_web_search], search_bound(chat)) ||
+        !money_add_product(&pusd, r->pusd[PRICE_web_search], searches) ||
+        !money_add_product(&pusd, r->pusd[PRICE_completion], thought) ||
         !money_add_product(&pusd, r->pusd[PRICE_image], chat->n_images) ||
         !money_add(&pusd, r->pusd[PRICE_request]))
         return false;
@@ -364,8 +411,8 @@ int64_t estimate_worst_nusd(const struct chat *chat, const struct endpoint *e,
 {
     struct rates r = price_dearest(&e->price, est->prompt_bound_tok);
     int64_t pusd = 0;
-    if (!worst_without_completion(chat, &r, est, &pusd) ||
-        !money_add_product(&pusd, r.pusd[PRICE_completion], est->completion_bound_tok))
+    if (!worst_without_completion(chat, e, &r, est, &pusd) ||
+        !money_add_product(&pusd, completion_rate(chat, e, &r), est->completion_bound_tok))
         return INT64_MAX;
     return money_charge_nusd(pusd);
 }
@@ -374,8 +421,8 @@ int64_t estimate_fit_tok(const struct chat *chat, const struct endpoint *e,
                          const struct estimate *est, int64_t room_nusd)
 {
     struct rates r = price_dearest(&e->price, est->prompt_bound_tok);
-    int64_t fixed_pusd, rate = r.pusd[PRICE_completion];
-    if (room_nusd < 0 || !worst_without_completion(chat, &r, est, &fixed_pusd))
+    int64_t fixed_pusd, rate = completion_rate(chat, e, &r);
+    if (room_nusd < 0 || !worst_without_completion(chat, e, &r, est, &fixed_pusd))
         return -1;
     int64_t room_pusd = room_nusd > INT64_MAX / 1000 ? INT64_MAX : room_nusd * 1000;
     if (fixed_pusd > room_pusd)

@@ -33,8 +33,13 @@ enum {
     ESTIMATE_COMPLETION_TOK = 512,
 
     /* Upper bounds; those of the prompt are in router/bound.h. */
-    ESTIMATE_SEARCHES_BOUND = 10,           /* searches of a tool without max_uses */
-    ESTIMATE_COMPLETION_BOUND_TOK = 131072, /* neither the request nor the endpoint names one */
+    ESTIMATE_SEARCHES_BOUND = 10, /* of a tool without max_uses, and of an endpoint that searches
+                                     for every answer */
+    ESTIMATE_DEEP_SEARCHES_BOUND = 100,       /* of one that goes on until it knows enough, */
+    ESTIMATE_DEEP_THOUGHT_BOUND_TOK = 131072, /* and what it thinks meanwhile: max_tokens is not the
+                                                 limit of that */
+    ESTIMATE_DEEP_SEARCHES = 20,              /* as a rule */
+    ESTIMATE_COMPLETION_BOUND_TOK = 131072,   /* neither the request nor the endpoint names one */
 
     /* Nothing shorter is kept in a cache (platform.claude.com prompt-caching: 1,024 to 4,096 by
      * model; OpenAI: 1,024). */
@@ -129,6 +134,8 @@ struct estimate_learned {
 };
 
 enum estimate_class estimate_class(const struct chat *chat);
+/* The same, on an endpoint: NONE also where prompts hold what it has searched for unasked. */
+enum estimate_class estimate_class_at(const struct chat *chat, const struct endpoint *e);
 /* How many times prompt_estimate_tok (estimate.prompt_raw_tok) a prompt turned out to be, but for
  * BOUND_FRAME_TOK, in units of 1/ESTIMATE_RATIO_ONE, rounded up. */
 int64_t estimate_ratio(int64_t prompt_tok, int64_t estimate_tok);
@@ -154,6 +161,9 @@ bool estimate_bills_writes(const struct chat *chat, const struct endpoint *e);
 /* The endpoint caches by itself, as far as its prices tell: reads are cheaper, writes cost
  * nothing. */
 bool estimate_caches_by_itself(const struct endpoint *e);
+
+/* The answer will be in sound: only those take that wish whose own protocol has it. */
+bool estimate_speaks(const struct chat *chat, const struct endpoint *e);
 
 /* What is expected to be paid for what: pico-USD. */
 struct estimate_cost {

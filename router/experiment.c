@@ -229,6 +229,12 @@ static bool place(const struct experiment *e, const struct experiment_who *who,
     return true;
 }
 
+int64_t experiment_unit_hash(const char *salt, enum experiment_unit unit,
+                             const struct experiment_name *name)
+{
+    return (int64_t)digest("unit", salt, unit, name).n[0];
+}
+
 void experiments_assign(const struct experiments *x, const struct catalog *catalog,
                         const struct policy *policy, const struct chat *chat,
                         const struct experiment_who *who, struct experiment_place *ret)
@@ -261,17 +267,21 @@ static void append_model(struct chat *chat, const struct chat_model *m)
         if (strcmp(chat->models[i].name, m->name) == 0)
             return;
     }
-    if (chat->n_models < CHAT_MODELS_MAX)
-        chat->models[chat->n_models++] = *m;
+    if (chat->n_models == CHAT_MODELS_MAX)
+        return;
+    chat->models[chat->n_models] = *m;
+    if (chat->prefs.sort != SORT_none)
+        chat->models[chat->n_models].suffix = SUFFIX_NONE;
+    chat->n_models++;
 }
 
-/* A suffix is a way of sorting: the request's own wins over the arm's. */
+/* A suffix is a way of sorting: the request's own, or its provider_sort, wins over the arm's. */
 static void replace_model(struct chat *chat, const struct chat_model *m)
 {
     enum chat_suffix stated = chat->models[0].suffix;
     int kept = 1;
     chat->models[0] = *m;
-    if (stated != SUFFIX_NONE)
+    if (stated != SUFFIX_NONE || chat->prefs.sort != SORT_none)
         chat->models[0].suffix = stated;
     for (int i = 1; i < chat->n_models; i++) {
         if (strcmp(chat->models[i].name, m->name) != 0)

@@ -54,7 +54,7 @@ struct experiment_metric {
 };
 
 struct experiment_guardrail {
-    char metric[EXPERIMENT_NAME_MAX]; /* error_rate | cost | latency */
+    char metric[EXPERIMENT_NAME_MAX]; /* error_rate | cancel_rate | cost | latency */
     char max[MONEY_TEXT_MAX];         /* a decimal: a share; USD per request; seconds */
 };
 
@@ -97,6 +97,13 @@ int experiment_read_prefs(struct experiment_arm *arm, const char *json, struct f
 /* As they are stored. */
 void experiment_write_metrics(const struct experiment *e, struct buf *out);
 void experiment_write_guardrails(const struct experiment *e, struct buf *out);
+
+/* ---- experiment_check.c ---- */
+
+/* Could each arm serve a request of this catalog, and does it know the providers that the arm
+ * names?  The models are in it.  -1 with reterr, which names the arm and what is in the way. */
+int experiment_check(const struct experiment *e, const struct catalog *catalog,
+                     struct fail *reterr);
 
 /* ---- the running ones ---- */
 
@@ -144,6 +151,9 @@ struct experiment_place {
 void experiments_assign(const struct experiments *x, const struct catalog *catalog,
                         const struct policy *policy, const struct chat *chat,
                         const struct experiment_who *who, struct experiment_place *ret);
+/* What the ledger records for a unit of an experiment with this salt. */
+int64_t experiment_unit_hash(const char *salt, enum experiment_unit unit,
+                             const struct experiment_name *name);
 /* Does this shadow arm get a copy of the request? */
 bool experiment_shadows(const struct experiment_arm *arm, const struct experiment_place *at);
 /* What the request does not say itself comes from the arm; `model` from the arm in any case. */

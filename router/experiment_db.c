@@ -412,6 +412,31 @@ int experiment_db_list(struct db *db, struct json_object **ret, struct fail *ret
     return 0;
 }
 
+/* ---- who got no answer ---- */
+
+int experiment_db_unserved(struct db *db, const struct experiment_unserved *u, struct fail *reterr)
+{
+    const struct ledger_request *r = &u->request;
+    struct sqlite3_stmt *s =
+        db_stmt(db, "INSERT INTO request(id, created_ms, team_id, key_id, stream, requested_model,"
+                    " door, experiment, arm, unit, status, http_status, ended_ms)"
+                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'error', ?11, ?12)"
+                    " ON CONFLICT(id) DO NOTHING");
+    db_bind_blob(s, 1, u->request_id.b, sizeof(u->request_id.b));
+    db_bind_int(s, 2, r->created_ms);
+    db_bind_int(s, 3, u->team_id);
+    db_bind_int(s, 4, u->key_id);
+    db_bind_int(s, 5, r->stream);
+    db_bind_text(s, 6, r->requested_model);
+    db_bind_text(s, 7, r->door);
+    db_bind_text(s, 8, r->experiment);
+    db_bind_text(s, 9, r->arm);
+    db_bind_int(s, 10, r->unit);
+    db_bind_int(s, 11, u->http_status);
+    db_bind_int(s, 12, u->ended_ms);
+    return identity_db_run(db, s, reterr);
+}
+
 /* ---- feedback ---- */
 
 /* *ret: the experiment of the generation. */

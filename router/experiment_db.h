@@ -5,6 +5,7 @@
 
 #include "router/db.h"
 #include "router/experiment.h"
+#include "router/ledger.h"
 #include "schema/id.h"
 
 /* *ret: what runs, one reference; NULL where nothing does. 0, or -1 with reterr. */
@@ -23,6 +24,18 @@ int experiment_db_get(struct db *db, const char *name, struct json_object **ret,
                       struct fail *reterr);
 /* {"data": [...]}, the newest first. */
 int experiment_db_list(struct db *db, struct json_object **ret, struct fail *reterr);
+
+/* A request that no endpoint could serve, so that nothing was held and the ledger does not know
+ * it: an error of its arm, in a row of its own without attempts.  (It goes with the detail of its
+ * day, router/rollup_db.h.) */
+struct experiment_unserved {
+    struct id request_id;
+    int64_t team_id, key_id; /* database rows */
+    int64_t ended_ms;
+    int http_status;
+    struct ledger_request request; /* its idempotency is not used */
+};
+int experiment_db_unserved(struct db *db, const struct experiment_unserved *u, struct fail *reterr);
 
 /* What came of a generation of this team; overwrites what was said before.  ERR_not_found for a
  * generation that is not there or not this team's, ERR_bad_request with the field otherwise. */

@@ -237,8 +237,9 @@ static int check_arms(const struct experiment *e, struct fail *reterr)
 /* What every report has anyway, under these names. */
 static bool is_reserved(const char *name)
 {
-    static const char *const names[] = {"requests", "errors",      "error_rate", "cost",
-                                        "latency",  "first_token", "tokens"};
+    static const char *const names[] = {"requests",    "errors",      "error_rate",
+                                        "cost",        "latency",     "canceled",
+                                        "cancel_rate", "first_token", "tokens"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(names[i], name) == 0)
             return true;
@@ -291,12 +292,12 @@ static int add_guardrail(struct experiment *e, const char *text, struct fail *re
         return fail_set(reterr, ERR_bad_request, "guardrails",
                         "an experiment may have %d guardrails", EXPERIMENT_GUARDRAILS_MAX);
     bool known = split(text, g->metric, &max) &&
-                 (strcmp(g->metric, "error_rate") == 0 || strcmp(g->metric, "cost") == 0 ||
-                  strcmp(g->metric, "latency") == 0);
+                 (strcmp(g->metric, "error_rate") == 0 || strcmp(g->metric, "cancel_rate") == 0 ||
+                  strcmp(g->metric, "cost") == 0 || strcmp(g->metric, "latency") == 0);
     if (!known || money_parse_plain(span_of(max), MAX_SCALE, &n) != MONEY_OK)
         return fail_set(reterr, ERR_bad_request, "guardrails",
-                        "guardrails: %.64s must be error_rate:SHARE (such as 0.05), cost:USD per "
-                        "request, or latency:SECONDS",
+                        "guardrails: %.64s must be error_rate:SHARE or cancel_rate:SHARE (such as "
+                        "0.05), cost:USD per request, or latency:SECONDS",
                         text);
     money_print(n, MAX_SCALE, g->max); /* "007" is no JSON */
     e->n_guardrails++;

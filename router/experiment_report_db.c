@@ -85,14 +85,14 @@ static struct json_object *count(int64_t n)
     return json_object_new_int64(n);
 }
 
-static struct json_object *mean_object(const struct stats_mean *m, double scale, int64_t n)
+static struct json_object *mean_object(const struct stats_mean *m, int64_t n)
 {
     struct json_object *o = json_object_new_object();
     struct stats_interval i = stats_interval(m, STATS_ALPHA);
     json_object_object_add(o, "n", count(n));
-    json_object_object_add(o, "mean", m->known ? number(m->mean * scale) : NULL);
-    json_object_object_add(o, "low", i.known ? number(i.low * scale) : NULL);
-    json_object_object_add(o, "high", i.known ? number(i.high * scale) : NULL);
+    json_object_object_add(o, "mean", m->known ? number(m->mean) : NULL);
+    json_object_object_add(o, "low", i.known ? number(i.low) : NULL);
+    json_object_object_add(o, "high", i.known ? number(i.high) : NULL);
     return o;
 }
 
@@ -115,10 +115,14 @@ static void add_own_metrics(struct json_object *arm, const struct sums *s, int a
 {
     struct json_object *own = json_object_new_object();
     for (int m = VERDICT_OWN; m < s->data.n_metrics; m++)
-        json_object_object_add(
-            own, s->data.metrics[m].name,
-            mean_object(&s->data.arms[at].means[m], 1, s->arms[at].n_feedback[m - VERDICT_OWN]));
+        json_object_object_add(own, s->data.metrics[m].name,
+                               mean_object(&s->data.arms[at].means[m], s->arms[at].n[m]));
     json_object_object_add(arm, "metrics", own);
+}
+
+static struct json_object *standard_mean(const struct sums *s, int at, int metric)
+{
+    return mean_object(&s->data.arms[at].means[metric], s->arms[at].n[metric]);
 }
 
 static void add_arm(struct json_object *arm, const struct sums *s, int at)
@@ -126,6 +130,9 @@ static void add_arm(struct json_object *arm, const struct sums *s, int at)
     const struct sums_arm *a = &s->arms[at];
     const struct verdict_arm *v = &s->data.arms[at];
     json_object_object_add(arm, "units", count((int64_t)v->units));
+    json_object_object_add(arm, "effective_units", number(v->means[VERDICT_COST].units));
+    json_object_object_add(arm, "largest_unit_share", number(v->largest));
+    json_object_object_add(arm, "requests_without_unit", count(v->unnamed));
     json_object_object_add(arm, "requests", count(a->requests));
     json_object_object_add(arm, "attempts", count(a->attempts));
     json_object_object_add(arm, "errors", count(a->errors));
@@ -134,10 +141,10 @@ static void add_arm(struct json_object *arm, const struct sums *s, int at)
     json_object_object_add(arm, "cost_usd", shape_usd(a->cost_nusd));
     json_object_object_add(arm, "cost_per_request_usd",
                            a->requests > 0 ? shape_usd(a->cost_nusd / a->requests) : NULL);
-    json_object_object_add(arm, "cost", mean_object(&v->means[VERDICT_COST], 1, a->requests));
-    json_object_object_add(arm, "error_rate",
-                           mean_object(&v->means[VERDICT_ERRORS], 1, a->requests));
-    struct json_object *latency = mean_object(&v->means[VERDICT_LATENCY], 1, a->latency.n);
+    json_object_object_add(arm, "cost", standard_mean(s, at, VERDICT_COST));
+    json_object_object_add(arm, "error_rate", standard_mean(s, at, VERDICT_ERRORS));
+    json_object_object_add(arm, "cancel_rate", standard_mean(s, at, VERDICT_CANCELED));
+    struct json_object *latency = standard_mean(s, at, VERDICT_LATENCY);
     add_spread(latency, &a->latency);
     json_object_object_add(arm, "latency_ms", latency);
     struct json_object *first = json_object_new_object();
@@ -160,9 +167,8 @@ static struct json_object *comparison_object(const struct verdict_data *d, const
     json_object_object_add(o, "arm", json_object_new_string(d->arms[c->arm].name));
     json_object_object_add(o, "baseline", json_object_new_string(d->arms[v->baseline].name));
     json_object_object_add(o, "metric", json_object_new_string(d->metrics[c->metric].name));
-    json_object_object_add(
-        o, "kind",
-        json_object_new_string(d->metrics[c->metric].relative ? "relative" : "absolute"));
+    json_object_object_add(o, "kind",
+                           json_object_new_string(c->relative ? "relative" : "absolute"));
     json_object_object_add(o, "difference", x->known ? number(x->value) : NULL);
     json_object_object_add(o, "low", x->interval.known ? number(x->interval.low) : NULL);
     json_object_object_add(o, "high", x->interval.known ? number(x->interval.high) : NULL);
@@ -189,6 +195,8 @@ static void add_verdict(struct json_object *report, const struct verdict_data *d
     json_object_object_add(verdict, "state", json_object_new_string(verdict_state_name(v->state)));
     json_object_object_add(verdict, "winner",
                            v->winner >= 0 ? json_object_new_string(d->arms[v->winner].name) : NULL);
+    json_object_object_add(verdict, "clear",
+                           v->winner >= 0 ? json_object_new_boolean(v->clear) : NULL);
     json_object_object_add(verdict, "text", json_object_new_string(v->text));
     json_object_object_add(report, "verdict", verdict);
     free(v);
@@ -222,6 +230,7 @@ static const struct {
     double scale; /* of our mean into that unit */
 } guards[] = {
     {"error_rate", " of the requests", VERDICT_ERRORS, 1},
+    {"cancel_rate", " of the requests", VERDICT_CANCELED, 1},
     {"cost", " USD per request", VERDICT_COST, 1},
     {"latency", " s", VERDICT_LATENCY, 1e-3},
 };

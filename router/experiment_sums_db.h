@@ -1,5 +1,6 @@
 /* Sums over the requests of an experiment, arm by arm: what experiment_report_db.h makes figures
- * of.  One pass over the requests, and one over the feedback; memory does not grow with them. */
+ * of.  One pass over the requests, and one over the feedback.  Memory grows with the units (a few
+ * dozen bytes for each: router/units.h), not with what they send. */
 #ifndef ROUTER_EXPERIMENT_SUMS_DB_H
 #define ROUTER_EXPERIMENT_SUMS_DB_H
 
@@ -8,9 +9,9 @@
 #include "schema/usage.h"
 
 enum {
-    /* Units are gathered in so many clusters per arm, by their hash: what several independent units
-     * add up to is one independent cluster, and variances stay right. */
-    SUMS_CLUSTERS = 4096,
+    /* Of each arm, in which its units are added up in turn: those of a cell are independent of
+     * those of the others, and variances stay right.  Up to so many units have one each. */
+    SUMS_CELLS = 4096,
     SUMS_SPREAD_BUCKETS = 2048,
     SUMS_SPREAD_EXACT_MS =
         100, /* below, a bucket is a millisecond; above, each is 1 per cent wider */
@@ -30,8 +31,10 @@ struct sums_arm {
     int64_t requests, ok, errors, canceled, attempts; /* requests: all that have ended */
     int64_t cost_nusd;                                /* of all attempts, failed ones too */
     int64_t tok[USAGE_BUCKET_COUNT];
-    struct sums_spread latency, first_token; /* of requests that went well */
-    int64_t n_feedback[EXPERIMENT_METRICS_MAX];
+    /* Of requests that went well; and of those that the client gave up on, as far as they came: it
+     * would have taken longer. */
+    struct sums_spread latency, first_token;
+    int64_t n[VERDICT_METRICS_MAX]; /* values that a mean is of */
 };
 
 struct sums {
@@ -39,8 +42,10 @@ struct sums {
     struct verdict_data data; /* its names are the caller's */
 };
 
-/* Fills arms and data.arms[].units and .means of an experiment whose arms and metrics stand in
- * ret->data.  Cost in USD per request, latency in ms.  0, or -1 with reterr. */
+/* Fills arms and data.arms[].units, .unnamed, .largest and .means of an experiment whose arms and
+ * metrics stand in ret->data.  Cost in USD per request, latency in ms.  Requests that do not name
+ * the experiment's unit are in the sums and in no mean: they would be one large unit, their key.
+ * 0, or -1 with reterr. */
 int sums_db_read(struct db *db, const char *experiment, struct sums *ret, struct fail *reterr);
 
 #endif

@@ -45,7 +45,7 @@ static struct json_object *id_text(struct sqlite3_stmt *s, int col, const char *
 
 /* ---- attempts ---- */
 
-enum { COL_TOKENS = 16, COL_COST = 22 };
+enum { COL_TOKENS = 16, COL_COST = COL_TOKENS + USAGE_BUCKET_COUNT };
 /* As corrected since (router/correction.h); what nobody stated and nothing was added to is NULL. */
 #define ADDED(column) "(SELECT sum(c." column ") FROM correction c WHERE c.attempt_id = attempt.id)"
 #define AS_CORRECTED(member, json)                                                                 \

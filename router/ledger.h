@@ -62,8 +62,8 @@ struct ledger_hold {
     bool cancel_stops_billing;
     int64_t prompt_estimate_tok; /* charged by recovery when the provider stops billing on cancel */
     int64_t prompt_estimate_nusd;
-    int prompt_class; /* what requests like it are known by (router/calibrate_db.h), plus 1; 0 =
-                         none */
+    int prompt_class; /* what requests like it are known by (router/calibrate_db.h), plus 1; 0:
+                         nothing is learned from it */
     int n_images;     /* in the request: needed to recompute the cost */
     char model[LEDGER_NAME_MAX];    /* catalog id */
     char provider[LEDGER_SLUG_MAX]; /* full slug */

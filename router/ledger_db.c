@@ -411,6 +411,9 @@ static const char *state_of(const struct ledger_op *op)
     X(cache_write_5m_tok, cell_bucket(c, op, USAGE_cache_write_5m_tok))                            \
     X(cache_write_1h_tok, cell_bucket(c, op, USAGE_cache_write_1h_tok))                            \
     X(web_searches, cell_bucket(c, op, USAGE_web_searches))                                        \
+    X(audio_input_tok, cell_bucket(c, op, USAGE_audio_input_tok))                                  \
+    X(audio_output_tok, cell_bucket(c, op, USAGE_audio_output_tok))                                \
+    X(audio_cache_read_tok, cell_bucket(c, op, USAGE_audio_cache_read_tok))                        \
     X(usage_source, cell_text(c, usage_source_name(is_void ? USAGE_NONE : t->source)))             \
     X(cost_pusd, cell_int(c, is_void ? 0 : t->cost_pusd))                                          \
     X(charge_nusd, cell_known(c, is_void ? 0 : money_charge_nusd(t->cost_pusd), ended))            \
@@ -451,6 +454,8 @@ static enum ledger_write update_attempts(struct db *db, const struct rows *settl
             " output_tok = s.output_tok, cache_read_tok = s.cache_read_tok,"
             " cache_write_5m_tok = s.cache_write_5m_tok,"
             " cache_write_1h_tok = s.cache_write_1h_tok, web_searches = s.web_searches,"
+            " audio_input_tok = s.audio_input_tok, audio_output_tok = s.audio_output_tok,"
+            " audio_cache_read_tok = s.audio_cache_read_tok,"
             " usage_source = s.usage_source, cost_pusd = s.cost_pusd,"
             " charge_nusd = s.charge_nusd, http_status = s.http_status,"
             " first_byte_ms = s.first_byte_ms, duration_ms = s.duration_ms,"
@@ -571,6 +576,9 @@ int ledger_db_running(struct db *db, struct ledger_db_running **ret, size_t *ret
 
 /* ---- recovery ---- */
 
+enum { COL_BUCKETS = 12 };
+#define BUCKET(member, json) ", " #member
+
 static void col_usage(struct sqlite3_stmt *s, int first_col, struct usage *ret)
 {
     memset(ret, 0, sizeof(*ret));
@@ -595,7 +603,7 @@ static enum ledger_recovery recovery_of(struct sqlite3_stmt *s)
 static int64_t counted_pusd(struct sqlite3_stmt *s)
 {
     enum usage_source source;
-    bool counted = !db_col_null(s, 6) && usage_source_parse(db_col_text(s, 17), &source) &&
+    bool counted = !db_col_null(s, 6) && usage_source_parse(db_col_text(s, 11), &source) &&
                    source == USAGE_PARTIAL;
     return counted ? db_col_int(s, 6) : 0;
 }
@@ -606,10 +614,10 @@ static void fill_recovery(struct sqlite3_stmt *s, struct ledger_op *op, enum led
     struct ledger_settle *t = &op->u.settle;
     op->kind = how == LEDGER_RECOVER_VOID ? LEDGER_VOID : LEDGER_SETTLE;
     col_id(s, 0, &op->request_id);
-    col_usage(s, 10, &t->usage);
+    col_usage(s, COL_BUCKETS, &t->usage);
     t->source = USAGE_ESTIMATED;
     if (how == LEDGER_RECOVER_CHECKPOINT) {
-        if (!usage_source_parse(db_col_text(s, 17), &t->source))
+        if (!usage_source_parse(db_col_text(s, 11), &t->source))
             t->source = USAGE_PARTIAL;
         t->cost_pusd = db_col_int(s, 6);
     } else if (how == LEDGER_RECOVER_PROMPT) {
@@ -627,7 +635,7 @@ static void fill_recovery(struct sqlite3_stmt *s, struct ledger_op *op, enum led
     t->duration_ms = -1;
     memcpy(t->end_reason, "crash", sizeof("crash"));
     db_col_copy(s, 9, t->provider_request_id, sizeof(t->provider_request_id));
-    db_col_copy(s, 16, t->iterations, sizeof(t->iterations));
+    db_col_copy(s, 10, t->iterations, sizeof(t->iterations));
 }
 
 int ledger_db_recover(struct db *db, const struct id *attempt_id, int64_t now_ms,
@@ -636,8 +644,7 @@ int ledger_db_recover(struct db *db, const struct id *attempt_id, int64_t now_ms
     struct sqlite3_stmt *s = db_stmt(
         db, "SELECT request_id, state, cancel_stops_billing, hold_nusd, prompt_estimate_tok,"
             " prompt_estimate_nusd, cost_pusd, http_status, first_byte_ms, provider_request_id,"
-            " input_tok, output_tok, cache_read_tok, cache_write_5m_tok, cache_write_1h_tok,"
-            " web_searches, iterations, usage_source FROM attempt WHERE id = ?1");
+            " iterations, usage_source" USAGE_BUCKETS(BUCKET) " FROM attempt WHERE id = ?1");
     bind_id(s, 1, attempt_id);
     int rc = db_step(db, s, reterr);
     assert(rc != 0);

@@ -77,6 +77,8 @@ enum plan_cause {
     CAUSE_NOT_FIRST, /* allowed_providers */
     CAUSE_CREDENTIAL,
     CAUSE_ADAPTER, /* no_credential */
+    CAUSE_SOUND,
+    CAUSE_SPEECH, /* unpriced */
     CAUSE_TOOLS,
     CAUSE_IMAGES,
     CAUSE_DOCUMENTS,

@@ -130,6 +130,15 @@ static void say_distillable(const struct topic *t)
 
 static void say_unpriced(const struct topic *t)
 {
+    bool spoken = t->x->detail == CAUSE_SPEECH;
+    if (spoken || t->x->detail == CAUSE_SOUND) {
+        buf_addf(t->out,
+                 "the request has sound in its %s and the catalog states no price for that "
+                 "(\"%s\") of %s",
+                 spoken ? "answer" : "prompt",
+                 price_item_name(spoken ? PRICE_audio_completion : PRICE_audio), t->e->slug);
+        return;
+    }
     bool prompt = t->e->price.base.pusd[PRICE_prompt] < 0;
     bool completion = t->e->price.base.pusd[PRICE_completion] < 0;
     buf_addf(t->out, "the catalog states no %s price of %s",

@@ -193,10 +193,19 @@ static bool by_distillable(struct look *k, int32_t *detail)
     return prefs_of(k)->distillable && !k->endpoint->model->distillable;
 }
 
+/* Sound costs up to thirty times what text does: without a word of the catalog nobody knows. */
 static bool by_missing_price(struct look *k, int32_t *detail)
 {
-    (void)detail;
-    return !price_is_routable(&k->endpoint->price);
+    const struct endpoint *e = k->endpoint;
+    const struct chat *chat = k->in->chat;
+    if (!price_is_routable(&e->price))
+        return true;
+    bool hears = (e->modalities & MODALITY_BIT(MODALITY_audio)) != 0;
+    if (chat->sounds && hears && !price_covers_sound(&e->price, false))
+        *detail = CAUSE_SOUND;
+    else if (estimate_speaks(chat, e) && !price_covers_sound(&e->price, true))
+        *detail = CAUSE_SPEECH;
+    return *detail != CAUSE_NONE;
 }
 
 static bool by_price(struct look *k, int32_t *detail)
@@ -213,6 +222,8 @@ static bool by_price(struct look *k, int32_t *detail)
     look_estimate(k);
     struct rates r = price_at(&k->endpoint->price, k->estimate.prompt_tok);
     for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++) {
+        if (caps[i].item == PRICE_audio && !price_covers_sound(&k->endpoint->price, false))
+            continue; /* not known, so that no sound is sent there */
         if (caps[i].cap->set && r.pusd[caps[i].item] > caps[i].cap->value) {
             *detail = (int32_t)caps[i].item;
             return true;

@@ -15,16 +15,21 @@ static const struct {
 #undef I
 };
 
-/* The usage buckets that are tokens and the rate that bills each. */
+enum { NO_AUDIO = -1 };
+
+/* The usage buckets that are tokens and the rate that bills each; and of which a part is sound,
+ * at another rate. */
 static const struct {
     enum usage_bucket bucket;
     enum price_item item;
+    int audio; /* enum usage_bucket */
+    enum price_item audio_item;
 } TOKENS[] = {
-    {USAGE_input_tok, PRICE_prompt},
-    {USAGE_output_tok, PRICE_completion},
-    {USAGE_cache_read_tok, PRICE_cache_read},
-    {USAGE_cache_write_5m_tok, PRICE_cache_write_5m},
-    {USAGE_cache_write_1h_tok, PRICE_cache_write_1h},
+    {USAGE_input_tok, PRICE_prompt, USAGE_audio_input_tok, PRICE_audio},
+    {USAGE_output_tok, PRICE_completion, USAGE_audio_output_tok, PRICE_audio_completion},
+    {USAGE_cache_read_tok, PRICE_cache_read, USAGE_audio_cache_read_tok, PRICE_audio_cache_read},
+    {USAGE_cache_write_5m_tok, PRICE_cache_write_5m, NO_AUDIO, PRICE_audio},
+    {USAGE_cache_write_1h_tok, PRICE_cache_write_1h, NO_AUDIO, PRICE_audio},
 };
 
 const char *price_item_name(enum price_item i)
@@ -44,6 +49,13 @@ bool price_is_routable(const struct price *p)
     return p->base.pusd[PRICE_prompt] >= 0 && p->base.pusd[PRICE_completion] >= 0;
 }
 
+bool price_covers_sound(const struct price *p, bool spoken)
+{
+    const int64_t *base = p->base.pusd;
+    bool stated = base[spoken ? PRICE_audio_completion : PRICE_audio] >= 0;
+    return stated || (base[PRICE_prompt] == 0 && base[PRICE_completion] == 0);
+}
+
 static void name_over(struct rates *r, const struct rates *tier)
 {
     for (int i = 0; i < PRICE_ITEM_COUNT; i++) {
@@ -56,12 +68,20 @@ static void name_over(struct rates *r, const struct rates *tier)
  * the one of the base. */
 static struct rates resolved(struct rates r)
 {
-    int64_t prompt = r.pusd[PRICE_prompt] >= 0 ? r.pusd[PRICE_prompt] : 0;
+    static const struct {
+        enum price_item item, instead;
+    } FALLBACKS[] = {
+        {PRICE_cache_read, PRICE_prompt},      {PRICE_cache_write_5m, PRICE_prompt},
+        {PRICE_cache_write_1h, PRICE_prompt},  {PRICE_audio, PRICE_prompt},
+        {PRICE_audio_cache_read, PRICE_audio}, {PRICE_audio_completion, PRICE_completion},
+    };
+    for (size_t i = 0; i < sizeof(FALLBACKS) / sizeof(FALLBACKS[0]); i++) {
+        if (r.pusd[FALLBACKS[i].item] < 0)
+            r.pusd[FALLBACKS[i].item] = r.pusd[FALLBACKS[i].instead];
+    }
     for (int i = 0; i < PRICE_ITEM_COUNT; i++) {
-        bool is_cache =
-            i == PRICE_cache_read || i == PRICE_cache_write_5m || i == PRICE_cache_write_1h;
         if (r.pusd[i] < 0)
-            r.pusd[i] = is_cache ? prompt : 0;
+            r.pusd[i] = 0;
     }
     return r;
 }
@@ -125,7 +145,11 @@ static bool add_tokens(const struct price *p, const struct usage *u, int64_t *ac
         return false;
     struct rates r = price_at(p, prompt_tok);
     for (size_t i = 0; i < sizeof(TOKENS) / sizeof(TOKENS[0]); i++) {
-        if (!money_add_product(acc, r.pusd[TOKENS[i].item], u->n[TOKENS[i].bucket]))
+        int64_t all = u->n[TOKENS[i].bucket];
+        int64_t audio = TOKENS[i].audio != NO_AUDIO ? u->n[TOKENS[i].audio] : 0;
+        audio = audio < all ? audio : all;
+        if (!money_add_product(acc, r.pusd[TOKENS[i].item], all - audio) ||
+            !money_add_product(acc, r.pusd[TOKENS[i].audio_item], audio))
             return false;
     }
     return true;

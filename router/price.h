@@ -11,7 +11,13 @@
     I(completion, MTOK)                                                                            \
     I(cache_read, MTOK)                                                                            \
     I(cache_write_5m, MTOK)                                                                        \
-    I(cache_write_1h, MTOK) I(request, UNIT) I(image, UNIT) I(web_search, UNIT) I(audio, MTOK)
+    I(cache_write_1h, MTOK)                                                                        \
+    I(request, UNIT)                                                                               \
+    I(image, UNIT)                                                                                 \
+    I(web_search, UNIT)                                                                            \
+    I(audio, MTOK) /* of the prompt */                                                             \
+    I(audio_cache_read, MTOK)                                                                      \
+    I(audio_completion, MTOK)
 
 enum price_item {
 #define I(name, scale) PRICE_##name,
@@ -41,8 +47,12 @@ int price_item_scale(enum price_item i); /* MONEY_SCALE_MTOK or MONEY_SCALE_UNIT
 
 /* True when prompt and completion are stated. */
 bool price_is_routable(const struct price *p);
+/* True when it is known what sound costs, in the prompt or in the answer (spoken): a price for it
+ * is stated, or everything is free. */
+bool price_covers_sound(const struct price *p, bool spoken);
 /* The rates in force for a prompt of this size, fallbacks resolved: a missing cache
- * price is the prompt price, a missing request, image or search price is 0. */
+ * price is the prompt price, a missing request, image or search price is 0, and sound
+ * without a price of its own costs what text does. */
 struct rates price_at(const struct price *p, int64_t prompt_tok);
 /* The threshold of the highest tier that such a prompt is in; 0 = the base price. */
 int64_t price_tier(const struct price *p, int64_t prompt_tok);

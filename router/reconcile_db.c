@@ -98,7 +98,7 @@ static void add_ours(struct sqlite3_stmt *s, struct ours *o)
         o->unsure += db_col_int(s, COL_ATTEMPTS);
     for (int i = 0; i < USAGE_BUCKET_COUNT; i++) {
         f[i] += db_col_int(s, COL_BUCKETS + i);
-        if (i != USAGE_output_tok && i != USAGE_web_searches)
+        if (usage_is_prompt((enum usage_bucket)i))
             f[RECONCILE_PROMPT] += db_col_int(s, COL_BUCKETS + i);
     }
     f[RECONCILE_COST] += db_col_int(s, COL_CHARGE);

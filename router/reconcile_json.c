@@ -153,21 +153,33 @@ static int anthropic_result(struct reader *r, json_ref result, struct reconcile_
                                                     : anthropic_usage(r, result, row);
 }
 
-/* input_tokens includes what was read from a cache. */
+static void tell_with_audio(struct reconcile_row *row, enum usage_bucket bucket, int64_t text,
+                            enum usage_bucket audio_bucket, int64_t audio)
+{
+    reconcile_tell(row, bucket, audio > 0 ? text + audio : text);
+    if (audio >= 0)
+        reconcile_tell(row, audio_bucket, audio);
+}
+
+/* input_tokens includes what was read from a cache; sound is told apart
+ * (platform.openai.com/docs/api-reference/usage/completions_object). */
 static int openai_result(struct reader *r, json_ref result, struct reconcile_row *row)
 {
-    int64_t input, cached, output;
+    int64_t input, cached, output, heard, said;
     if (read_model(r, result, "model", row) != 0 ||
         read_count(r, result, "input_tokens", &input) != 0 ||
         read_count(r, result, "input_cached_tokens", &cached) != 0 ||
-        read_count(r, result, "output_tokens", &output) != 0)
+        read_count(r, result, "output_tokens", &output) != 0 ||
+        read_count(r, result, "input_audio_tokens", &heard) != 0 ||
+        read_count(r, result, "output_audio_tokens", &said) != 0)
         return -1;
     if (input < 0 || output < 0)
         return bad(r, result, "input_tokens", "is missing, or output_tokens is");
     if (cached > input)
         return bad(r, result, "input_cached_tokens", "is more than input_tokens");
-    reconcile_tell(row, USAGE_input_tok, cached > 0 ? input - cached : input);
-    reconcile_tell(row, USAGE_output_tok, output);
+    tell_with_audio(row, USAGE_input_tok, cached > 0 ? input - cached : input,
+                    USAGE_audio_input_tok, heard);
+    tell_with_audio(row, USAGE_output_tok, output, USAGE_audio_output_tok, said);
     if (cached >= 0)
         reconcile_tell(row, USAGE_cache_read_tok, cached);
     return 0;

@@ -221,6 +221,9 @@ static void fill_chat(struct replay *r, const struct usage *u)
     c->prompt_chars = c->prompt_bytes;
     c->n_images = r->fact->n_images;
     c->needs = c->n_images > 0 ? NEED_IMAGES : 0;
+    c->sounds = u->n[USAGE_audio_input_tok] + u->n[USAGE_audio_cache_read_tok] > 0;
+    c->speaks = u->n[USAGE_audio_output_tok] > 0;
+    c->needs |= c->sounds ? (uint32_t)NEED_AUDIO : 0;
     fill_marks(c, u, usage_prompt_tok(u));
     ask_for_search(c, r->served, u->n[USAGE_web_searches]);
 }

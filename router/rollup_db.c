@@ -295,6 +295,26 @@ static int delete_one(struct db *db, const struct victim *v, struct fail *reterr
     return 0;
 }
 
+/* Requests of experiments that nobody could serve never had an attempt (experiment_db_unserved).
+ * Ids are ordered by time, and what had attempts before the day is gone: these come first. */
+static int delete_unserved(struct db *db, int64_t before_ms, int max, int *ret_n,
+                           struct fail *reterr)
+{
+    static const uint8_t least[10] = {0};
+    struct id first = id_make(before_ms, least);
+    struct sqlite3_stmt *s =
+        db_stmt(db, "DELETE FROM request WHERE id IN (SELECT r.id FROM request r WHERE r.id < ?1"
+                    " AND r.status <> 'running' AND r.experiment IS NOT NULL"
+                    " AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.request_id = r.id)"
+                    " LIMIT ?2)");
+    db_bind_blob(s, 1, first.b, sizeof(first.b));
+    db_bind_int(s, 2, max);
+    if (identity_db_run(db, s, reterr) != 0)
+        return -1;
+    *ret_n = db_changes(db);
+    return 0;
+}
+
 int rollup_db_prune(struct db *db, int max_attempts, int *ret_n, struct fail *reterr)
 {
     struct victim victims[ROLLUP_PRUNE_ATTEMPTS];
@@ -318,5 +338,10 @@ int rollup_db_prune(struct db *db, int max_attempts, int *ret_n, struct fail *re
     if (rc < 0)
         return -1;
     *ret_n = n;
+    if (n == max_attempts)
+        return 0;
+    if (delete_unserved(db, reach.pruned_day * ROLLUP_DAY_MS, max_attempts - n, &n, reterr) != 0)
+        return -1;
+    *ret_n += n;
     return 0;
 }

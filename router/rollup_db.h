@@ -55,7 +55,8 @@ int rollup_db_end_lost(struct db *db, int64_t now_ms, int *ret_n, struct fail *r
 int rollup_db_allow(struct db *db, int64_t now_ms, int64_t days, int64_t *ret_day,
                     struct fail *reterr);
 /* Deletes up to max_attempts attempts of these days, with their entries, and requests that are
- * then without attempts. *ret_n: how many; fewer than max_attempts: no more are left. */
+ * then without attempts; when none is left, requests that never had one. *ret_n: how many; fewer
+ * than max_attempts: no more are left. */
 int rollup_db_prune(struct db *db, int max_attempts, int *ret_n, struct fail *reterr);
 
 /* No attempt may be admitted before this instant, whatever the clock says: what is before it is

@@ -8,29 +8,38 @@ void stats_add(struct stats_sums *s, double num, double den)
 {
     if (den == 0)
         return;
+    double off_num = num, off_den = den;
+    if (s->units > 0) {
+        off_num -= s->num / s->units;
+        off_den -= s->den / s->units;
+    }
     s->units++;
     s->num += num;
     s->den += den;
-    s->num_num += num * num;
-    s->num_den += num * den;
-    s->den_den += den * den;
+    double now_off_num = num - s->num / s->units, now_off_den = den - s->den / s->units;
+    s->num_num += off_num * now_off_num;
+    s->num_den += off_num * now_off_den;
+    s->den_den += off_den * now_off_den;
 }
 
 /* ---- means ---- */
 
 struct stats_mean stats_mean(const struct stats_sums *s)
 {
-    struct stats_mean m = {.units = s->units};
+    struct stats_mean m = {0};
     if (s->den <= 0)
         return m;
-    m.known = true;
+    double per_unit = s->den / s->units, least;
+    m.units = s->den * s->den / (s->den_den + s->den * per_unit);
     m.mean = s->num / s->den;
-    if (s->units < 2)
-        return m;
-    /* The residuals num - mean * den sum up to nothing. */
+    least = STATS_ROUNDING * m.mean;
+    /* Of the residuals num - mean * den, whose mean is 0. */
     double squares = s->num_num - 2 * m.mean * s->num_den + m.mean * m.mean * s->den_den;
-    double per_unit = s->den / s->units;
-    m.variance = squares > 0 ? squares / (s->units - 1) / s->units / (per_unit * per_unit) : 0;
+    if (s->units > 1)
+        m.variance = squares / (s->units - 1) / s->units / (per_unit * per_unit);
+    if (m.variance < least * least)
+        m.variance = least * least;
+    m.known = isfinite(m.mean) && isfinite(m.variance);
     return m;
 }
 
@@ -62,12 +71,17 @@ double stats_radius(double units, double alpha)
     return sqrt(2 * (t + 1) / t * log(sqrt(t + 1) / alpha));
 }
 
+static struct stats_interval between(double low, double high)
+{
+    return (struct stats_interval){low, high, isfinite(low) && isfinite(high)};
+}
+
 struct stats_interval stats_interval(const struct stats_mean *m, double alpha)
 {
     if (!m->known || m->units < STATS_UNITS_MIN)
         return (struct stats_interval){.known = false};
     double half = sqrt(m->variance) * stats_radius(m->units, alpha);
-    return (struct stats_interval){m->mean - half, m->mean + half, true};
+    return between(m->mean - half, m->mean + half);
 }
 
 /* ---- comparisons ---- */
@@ -87,7 +101,7 @@ struct stats_difference stats_difference(const struct stats_mean *a, const struc
     if (!enough(a, b))
         return d;
     double half = sqrt(a->variance + b->variance) * stats_radius(a->units + b->units, alpha);
-    d.interval = (struct stats_interval){d.value - half, d.value + half, true};
+    d.interval = between(d.value - half, d.value + half);
     return d;
 }
 
@@ -103,7 +117,7 @@ struct stats_difference stats_relative(const struct stats_mean *a, const struct 
     double variance = a->variance / (a->mean * a->mean) + b->variance / (b->mean * b->mean);
     double half = sqrt(variance) * stats_radius(a->units + b->units, alpha);
     double middle = log(b->mean / a->mean);
-    d.interval = (struct stats_interval){exp(middle - half) - 1, exp(middle + half) - 1, true};
+    d.interval = between(exp(middle - half) - 1, exp(middle + half) - 1);
     return d;
 }
 

@@ -7,26 +7,34 @@
  * depend on each other, the units do not: variances are those of units, by the delta method
  * (Deng, Knoblich, Lu: Applying the Delta Method in Metric Analytics, KDD 2018).
  *
+ * A unit that sends most of an arm's requests is most of its mean, and the others cannot tell how
+ * far off that is.  Units therefore count by what they weigh: the effective number of them is the
+ * number of equal ones whose mean would be as uncertain (Kish, Survey Sampling, 1965, 11.7).
+ *
  * Intervals hold at every look, however often and whenever one stops: asymptotic confidence
  * sequences (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas: Time-uniform central limit theory and
  * asymptotic confidence sequences, Annals of Statistics 52, 2024, theorem 2.2), which are a
  * normal mixture (Robbins 1970) over the information gathered.  Asymptotic: from
- * STATS_UNITS_MIN units in each arm on; with fewer nothing is said. */
+ * STATS_UNITS_MIN effective units in each arm on; with fewer nothing is said. */
 #ifndef ROUTER_STATS_H
 #define ROUTER_STATS_H
 
 #include <stdbool.h>
 
 enum {
-    STATS_UNITS_MIN = 100,       /* in each arm */
+    STATS_UNITS_MIN = 100,       /* effective ones, in each arm */
     STATS_UNITS_BEST = 2000,     /* in both: where the sequences are narrowest */
     STATS_SRM_WEIGHT = 100,      /* units that the prior of the assignment's check is worth */
     STATS_SRM_PER_MILLION = 1000 /* false alarms of that check, over all looks: 1 in 1,000 */
 };
 #define STATS_ALPHA 0.05 /* of an experiment as a whole: all comparisons, at all looks */
 #define STATS_POWER_Z 0.8416212335729143 /* the 80th percentile of the normal distribution */
+/* A standard error is this share of its mean at least: less is what adding up rounds away, and no
+ * difference. */
+#define STATS_ROUNDING 1e-9
 
-/* Sums over the units of an arm.  Zeroed = none. */
+/* Sums over the units of an arm; products are those of deviations from the means so far, which do
+ * not cancel (Welford 1962).  Zeroed = none. */
 struct stats_sums {
     double units, num, den, num_num, num_den, den_den;
 };
@@ -35,10 +43,10 @@ void stats_add(struct stats_sums *s, double num, double den);
 
 /* A metric in one arm. */
 struct stats_mean {
-    double units;
+    double units; /* effective */
     double mean;
     double variance; /* of the mean */
-    bool known;      /* a ratio exists */
+    bool known;      /* a ratio exists, and is finite */
 };
 struct stats_mean stats_mean(const struct stats_sums *s);
 /* A share of ones among independent trials: its variance never 0, so that an arm in which nothing
@@ -51,8 +59,8 @@ struct stats_interval {
     bool known;
 };
 
-/* The half width of an interval in standard errors, after `units` units; alpha: the probability
- * that it is ever left. */
+/* The half width of an interval in standard errors, after so many effective units; alpha: the
+ * probability that it is ever left. */
 double stats_radius(double units, double alpha);
 /* Of one arm's mean. */
 struct stats_interval stats_interval(const struct stats_mean *m, double alpha);

@@ -21,6 +21,9 @@ enum {
     CHAT_TOOL_TYPE_MAX = 64,
     CHAT_NUMBER_MAX = 64,  /* an inserted member with its number */
     CHAT_PREFIXES_MAX = 4, /* cache breakpoints, as Anthropic allows */
+    /* Audio in the formats that everybody takes (wav, mp3) has 1,000 bytes a second at least, and
+     * no model reads more than 32 tokens out of one: half of what would be bytes a token. */
+    CHAT_SOUND_DENSITY = 16,
     CHAT_LOOKBACK_MAX = 20 /* blocks before a breakpoint where a cached prefix may end */
 };
 
@@ -116,10 +119,15 @@ struct chat {
     int64_t prompt_bytes;
     int64_t prompt_chars; /* UTF-8 characters of the same */
     int n_images;
-    int n_documents;         /* but for plain-text ones, which are counted as text */
-    int64_t document_bytes;  /* decoded size of inline documents and audio, estimated from base64
-                                length */
+    int n_documents;        /* but for plain-text ones, which are counted as text */
+    int64_t document_bytes; /* decoded size of inline documents, estimated from base64 length; of
+                               audio what is as dense (CHAT_SOUND_DENSITY) */
+    int64_t audio_bytes;    /* the part of them that is audio */
+    bool
+        sounds; /* some of the prompt is sound, or may be: audio, a film, an answer spoken before */
+    bool speaks;             /* the answer is asked for in sound: OpenAI's modalities, audio */
     int64_t web_search_uses; /* sum of max_uses of web search tools; -1 = unbounded; 0 = none */
+    bool web_plugin;         /* OpenRouter's plugins ask for a search, whatever the model says */
     struct chat_parts parts;
     bool cache_write_1h; /* some cache_control has ttl "1h" */
     bool cache_write_5m; /* some cache_control has another or no ttl */

@@ -31,6 +31,7 @@
     M(previous_message_id, KIND(STRING), "the id of a message")                                    \
     M(mcp_servers, KIND(ARRAY), "an array of servers")                                             \
     M(metadata, KIND(OBJECT), "an object")                                                         \
+    M(plugins, ANY, "")                                                                            \
     /* These two mean nothing in a count_tokens body. */                                           \
     M(max_tokens, ANY, "")                                                                         \
     M(stream, BOOL, "true or false")
@@ -203,6 +204,8 @@ static int read_prompt(struct chat_reader *r, const struct members *ms)
                         "messages is required: an array of messages");
     if (json_first(r->doc, messages) == JSON_NONE)
         return fail_set(r->reterr, ERR_bad_request, "messages", "messages must not be empty");
+    if (chat_read_plugins(r, ms->at[MEMBER_plugins]) != 0)
+        return -1;
     return chat_read_prompt(r, ms->at[MEMBER_tools], ms->at[MEMBER_system], messages,
                             ms->at[MEMBER_cache_control]) != 0
                ? -1

@@ -3,38 +3,27 @@
  * counts with its bytes, so that an estimate of the cost errs upwards. */
 #define _GNU_SOURCE /* memmem */
 #include "schema/chat_reader.h"
+#include "schema/json_block.h"
 #include "schema/json_path.h"
 #include "schema/toolsig.h"
 
 /* ---- sizes ---- */
 
-static const uint64_t ones = UINT64_C(0x0101010101010101);
-
-/* UTF-8 continuation bytes in up to 255 words: each byte of the sum counts one lane. */
-static size_t count_continuation(const char *p, size_t n_words)
-{
-    uint64_t lanes = 0;
-    for (size_t i = 0; i < n_words; i++) {
-        uint64_t w;
-        memcpy(&w, p + 8 * i, 8);
-        lanes += (w >> 7) & ~(w >> 6) & ones;
-    }
-    const uint64_t even = UINT64_C(0x00ff00ff00ff00ff);
-    uint64_t pairs = (lanes & even) + ((lanes >> 8) & even);
-    return (size_t)((pairs * UINT64_C(0x0001000100010001)) >> 48);
-}
-
 static int64_t count_chars(struct span s)
 {
-    size_t i = 0, continuation = 0;
-    while (s.len - i >= 8) {
-        size_t n_words = (s.len - i) / 8 < 255 ? (s.len - i) / 8 : 255;
-        continuation += count_continuation(s.ptr + i, n_words);
-        i += 8 * n_words;
+    size_t len = s.len, continuation = 0;
+    while (s.len >= JSON_BLOCK) {
+        struct json_block sum = {0};
+        for (int n = 0; n < JSON_BLOCK_SUM_MAX && s.len >= JSON_BLOCK; n++) {
+            sum = json_block_add(sum, json_block_match(json_block_load(s.ptr), 0xc0, 0x80));
+            s.ptr += JSON_BLOCK;
+            s.len -= JSON_BLOCK;
+        }
+        continuation += json_block_total(sum);
     }
-    for (; i < s.len; i++)
+    for (size_t i = 0; i < s.len; i++)
         continuation += ((unsigned char)s.ptr[i] & 0xc0) == 0x80;
-    return (int64_t)(s.len - continuation);
+    return (int64_t)(len - continuation);
 }
 
 void chat_count_span(struct chat_reader *r, struct span s)
@@ -48,30 +37,55 @@ void chat_count_raw(struct chat_reader *r, json_ref v)
     chat_count_span(r, json_raw(r->doc, v));
 }
 
-/* Of a string that was counted as it is written: takes off what its escapes are longer
- * than the one character that each stands for. */
-static void resolve_escapes(struct chat_reader *r, struct span written)
+/* What a string's escapes are longer than the characters that they stand for. */
+struct surplus {
+    int64_t bytes, chars;
+    const char *low; /* where the second half of a surrogate pair would stand */
+};
+
+/* Of one \u escape, beside what any escape has: "\u00e9" is one character of two bytes.  Readers
+ * replace a lone surrogate by U+FFFD. */
+static void add_unicode(struct surplus *s, const char *escape)
 {
-    const char *escape;
-    while (written.len > 0 && (escape = memchr(written.ptr, '\\', written.len)) != NULL) {
-        written.len -= (size_t)(escape - written.ptr);
-        written.ptr = escape;
-        if (escape[1] != 'u') {
-            written.ptr += 2;
-            written.len -= 2;
-            r->chat->prompt_bytes--;
-            r->chat->prompt_chars--;
+    char a = escape[2], b = escape[3] | 0x20; /* digits stay, letters are lower case */
+    bool surrogate = (a | 0x20) == 'd' && b >= '8';
+    bool second = surrogate && b >= 'c' && escape == s->low;
+    int64_t len = a != '0' || b >= '8' ? 3 : b != '0' || escape[4] >= '8' ? 2 : 1;
+    s->bytes += second ? 4 : 5 - len;
+    s->chars += second ? 5 : 4;
+    s->low = surrogate && b < 'c' ? escape + 6 : NULL;
+}
+
+/* The 64 bytes from `at`, with zeros for what is not there. */
+static struct json_block block_at(struct span s, size_t at)
+{
+    if (s.len - at >= JSON_BLOCK)
+        return json_block_load(s.ptr + at);
+    char rest[JSON_BLOCK] = {0};
+    memcpy(rest, s.ptr + at, s.len - at);
+    return json_block_load(rest);
+}
+
+static struct surplus count_surplus(struct span written)
+{
+    struct surplus sum = {0};
+    uint64_t letter = 0; /* 1: the block begins with the letter of an escape */
+    int64_t n = 0;
+    for (size_t at = 0; at < written.len; at += JSON_BLOCK) {
+        struct json_block b = block_at(written, at);
+        uint64_t backslashes = json_block_bits(json_block_equal(b, '\\'));
+        if ((backslashes | letter) == 0)
             continue;
-        }
-        char store[4];
-        struct span character;
-        /* readers replace a lone surrogate */
-        if (!json_stretch(&written, store, &character))
-            character = SPAN("\xef\xbf\xbd");
-        int64_t length = written.ptr - escape;
-        r->chat->prompt_bytes -= length - (int64_t)character.len;
-        r->chat->prompt_chars -= length - 1;
+        uint64_t escapes = json_block_escapes(backslashes & ~letter);
+        uint64_t u = (escapes << 1 | letter) & json_block_bits(json_block_equal(b, 'u'));
+        for (; u != 0; u &= u - 1)
+            add_unicode(&sum, written.ptr + at + __builtin_ctzll(u) - 1);
+        n += json_block_count(escapes);
+        letter = escapes >> 63;
     }
+    sum.bytes += n;
+    sum.chars += n;
+    return sum;
 }
 
 void chat_count_text(struct chat_reader *r, json_ref v)
@@ -85,9 +99,10 @@ void chat_count_text(struct chat_reader *r, json_ref v)
     struct span written = json_inner(r->doc, v);
     chat_count_span(r, written);
     if (json_at(r->doc, v)->escaped) {
-        int64_t before = r->chat->prompt_bytes;
-        resolve_escapes(r, written);
-        r->resolved_bytes += before - r->chat->prompt_bytes;
+        struct surplus surplus = count_surplus(written);
+        r->chat->prompt_bytes -= surplus.bytes;
+        r->chat->prompt_chars -= surplus.chars;
+        r->resolved_bytes += surplus.bytes;
     }
 }
 

@@ -14,6 +14,10 @@
 #define BOOL (KIND(TRUE) | KIND(FALSE))
 #define ANY (~0u)
 
+enum {
+    XAI_SOURCES = 20
+}; /* docs.x.ai/docs/guides/live-search: where the request names no number */
+
 /* M(member, kinds, accepts): the members that are read; null is absent. */
 #define MEMBERS(M)                                                                                 \
     M(model, ANY, "")                                                                              \
@@ -49,6 +53,9 @@
     M(include_reasoning, BOOL, "true or false")                                                    \
     M(verbosity, KIND(STRING), "a string")                                                         \
     M(web_search_options, KIND(OBJECT), "an object")                                               \
+    M(search_parameters, KIND(OBJECT), "an object")                                                \
+    M(modalities, ANY, "")                                                                         \
+    M(audio, ANY, "")                                                                              \
     M(cache_control, KIND(OBJECT), "an object with type")                                          \
     M(usage, KIND(OBJECT), "an object with include")                                               \
     M(route, ANY, "")                                                                              \
@@ -237,6 +244,18 @@ static int read_reasoning(struct chat_reader *r, json_ref reasoning)
     return 0;
 }
 
+/* An answer in sound costs other prices than text. */
+static void read_modalities(struct chat_reader *r, const struct members *ms)
+{
+    const struct json_doc *d = r->doc;
+    json_ref list = ms->at[MEMBER_modalities];
+    bool is_list = list != JSON_NONE && json_kind(d, list) == JSON_ARRAY;
+    r->chat->speaks = ms->at[MEMBER_audio] != JSON_NONE;
+    for (json_ref m = is_list ? json_first(d, list) : JSON_NONE; m != JSON_NONE;
+         m = json_next(d, m))
+        r->chat->speaks |= json_text_is(d, m, "audio");
+}
+
 static void read_openrouter_words(struct chat_reader *r, const struct members *ms)
 {
     static const enum member words[] = {
@@ -269,6 +288,7 @@ static int read_settings(struct chat_reader *r, const struct members *ms)
         return -1;
     read_plain_params(r, ms);
     read_switches(r, ms);
+    read_modalities(r, ms);
     read_openrouter_words(r, ms);
     if (ms->at[MEMBER_prediction] != JSON_NONE)
         r->chat->parts.predicted_bytes = (int64_t)json_raw(r->doc, ms->at[MEMBER_prediction]).len;
@@ -278,6 +298,24 @@ static int read_settings(struct chat_reader *r, const struct members *ms)
 }
 
 /* ---- the whole ---- */
+
+/* xAI's: it bills the sources it used, max_search_results at most. */
+static int read_search_parameters(struct chat_reader *r, json_ref parameters)
+{
+    json_ref mode, most;
+    int64_t n = XAI_SOURCES;
+    if (parameters == JSON_NONE)
+        return 0;
+    if (json_get_once(r->doc, parameters, "mode", &mode, r->reterr) != 0 ||
+        json_get_once(r->doc, parameters, "max_search_results", &most, r->reterr) != 0)
+        return -1;
+    if (json_text_is(r->doc, mode, "off"))
+        return 0;
+    if (most != JSON_NONE && (!json_int64(r->doc, most, &n) || n < 0))
+        return json_refuse(r->doc, most, "an integer of 0 or more", r->reterr);
+    chat_add_search_count(r, n);
+    return chat_add_server_tool(r, "web_search_parameters");
+}
 
 static int read_prompt(struct chat_reader *r, const struct members *ms)
 {
@@ -292,6 +330,9 @@ static int read_prompt(struct chat_reader *r, const struct members *ms)
         if (chat_add_server_tool(r, "web_search_options") != 0)
             return -1;
     }
+    if (read_search_parameters(r, ms->at[MEMBER_search_parameters]) != 0 ||
+        chat_read_plugins(r, ms->at[MEMBER_plugins]) != 0)
+        return -1;
     return chat_read_openai_prompt(r, ms->at[MEMBER_tools], ms->at[MEMBER_functions], messages,
                                    ms->at[MEMBER_cache_control]);
 }

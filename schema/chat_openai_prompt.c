@@ -40,6 +40,13 @@ static int64_t data_url_size(const struct json_doc *d, json_ref url)
     return comma != NULL ? (int64_t)((size_t)(s.ptr + s.len - comma) / 4 * 3) : 0;
 }
 
+static bool begins(const struct json_doc *d, json_ref text, const char *with)
+{
+    return text != JSON_NONE && json_kind(d, text) == JSON_STRING &&
+           json_inner(d, text).len >= strlen(with) &&
+           memcmp(json_inner(d, text).ptr, with, strlen(with)) == 0;
+}
+
 /* The payload of a data URL is no text; any other URL is. */
 static void count_url(struct chat_reader *r, json_ref url)
 {
@@ -101,6 +108,7 @@ static int read_file(struct chat_reader *r, json_ref file)
     c->needs |= NEED_DOCUMENTS;
     c->n_documents++;
     c->document_bytes += size > 0 ? size : chat_decoded_size(r->doc, data);
+    c->sounds |= begins(r->doc, data, "data:audio/") || begins(r->doc, data, "data:video/");
     count_data(r, data);
     chat_count_text(r, name);
     return id != JSON_NONE ? chat_pin(r, id, "file.file_id") : 0;
@@ -108,11 +116,17 @@ static int read_file(struct chat_reader *r, json_ref file)
 
 static int read_audio(struct chat_reader *r, json_ref audio)
 {
-    json_ref data;
-    if (json_get_once(r->doc, audio, "data", &data, r->reterr) != 0)
+    json_ref data, format;
+    if (json_get_once(r->doc, audio, "data", &data, r->reterr) != 0 ||
+        json_get_once(r->doc, audio, "format", &format, r->reterr) != 0)
         return -1;
+    bool dense = json_text_is(r->doc, format, "wav") || json_text_is(r->doc, format, "mp3");
+    int64_t size = chat_decoded_size(r->doc, data);
+    size = dense ? size / CHAT_SOUND_DENSITY + 1 : size;
     r->chat->needs |= NEED_AUDIO;
-    r->chat->document_bytes += chat_decoded_size(r->doc, data);
+    r->chat->sounds = true;
+    r->chat->document_bytes += size;
+    r->chat->audio_bytes += size;
     count_data(r, data);
     return 0;
 }
@@ -127,7 +141,10 @@ static int read_files(struct chat_reader *r, const json_ref at[PART_COUNT])
     static const enum part media[] = {PART_document_url, PART_video_url, PART_input_video,
                                       PART_audio_url};
     for (size_t i = 0; i < sizeof(media) / sizeof(media[0]); i++) {
-        if (is_there(r, at[media[i]]) && read_media(r, at[media[i]]) != 0)
+        if (!is_there(r, at[media[i]]))
+            continue;
+        r->chat->sounds |= media[i] != PART_document_url;
+        if (read_media(r, at[media[i]]) != 0)
             return -1;
     }
     if (is_there(r, at[PART_image_url]) && read_image(r, at[PART_image_url]) != 0)
@@ -336,6 +353,7 @@ static int read_message(struct chat_reader *r, json_ref message)
     digest_member(r, at[IN_tool_call_id]);
     chat_note_call_id(r, at[IN_tool_call_id]);
     chat_count_text(r, at[IN_name]);
+    r->chat->sounds |= is_there(r, at[IN_audio]);
     if (is_there(r, at[IN_content]) && read_content(r, at[IN_content]) != 0)
         return -1;
     return read_rest(r, at);

@@ -34,7 +34,7 @@ struct block {
 static int read_content(struct chat_reader *r, json_ref v);
 
 struct source {
-    json_ref type, data, file_id, content;
+    json_ref type, data, media_type, file_id, content;
 };
 
 static int split_source(struct chat_reader *r, json_ref v, struct source *s)
@@ -42,10 +42,21 @@ static int split_source(struct chat_reader *r, json_ref v, struct source *s)
     const struct json_doc *d = r->doc;
     return json_get_once(d, v, "type", &s->type, r->reterr) != 0 ||
                    json_get_once(d, v, "data", &s->data, r->reterr) != 0 ||
+                   json_get_once(d, v, "media_type", &s->media_type, r->reterr) != 0 ||
                    json_get_once(d, v, "file_id", &s->file_id, r->reterr) != 0 ||
                    json_get_once(d, v, "content", &s->content, r->reterr) != 0
                ? -1
                : 0;
+}
+
+/* What other protocols take as documents may be sound or a film. */
+static bool is_recording(const struct json_doc *d, json_ref media_type)
+{
+    if (media_type == JSON_NONE || json_kind(d, media_type) != JSON_STRING)
+        return false;
+    struct span type = json_inner(d, media_type);
+    return type.len > 6 &&
+           (memcmp(type.ptr, "audio/", 6) == 0 || memcmp(type.ptr, "video/", 6) == 0);
 }
 
 static void count_data(struct chat_reader *r, json_ref data)
@@ -69,6 +80,7 @@ static int read_source(struct chat_reader *r, json_ref v, bool image, bool docum
     if (document && !text && !blocks) {
         r->chat->n_documents++;
         r->chat->document_bytes += chat_decoded_size(r->doc, s.data);
+        r->chat->sounds |= is_recording(r->doc, s.media_type);
     }
     if ((document || image) && !text)
         count_data(r, s.data);

@@ -5,11 +5,11 @@
 #include "schema/chat.h"
 
 /* A hash of bytes as they come; how they are cut into pieces makes no difference. */
-enum { DIGEST_LANES = 4, DIGEST_BLOCK = 8 * DIGEST_LANES };
+enum { DIGEST_LANES = 4, DIGEST_BLOCK = 16 * DIGEST_LANES };
 struct digest {
     uint64_t lanes[DIGEST_LANES];
     uint64_t total;
-    unsigned char part[DIGEST_BLOCK];
+    char part[DIGEST_BLOCK];
 };
 
 void digest_add(struct digest *d, struct span s);
@@ -48,6 +48,8 @@ int chat_read_models(struct chat_reader *r, json_ref model, json_ref models);
 int chat_read_routing(struct chat_reader *r);
 /* A number of tokens, JSON_NONE: -1. */
 int chat_read_limit(struct chat_reader *r, json_ref v, int64_t *ret_tok);
+/* OpenRouter's plugins, which it takes at both doors; JSON_NONE: none. */
+int chat_read_plugins(struct chat_reader *r, json_ref plugins);
 /* A parameter is used when it is there; an empty list asks for nothing. */
 void chat_note_param(struct chat_reader *r, json_ref v, enum param param);
 /* Remembers the id of state that one provider holds; the first one counts. */
@@ -116,6 +118,8 @@ int chat_add_server_tool(struct chat_reader *r, const char *type);
 int chat_add_mcp_servers(struct chat_reader *r, json_ref servers);
 /* max_uses of a web search, JSON_NONE: as often as the provider likes. */
 void chat_add_searches(struct chat_reader *r, json_ref max_uses);
+/* n < 0: nobody knows how many. */
+void chat_add_search_count(struct chat_reader *r, int64_t n);
 
 /* chat_breaks.c: after all else. */
 void chat_read_breaks(struct chat_reader *r);

@@ -43,9 +43,14 @@ int chat_add_server_tool(struct chat_reader *r, const char *type)
 /* No max_uses, or one that is no count: the provider may search as often as it likes. */
 void chat_add_searches(struct chat_reader *r, json_ref max_uses)
 {
-    int64_t n, *sum = &r->chat->web_search_uses;
-    if (*sum < 0 || !json_int64(r->doc, max_uses, &n) || n < 0 ||
-        __builtin_add_overflow(*sum, n, sum))
+    int64_t n;
+    chat_add_search_count(r, json_int64(r->doc, max_uses, &n) && n >= 0 ? n : -1);
+}
+
+void chat_add_search_count(struct chat_reader *r, int64_t n)
+{
+    int64_t *sum = &r->chat->web_search_uses;
+    if (*sum < 0 || n < 0 || __builtin_add_overflow(*sum, n, sum))
         *sum = -1;
 }
 
@@ -93,6 +98,31 @@ static int read_hosted(struct chat_reader *r, json_ref tool, const char *type)
     r->chat->parts.n_hosted_free += filters(type);
     r->chat->parts.n_toolsets += strcmp(type, MCP_TOOLSET) == 0;
     return chat_add_server_tool(r, type);
+}
+
+/* {"id": "web"}: a search before the model is asked, or as many as its own tool makes
+ * (openrouter.ai/docs/features/web-search).  Other plugins search nothing. */
+int chat_read_plugins(struct chat_reader *r, json_ref plugins)
+{
+    if (plugins == JSON_NONE || json_kind(r->doc, plugins) != JSON_ARRAY)
+        return 0;
+    for (json_ref p = json_first(r->doc, plugins); p != JSON_NONE; p = json_next(r->doc, p)) {
+        json_ref id, enabled;
+        bool on = true;
+        if (json_kind(r->doc, p) != JSON_OBJECT)
+            continue;
+        if (json_get_once(r->doc, p, "id", &id, r->reterr) != 0 ||
+            json_get_once(r->doc, p, "enabled", &enabled, r->reterr) != 0)
+            return -1;
+        json_truth(r->doc, enabled, &on);
+        if (!on || !json_text_is(r->doc, id, "web"))
+            continue;
+        r->chat->web_plugin = true;
+        chat_add_searches(r, JSON_NONE);
+        if (chat_add_server_tool(r, "web_search_plugin") != 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int read_type(struct chat_reader *r, json_ref tool, char ret[CHAT_TOOL_TYPE_MAX])

@@ -1,19 +1,14 @@
 /* The strict JSON reader of json.h: one pass without recursion over the received
- * bytes.  The cost is that of reading strings, so these are skipped 16 bytes at a
- * time; everything else is plain. */
+ * bytes.  The cost is that of reading strings, so what is plain in these is skipped 16
+ * bytes at a time, and from the first byte that is not they are judged in blocks of 64;
+ * everything else is plain. */
 #include "schema/json.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
+#include "schema/json_block.h"
 #include "schema/utf8.h"
-
-#if defined(__SSE2__) && !defined(JSON_PORTABLE)
-#include <emmintrin.h>
-#define JSON_SSE2 1
-#else
-#define JSON_SSE2 0
-#endif
 
 enum {
     NODES_FIRST = 64,
@@ -136,6 +131,11 @@ static bool is_hex4(const uint8_t *p, const uint8_t *end)
     return end - p >= 4 && is_hex(p[0]) && is_hex(p[1]) && is_hex(p[2]) && is_hex(p[3]);
 }
 
+static const uint8_t escape_len[256] = {
+    ['"'] = 2, ['\\'] = 2, ['/'] = 2, ['b'] = 2, ['f'] = 2,
+    ['n'] = 2, ['r'] = 2,  ['t'] = 2, ['u'] = 6,
+};
+
 /* p is at the backslash. */
 static const uint8_t *read_escape(struct reader *r, const uint8_t *p)
 {
@@ -171,10 +171,145 @@ static const uint8_t *read_non_ascii(struct reader *r, const uint8_t *p)
     return p;
 }
 
+/* ---- strings in blocks of 64 bytes ---- */
+
+/* How far beyond its end a block is looked at: as far as an escape goes on behind its backslash. */
+enum { ESCAPE_REST = 5 };
+
+/* What a block ends in the middle of. */
+struct unfinished {
+    uint64_t letter; /* 1: the next block begins with the letter of an escape */
+    uint64_t more;   /* the continuations that the next block begins with, a bit for each */
+};
+
+struct block {
+    const uint8_t *p;
+    struct json_block bytes;
+    struct unfinished left;
+    uint64_t bad; /* a bit for each byte that may not stand there */
+};
+
+/* escapes: the backslashes that begin one. */
+static void judge_escapes(struct block *b, uint64_t escapes)
+{
+    for (; escapes != 0; escapes &= escapes - 1) {
+        int i = __builtin_ctzll(escapes);
+        const uint8_t *after = b->p + i + 1;
+        int len = escape_len[*after];
+        if (len == 0 || (len == 6 && !is_hex4(after + 1, after + ESCAPE_REST)))
+            b->bad |= UINT64_C(1) << i;
+    }
+}
+
+/* Marks leads that no character has, or not with the byte behind it: overlong forms, surrogates,
+ * and what is above U+10FFFF. */
+static inline struct json_block impossible(const struct block *b)
+{
+    struct json_block behind = json_block_load(b->p + 1);
+    struct json_block at_8 = json_block_match(behind, 0xf0, 0x80);
+    struct json_block at_9 = json_block_match(behind, 0xf0, 0x90);
+    struct json_block from_a = json_block_match(behind, 0xe0, 0xa0);
+    struct json_block e0 = json_block_match(b->bytes, 0xff, 0xe0);
+    struct json_block ed = json_block_match(b->bytes, 0xff, 0xed);
+    struct json_block f0 = json_block_match(b->bytes, 0xff, 0xf0);
+    struct json_block f4 = json_block_match(b->bytes, 0xff, 0xf4);
+    struct json_block bad = json_block_and(e0, json_block_or(at_8, at_9));
+    bad = json_block_or(bad, json_block_and(ed, from_a));
+    bad = json_block_or(bad, json_block_and(f0, at_8));
+    bad = json_block_or(bad, json_block_and(f4, json_block_or(at_9, from_a)));
+    bad = json_block_or(bad, json_block_match(b->bytes, 0xff, 0xf5));
+    bad = json_block_or(bad, json_block_match(b->bytes, 0xfe, 0xf6));
+    return json_block_or(bad, json_block_match(b->bytes, 0xf8, 0xf8));
+}
+
+/* Characters of three and four bytes.  Adds the continuations that their leads want, here and in
+ * the next block. */
+static void judge_long(struct block *b, uint64_t *want, uint64_t *next)
+{
+    struct json_block bad = impossible(b);
+    uint64_t three = json_block_bits(json_block_match(b->bytes, 0xe0, 0xe0)); /* or four */
+    uint64_t four = json_block_bits(json_block_match(b->bytes, 0xf0, 0xf0));
+    if (json_block_any(bad))
+        b->bad |= json_block_bits(bad);
+    *want |= three << 2 | four << 3;
+    *next |= three >> 62 | four >> 61;
+}
+
+/* high: the bytes of 0x80 and above.  There must be as many continuations as each lead wants, and
+ * no others. */
+static void judge_utf8(struct block *b, uint64_t high)
+{
+    uint64_t continuations = json_block_bits(json_block_match(b->bytes, 0xc0, 0x80));
+    uint64_t leads = high & ~continuations;
+    uint64_t want = leads << 1 | b->left.more, next = leads >> 63;
+    struct json_block overlong = json_block_match(b->bytes, 0xfe, 0xc0);
+    if (json_block_any(overlong))
+        b->bad |= json_block_bits(overlong);
+    if (json_block_any(json_block_match(b->bytes, 0xe0, 0xe0)))
+        judge_long(b, &want, &next);
+    b->bad |= want ^ continuations;
+    b->left.more = next;
+}
+
+/* Returns the closing quotes that could be: not one behind a backslash. */
+static uint64_t judge_block(struct block *b, uint64_t backslashes)
+{
+    uint64_t high = json_block_bits(b->bytes);
+    uint64_t quotes = json_block_bits(json_block_equal(b->bytes, '"'));
+    struct json_block control = json_block_match(b->bytes, 0xe0, 0x00);
+    b->bad = json_block_any(control) ? json_block_bits(control) : 0;
+    if ((backslashes | b->left.letter) != 0) {
+        uint64_t escapes = json_block_escapes(backslashes & ~b->left.letter);
+        quotes &= ~(escapes << 1 | b->left.letter);
+        b->left.letter = escapes >> 63;
+        judge_escapes(b, escapes);
+    }
+    if ((high | b->left.more) != 0)
+        judge_utf8(b, high);
+    return quotes;
+}
+
+/* Back to the beginning of what was left unfinished before p. */
+static const uint8_t *step_back(const uint8_t *p, struct unfinished left)
+{
+    if (left.letter)
+        return p - 1;
+    if (left.more) {
+        do
+            p--;
+        while ((*p & 0xc0) == 0x80);
+    }
+    return p;
+}
+
+/* Reads on from p.  Returns the place of the closing quote, or one from which the rest must be read
+ * byte by byte: little is left, or something is wrong. */
+static const uint8_t *read_blocks(const struct reader *r, const uint8_t *p, uint8_t *escaped)
+{
+    struct block b = {.p = p};
+    for (; r->end - b.p >= JSON_BLOCK + ESCAPE_REST; b.p += JSON_BLOCK) {
+        struct unfinished before = b.left;
+        b.bytes = json_block_load(b.p);
+        uint64_t backslashes = json_block_bits(json_block_equal(b.bytes, '\\'));
+        uint64_t quotes = judge_block(&b, backslashes);
+        uint64_t inside = quotes ^ (quotes - 1); /* with the quote: no character may want it */
+        if ((b.bad & inside) != 0)
+            return step_back(b.p, before);
+        if ((backslashes & inside) != 0)
+            *escaped = 1;
+        if (quotes != 0)
+            return b.p + __builtin_ctzll(quotes);
+    }
+    return step_back(b.p, b.left);
+}
+
 /* p is after the opening quote; returns the place of the closing one. */
 static const uint8_t *read_string(struct reader *r, const uint8_t *p, uint8_t *ret_escaped)
 {
     *ret_escaped = 0;
+    p = skip_plain(p, r->end);
+    if (p < r->end && *p != '"')
+        p = read_blocks(r, p, ret_escaped);
     while (p != NULL) {
         p = skip_plain(p, r->end);
         if (p == r->end)

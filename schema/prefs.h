@@ -87,6 +87,13 @@ void prefs_init(struct prefs *p);
 void prefs_done(struct prefs *p);
 const char *prefs_str(const struct prefs *p, uint32_t at); /* NULL for 0 */
 
+/* What the request brings for an endpoint, by its own slug or its provider's; NULL: nothing. */
+const struct provider_config *prefs_config(const struct prefs *p, const char *endpoint_slug,
+                                           const char *provider_slug);
+/* It brings an account or an address: not the operator's, so that nothing the operator knows of the
+ * endpoint (credentials, caches) is there. */
+bool prefs_config_is_elsewhere(const struct provider_config *c);
+
 /* True when a top-level member of this name is a routing field that Wayfare
  * reads and cuts from what is forwarded: `models`, `provider`, any `provider_*`. */
 bool prefs_is_routing_member(const struct json_doc *d, json_ref member);

@@ -246,3 +246,21 @@ int prefs_read_configs(struct prefs_reader *r, json_ref v)
     }
     return 0;
 }
+
+/* ---- what is asked of them ---- */
+
+const struct provider_config *prefs_config(const struct prefs *p, const char *endpoint_slug,
+                                           const char *provider_slug)
+{
+    for (int i = 0; i < p->n_configs; i++) {
+        const char *slug = prefs_str(p, p->configs[i].slug);
+        if (strcmp(slug, endpoint_slug) == 0 || strcmp(slug, provider_slug) == 0)
+            return &p->configs[i];
+    }
+    return NULL;
+}
+
+bool prefs_config_is_elsewhere(const struct provider_config *c)
+{
+    return c->api_key != 0 || c->base_url != 0 || (c->has_auth_type && c->auth_type == AUTH_NONE);
+}

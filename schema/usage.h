@@ -1,8 +1,9 @@
 /* Token counts by price bucket, as the provider states them.
  *
  * input_tok excludes both cache figures (Anthropic's convention; OpenAI's
- * prompt_tokens includes them and its adapter subtracts).  Buckets and merge
- * rule: platform.claude.com/docs/en/build-with-claude/streaming (usage in
+ * prompt_tokens includes them and its adapter subtracts).  The audio figures are
+ * parts of input_tok, output_tok and cache_read_tok, stated where there is some.
+ * Buckets and merge rule: platform.claude.com/docs/en/build-with-claude/streaming (usage in
  * message_delta is cumulative) and docs/api.md "Usage". */
 #ifndef SCHEMA_USAGE_H
 #define SCHEMA_USAGE_H
@@ -17,7 +18,10 @@
     USAGE(cache_read_tok, "cache_read_tokens")                                                     \
     USAGE(cache_write_5m_tok, "cache_write_5m_tokens")                                             \
     USAGE(cache_write_1h_tok, "cache_write_1h_tokens")                                             \
-    USAGE(web_searches, "web_searches")
+    USAGE(web_searches, "web_searches")                                                            \
+    USAGE(audio_input_tok, "audio_input_tokens")                                                   \
+    USAGE(audio_output_tok, "audio_output_tokens")                                                 \
+    USAGE(audio_cache_read_tok, "audio_cache_read_tokens")
 
 enum usage_bucket {
 #define USAGE(member, json) USAGE_##member,
@@ -52,6 +56,12 @@ struct usage_report {
     struct usage_iteration iterations[USAGE_ITERATIONS_MAX];
 };
 
+/* Buckets that add up to the prompt. */
+static inline bool usage_is_prompt(enum usage_bucket b)
+{
+    return b == USAGE_input_tok || b == USAGE_cache_read_tok || b == USAGE_cache_write_5m_tok ||
+           b == USAGE_cache_write_1h_tok;
+}
 /* A bucket that was stated (zero included). */
 static inline bool usage_has(const struct usage *u, enum usage_bucket b)
 {

@@ -10,6 +10,9 @@
 #include "server/reader.h"
 
 enum { NUMBER_MAX = 64, FEEDBACK_MEMBERS_MAX = 16 };
+/* Either way.  Times in milliseconds since 1970 fit; the statistics square what they are told. */
+#define FEEDBACK_VALUE_MAX 1e15
+#define FEEDBACK_VALUES "a number from -1e15 to 1e15, true or false"
 
 /* The shortest that is read back as the same. */
 static struct json_object *number(double value)
@@ -52,7 +55,7 @@ static bool read_value(const struct json_doc *d, json_ref v, double *ret)
     }
     snprintf(text, sizeof text, "%.*s", (int)raw.len, raw.ptr);
     *ret = strtod(text, NULL);
-    return isfinite(*ret);
+    return fabs(*ret) <= FEEDBACK_VALUE_MAX;
 }
 
 static int read_member(const struct json_doc *d, const char *name, json_ref *ret, struct fail *f)
@@ -100,7 +103,7 @@ static int read_feedback(const struct json_doc *d, struct reader_question *q, st
         return json_refuse(d, metric, "the name of one of the experiment's metrics", f);
     }
     if (!read_value(d, value, &q->value)) {
-        return json_refuse(d, value, "a number, true or false", f);
+        return json_refuse(d, value, FEEDBACK_VALUES, f);
     }
     return 0;
 }

@@ -52,6 +52,8 @@ static struct json_object *rates_json(const struct rates *rates)
         [PRICE_image] = "image",
         [PRICE_web_search] = "web_search",
         [PRICE_audio] = "audio",
+        [PRICE_audio_cache_read] = "input_audio_cache",
+        [PRICE_audio_completion] = "audio_output",
     };
     struct json_object *o = json_object_new_object();
     char out[MONEY_TEXT_MAX];

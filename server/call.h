@@ -237,10 +237,9 @@ bool call_origin_pin(struct call *c);
 
 /* ---- call_experiment.c ---- */
 /* Puts the request, which has been read, into an experiment if one wants it; its arm's preferences
- * become the request's.  One pointer test where none runs. */
-void call_experiment_join(struct call *c);
-/* "NAME/ARM", and what stands for a unit that the request does not have; false: in none. */
-bool call_experiment_text(const struct call *c, char out[CALL_EXPERIMENT_MAX]);
+ * become the request's.  One pointer test where none runs.  -1: this copy for a shadow arm would
+ * say nothing about it, since the request itself states what the arm is to try. */
+int call_experiment_join(struct call *c, struct fail *reterr);
 void call_experiment_leave(struct call *c);
 
 /* ---- call_shadow.c: copies for shadow arms ---- */

@@ -56,14 +56,6 @@ static void add_cap_warning(struct call *c)
     }
 }
 
-static void add_experiment(struct call *c)
-{
-    char text[CALL_EXPERIMENT_MAX];
-    if (call_experiment_text(c, text)) {
-        request_add_header(c->req, "x-wayfare-experiment", span_of(text));
-    }
-}
-
 static void add_own_headers(struct call *c)
 {
     struct request *r = c->req;
@@ -77,7 +69,6 @@ static void add_own_headers(struct call *c)
     snprintf(text, sizeof text, "%d", c->n_attempts + (c->transfer != NULL ? 1 : 0));
     request_add_header(r, "x-wayfare-attempts", span_of(text));
     add_cap_warning(c);
-    add_experiment(c);
     call_add_clamp_headers(c);
     if (c->drops.n > 0 && c->endpoint != NULL) {
         struct buf names;
@@ -379,7 +370,6 @@ void call_answer_open(struct call *c)
     request_add_header(c->req, "x-wayfare-generation-id",
                        span_of(id_print(&c->request_id, ID_PREFIX_GENERATION, id)));
     add_cap_warning(c);
-    add_experiment(c);
     request_stream_begin(c->req, 200, "text/event-stream");
 }
 

@@ -18,7 +18,9 @@ static int read_chat(struct call *c, struct fail *f)
     if (read_body(c, f) != 0) {
         return -1;
     }
-    call_experiment_join(c);
+    if (call_experiment_join(c, f) != 0) {
+        return -1;
+    }
     if (preset_apply(c->key, &c->chat.prefs, f) != 0) {
         return -1;
     }
@@ -102,6 +104,7 @@ static void start_plan(struct call *c)
         return;
     }
     if (c->plan.n_candidates == 0) {
+        call_record_end(c, "error", err_info(ERR_no_endpoint)->status);
         call_answer_no_endpoint(c, &in);
         call_done(c);
         return;

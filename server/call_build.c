@@ -5,16 +5,7 @@
 
 const struct provider_config *call_config(const struct call *c)
 {
-    const struct chat *chat = &c->chat;
-    const struct endpoint *e = c->endpoint;
-    for (int i = 0; i < chat->prefs.n_configs; i++) {
-        const struct provider_config *pc = &chat->prefs.configs[i];
-        const char *slug = prefs_str(&chat->prefs, pc->slug);
-        if (strcmp(slug, e->slug) == 0 || strcmp(slug, e->provider->slug) == 0) {
-            return pc;
-        }
-    }
-    return NULL;
+    return prefs_config(&c->chat.prefs, c->endpoint->slug, c->endpoint->provider->slug);
 }
 
 static void apply_config(struct call *c, const struct provider_config *pc,

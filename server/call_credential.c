@@ -10,8 +10,7 @@
 static bool brings_its_own(const struct call *c)
 {
     const struct provider_config *pc = call_config(c);
-    return pc != NULL && (pc->api_key != 0 || pc->base_url != 0 ||
-                          (pc->has_auth_type && pc->auth_type == AUTH_NONE));
+    return pc != NULL && prefs_config_is_elsewhere(pc);
 }
 
 void call_credential_take(struct call *c)

@@ -19,6 +19,16 @@ static void apply(struct call *c)
     experiment_apply(c->place.arm, &c->chat);
 }
 
+/* On whatever the client gets, refusals too: which arm it was is the first question then. */
+static void tell(struct call *c)
+{
+    const struct experiment_place *p = &c->place;
+    char text[CALL_EXPERIMENT_MAX];
+    snprintf(text, sizeof text, "%s/%s%s", p->experiment->name, p->arm->name,
+             p->unit != p->experiment->unit ? "; unit=key" : "");
+    request_add_header(c->req, "x-wayfare-experiment", span_of(text));
+}
+
 static void count(struct call *c)
 {
     struct metrics *m = &c->worker->metrics;
@@ -27,16 +37,26 @@ static void count(struct call *c)
                 c->place.unit != c->place.experiment->unit);
 }
 
-void call_experiment_join(struct call *c)
+static int join_shadow(struct call *c, struct fail *reterr)
+{
+    if ((c->place.arm->prefs.given & c->chat.prefs.given) != 0) {
+        return fail_set(reterr, ERR_bad_request, NULL,
+                        "the request itself states what shadow arm %s is to try",
+                        c->place.arm->name);
+    }
+    apply(c);
+    return 0;
+}
+
+int call_experiment_join(struct call *c, struct fail *reterr)
 {
     if (c->shadow) {
-        apply(c);
-        return;
+        return join_shadow(c, reterr);
     }
     struct experiments *x = c->worker->experiments;
     struct experiment_who who = {0};
     if (x == NULL) {
-        return;
+        return 0;
     }
     experiment_who_read(&c->chat, session_header(c->req), &who);
     who.names[UNIT_KEY].part[0] = span_of(c->key->public_id);
@@ -44,24 +64,15 @@ void call_experiment_join(struct call *c)
         (struct span){(const char *)c->request_id.b, sizeof c->request_id.b};
     experiments_assign(x, c->catalog, &c->key->policy, &c->chat, &who, &c->place);
     if (c->place.experiment == NULL) {
-        return;
+        return 0;
     }
     c->experiments = experiments_ref(x);
     if (c->kind == CALL_MESSAGES) {
         count(c);
     }
     apply(c);
-}
-
-bool call_experiment_text(const struct call *c, char out[CALL_EXPERIMENT_MAX])
-{
-    const struct experiment_place *p = &c->place;
-    if (p->experiment == NULL) {
-        return false;
-    }
-    snprintf(out, CALL_EXPERIMENT_MAX, "%s/%s%s", p->experiment->name, p->arm->name,
-             p->unit != p->experiment->unit ? "; unit=key" : "");
-    return true;
+    tell(c);
+    return 0;
 }
 
 void call_experiment_leave(struct call *c)

@@ -13,6 +13,7 @@
 #include "schema/when.h"
 #include "server/call.h"
 #include "server/log.h"
+#include "server/unserved.h"
 
 enum { BYTES_PER_TOKEN = 4 }; /* of generated text, when the provider never counted it */
 
@@ -40,11 +41,28 @@ static void fill_request(const struct call *c, struct ledger_request *r)
     }
 }
 
+/* Tokens by our own guess; where there is sound, all of it may be. */
+static void guess_prompt(const struct call *c, int64_t tok, struct usage *u)
+{
+    usage_set(u, USAGE_input_tok, tok);
+    if (c->chat.sounds) {
+        usage_set(u, USAGE_audio_input_tok, tok);
+    }
+}
+
+static void guess_output(const struct call *c, int64_t tok, struct usage *u)
+{
+    usage_set(u, USAGE_output_tok, tok);
+    if (estimate_speaks(&c->chat, c->endpoint)) {
+        usage_set(u, USAGE_audio_output_tok, tok);
+    }
+}
+
 static int64_t prompt_cost_nusd(const struct call *c, const struct candidate *cand)
 {
     struct usage u = {0};
     int64_t pusd = 0;
-    usage_set(&u, USAGE_input_tok, cand->estimate.prompt_raw_tok);
+    guess_prompt(c, cand->estimate.prompt_raw_tok, &u);
     if (!price_usage(&cand->endpoint->price, &u, c->chat.n_images, true, &pusd)) {
         return c->hold_nusd;
     }
@@ -65,7 +83,11 @@ static void fill_hold(const struct call *c, const struct candidate *cand, struct
     h->cancel_stops_billing = e->provider->cancel_stops_billing;
     h->prompt_estimate_tok = cand->estimate.prompt_raw_tok; /* ratios are learned from it */
     h->prompt_estimate_nusd = prompt_cost_nusd(c, cand);
-    h->prompt_class = calibrate_db_class(estimate_class(&c->chat), forecast_shape(&c->chat)) + 1;
+    /* What teaches nothing now (call_settle) is not read after a restart either. */
+    h->prompt_class =
+        c->own_terms
+            ? 0
+            : calibrate_db_class(estimate_class_at(&c->chat, e), forecast_shape(&c->chat)) + 1;
     h->n_images = c->chat.n_images;
     copy_text(h->model, sizeof h->model, e->model->slug);
     copy_text(h->provider, sizeof h->provider, e->slug);
@@ -120,10 +142,21 @@ static const struct price *inner_price(void *ctx, const char *upstream_model)
     return e != NULL ? &e->price : NULL;
 }
 
+/* Who searches for every answer and states no number has searched once: that is a fee as well. */
+static void count_unstated_search(struct call *c)
+{
+    struct usage *u = &c->usage.total;
+    bool searched = c->endpoint->search != SEARCH_ASKED || c->chat.web_plugin;
+    if (searched && u->seen != 0 && !usage_has(u, USAGE_web_searches)) {
+        usage_set(u, USAGE_web_searches, 1);
+    }
+}
+
 /* false: more than can be counted; what was held stands for it. */
 static bool cost_now(struct call *c, int64_t *ret_pusd)
 {
     bool unknown = false;
+    count_unstated_search(c);
     if (!price_report(&c->endpoint->price, &c->usage, c->chat.n_images, inner_price, c, ret_pusd,
                       &unknown)) {
         *ret_pusd = hold_pusd(c);
@@ -154,7 +187,7 @@ static void estimate_unknown(struct call *c)
         c->cost_pusd = hold_pusd(c);
         return;
     }
-    usage_set(&c->usage.total, USAGE_input_tok, cand->estimate.prompt_tok);
+    guess_prompt(c, cand->estimate.prompt_tok, &c->usage.total);
     c->cost_pusd = call_cost_pusd(c);
 }
 
@@ -184,7 +217,7 @@ static enum usage_source complete_partial(struct call *c)
     struct usage *u = &c->usage.total;
     int64_t stated_pusd = call_cost_pusd(c), seen = guess_output_tok(c, c->content_bytes);
     if (u->n[USAGE_output_tok] < seen) {
-        usage_set(u, USAGE_output_tok, seen);
+        guess_output(c, seen, u);
     }
     return bill_guess(c, stated_pusd) ? USAGE_PARTIAL : USAGE_ESTIMATED;
 }
@@ -194,8 +227,8 @@ static void estimate_whole(struct call *c)
 {
     int64_t bytes = c->stream != NULL ? c->content_bytes : (int64_t)c->answer.len;
     usage_report_clear(&c->usage);
-    usage_set(&c->usage.total, USAGE_input_tok, route_current(&c->route)->estimate.prompt_tok);
-    usage_set(&c->usage.total, USAGE_output_tok, guess_output_tok(c, bytes));
+    guess_prompt(c, route_current(&c->route)->estimate.prompt_tok, &c->usage.total);
+    guess_output(c, guess_output_tok(c, bytes), &c->usage.total);
     bill_guess(c, 0);
 }
 
@@ -365,13 +398,13 @@ static void learn(struct call *c)
     bool plain = c->usage.n_iterations <= 1;
     const struct forecast_ask ask = {c->endpoint->model->slug, c->key->id,
                                      forecast_shape(&c->chat)};
-    enum estimate_class class = estimate_class(&c->chat);
+    enum estimate_class class = estimate_class_at(&c->chat, c->endpoint);
     bool teaches = plain && forecast_teaches_prompt(class, ask.shape);
     state_learn(c->worker->site->state, &ask, plain ? class : ESTIMATE_CLASS_NONE,
                 teaches ? route_current(&c->route)->estimate.prompt_raw_tok : 0,
                 usage_prompt_tok(&sum), sum.n[USAGE_output_tok]);
     bool all_seen = plain && c->stream != NULL && !(c->chat.needs & NEED_SERVER_TOOLS) &&
-                    !(c->chat.params & PARAM_BIT(PARAM_reasoning));
+                    !c->chat.speaks && !(c->chat.params & PARAM_BIT(PARAM_reasoning));
     if (all_seen) {
         state_learn_text(c->worker->site->state, c->endpoint->model->slug, c->content_bytes,
                          sum.n[USAGE_output_tok]);
@@ -400,10 +433,29 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict)
                &route_current(&c->route)->estimate.cache, &c->usage.total, worker_now_ms());
 }
 
+/* An arm that can serve nobody has an error rate (server/unserved.h). */
+static void note_unserved(const struct call *c, int http_status)
+{
+    if (c->place.experiment == NULL || c->kind != CALL_MESSAGES) {
+        return;
+    }
+    struct experiment_unserved u = {.request_id = c->request_id,
+                                    .team_id = c->key->team_id,
+                                    .key_id = c->key->id,
+                                    .ended_ms = worker_now_ms(),
+                                    .http_status = http_status};
+    fill_request(c, &u.request);
+    unserved_add(c->worker->site->unserved, &u);
+}
+
 void call_record_end(struct call *c, const char *status, int http_status)
 {
     if (!c->recorded) {
-        return; /* no hold was ever made: the ledger does not know the request */
+        /* No hold was ever made: the ledger does not know the request. */
+        if (strcmp(status, "error") == 0) {
+            note_unserved(c, http_status);
+        }
+        return;
     }
     struct ledger_op *op = new_op(c, LEDGER_END);
     if (op != NULL) {

@@ -11,6 +11,7 @@ static const struct cli_column figure_columns[] = {
     {"units", "UNITS", CELL_COUNT},
     {"requests", "REQUESTS", CELL_COUNT},
     {"errors", "ERRORS", CELL_COUNT},
+    {"canceled", "CANCELED", CELL_COUNT},
     {"cost_usd", "COST $", CELL_USD},
     {"cost_per_request_usd", "PER REQUEST $", CELL_USD},
     {"latency_ms.p50", "P50 MS", CELL_COUNT},

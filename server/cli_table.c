@@ -239,7 +239,7 @@ static const struct cli_option experiment_options[] = {
     {"shadow-arm", "NAME=FILE:PERCENT", CLI_ARM, CLI_REPEATED, "shadow_arms", NULL, NULL, "an arm that answers nobody: so many per cent of the units have their requests copied to it, and pay for that"},
     {"unit", "WHAT", CLI_TEXT, 0, NULL, NULL, units, "what keeps its arm: key (default), user, session or request"},
     {"metric", "NAME:higher|lower", CLI_TEXT, CLI_REPEATED, "metrics", NULL, NULL, "what POST /v1/feedback may tell, and which way is better; may be repeated"},
-    {"guardrail", "METRIC:MAX", CLI_TEXT, CLI_REPEATED, "guardrails", NULL, NULL, "stop when an arm's error_rate, cost (USD per request) or latency (seconds) is above this; may be repeated"},
+    {"guardrail", "METRIC:MAX", CLI_TEXT, CLI_REPEATED, "guardrails", NULL, NULL, "stop when an arm's error_rate, cancel_rate, cost (USD per request) or latency (seconds) is above this; may be repeated"},
     {"layer", "L", CLI_TEXT, 0, NULL, NULL, NULL, "experiments of one layer exclude each other (default: the model's id)"},
     {"share", "PERCENT", CLI_TEXT, 0, NULL, NULL, NULL, "of the layer's units (default 100)"},
     {"ramp", "PERCENT", CLI_TEXT, 0, NULL, NULL, NULL, "so many of its units take part; the others are served as if there were no experiment (default 100)"},

@@ -16,6 +16,7 @@ enum { NICE = 10 };
 struct experimenter {
     struct db *db;
     struct ops_env *env;
+    struct unserved *unserved;
     pthread_t thread;
     struct pacer pacer;
     struct experimenter_stats stats; /* __atomic */
@@ -88,6 +89,27 @@ static void look(struct experimenter *x)
     __atomic_add_fetch(&x->stats.looks, 1, __ATOMIC_RELAXED);
 }
 
+/* ---- who got no answer ---- */
+
+static void write_unserved(struct experimenter *x)
+{
+    struct fail f;
+    int n;
+    if (unserved_write(x->unserved, x->env->ledger, &n, &f) != 0) {
+        log_fault(LOG_ERROR, "requests that an experiment's arm could not serve are not counted",
+                  f.text, "%s", "");
+    }
+}
+
+static void rest(struct experimenter *x, int64_t ms)
+{
+    for (; ms > 0 && !pacer_stopping(&x->pacer); ms -= UNSERVED_EVERY_MS) {
+        write_unserved(x);
+        pacer_sleep(&x->pacer, UNSERVED_EVERY_MS);
+    }
+    write_unserved(x);
+}
+
 static void *experimenter_main(void *arg)
 {
     struct experimenter *x = arg;
@@ -98,7 +120,7 @@ static void *experimenter_main(void *arg)
         look(x);
         int64_t rest_ms = (worked_ms() - begin_ms) * EXPERIMENTER_REST;
         int64_t least_ms = (int64_t)EXPERIMENTER_EVERY_S * 1000;
-        pacer_sleep(&x->pacer, rest_ms > least_ms ? rest_ms : least_ms);
+        rest(x, rest_ms > least_ms ? rest_ms : least_ms);
     }
     return NULL;
 }
@@ -113,7 +135,7 @@ static void experimenter_free(struct experimenter *x)
 }
 
 struct experimenter *experimenter_start(const char *db_path, struct ops_env *env,
-                                        struct fail *reterr)
+                                        struct unserved *unserved, struct fail *reterr)
 {
     struct experimenter *x = calloc(1, sizeof *x);
     if (x == NULL) {
@@ -121,6 +143,7 @@ struct experimenter *experimenter_start(const char *db_path, struct ops_env *env
         return NULL;
     }
     x->env = env;
+    x->unserved = unserved;
     pacer_init(&x->pacer);
     x->db = db_open(db_path, DB_READ, reterr);
     if (x->db != NULL && pthread_create(&x->thread, NULL, experimenter_main, x) == 0) {

@@ -31,13 +31,14 @@ static const struct arg_spec import_specs[] = {
 /* What an import tells, line by line. */
 struct import_report {
     struct json_object *changes, *refused, *remarks;
+    bool own; /* the built-in catalog: what there is to remark is known */
 };
 
 static void on_note(void *ctx, const struct catalog_note *note)
 {
     struct import_report *r = ctx;
     struct json_object *list = note->refused ? r->refused : r->remarks;
-    if (json_object_array_length(list) >= IMPORT_LINES_MAX)
+    if (json_object_array_length(list) >= IMPORT_LINES_MAX || (r->own && !note->refused))
         return;
     struct json_object *row = json_object_new_object();
     json_object_object_add(row, "path", json_object_new_string(note->path));
@@ -139,7 +140,7 @@ int op_catalog_import(struct ops_env *env, struct json_object *args, struct json
     if (args_read(args, import_specs, &a, reterr) != 0)
         return -1;
     struct import_report report = {json_object_new_array(), json_object_new_array(),
-                                   json_object_new_array()};
+                                   json_object_new_array(), a.builtin.value};
     int rc = import_into(env, &a, &report, ret, reterr);
     json_object_put(report.changes);
     json_object_put(report.refused);

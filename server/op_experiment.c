@@ -22,6 +22,8 @@ static int create(struct ops_env *env, struct json_object *args, struct experime
     if (catalog == NULL)
         return -1;
     int rc = experiment_db_create(env->db, catalog, e, share_slots, identity_now_ms(), reterr);
+    if (rc == 0)
+        rc = experiment_check(e, catalog, reterr);
     catalog_unref(catalog);
     if (rc != 0 || experiment_db_get(env->db, e->name, ret, reterr) != 0)
         return -1;

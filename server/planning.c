@@ -30,16 +30,28 @@ static void look_health(void *ctx, uint32_t endpoint_index, struct health_view *
     planning_health(s->state, &s->catalog->endpoints[endpoint_index], s->now_ms, ret);
 }
 
+/* The request brings an account or an address of its own: what the operator's calls have left in
+ * caches is not there. */
+static bool is_elsewhere(const struct plan_source *s, const struct endpoint *e)
+{
+    const struct provider_config *c = prefs_config(&s->chat->prefs, e->slug, e->provider->slug);
+    return c != NULL && prefs_config_is_elsewhere(c);
+}
+
 static void look_warm(void *ctx, const struct endpoint *e, struct estimate_cache *ret)
 {
     const struct plan_source *s = ctx;
-    warm_of(&s->warm, e->id, ret);
+    if (!is_elsewhere(s, e)) {
+        warm_of(&s->warm, e->id, ret);
+    }
 }
 
 static void look_ahead(void *ctx, const struct endpoint *e, struct estimate_ahead *ret)
 {
     const struct plan_source *s = ctx;
-    warm_ahead(state_warm(s->state), s->chat, e, ret);
+    if (!is_elsewhere(s, e)) {
+        warm_ahead(state_warm(s->state), s->chat, e, ret);
+    }
 }
 
 static void look_learned(void *ctx, const struct model *m, struct estimate_learned *ret_bounds,

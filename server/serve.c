@@ -128,6 +128,14 @@ static void write_experimenter_metrics(struct experimenter *x, struct buf *out)
                    s.stops);
 }
 
+static void write_unserved_metrics(const struct unserved *u, struct buf *out)
+{
+    metrics_sample(out, "experiment_unserved_dropped_total",
+                   "Requests that no endpoint could serve and that are not in the figures of their "
+                   "arm either: too many at once, or no room to write",
+                   "counter", unserved_dropped(u));
+}
+
 static void write_life_metrics(struct server *s, struct buf *out)
 {
     metrics_sample(out, "connections", "Open client connections", "gauge",
@@ -183,6 +191,7 @@ static void write_metrics(void *ctx, struct buf *out)
     if (experimenter != NULL) {
         write_experimenter_metrics(experimenter, out);
     }
+    write_unserved_metrics(s->site.unserved, out);
 }
 
 /* ---- building ---- */
@@ -259,7 +268,9 @@ static int open_tables(struct site *site, struct fail *f)
     site->rate = rate_new();
     site->shed = shed_new(o->max_requests, (int64_t)o->max_buffer_mib * 1024 * 1024);
     site->addresses = address_table_new(o->max_connections_per_address, o->max_auth_failures);
-    return site->rate != NULL && site->shed != NULL && site->addresses != NULL
+    site->unserved = unserved_new();
+    return site->rate != NULL && site->shed != NULL && site->addresses != NULL &&
+                   site->unserved != NULL
                ? 0
                : fail_set(f, ERR_internal, NULL, "out of memory");
 }
@@ -416,7 +427,7 @@ static void start_auditor(struct server *s)
 static void start_experimenter(struct server *s)
 {
     struct fail f;
-    struct experimenter *x = experimenter_start(s->site.options.db, &s->ops, &f);
+    struct experimenter *x = experimenter_start(s->site.options.db, &s->ops, s->site.unserved, &f);
     if (x == NULL) {
         log_fault(LOG_ERROR, "guardrails are not looked at", f.text, "%s", "");
     }
@@ -639,6 +650,7 @@ static void take_down(struct server *s)
     rate_free(site->rate);
     shed_free(site->shed);
     address_table_free(site->addresses);
+    unserved_free(site->unserved);
     db_close(site->reader);
     db_close(s->writer);
     tls_free();

@@ -58,6 +58,7 @@ struct site {
     struct rate *rate;
     struct shed *shed;
     struct addresses *addresses;
+    struct unserved *unserved;
     struct db *reader; /* queries run on libuv's thread pool, one at a time */
     pthread_mutex_t reader_lock;
     bool tls;        /* server/tls.h has the certificate */

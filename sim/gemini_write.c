@@ -75,6 +75,18 @@ static void put_last_signature(struct ask *k, struct json_out *o)
 
 /* Around the parts */
 
+static void put_modality(struct json_out *o, const char *name, const char *modality, int64_t tok)
+{
+    if (tok <= 0)
+        return;
+    json_open_array(o, name);
+    json_open_object(o, NULL);
+    json_put_string(o, "modality", span_of(modality));
+    json_put_int(o, "tokenCount", tok);
+    json_close_object(o);
+    json_close_array(o);
+}
+
 static void put_usage(struct ask *k, struct json_out *o, int64_t output_tok, int64_t thought_tok)
 {
     const struct bill *b = &k->speech.bill;
@@ -90,6 +102,8 @@ static void put_usage(struct ask *k, struct json_out *o, int64_t output_tok, int
     if (thought_tok > 0)
         json_put_int(o, "thoughtsTokenCount", thought_tok);
     json_put_int(o, "totalTokenCount", prompt + output_tok);
+    put_modality(o, "promptTokensDetails", "AUDIO", k->script.n[SCRIPT_audio_input]);
+    put_modality(o, "candidatesTokensDetails", "AUDIO", k->script.n[SCRIPT_audio_output]);
     json_close_object(o);
 }
 

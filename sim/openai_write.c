@@ -44,11 +44,11 @@ static void put_usage(struct ask *k, struct json_out *o, int64_t output_tok)
     json_put_int(o, "cached_tokens", b->cache_read_tok);
     if (b->cache_write_5m_tok + b->cache_write_1h_tok > 0) /* OpenRouter's */
         json_put_int(o, "cache_write_tokens", b->cache_write_5m_tok + b->cache_write_1h_tok);
-    json_put_int(o, "audio_tokens", 0);
+    json_put_int(o, "audio_tokens", k->script.n[SCRIPT_audio_input]);
     json_close_object(o);
     json_open_object(o, "completion_tokens_details");
     json_put_int(o, "reasoning_tokens", reasoning);
-    json_put_int(o, "audio_tokens", 0);
+    json_put_int(o, "audio_tokens", k->script.n[SCRIPT_audio_output]);
     json_close_object(o);
     json_close_object(o);
 }

@@ -23,6 +23,8 @@
     N(cache_write_5m, -1, false, "usage: tokens written for 5 minutes")                            \
     N(cache_write_1h, -1, false, "usage: tokens written for 1 hour")                               \
     N(web_searches, 0, false, "usage: searches; shown as blocks too")                              \
+    N(audio_input, 0, false, "usage: how many of the prompt's tokens are sound")                   \
+    N(audio_output, 0, false, "usage: how many of the answer's tokens are sound")                  \
     N(event_tokens, 4, false, "tokens per delta event")                                            \
     N(delay_ms, 0, false, "before the response headers")                                           \
     N(ttft_ms, 0, false, "from the headers to the first event, or to the plain body")              \

@@ -29,11 +29,14 @@ def catalog(dear=WARM["dear"], cheap=WARM["cheap"]):
         {"id": "test/self", "aliases": ["self"], "endpoints": [
             endpoint("self", "m-self", price("1", "5", cache_read="0.1")),
             endpoint("dear", "m-self-dear", price("1.1", "5.5"))]},
+        {"id": "test/goes-on", "aliases": ["goes-on"], "endpoints": [
+            endpoint("self", "m-goes-on", price("1.1", "5", cache_read="0.1")),
+            endpoint("cheap", "m-goes-on-cheap", price("1", "5"))]},
         {"id": "test/tier", "aliases": ["tier"], "endpoints": [
             endpoint("cheap", "m-tier", dict(price("2", "4"), tiers=tiers, request="0.001"))]}]}
 
 
-way = Wayfare(catalog())
+way = Wayfare(catalog(), args=["--allow-base-url", "127.0.0.1"], key_args=["--allow-provider-configs"])
 TEXT = "A sentence that is said again and again. "
 
 
@@ -196,6 +199,61 @@ def test_caches_by_itself():
     assert probability("z") > first
     plan = dry(model="self", text=TEXT * 200 + "y", turns=6)
     assert plan[0]["provider"] == "self" and "warm" in plan[0]["why"], plan
+
+
+def test_what_follows_counts():
+    """The first turn of a conversation goes where it will cost least as a whole, once it is known that
+    conversations of this model go on: a little dearer at once, but cached from then on."""
+    def first(conversation):
+        rows = dry(model="goes-on", text=TEXT * 200 + conversation, provider_sort="price")
+        for r in rows:
+            check_sum(r)
+        return rows[0], rows[1]
+
+    def cost(row):
+        return Decimal(row["expected_cost_usd"])
+
+    head, other = first("nothing learned")
+    assert head["provider"] == "cheap", head
+    for conversation in range(12):
+        for turn in range(1, 6):
+            sim.script("self", cache_read=2100 if turn > 1 else 0, input_tokens=2300 + 10 * turn)
+            ask(model="goes-on", text=TEXT * 200 + str(conversation), turns=turn, provider_only=["self"])
+    head, other = first("goes on")
+    assert head["provider"] == "self" and other["provider"] == "cheap", (head, other)
+    assert cost(head) > cost(other), (head, other)
+    following = [Decimal(r["following_cost_usd"]) for r in (head, other)]
+    assert following[0] < following[1] and cost(head) + following[0] < cost(other) + following[1], (head, other)
+    assert ask(model="goes-on", text=TEXT * 200 + "goes on", provider_sort="price")["x-wayfare-provider"] == "self"
+    sim.script("self")
+
+
+def test_own_terms_teach_nothing():
+    """A call at an address of the request's own says nothing of the endpoint, also after a restart,
+    and finds none of the operator's caches."""
+    text = TEXT * 170
+    sim.script("multi", model="m-dear", input_tokens=1, output_tokens=1)
+    known = check_sum(dry(provider_only=["dear"])[0])
+    mine = {"dear": {"base_url": sim.url["multi"]}}
+    for n in range(12):
+        g = record(ask(text="%s (%d)" % (text, n), provider_only=["dear"], provider_configs=mine))
+        assert g["attempts"][0]["usage"]["input_tokens"] == 1 and g["attempts"][0]["usage_source"] == "final", g
+    ask(text=text, minutes=5, provider_only=["dear"])
+    warm, = dry(text=text, minutes=5, turns=2, provider_only=["dear"])
+    assert warm["estimate"]["cache_read_tokens"] > 1000 and "warm" in warm["why"], warm
+    for config in (mine, {"dear": {"api_key": "sk-mine"}}):
+        cold, = dry(text=text, minutes=5, turns=2, provider_only=["dear"], provider_configs=config)
+        assert cold["estimate"]["cache_read_tokens"] == 0 == float(cold["following_cost_usd"]), cold
+        assert "warm" not in cold["why"], cold
+    same, = dry(text=text, minutes=5, turns=2, provider_only=["dear"],
+                provider_configs={"dear": {"timeout_ms": 60000}})
+    assert same["estimate"]["cache_read_tokens"] > 1000, same
+    for _ in range(2):
+        after = check_sum(dry(provider_only=["dear"])[0])
+        for figure in ("prompt_tokens", "completion_tokens"):
+            assert abs(after[figure] - known[figure]) <= known[figure] / 4, (known, after)
+        assert way.stop() == 0
+        way.start()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def model(slug, alias, *providers):
 
 
 # A model for each part, so that they do not disturb each other.
-NAMES = ["m", "two", "users", "sessions", "arms", "small", "marked", "copied", "lonely", "layers", "more", "ended"]
+NAMES = ["m", "two", "users", "sessions", "arms", "small", "marked", "copied", "lonely", "layers", "more", "ended", "emptied", "sorted"]
 server = Wayfare(catalog_of(sim, [model("test/" + n, n, "a", "b") for n in NAMES]), threads=2)
 
 
@@ -158,6 +158,12 @@ def test_arms_as_computed():
     head = ask(model="users")
     assert arm_of(head).endswith("; unit=key"), head
     assert metric("experiment_units_missing_total") == before + 1
+    # It is in the sums, and compared with nobody.
+    shown = server.cli_json("experiment", "show", "users")
+    assert sum(a["requests"] - a["cost"]["n"] for a in shown["arms"]) == 1, shown
+    assert sum(a["requests_without_unit"] for a in shown["arms"]) == 1, shown
+    assert sum(a["units"] for a in shown["arms"]) == 40, shown
+    assert shown["verdict"]["text"].endswith(" Not compared: 1 request that names no user."), shown["verdict"]
     record = server.generation(head)
     assert record["experiment"] == "users" and record["arm"] == arm_of(head)[6], record
 
@@ -193,6 +199,12 @@ def test_what_wins():
     assert (head["x-wayfare-model"], head["x-wayfare-provider"]) == ("test/small", "a"), head
     assert server.generation(head)["requested_model"] == "arms"
     assert ask(model="arms", provider_only=["b"])["x-wayfare-provider"] == "b"
+    # A suffix of the arm's model is a way of sorting, and so is the request's provider_sort.
+    create("sorted", "--model", "sorted", "--arm", "A=%s:1" % prefs(model="sorted:floor"), "--shadow-arm", "S=none:1")
+    for sort, why in ((None, "provider_sort price"), ("latency", "latency")):
+        body = dict(BODY, model="sorted", **({"provider_sort": sort} if sort else {}))
+        plan = json.loads(server.request("POST", "/v1/route", body)[2])["plan"]
+        assert why in plan[0]["why"], (sort, plan)
     with as_key("--preset", B):
         assert ask(model="arms")["x-wayfare-provider"] == "a"
         assert ask(model="small")["x-wayfare-provider"] == "b"
@@ -208,6 +220,45 @@ def test_what_wins():
     assert told["experiment"] == {"name": "arms", "arm": "A", "unit": "key"}, told
     assert {p["model"] for p in told["plan"]} == {"test/small"}, told
     assert server.cli_json("route", BODY_FILE)["experiment"] is None
+
+
+def test_arms_that_can_serve_nobody():
+    """Refused where an experiment begins; where the catalog changes later, an error of the arm."""
+    typo, empty = prefs(provider_only=["aa"]), prefs(provider_only=["b"], provider_max_prompt_price=0.5)
+    for wrong, text in (("W=%s:1" % typo, "arm W: provider_only names aa, which is no provider of the catalog"),
+                        ("W=%s:1" % prefs(provider_order=["b/fast"]), "arm W: provider_order names b/fast"),
+                        ("W=%s:1" % empty, "arm W could serve no request: ")):
+        for argv in (["--arm", "A=%s:1" % A, "--arm", wrong], ["--arm", "A=%s:1" % A, "--shadow-arm", wrong]):
+            refused(text, "experiment", "create", "emptied", "--model", "emptied", *argv)
+            refused(text, "experiment", "create", "emptied", "--model", "emptied", "--dry-run", *argv)
+    create("emptied", "--model", "emptied", "--unit", "user", "--arm", "A=%s:50" % A,
+           "--arm", "B=%s:50" % prefs(provider_only=["b"], provider_max_prompt_price=2))
+    models = [model("test/" + n, n, "a", "b") for n in NAMES]
+    models[NAMES.index("emptied")]["endpoints"][1]["pricing"]["prompt"] = "3"
+    server.import_catalog(catalog_of(sim, models))
+    wait_for("the change", lambda: server.messages(
+        model="emptied", provider_only=["b"], provider_max_prompt_price=2)[0] == 404)
+    got = {}
+    for request in by_user("emptied", 20):
+        status, head, body = server.messages(**request)
+        got.setdefault((arm_of(head), status), []).append(head["x-wayfare-generation-id"])
+    assert set(got) == {("emptied/A", 200), ("emptied/B", 404)}, got
+    lost = got["emptied/B", 404]
+
+    def figures():
+        arms = server.cli_json("experiment", "show", "emptied")["arms"]
+        return {a["name"]: (a["requests"], a["errors"], a["units"]) for a in arms}
+
+    # The first request above is counted too: it was nobody's user, and in one of the arms.
+    shown = wait_for("errors of arm B", lambda: figures() if figures()["B"][1] >= len(lost) else None)
+    assert shown["A"][0] >= len(got["emptied/A", 200]) and shown["B"][2] >= len(lost), shown
+    record = server.request("GET", "/v1/generations/" + lost[0])
+    record = json.loads(record[2])
+    assert (record["status"], record["http_status"], record["attempts"], record["arm"]) == ("error", 404, [], "B"), record
+    assert metric("experiment_unserved_dropped_total") == 0
+    assert server.cli("ledger", "verify", check=False).returncode == 0
+    server.cli("experiment", "stop", "emptied")
+    server.import_catalog(catalog_of(sim, [model("test/" + n, n, "a", "b") for n in NAMES]))
 
 
 def test_feedback():
@@ -229,6 +280,9 @@ def test_feedback():
          generation_id=gen, metric="loved", value=1)
     tell(400, "value must be a number", generation_id=gen, metric="liked", value="1")
     tell(400, "value must be a number", generation_id=gen, metric="liked", value=int("9" * 400))
+    tell(400, "value must be a number from -1e15 to 1e15, true or false", generation_id=gen, metric="turns", value=1e15 + 1)
+    tell(200, generation_id=gen, metric="turns", value=-1e15)
+    tell(200, generation_id=gen, metric="turns", value=-3e2)
     tell(400, "generation_id must be the id", generation_id="gen_1", metric="liked", value=1)
     tell(400, "metric is required", generation_id=gen, value=1)
     tell(400, "colour is not known", generation_id=gen, metric="liked", value=1, colour=2)
@@ -270,13 +324,17 @@ def test_shadow_arms():
 
     found = wait_for("the copies to be settled", settled)
     assert found == [("A", "ok", 3, 1, 1), ("S", "ok", 3, 1, 1)], found
+    # A request that states itself what the arm would try tells nothing about it: no copy.
+    dropped = metric("shadows_dropped_total")
+    ask(model="copied", provider_only=["a"])
+    wait_for("the copy to be dropped", lambda: metric("shadows_dropped_total") == dropped + 1)
     # What becomes of a copy is nobody's business but the report's.
     sim.script("b", "copied-b", status=500)
     head = ask(model="copied")
     wait_for("a failed copy", lambda: rows(
         "SELECT count(*) FROM request WHERE experiment = 'copied' AND arm = 'S' AND status = 'error'") == [(1,)])
     assert head["x-wayfare-attempts"] == "1"
-    assert metric("shadows_total") == 4
+    assert metric("shadows_total") == 5
     sim.reset()
 
 

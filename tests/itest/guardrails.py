@@ -6,12 +6,12 @@ import json
 import os
 
 from crowd import Shot, message, metric, storm
-from harness import Report, Sim, Wayfare, catalog_of, endpoint, price, wait_for
+from harness import SLOW, Report, Sim, Wayfare, catalog_of, endpoint, price, wait_for
 
 REQUESTS = 300  # of each experiment: well above 100 in each arm, where judging begins
 sim = Sim(["good", "bad"])
 models = [{"id": "test/" + m, "aliases": [m], "name": m, "endpoints": [
-    endpoint(p, "%s-%s" % (m, p), price("3", "15")) for p in sim.url]} for m in ("chance", "few", "errors", "cost")]
+    endpoint(p, "%s-%s" % (m, p), price("3", "15")) for p in sim.url]} for m in ("chance", "few", "errors", "cost", "hangs")]
 way = Wayfare(catalog_of(sim, models))
 report = Report()
 
@@ -33,6 +33,11 @@ def state(name):
 
 def ask(model, n):
     return storm(way, [Shot(way.key, message(model, max_tokens=20)) for _ in range(n)], width=20)
+
+
+def ask_impatiently(model, n):
+    """Clients that wait for a second."""
+    return storm(way, [Shot(way.key, message(model, max_tokens=20), after=1.0 * SLOW) for _ in range(n)], width=100)
 
 
 def has_looked():
@@ -58,19 +63,35 @@ def test_evidence_stops_and_chance_does_not():
     ask("few", 20)
     for model in ("chance", "errors", "cost"):
         ask(model, REQUESTS)
+    # Nothing comes, and nothing fails: clients leave.
+    sim.script("bad", "hangs-bad", hang=1)
+    ask_impatiently("hangs", REQUESTS)
     looked_again()
-    assert state("errors")["status"] == state("cost")["status"] == "stopped"
+    assert state("errors")["status"] == state("cost")["status"] == state("hangs")["status"] == "stopped"
     assert state("chance")["status"] == "running", state("chance")
     assert state("few")["status"] == "running", state("few")
 
 
 def test_the_reason_is_shown_and_logged():
-    for name, word in (("errors", "error_rate of arm bad is"), ("cost", "cost of arm ")):
+    for name, word in (("errors", "error_rate of arm bad is"), ("cost", "cost of arm "), ("hangs", "cancel_rate of arm bad is")):
         reason = state(name)["stop_reason"]
         assert reason.startswith("guardrail: " + word), reason
         assert reason in way.cli("experiment", "show", name), name
         lines = [line for line in way.server_log().splitlines() if "a guardrail stopped an experiment" in line]
         assert ['experiment=%s reason="%s"' % (name, reason) in line for line in lines].count(True) == 1, lines
+
+
+def test_who_hangs_does_not_win():
+    """Cheap it is, and fast where nobody waits: neither is all."""
+    shown = way.cli_json("experiment", "show", "hangs")
+    good, bad = shown["arms"]
+    assert bad["canceled"] == bad["requests"] > 100 and bad["errors"] == good["errors"] == 0, bad
+    assert bad["cancel_rate"]["mean"] == 1 and bad["latency_ms"]["p50"] >= 900, bad
+    assert bad["first_token_ms"]["n"] == bad["requests"], bad
+    better = {c["metric"]: c["better"] for c in shown["comparisons"]}
+    assert better["cancel_rate"] == better["latency"] == "good", better
+    assert shown["verdict"]["winner"] != "bad" and "is given up on" in shown["verdict"]["text"], shown["verdict"]
+    assert "CANCELED" in way.cli("experiment", "show", "hangs")
 
 
 def test_its_requests_are_served_as_if_there_were_none():
@@ -91,6 +112,7 @@ create("chance", "error_rate:0.2", "latency:60", "cost:1")
 create("few", "error_rate:0.2")
 create("errors", "error_rate:0.2")
 create("cost", "cost:0.0001", "error_rate:0.5")
+create("hangs", "error_rate:0.1", "cancel_rate:0.2")
 for case, function in list(globals().items()):
     if case.startswith("test_"):
         report.case(case[5:], function)

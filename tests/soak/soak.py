@@ -87,6 +87,27 @@ way = Wayfare(catalog(0), budget="1000000", args=["--verify-every", "0"])
 told = collections.Counter()
 
 
+def prefs(**fields):
+    path = os.path.join(work, "prefs-%d.json" % len(os.listdir(work)))
+    with open(path, "w") as f:
+        json.dump(fields, f)
+    return path
+
+
+def begin_experiment():
+    """Both arms serve; of every tenth request a copy goes to a shadow arm; users say what they think."""
+    way.cli("experiment", "create", "soak", "--model", "m", "--unit", "request", "--arm", "A=none:1",
+            "--arm", "B=%s:1" % prefs(provider_sort="price"), "--shadow-arm", "S=%s:10" % prefs(provider_sort="latency"),
+            "--metric", "stars:higher", "--guardrail", "latency:1000")
+
+
+async def say(shot, stars):
+    mark = {"generation_id": shot.header("x-wayfare-generation-id"), "metric": "stars", "value": stars}
+    answer = await shoot(way, Shot(way.key, mark, path="/v1/feedback"), 120 * SLOW)
+    assert answer.status == 200, bytes(answer.data)
+    told["feedback"] += 1
+
+
 # ---- clients ----
 class Slow(asyncio.Protocol):
     """Takes a little, waits, takes a little."""
@@ -138,6 +159,8 @@ async def client(rng, until):
             await shoot(way, shot, 120 * SLOW)
         assert shot.ended in ("closed", "left", "lost"), (shot.ended, shot.payload[-200:], bytes(shot.data[-300:]))
         told["left" if shot.ended != "closed" else shot.status] += 1
+        if shot.ended == "closed" and shot.status == 200 and rng.random() < 0.05:
+            await say(shot, rng.randrange(1, 6))
         await asyncio.sleep(rng.uniform(0, 0.02))
 
 
@@ -254,6 +277,7 @@ def warm_up():
 
 def run():
     warm_up()
+    begin_experiment()
     for name in NAMES:
         control.ask(lane=name, faults=FAULTS)
     began = time.monotonic()
@@ -320,6 +344,15 @@ def exact():
     print("#   %d attempts: %s" % (len(rows), dict(collections.Counter(r["usage_source"] or r["state"] for r in rows.values()))))
 
 
+def experiment():
+    """Both arms served, copies were sent, and all that users said is there."""
+    arms = {a["name"]: a for a in way.cli_json("experiment", "show", "soak")["arms"]}
+    assert min(arms["A"]["requests"], arms["B"]["requests"]) > 0 < arms["S"]["requests"], arms
+    marks = sum(arms[name]["metrics"]["stars"]["n"] for name in "AB")
+    print("#   arms: %s; %d marks" % ({n: a["requests"] for n, a in arms.items()}, marks))
+    assert marks == told["feedback"], (marks, told)
+
+
 def reloads():
     log = way.server_log()
     assert "level=error" not in log, [x for x in log.splitlines() if "level=error" in x][:3]
@@ -333,6 +366,7 @@ else:
 report.case("descriptors", open_files)
 report.case("write-ahead log", log_size)
 report.case("books", exact)
+report.case("experiment", experiment)
 report.case("reloads without an error", reloads)
 report.case("clean exit", lambda: (way.stop() == 0) or 1 / 0)
 proxy.stop()

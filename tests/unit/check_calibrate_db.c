@@ -24,7 +24,8 @@ static const char ATTEMPTS[] =
     " SELECT CAST(printf('%016d', x) AS BLOB), CAST(printf('%016d', x) AS BLOB), 1, 1, 1,"
     " CAST(printf('%016d', 0) AS BLOB), 'SETTLED', 1, 1, 1, 'm', 'p', 'u', 1, 1000, 0, 0, 0, 1,"
     " CASE WHEN x % 5 = 1 THEN NULL ELSE 0 END,"
-    " CASE WHEN x % 5 < 3 THEN 900000 ELSE 1000 END, 564, 700,"
+    " CASE WHEN x % 5 < 3 THEN 900000 ELSE 1000 END, 564,"
+    " CASE WHEN x % 5 < 2 THEN 90000 ELSE 700 END,"
     " CASE WHEN x % 5 = 0 THEN 'partial' ELSE 'final' END, 0, 0,"
     " CASE WHEN x % 5 = 2 THEN '[{}]' END FROM i";
 

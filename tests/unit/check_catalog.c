@@ -236,6 +236,41 @@ static void *take_and_leave(void *c)
     return NULL;
 }
 
+/* Who searches for every answer is known by its address, its slug, or the model's name. */
+START_TEST(who_searches_unasked)
+{
+    static const struct {
+        const char *slug, *url, *model;
+        enum endpoint_search search;
+    } cases[] = {
+        {"perplexity", "", "sonar", SEARCH_FEE},
+        {"px", "https://api.perplexity.ai", "sonar-pro", SEARCH_FEE},
+        {"perplexity", "", "sonar-deep-research", SEARCH_DEEP},
+        {"openrouter", "https://openrouter.ai/api/v1", "perplexity/sonar", SEARCH_FEE},
+        {"openrouter", "", "perplexity/sonar-deep-research", SEARCH_DEEP},
+        {"openrouter", "", "openai/o3-deep-research", SEARCH_DEEP},
+        {"openrouter", "", "openai/gpt-4o:online", SEARCH_READS},
+        {"openai", "", "gpt-4o-mini-search-preview-2025-03-11", SEARCH_READS},
+        {"openai", "", "gpt-5-search-api", SEARCH_READS},
+        {"openai", "", "gpt-5", SEARCH_ASKED},
+        {"openrouter", "", "x/online", SEARCH_ASKED},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct provider_spec s = {.slug = cases[i].slug,
+                                  .name = cases[i].slug,
+                                  .protocol = "openai",
+                                  .base_url = cases[i].url,
+                                  .timeouts = TIMEOUTS_DEFAULT};
+        ck_assert_int_eq(catalog_add_provider(b, &s, &why), 0);
+        ck_assert_int_eq(add_model("m", NULL), 0);
+        ck_assert_int_eq(add_endpoint(cases[i].slug, NULL, cases[i].model), 0);
+        struct catalog *c = freeze();
+        ck_assert_msg(c->endpoints[0].search == cases[i].search, "%s", cases[i].model);
+        catalog_unref(c);
+    }
+}
+END_TEST
+
 START_TEST(references_are_counted_across_threads)
 {
     provider("acme", NULL);
@@ -392,6 +427,7 @@ Suite *catalog_suite(void)
     tcase_add_test(t, an_alias_can_be_taken_away);
     tcase_add_test(t, a_provider_can_be_elsewhere);
     tcase_add_loop_test(t, slugs_name_endpoints, 0, sizeof(namings) / sizeof(namings[0]));
+    tcase_add_test(t, who_searches_unasked);
     tcase_add_test(t, references_are_counted_across_threads);
     tcase_add_test(t, credentials_are_used_in_turn);
     tcase_add_test(t, no_credential_is_not_the_kind_none);

@@ -59,6 +59,8 @@ static const struct expected {
     {"anthropic/claude-haiku-4.5", "openrouter", 1000000, 5000000, 100000, 1250000, 2000000, 0, 0,
      2},
     {"openai/gpt-5.4", "openrouter", 2500000, 15000000, 250000, -1, -1, 271999, 5000000, 2},
+    {"google/gemini-2.5-flash", "openrouter", 300000, 2500000, 30000, 383333, -1, 0, 0, 2},
+    {"google/gemini-2.5-flash", "google-ai-studio", 300000, 2500000, 30000, 383333, -1, 0, 0, 3},
     {"anthropic/claude-haiku-4.5", "google-vertex/europe", 1100000, 5500000, 110000, 1375000,
      2200000, 0, 0, 3},
     {"anthropic/claude-haiku-4.5:batch", "anthropic", 500000, 2500000, 50000, 625000, 1000000, 0, 0,
@@ -168,6 +170,22 @@ static void check_facts(const struct catalog *c, int list)
     }
 }
 
+/* Lists say it in many ways; a token that is written to a cache never costs less than one that is
+ * read. */
+static void check_writes(const struct catalog *c)
+{
+    for (int i = 0; i < c->n_endpoints; i++) {
+        const struct price *p = &c->endpoints[i].price;
+        for (int k = -1; k < p->n_tiers; k++) {
+            struct rates at = price_at(p, k < 0 ? 0 : p->tiers[k].above_prompt_tok + 1);
+            ck_assert_msg(at.pusd[PRICE_cache_write_5m] >= at.pusd[PRICE_prompt] &&
+                              at.pusd[PRICE_cache_write_1h] >= at.pusd[PRICE_prompt],
+                          "%s at %s, tier %d", c->endpoints[i].model->slug, c->endpoints[i].slug,
+                          k);
+        }
+    }
+}
+
 /* Read, merged, loaded; then again, which changes nothing. */
 START_TEST(a_real_list_is_imported)
 {
@@ -204,6 +222,7 @@ START_TEST(a_real_list_is_imported)
     ck_assert_int_lt(t2 - t0, IMPORT_MS_MAX);
     ck_assert_int_lt(t3 - t2, LOAD_MS_MAX);
     check_facts(loaded, _i);
+    check_writes(loaded);
     merge(db, c, &again);
     ck_assert_int_eq(again.unchanged, c->n_endpoints);
     ck_assert_int_eq(again.added + again.changed + again.models_changed + again.providers_changed,

@@ -307,8 +307,15 @@ START_TEST(images_files_and_audio)
     ck_assert(chat.n_documents == 1 && chat.document_bytes == 6);
     take(CONTENT("{\"type\":\"file\",\"file\":{\"file_data\":\"AAAABBBB\"}}"));
     ck_assert_int_eq(chat.document_bytes, 6);
+    ck_assert(!chat.sounds && !chat.speaks && chat.audio_bytes == 0);
     take(CONTENT(AUDIO));
     ck_assert(chat.needs == NEED_AUDIO && chat.n_documents == 0 && chat.document_bytes == 9);
+    ck_assert(chat.sounds && !chat.speaks && chat.audio_bytes == 9);
+    /* in a format that has many bytes for a token */
+    take(CONTENT("{\"type\":\"input_audio\",\"input_audio\":{\"format\":\"mp3\",\"data\":\""
+                 "AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHHIIIIJJJJKKKK\"}}," PDF));
+    ck_assert(chat.audio_bytes == 33 / CHAT_SOUND_DENSITY + 1);
+    ck_assert_int_eq(chat.document_bytes, chat.audio_bytes + 6);
     take(CONTENT("{\"type\":\"file\",\"file\":{\"file_id\":\"file-1\"}}"));
     ck_assert_str_eq(chat.pinned_state, "file-1");
     ck_assert_str_eq(chat.pinned_field, "file.file_id");
@@ -317,6 +324,70 @@ START_TEST(images_files_and_audio)
     /* words in text are no parts */
     take(CONTENT(TEXT("{\\\"type\\\":\\\"image_url\\\"}")));
     ck_assert_uint_eq(chat.needs, 0);
+}
+END_TEST
+
+/* OpenRouter's plugin and xAI's live search are tools that the provider runs. */
+START_TEST(searches_by_other_names)
+{
+    static const struct {
+        const char *json;
+        int64_t uses;
+        const char *tool; /* NULL: none */
+    } cases[] = {
+        {",\"plugins\":[{\"id\":\"web\"}]", -1, "web_search_plugin"},
+        {",\"plugins\":[{\"id\":\"file-parser\"},3,{\"id\":\"web\",\"max_results\":2}]", -1,
+         "web_search_plugin"},
+        {",\"plugins\":[{\"id\":\"web\",\"enabled\":false}]", 0, NULL},
+        {",\"plugins\":[{\"id\":\"file-parser\"}]", 0, NULL},
+        {",\"plugins\":[]", 0, NULL},
+        {",\"plugins\":7", 0, NULL},
+        {",\"search_parameters\":{}", 20, "web_search_parameters"},
+        {",\"search_parameters\":{\"mode\":\"on\",\"max_search_results\":3}", 3,
+         "web_search_parameters"},
+        {",\"search_parameters\":{\"mode\":\"off\"}", 0, NULL},
+        {",\"search_parameters\":null", 0, NULL},
+    };
+    for (size_t i = 0; i < ROWS(cases); i++) {
+        char body[256];
+        snprintf(body, sizeof(body), REQUEST("%s"), cases[i].json);
+        take(body);
+        ck_assert_msg(chat.web_search_uses == cases[i].uses, "%s", cases[i].json);
+        ck_assert_int_eq(chat.n_server_tools, cases[i].tool != NULL);
+        ck_assert_int_eq((chat.needs & NEED_SERVER_TOOLS) != 0, cases[i].tool != NULL);
+        ck_assert(cases[i].tool == NULL || strcmp(chat.server_tools[0], cases[i].tool) == 0);
+        ck_assert_int_eq(chat.web_plugin, cases[i].uses == -1);
+    }
+    refuse(REQUEST(",\"search_parameters\":{\"max_search_results\":-1}"),
+           "search_parameters.max_search_results", "an integer of 0 or more");
+    refuse(REQUEST(",\"plugins\":[{\"id\":\"web\",\"id\":\"x\"}]"), "plugins[0].id", "");
+}
+END_TEST
+
+/* Where sound may be billed as such: an answer, what was said before, a film. */
+START_TEST(sound)
+{
+    static const struct {
+        const char *json;
+        bool sounds, speaks;
+    } cases[] = {
+        {REQUEST(",\"modalities\":[\"text\",\"audio\"]"), false, true},
+        {REQUEST(",\"audio\":{\"voice\":\"a\",\"format\":\"wav\"}"), false, true},
+        {REQUEST(",\"modalities\":[\"text\"],\"audio\":null"), false, false},
+        {REQUEST(",\"modalities\":\"audio\""), false, false},
+        {ASSISTANT("\"audio\":{\"id\":\"audio_1\"}"), true, false},
+        {ASSISTANT("\"content\":\"x\",\"audio\":null"), false, false},
+        {CONTENT("{\"type\":\"file\",\"file\":{\"file_data\":\"data:video/mp4;base64,AAAA\"}}"),
+         true, false},
+        {CONTENT("{\"type\":\"file\",\"file\":{\"file_data\":\"data:audio/ogg;base64,AAAA\"}}"),
+         true, false},
+        {CONTENT(PDF), false, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        take(cases[i].json);
+        ck_assert_msg(chat.sounds == cases[i].sounds && chat.speaks == cases[i].speaks, "%s",
+                      cases[i].json);
+    }
 }
 END_TEST
 
@@ -600,6 +671,8 @@ Suite *chat_openai_suite(void)
     tcase_add_test(t, needs_and_server_tools);
     tcase_add_test(t, what_counts_as_text);
     tcase_add_test(t, images_files_and_audio);
+    tcase_add_test(t, searches_by_other_names);
+    tcase_add_test(t, sound);
     tcase_add_test(t, foreign_thinking);
     tcase_add_test(t, forwarded_as_received);
     tcase_add_test(t, a_stream_made_to_state_its_usage);

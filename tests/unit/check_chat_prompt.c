@@ -72,19 +72,82 @@ START_TEST(what_counts_as_text)
 }
 END_TEST
 
-/* Characters are counted eight bytes at a time: every alignment of every width. */
+/* Characters are counted in blocks of 64 bytes: every place of every width. */
 START_TEST(characters_at_every_offset)
 {
     static const char *const characters[] = {"a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
-    char body[256];
-    for (int pad = 0; pad < 20; pad++) {
+    char body[512], dots[140];
+    memset(dots, '.', sizeof(dots));
+    for (int pad = 0; pad < (int)sizeof(dots); pad++) {
         for (size_t c = 0; c < ROWS(characters); c++) {
-            snprintf(body, sizeof(body), CONTENT(TEXT("%.*s%s%s%.*s")), pad, "....................",
-                     characters[c], characters[c], pad, "....................");
+            snprintf(body, sizeof(body), CONTENT(TEXT("%.*s%s%s%.*s")), pad, dots, characters[c],
+                     characters[c], pad, dots);
             good(body);
             ck_assert_int_eq(chat.prompt_chars, 2 * pad + 2);
             ck_assert_int_eq(chat.prompt_bytes, 2 * pad + 2 * (int64_t)strlen(characters[c]));
         }
+    }
+}
+END_TEST
+
+START_TEST(characters_of_a_long_text)
+{
+    enum { N = 20000 };
+    struct buf b;
+    buf_init(&b, 1024 * 1024);
+    buf_adds(&b, "{\"model\":\"m\",\"messages\":[{\"content\":\"");
+    for (int i = 0; i < N; i++)
+        buf_adds(&b, "\xf0\x9f\x98\x80");
+    ck_assert(buf_adds(&b, "\"}]}"));
+    good(b.ptr);
+    ck_assert_int_eq(chat.prompt_chars, N);
+    ck_assert_int_eq(chat.prompt_bytes, 4 * N);
+    buf_done(&b);
+}
+END_TEST
+
+/* The text of a string taken off stretch by stretch, a lone surrogate as U+FFFD. */
+static void take_off(struct span written, int64_t *ret_bytes, int64_t *ret_chars)
+{
+    char store[4];
+    struct span part;
+    *ret_bytes = 0;
+    *ret_chars = 0;
+    while (written.len > 0) {
+        if (!json_stretch(&written, store, &part))
+            part = SPAN("\xef\xbf\xbd");
+        *ret_bytes += (int64_t)part.len;
+        for (size_t i = 0; i < part.len; i++)
+            *ret_chars += ((unsigned char)part.ptr[i] & 0xc0) != 0x80;
+    }
+}
+
+static const char *const pieces[] = {
+    "\\n",     "\\\\",    "\\\"",    "\\u0041", "\\u007F",   "\\u0080", "\\u07ff",  "\\u0800",
+    "\\uFFFF", "\\ud7ff", "\\ue000", "\\ud800", "\\uDBff",   "\\udc00", "\\uDFFF",  "\xc3\xa9",
+    "u",       "x",       "\\/u",    "\\\\u",   "some text", "\\u00e9", "\\u0000u", "\xe2\x82\xac"};
+
+START_TEST(escapes_at_every_offset)
+{
+    char text[400], body[512];
+    uint64_t seed = (uint64_t)_i + 1;
+    for (int round = 0; round < 10000; round++) {
+        size_t len = 0;
+        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+        size_t most = seed >> 40 & 255, kinds = 1 + (seed >> 50) % ROWS(pieces);
+        while (len <= most) {
+            seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+            const char *piece = pieces[(most + (seed >> 40) % kinds) % ROWS(pieces)];
+            memcpy(text + len, piece, strlen(piece) + 1);
+            len += strlen(piece);
+        }
+        snprintf(body, sizeof(body), CONTENT(TEXT("%s")), text);
+        good(body);
+        int64_t bytes, chars;
+        take_off((struct span){text, len}, &bytes, &chars);
+        if (chat.prompt_bytes != bytes || chat.prompt_chars != chars)
+            ck_abort_msg("%s: %lld bytes, %lld characters", text, (long long)chat.prompt_bytes,
+                         (long long)chat.prompt_chars);
     }
 }
 END_TEST
@@ -156,7 +219,7 @@ END_TEST
 
 START_TEST(pieces_make_no_difference_to_a_digest)
 {
-    char bytes[64];
+    char bytes[2 * DIGEST_BLOCK + 7];
     for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = (char)(i * 37);
     for (size_t len = 0; len <= sizeof(bytes); len++) {
@@ -177,7 +240,7 @@ END_TEST
 /* Neither one changed bit nor zeros at the end go unnoticed. */
 START_TEST(a_digest_sees_every_bit)
 {
-    char bytes[40] = {0};
+    char bytes[DIGEST_BLOCK + DIGEST_BLOCK / 2] = {0};
     uint64_t seen[sizeof(bytes) * 9];
     size_t n = 0;
     for (size_t len = 0; len <= sizeof(bytes) - 1; len++) {
@@ -424,6 +487,8 @@ Suite *chat_prompt_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, what_counts_as_text);
     tcase_add_test(t, characters_at_every_offset);
+    tcase_add_test(t, characters_of_a_long_text);
+    tcase_add_loop_test(t, escapes_at_every_offset, 0, 4);
     tcase_add_test(t, images_and_documents);
     tcase_add_test(t, blocks_nested_to_the_limit);
     tcase_add_test(t, pieces_make_no_difference_to_a_digest);

@@ -269,6 +269,97 @@ START_TEST(worst_case_takes_the_dearest_cache_rate_in_question)
 }
 END_TEST
 
+/* An endpoint that searches for every answer does so whether it is asked or not; one that goes on
+ * until it knows enough reads and thinks as well, whatever max_tokens says. */
+START_TEST(worst_case_of_searches_that_nobody_asked_for)
+{
+    struct provider_row px = {.protocol = "openai", .cancel_stops_billing = true};
+    struct endpoint e = endpoint_of(2, 8);
+    struct chat c = text_chat(920, 920, 100);
+    e.provider = &px;
+    e.context_length = 128000;
+    e.params = PARAM_BIT(PARAM_temperature);
+    e.price.base.pusd[PRICE_web_search] = 5000000000; /* 0.005 USD */
+    const int64_t text_nusd = 1000 * 2000ll + 100 * 8000ll, search_nusd = 5000000;
+    struct estimate est = make(&c, &e);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), text_nusd);
+    int64_t expected = estimate_expected_pusd(&c, &e, &est);
+    e.search = SEARCH_FEE;
+    est = make(&c, &e);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), text_nusd + 10 * search_nusd);
+    ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est), expected + 5000000000);
+    ck_assert_int_eq(estimate_class_at(&c, &e), ESTIMATE_CLASS_NARROW);
+    e.search = SEARCH_READS;
+    est = make(&c, &e);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est),
+                     text_nusd + 10 * search_nusd + 128000 * 2000ll);
+    ck_assert_int_eq(estimate_class_at(&c, &e), ESTIMATE_CLASS_NONE);
+    e.search = SEARCH_DEEP;
+    est = make(&c, &e);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est),
+                     text_nusd + 100 * search_nusd + 128000 * 2000ll + 131072 * 8000ll);
+    ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est), expected + 20 * 5000000000);
+    ck_assert_int_eq(
+        estimate_fit_tok(&c, &e, &est,
+                         estimate_worst_nusd(&c, &e, &est) - 100 * 8000ll + 7 * 8000ll),
+        7);
+    /* more that was asked for is held for */
+    c.web_search_uses = 200;
+    est = make(&c, &e);
+    ck_assert_int_gt(estimate_worst_nusd(&c, &e, &est), 200 * search_nusd + 131072 * 8000ll);
+    /* the whole at once, and nothing of what was learned of other prompts */
+    c.web_search_uses = 0;
+    c.max_tokens = -1;
+    c.stream = true;
+    est = make(&c, &e);
+    int64_t bound = est.prompt_bound_tok;
+    const struct estimate_learned small = {.ratio = {1, 1}, .completion_tok = 1};
+    estimate_apply(&c, &e, &small, &est);
+    ck_assert_int_eq(est.prompt_bound_tok, bound);
+    ck_assert_int_eq(est.completion_hold_tok, est.completion_bound_tok);
+}
+END_TEST
+
+/* Each token may be the dear one, where there is sound at all. */
+START_TEST(worst_case_of_sound)
+{
+    struct provider_row openai = {.protocol = "openai", .cancel_stops_billing = true};
+    struct provider_row gemini = {.protocol = "gemini", .cancel_stops_billing = true};
+    struct endpoint e = endpoint_of(3, 10);
+    struct chat c = text_chat(920, 920, 100);
+    e.provider = &openai;
+    e.params = PARAM_BIT(PARAM_temperature);
+    e.price.base.pusd[PRICE_audio] = 32000000;
+    e.price.base.pusd[PRICE_audio_completion] = 64000000;
+    struct estimate est = make(&c, &e);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 1000 * 3000ll + 100 * 10000ll);
+    c.sounds = true;
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 1000 * 32000ll + 100 * 10000ll);
+    c.speaks = true;
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 1000 * 32000ll + 100 * 64000ll);
+    ck_assert_int_eq(estimate_fit_tok(&c, &e, &est, 1000 * 32000ll + 7 * 64000ll), 7);
+    ck_assert_int_eq(estimate_class(&c), ESTIMATE_CLASS_NONE);
+    /* what it is expected to cost: of the prompt the part that is sound */
+    c.document_bytes = c.audio_bytes = 100 * ESTIMATE_DOCUMENT_BYTES_PER_TOK;
+    est = make(&c, &e);
+    ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est),
+                     (est.prompt_tok - 100) * 3000000 + 100 * 32000000ll + 100 * 64000000ll);
+    /* an answer in sound is not seen by its text while it comes: all is held at once */
+    c.stream = true;
+    c.max_tokens = -1;
+    est = make(&c, &e);
+    const struct estimate_learned nothing = {.completion_tok = 0};
+    estimate_apply(&c, &e, &nothing, &est);
+    ck_assert_int_eq(est.completion_hold_tok, est.completion_bound_tok);
+    /* other protocols are not told of that wish */
+    e.provider = &gemini;
+    ck_assert(!estimate_speaks(&c, &e));
+    est = make(&c, &e);
+    estimate_apply(&c, &e, &nothing, &est);
+    ck_assert_int_lt(est.completion_hold_tok, est.completion_bound_tok);
+}
+END_TEST
+
 /* 250,000 bytes are about 62,500 tokens, but can be 250,000: the tier is in reach. */
 START_TEST(worst_case_reaches_the_dear_tier)
 {
@@ -590,6 +681,8 @@ Suite *estimate_suite(void)
     tcase_add_test(t, expected_fees_and_tier);
     tcase_add_test(t, worst_case_of_text);
     tcase_add_test(t, worst_case_takes_the_dearest_cache_rate_in_question);
+    tcase_add_test(t, worst_case_of_searches_that_nobody_asked_for);
+    tcase_add_test(t, worst_case_of_sound);
     tcase_add_test(t, worst_case_reaches_the_dear_tier);
     tcase_add_test(t, worst_case_of_searches_images_documents);
     tcase_add_test(t, worst_case_of_threads);

@@ -6,7 +6,9 @@
 
 #include <json-c/json.h>
 #include <json-c/json_pointer.h>
+#include <sqlite3.h>
 
+#include "router/experiment.h"
 #include "router/experiment_report_db.h"
 #include "router/experiment_sums_db.h"
 #include "tests/unit/ledger_world.h"
@@ -134,10 +136,10 @@ START_TEST(corrections_count)
     char before[64];
     snprintf(before, sizeof(before), "%s", json_object_get_string(at(r, "/arms/0/cost_usd")));
     json_object_put(r);
-    world_sql(db,
-              "INSERT INTO correction SELECT id, 2, 9000, admitted_ms, key_id, team_id, model,"
-              " provider, upstream_model, 'final', 'x', 'a', 0, 0, 0, 0, 0, 0, -100 FROM attempt"
-              " WHERE request_id = (SELECT min(id) FROM request WHERE arm = 'a')");
+    world_sql(db, "INSERT INTO correction SELECT id, 2, 9000, admitted_ms, key_id, team_id, model,"
+                  " provider, upstream_model, 'final', 'x', 'a', 0, 0, 0, 0, 0, 0, -100, 0, 0, 0"
+                  " FROM attempt"
+                  " WHERE request_id = (SELECT min(id) FROM request WHERE arm = 'a')");
     r = report();
     ck_assert_str_ne(json_object_get_string(at(r, "/arms/0/cost_usd")), before);
     json_object_put(r);
@@ -149,6 +151,115 @@ START_TEST(what_runs_is_left_out)
     world_sql(db, "UPDATE request SET status = 'running' WHERE created_ms < 5100");
     struct json_object *r = report();
     ck_assert_int_eq(number_at(r, "/arms/0/requests"), 350);
+    json_object_put(r);
+}
+END_TEST
+
+/* 80 of arm b after 9 s, before anything came, and some that went well otherwise: the time is the
+ * least that they would have taken. */
+START_TEST(what_clients_give_up_on)
+{
+    world_sql(db, "UPDATE request SET status = 'canceled' WHERE arm = 'b' AND status = 'ok'"
+                  " AND created_ms < 5100");
+    int64_t left = world_int(db, "SELECT count(*) FROM request WHERE status = 'canceled'");
+    world_sql(db, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 80)"
+                  " INSERT INTO request(id, created_ms, team_id, key_id, stream, requested_model,"
+                  " door, experiment, arm, unit, status, http_status, ended_ms)"
+                  " SELECT CAST(printf('s%015d', i) AS BLOB), 6000 + i, 1, 1, 0, 'm', 'messages',"
+                  " 'x', 'b', i * 2 + 6999999, 'canceled', 0, 15000 + i FROM n");
+    struct json_object *r = report();
+    ck_assert_int_eq(left, 45);
+    ck_assert_int_eq(number_at(r, "/arms/1/requests"), 480);
+    ck_assert_int_eq(number_at(r, "/arms/1/canceled"), 80 + left);
+    ck_assert_double_eq_tol(json_object_get_double(at(r, "/arms/1/cancel_rate/mean")),
+                            (80.0 + 45) / 480, 1e-6);
+    ck_assert_int_eq(number_at(r, "/arms/1/cancel_rate/n"), 480);
+    ck_assert_int_eq(number_at(r, "/arms/1/latency_ms/n"), 360 + 80);
+    ck_assert_int_ge(number_at(r, "/arms/1/latency_ms/mean"), 9000 * 80 / 440);
+    ck_assert_int_ge(number_at(r, "/arms/1/latency_ms/p95"), 8900);
+    ck_assert_int_eq(number_at(r, "/arms/1/first_token_ms/n"), 360 + 80);
+    ck_assert_int_ge(number_at(r, "/arms/1/first_token_ms/p95"), 8900);
+    ck_assert_int_eq(number_at(r, "/arms/0/canceled"), 0);
+    json_object_put(r);
+}
+END_TEST
+
+/* Requests that say no user are one user's if their key is: in the sums, not in the means. */
+START_TEST(what_names_no_unit)
+{
+    struct sqlite3_stmt *q = db_stmt(db, "SELECT public_id FROM api_key WHERE id = 1");
+    ck_assert_int_eq(db_step(db, q, NULL), 1);
+    struct experiment_name key = {{span_of(db_col_text(q, 0)), {"", 0}}};
+    int64_t unit = experiment_unit_hash("salt", UNIT_KEY, &key);
+    sqlite3_reset(q);
+    q = db_stmt(db, "UPDATE request SET unit = ?1 WHERE arm = 'a' AND created_ms < 5100");
+    db_bind_int(q, 1, unit);
+    ck_assert_int_eq(db_step(db, q, NULL), 0);
+    sqlite3_reset(q);
+    struct json_object *r = report();
+    ck_assert_int_eq(number_at(r, "/arms/0/requests"), 400);
+    ck_assert_int_eq(number_at(r, "/arms/0/requests_without_unit"), 50);
+    ck_assert_int_eq(number_at(r, "/arms/0/cost/n"), 350);
+    ck_assert_int_eq(number_at(r, "/arms/0/metrics/quality/n"), 175);
+    ck_assert_int_eq(number_at(r, "/arms/0/units"), 200);
+    ck_assert_int_eq(number_at(r, "/arms/1/requests_without_unit"), 0);
+    ck_assert_ptr_nonnull(strstr(json_object_get_string(at(r, "/verdict/text")),
+                                 "Not compared: 50 requests that name no user."));
+    json_object_put(r);
+}
+END_TEST
+
+/* One user with most of the requests is not many. */
+START_TEST(units_by_weight)
+{
+    struct json_object *r = report();
+    ck_assert_double_eq(json_object_get_double(at(r, "/arms/0/effective_units")), 200);
+    ck_assert_double_eq(json_object_get_double(at(r, "/arms/0/largest_unit_share")), 0.005);
+    json_object_put(r);
+    world_sql(db, "UPDATE request SET unit = 9 WHERE arm = 'a' AND created_ms >= 5300");
+    r = report();
+    /* 150 users, of whom one has 250 requests, 100 have one and 50 another. */
+    ck_assert_int_eq(number_at(r, "/arms/0/units"), 151);
+    ck_assert_double_eq_tol(json_object_get_double(at(r, "/arms/0/effective_units")),
+                            400.0 * 400 / (250 * 250 + 150), 0.01);
+    ck_assert_double_eq(json_object_get_double(at(r, "/arms/0/largest_unit_share")), 0.625);
+    ck_assert_str_eq(json_object_get_string(at(r, "/verdict/state")), "too_early");
+    ck_assert_ptr_null(at(r, "/arms/0/cost/low"));
+    ck_assert_ptr_null(at(r, "/comparisons/0/better"));
+    json_object_put(r);
+}
+END_TEST
+
+/* More units than cells: 20,000 with one request each, and 2,000 of them with ten more. */
+START_TEST(units_that_share_cells)
+{
+    world_sql(db, "UPDATE request SET experiment = NULL");
+    world_sql(db,
+              "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 39999)"
+              " INSERT INTO request(id, created_ms, team_id, key_id, stream, requested_model, door,"
+              " experiment, arm, unit, status, http_status, ended_ms) SELECT"
+              " CAST(printf('s%015d', i) AS BLOB), 5000, 1, 1, 0, 'm', 'messages', 'x', 'a',"
+              " iif(i < 20000, i, (i % 2000 + 1) * (i % 2000 + 1) % 19997) * 1000003, 'ok', 200, "
+              "5010 FROM n");
+    struct json_object *r = report();
+    ck_assert_int_eq(number_at(r, "/arms/0/units"), 20000);
+    double real = 40000.0 * 40000 / (18000 + 2000 * 11 * 11);
+    ck_assert_double_eq_tol(json_object_get_double(at(r, "/arms/0/effective_units")), real,
+                            real / 10);
+    json_object_put(r);
+}
+END_TEST
+
+/* Of a time when any number was taken. */
+START_TEST(a_value_beyond_all_bounds)
+{
+    world_sql(db, "UPDATE feedback SET value = 1e200 WHERE request_id = (SELECT min(request_id)"
+                  " FROM feedback)");
+    struct json_object *r = report();
+    ck_assert_ptr_null(at(r, "/comparisons/4/better"));
+    ck_assert_str_eq(json_object_get_string(at(r, "/comparisons/4/metric")), "quality");
+    ck_assert_ptr_nonnull(
+        strstr(json_object_get_string(at(r, "/verdict/text")), "quality (not known)"));
     json_object_put(r);
 }
 END_TEST
@@ -170,6 +281,23 @@ START_TEST(guards)
     world_sql(db, "DELETE FROM feedback");
     world_sql(db, "UPDATE request SET arm = 'a'");
     ck_assert_int_eq(experiment_report_guard(db, "x", reason, NULL), 0);
+}
+END_TEST
+
+START_TEST(guards_what_is_given_up_on)
+{
+    char reason[REPORT_REASON_MAX] = "";
+    world_sql(db,
+              "INSERT INTO experiment SELECT 2, 'y', model, 'other', slot_from, slot_to, 'pepper',"
+              " unit, ramp, metrics, '[{\"metric\":\"cancel_rate\",\"max\":0.5}]',"
+              " created_ms, NULL, NULL FROM experiment");
+    world_sql(db, "INSERT INTO arm SELECT 2, position, name, weight, shadow, prefs FROM arm");
+    world_sql(db, "UPDATE request SET experiment = 'y'");
+    ck_assert_int_eq(experiment_report_guard(db, "y", reason, NULL), 0);
+    world_sql(db, "UPDATE request SET status = 'canceled' WHERE arm = 'b' AND status = 'ok'");
+    ck_assert_int_eq(experiment_report_guard(db, "y", reason, NULL), 1);
+    ck_assert_str_eq(reason, "guardrail: cancel_rate of arm b is 0.9 of the requests, above 0.5"
+                             " beyond doubt");
 }
 END_TEST
 
@@ -225,8 +353,14 @@ Suite *experiment_report_db_suite(void)
     tcase_add_test(t, costs_are_the_ledgers);
     tcase_add_test(t, corrections_count);
     tcase_add_test(t, what_runs_is_left_out);
+    tcase_add_test(t, what_clients_give_up_on);
+    tcase_add_test(t, what_names_no_unit);
+    tcase_add_test(t, units_by_weight);
+    tcase_add_test(t, units_that_share_cells);
+    tcase_add_test(t, a_value_beyond_all_bounds);
     tcase_add_test(t, unknown);
     tcase_add_test(t, guards);
+    tcase_add_test(t, guards_what_is_given_up_on);
     tcase_add_test(t, forecast);
     tcase_add_test(t, percentiles);
     suite_add_tcase(s, t);

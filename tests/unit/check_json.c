@@ -1,10 +1,14 @@
 /* Unit tests of the reader of schema/json.c: what it accepts, where it says an error
  * is, and what nodes it makes.  Strings and cuts: check_json_text.c, check_json_cut.c. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "schema/json.h"
 
+#ifndef JSON_SUITE
+#define JSON_SUITE "json"
+#endif
 #define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 #define TEXT(literal)                                                                              \
     {                                                                                              \
@@ -451,18 +455,218 @@ START_TEST(keys_are_bounded)
 }
 END_TEST
 
-/* Every one of the 256 bytes at every place of a string longer than three blocks. */
-START_TEST(every_byte_at_every_place)
+/* Every one of the 256 bytes at every place of a string longer than three blocks; the reader takes
+ * blocks from the first byte that is not plain. */
+static void every_byte(const char *begin)
 {
-    char text[52];
+    char text[220];
+    size_t from = strlen(begin);
     for (int c = 0; c < 256; c++) {
         bool plain = c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
-        for (size_t at = 1; at < sizeof(text) - 1; at++) {
+        for (size_t at = from; at < sizeof(text) - 1; at++) {
             memset(text, 'x', sizeof(text));
-            text[0] = text[sizeof(text) - 1] = '"';
+            memcpy(text, begin, from);
+            text[sizeof(text) - 1] = '"';
             text[at] = (char)c;
             MUST(parse_exact((struct span){text, sizeof(text)}) == (plain ? 0 : -1));
         }
+    }
+}
+
+START_TEST(every_byte_at_every_place)
+{
+    every_byte("\"");
+    every_byte("\"\\n");
+    every_byte("\"\xc3\xa9");
+}
+END_TEST
+
+/* ---- strings, against a reader that takes them character by character ---- */
+
+/* The length of the character of two bytes or more at p, 0 when it is none. */
+static size_t character(const uint8_t *p, size_t n)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    if (p[0] < 0xc0 || p[0] >= 0xf8 || n < len)
+        return 0;
+    uint32_t code = p[0] & (0x7fu >> len);
+    for (size_t i = 1; i < len; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (p[i] & 0x3fu);
+    }
+    bool surrogate = code >= 0xd800 && code <= 0xdfff;
+    return code >= least[len] && code <= 0x10ffff && !surrogate ? len : 0;
+}
+
+/* The length of the escape at p; 0 and what is wrong with it. */
+static size_t escape(const uint8_t *p, size_t n, const char **ret_what)
+{
+    if (n > 1 && p[1] != '\0' && strchr("\"\\/bfnrt", p[1]) != NULL)
+        return 2;
+    *ret_what = n > 1 && p[1] == 'u' ? "a \\u escape needs four hexadecimal digits"
+                                     : "this escape does not exist";
+    for (size_t i = 2; i < 6; i++) {
+        if (i >= n || strchr("0123456789abcdefABCDEF", p[i]) == NULL || p[i] == '\0')
+            return 0;
+    }
+    return p[1] == 'u' ? 6 : 0;
+}
+
+/* What is wrong with a text that is one string and blanks behind it, and where; NULL: nothing. */
+static const char *judge(const uint8_t *p, size_t n, size_t *ret_at, bool *ret_escaped)
+{
+    const char *what = NULL;
+    size_t i = 1, step = 1;
+    *ret_escaped = false;
+    for (; i < n && p[i] != '"' && step > 0; i += step) {
+        step = 1;
+        if (p[i] == '\\') {
+            step = escape(p + i, n - i, &what);
+            *ret_escaped = true;
+        } else if (p[i] >= 0x80) {
+            step = character(p + i, n - i);
+            what = "invalid UTF-8";
+        } else if (p[i] < 0x20) {
+            step = 0;
+            what = "a control byte in a string must be escaped";
+        }
+    }
+    *ret_at = i;
+    if (step == 0 || i >= n)
+        return step == 0 ? what : "the text ends too early";
+    for (i++; i < n && (p[i] == ' ' || p[i] == '\n');)
+        i++;
+    *ret_at = i;
+    return i < n ? "more text after the value" : NULL;
+}
+
+static void must_agree(const char *text, size_t len)
+{
+    char expected[128];
+    size_t at;
+    bool escaped;
+    const char *what = judge((const uint8_t *)text, len, &at, &escaped);
+    int rc = parse_exact((struct span){text, len});
+    MUST(rc == (what != NULL ? -1 : 0));
+    if (what == NULL) {
+        MUST(d.count == 1 && d.nodes[0].escaped == escaped);
+        return;
+    }
+    snprintf(expected, sizeof(expected), "not valid JSON: %s at byte %zu (line", what, at);
+    if (strncmp(fail.text, expected, strlen(expected)) != 0)
+        ck_abort_msg("%s: expected %s", fail.text, expected);
+}
+
+/* Each lead with each second byte and up to two more, where a block ends. */
+START_TEST(every_pair_at_the_end_of_a_block)
+{
+    char text[160];
+    for (int lead = 0x80; lead < 0x100; lead++) {
+        for (int second = 0; second < 0x100; second++) {
+            for (size_t at = 60; at <= 64; at++) {
+                for (size_t more = 0; more <= 2; more++) {
+                    memset(text, 'x', sizeof(text));
+                    memcpy(text, "\"\\n", 3);
+                    text[1 + at] = (char)lead;
+                    text[2 + at] = (char)second;
+                    memset(text + 3 + at, 0xbf, more);
+                    text[sizeof(text) - 1] = '"';
+                    must_agree(text, sizeof(text));
+                }
+            }
+        }
+    }
+}
+END_TEST
+
+static uint64_t seed;
+
+static size_t draw(size_t n)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (size_t)(seed % n);
+}
+
+/* Pieces of strings: good ones, plain text in between, and what may not be there. */
+static const struct span good_pieces[] = {
+    TEXT("\\n"),
+    TEXT("\\\""),
+    TEXT("\\\\"),
+    TEXT("\\/"),
+    TEXT("\\u00e9"),
+    TEXT("\\t"),
+    TEXT("\\ud83d\\ude00"),
+    TEXT("\xc2\x80"),
+    TEXT("\xdf\xbf"),
+    TEXT("\xe0\xa0\x80"),
+    TEXT("\xed\x9f\xbf"),
+    TEXT("\xee\x80\x80"),
+    TEXT("\xf0\x90\x80\x80"),
+    TEXT("\xf4\x8f\xbf\xbf"),
+    TEXT("\xe6\xb2\xb3"),
+    TEXT("\xf0\x9f\x98\x80"),
+    TEXT("x"),
+    TEXT("u"),
+    TEXT("some text "),
+    TEXT("0123456789abcdef0123456789abcdef0123456789abcdef"),
+};
+static const struct span wrong_pieces[] = {
+    TEXT("\\"),
+    TEXT("\""),
+    TEXT("\n"),
+    TEXT("\0"),
+    TEXT("\x1f"),
+    TEXT("\x80"),
+    TEXT("\xbf\xbf"),
+    TEXT("\xc0\x80"),
+    TEXT("\xc1\xbf"),
+    TEXT("\xe0\x9f\xbf"),
+    TEXT("\xed\xa0\x80"),
+    TEXT("\xf0\x8f\xbf\xbf"),
+    TEXT("\xf4\x90\x80\x80"),
+    TEXT("\xf5"),
+    TEXT("\xf8\x88\x80\x80\x80"),
+    TEXT("\xff"),
+    TEXT("\xc3"),
+    TEXT("\xe2\x82"),
+    TEXT("\xf0\x9f\x98"),
+    TEXT("\\u"),
+    TEXT("\\u12g4"),
+    TEXT("\\x"),
+    TEXT("\\\\\\"),
+};
+
+static size_t put(char *text, size_t at, struct span piece)
+{
+    memcpy(text + at, piece.ptr, piece.len);
+    return at + piece.len;
+}
+
+START_TEST(strings_of_random_pieces)
+{
+    char text[512];
+    seed = (uint64_t)_i + 1;
+    for (int round = 0; round < 20000; round++) {
+        size_t len = 1, want = draw(300), kinds = 1 + draw(ROWS(good_pieces)),
+               from = draw(ROWS(good_pieces));
+        text[0] = '"';
+        while (len < want)
+            len = put(text, len, good_pieces[(from + draw(kinds)) % ROWS(good_pieces)]);
+        text[len++] = '"';
+        size_t blanks = draw(3) * 40;
+        memset(text + len, ' ', blanks);
+        len += blanks;
+        must_agree(text, len);
+        struct span bad = wrong_pieces[draw(ROWS(wrong_pieces))];
+        size_t at = 1 + draw(len - 1);
+        memmove(text + at + bad.len, text + at, len - at);
+        put(text, at, bad);
+        must_agree(text, len + bad.len);
+        must_agree(text, 1 + draw(len + bad.len));
     }
 }
 END_TEST
@@ -545,7 +749,7 @@ END_TEST
 Suite *json_suite(void);
 Suite *json_suite(void)
 {
-    Suite *s = suite_create("json");
+    Suite *s = suite_create(JSON_SUITE);
     TCase *t = tcase_create("reader");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
@@ -559,6 +763,8 @@ Suite *json_suite(void)
     tcase_add_test(t, values_are_bounded);
     tcase_add_test(t, keys_are_bounded);
     tcase_add_test(t, every_byte_at_every_place);
+    tcase_add_test(t, every_pair_at_the_end_of_a_block);
+    tcase_add_loop_test(t, strings_of_random_pieces, 0, 5);
     tcase_add_test(t, nodes_point_into_the_text);
     tcase_add_test(t, walks_children);
     tcase_add_test(t, members_of_an_array_have_no_key);

@@ -215,6 +215,22 @@ START_TEST(texts_have_a_maximum_together)
 }
 END_TEST
 
+/* For an endpoint the first that names it or its provider; an account or an address of the
+ * request's own is elsewhere, a time limit or a header is not. */
+START_TEST(of_an_endpoint)
+{
+    good("{\"provider_configs\":{\"a/x\":{\"api_key\":\"k\"},\"a\":{\"timeout_ms\":1000},"
+         "\"b\":{\"base_url\":\"http://h\"},\"c\":{\"headers\":{\"x\":\"1\"}}}}");
+    const struct provider_config *c = prefs.configs;
+    ck_assert_ptr_eq(prefs_config(&prefs, "a/x", "a"), &c[0]);
+    ck_assert_ptr_eq(prefs_config(&prefs, "a/y", "a"), &c[1]);
+    ck_assert_ptr_eq(prefs_config(&prefs, "b", "b"), &c[2]);
+    ck_assert_ptr_null(prefs_config(&prefs, "d", "d"));
+    ck_assert(prefs_config_is_elsewhere(&c[0]) && prefs_config_is_elsewhere(&c[2]));
+    ck_assert(!prefs_config_is_elsewhere(&c[1]) && !prefs_config_is_elsewhere(&c[3]));
+}
+END_TEST
+
 Suite *prefs_config_suite(void);
 Suite *prefs_config_suite(void)
 {
@@ -227,6 +243,7 @@ Suite *prefs_config_suite(void)
     tcase_add_test(t, good_settings);
     tcase_add_test(t, configs_have_a_maximum);
     tcase_add_test(t, texts_have_a_maximum_together);
+    tcase_add_test(t, of_an_endpoint);
     suite_add_tcase(s, t);
     return s;
 }

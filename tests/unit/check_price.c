@@ -182,6 +182,54 @@ START_TEST(fees)
 }
 END_TEST
 
+/* gpt-audio: 2.5 / 10, sound 32 and 64: parts of the input, of the output and of what was read from
+ * a cache. */
+START_TEST(sound)
+{
+    struct price p = {.n_tiers = 0};
+    p.base = no_rates();
+    p.base.pusd[PRICE_prompt] = 2500000;
+    p.base.pusd[PRICE_completion] = 10000000;
+    p.base.pusd[PRICE_cache_read] = 250000;
+    struct usage u = usage_of(1000, 200, 50, 0, 0);
+    u.n[USAGE_audio_input_tok] = 900;
+    u.n[USAGE_audio_output_tok] = 150;
+    u.n[USAGE_audio_cache_read_tok] = 20;
+    /* without a price of its own it costs what text does, cached or not */
+    ck_assert_int_eq(cost(&p, u),
+                     1000 * 2500000ll + 200 * 10000000ll + 30 * 250000ll + 20 * 2500000ll);
+    ck_assert(!price_covers_sound(&p, false) && !price_covers_sound(&p, true));
+    p.base.pusd[PRICE_audio] = 32000000;
+    ck_assert(price_covers_sound(&p, false) && !price_covers_sound(&p, true));
+    p.base.pusd[PRICE_audio_completion] = 64000000;
+    ck_assert(price_covers_sound(&p, true));
+    ck_assert_int_eq(cost(&p, u), 100 * 2500000ll + 900 * 32000000ll + 50 * 10000000ll +
+                                      150 * 64000000ll + 30 * 250000ll + 20 * 32000000ll);
+    p.base.pusd[PRICE_audio_cache_read] = 400000;
+    ck_assert_int_eq(cost(&p, u), 100 * 2500000ll + 900 * 32000000ll + 50 * 10000000ll +
+                                      150 * 64000000ll + 30 * 250000ll + 20 * 400000ll);
+    /* a part is never more than the whole */
+    u = usage_of(10, 0, 0, 0, 0);
+    u.n[USAGE_audio_input_tok] = 11;
+    u.n[USAGE_audio_output_tok] = 1;
+    ck_assert_int_eq(cost(&p, u), 10 * 32000000ll);
+    /* it does not add to the prompt: the tier is that of the whole */
+    p.n_tiers = 1;
+    p.tiers[0].above_prompt_tok = 10;
+    p.tiers[0].rates = no_rates();
+    p.tiers[0].rates.pusd[PRICE_audio] = 1;
+    u = usage_of(10, 0, 0, 0, 0);
+    u.n[USAGE_audio_input_tok] = 10;
+    ck_assert_int_eq(cost(&p, u), 10 * 32000000ll);
+    u.n[USAGE_input_tok] = 11;
+    ck_assert_int_eq(cost(&p, u), 10 * 1 + 2500000ll);
+    /* what is free is free for sound too */
+    p.base = no_rates();
+    p.base.pusd[PRICE_prompt] = p.base.pusd[PRICE_completion] = 0;
+    ck_assert(price_covers_sound(&p, false) && price_covers_sound(&p, true));
+}
+END_TEST
+
 START_TEST(overflow_is_told)
 {
     struct price p = sonnet();
@@ -324,6 +372,7 @@ Suite *price_suite(void)
     tcase_add_test(t, five_buckets);
     tcase_add_test(t, cache_tokens_lift_the_request_into_the_tier);
     tcase_add_test(t, fees);
+    tcase_add_test(t, sound);
     tcase_add_test(t, overflow_is_told);
     tcase_add_test(t, report_without_iterations_is_the_total);
     tcase_add_test(t, iterations_each_at_their_own_model_and_tier);

@@ -52,7 +52,7 @@ START_TEST(anthropic_usage)
     ck_assert_int_eq(e.rows[0].figures[USAGE_cache_write_5m_tok], 500);
     ck_assert_int_eq(e.rows[0].figures[USAGE_cache_write_1h_tok], 1000);
     ck_assert_int_eq(e.rows[0].figures[USAGE_web_searches], 10);
-    ck_assert_uint_eq(e.told, (1u << USAGE_BUCKET_COUNT) - 1);
+    ck_assert_uint_eq(e.told, (1u << (USAGE_web_searches + 1)) - 1);
     ck_assert_int_eq(e.span.start_ms, DAY * 86400000);
     ck_assert_int_eq(e.span.end_ms, (DAY + 2) * 86400000); /* the empty day is covered */
 }
@@ -112,6 +112,14 @@ START_TEST(openai_usage)
     ck_assert_int_eq(e.rows[0].figures[USAGE_input_tok], 200); /* cached ones are part of 1000 */
     ck_assert_int_eq(e.rows[0].figures[USAGE_cache_read_tok], 800);
     ck_assert_int_eq(e.rows[0].figures[USAGE_output_tok], 500);
+    ck_assert_uint_eq(e.told >> USAGE_audio_input_tok, 0);
+    /* sound is told apart there, and is part of the sums here */
+    ck_assert_int_eq(
+        read_text(OPENAI(", \"input_audio_tokens\": 30, \"output_audio_tokens\": 7"), NULL), 0);
+    ck_assert_int_eq(e.rows[0].figures[USAGE_input_tok], 230);
+    ck_assert_int_eq(e.rows[0].figures[USAGE_audio_input_tok], 30);
+    ck_assert_int_eq(e.rows[0].figures[USAGE_output_tok], 507);
+    ck_assert_int_eq(e.rows[0].figures[USAGE_audio_output_tok], 7);
     ck_assert_int_eq(read_text("[" OPENAI("") "," OPENAI("") "]", NULL), 0); /* pages */
     ck_assert_int_eq(e.rows[0].figures[USAGE_output_tok], 1000);
 }

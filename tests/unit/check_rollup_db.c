@@ -9,6 +9,7 @@
 #include <sqlite3.h>
 
 #include "router/audit_step_db.h"
+#include "router/experiment_db.h"
 #include "router/ledger_book.h"
 #include "router/rollup_db.h"
 #include "router/usage_db.h"
@@ -419,7 +420,8 @@ START_TEST(nothing_else_may_be_deleted)
         "INSERT INTO usage_day SELECT 0, key_id, model, provider, upstream_model, usage_source,"
         " experiment, arm, team_id, attempts, requests, requests_of_model, requests_of_provider,"
         " errors, errors_of_model, errors_of_provider, input_tok, output_tok, cache_read_tok,"
-        " cache_write_5m_tok, cache_write_1h_tok, web_searches, charge_nusd FROM usage_day LIMIT 1",
+        " cache_write_5m_tok, cache_write_1h_tok, web_searches, charge_nusd, 0, 0, 0 FROM usage_day"
+        " LIMIT 1",
     };
     fill();
     while (step(1000))
@@ -492,6 +494,54 @@ START_TEST(a_pruned_day_counts_whole)
 }
 END_TEST
 
+static void leave_unserved(int64_t at_ms)
+{
+    static const uint8_t rand[10] = {1};
+    struct fail why = {0};
+    struct experiment_unserved u = {.request_id = id_make(at_ms, rand),
+                                    .team_id = 1,
+                                    .key_id = 1,
+                                    .ended_ms = at_ms + 1,
+                                    .http_status = 404,
+                                    .request = {.created_ms = at_ms,
+                                                .requested_model = "m",
+                                                .door = "messages",
+                                                .experiment = "unserved",
+                                                .arm = "a",
+                                                .unit = 7}};
+    for (int twice = 0; twice < 2; twice++) {
+        ck_assert_int_eq(db_begin(db, NULL), 0);
+        ck_assert_msg(experiment_db_unserved(db, &u, &why) == 0, "%s", why.text);
+        ck_assert_int_eq(db_commit(db, NULL), 0);
+    }
+}
+
+static int64_t n_unserved(void)
+{
+    return world_int(db, "SELECT count(*) FROM request WHERE experiment = 'unserved' AND"
+                         " status = 'error'");
+}
+
+/* They have no attempt that goes before them. */
+START_TEST(requests_that_nobody_served_go_too)
+{
+    fill();
+    while (step(1000))
+        continue;
+    int64_t first_kept_ms = allow(WORLD_NOW_MS, 6) * ROLLUP_DAY_MS;
+    for (int i = 1; i <= 3; i++)
+        leave_unserved(first_kept_ms - i);
+    for (int i = 0; i < 2; i++)
+        leave_unserved(first_kept_ms + i);
+    ck_assert_int_eq(n_unserved(), 5);
+    while (prune(100) == 100)
+        ck_assert_int_eq(n_unserved(), 5); /* what has attempts goes first */
+    ck_assert_int_eq(n_unserved(), 2);
+    ck_assert_int_eq(prune(100), 0);
+    ck_assert(world_is_sound(db));
+}
+END_TEST
+
 Suite *rollup_db_suite(void);
 Suite *rollup_db_suite(void)
 {
@@ -511,6 +561,7 @@ Suite *rollup_db_suite(void)
     tcase_add_test(t, the_audit_sees_wrong_sums);
     tcase_add_test(t, pruned_windows_are_no_alarm);
     tcase_add_test(t, a_pruned_day_counts_whole);
+    tcase_add_test(t, requests_that_nobody_served_go_too);
     suite_add_tcase(s, t);
     return s;
 }

@@ -112,9 +112,10 @@ END_TEST
 
 START_TEST(names)
 {
-    static const char *const buckets[] = {"input_tokens",          "output_tokens",
-                                          "cache_read_tokens",     "cache_write_5m_tokens",
-                                          "cache_write_1h_tokens", "web_searches"};
+    static const char *const buckets[] = {
+        "input_tokens",          "output_tokens",         "cache_read_tokens",
+        "cache_write_5m_tokens", "cache_write_1h_tokens", "web_searches",
+        "audio_input_tokens",    "audio_output_tokens",   "audio_cache_read_tokens"};
     static const char *const sources[] = {"none", "estimated", "partial", "final", "reconciled"};
     for (int i = 0; i < USAGE_BUCKET_COUNT; i++)
         ck_assert_str_eq(usage_bucket_name((enum usage_bucket)i), buckets[i]);

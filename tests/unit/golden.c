@@ -22,6 +22,9 @@ static const char *const bucket_names[USAGE_BUCKET_COUNT] = {
     [USAGE_cache_write_5m_tok] = "cache_write_5m",
     [USAGE_cache_write_1h_tok] = "cache_write_1h",
     [USAGE_web_searches] = "web_searches",
+    [USAGE_audio_input_tok] = "audio_input",
+    [USAGE_audio_output_tok] = "audio_output",
+    [USAGE_audio_cache_read_tok] = "audio_cache_read",
 };
 
 static const char *const verdict_names[] = {

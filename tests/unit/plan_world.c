@@ -410,6 +410,7 @@ static uint32_t needs_of(const char *list)
                  : strcmp(item, "images") == 0    ? (uint32_t)NEED_IMAGES
                  : strcmp(item, "documents") == 0 ? (uint32_t)NEED_DOCUMENTS
                  : strcmp(item, "audio") == 0     ? (uint32_t)NEED_AUDIO
+                 : strcmp(item, "speech") == 0    ? 0
                                                   : (uint32_t)NEED_SERVER_TOOLS;
     return needs;
 }
@@ -434,6 +435,8 @@ static void chat_word(struct chat *c, const char *word)
         c->cache_write_5m = !c->cache_write_1h;
     } else if ((v = value_of(word, "needs")) != NULL) {
         c->needs = needs_of(v);
+        c->sounds = (c->needs & NEED_AUDIO) != 0;
+        c->speaks = strstr(v, "speech") != NULL;
     } else if ((v = value_of(word, "params")) != NULL) {
         c->params = params_of(v);
     } else if ((v = value_of(word, "breaks")) != NULL) {
