@@ -4,7 +4,7 @@ says, and of the bytes that arrive at the provider: cases written by hand, then 
 mutated requests against Python's json (seeded; WAYFARE_LONG=1 for many more).
 
 What was priced is read off two endpoints: one charges for the completion only, so that its hold
-is max_tokens; the other for the prompt only, so that its worst case is the prompt's bytes."""
+is max_tokens; the other for the prompt only, so that its worst case is the prompt's."""
 
 import base64
 import http.client
@@ -17,7 +17,7 @@ from harness import Report, Sim, Wayfare, endpoint, price, provider
 
 SEED = int(os.environ.get("WAYFARE_SEED_JSON", "20261"))
 NO_LIMIT_TOK = 131072   # the bound when neither request nor endpoint names one
-FRAME_TOK = 64          # what is added around the text in the bound of a prompt
+FRAME_TOK, MESSAGE_TOK, BLOCK_TOK = 64, 16, 8  # what is added around the text in the bound of a prompt
 LARGEST_TOK = 2 ** 53
 MILLION = 10 ** 6
 
@@ -170,6 +170,10 @@ def text_bytes(content):
     return total
 
 
+def blocks_in(content):
+    return len(content) if is_array(content) else 0
+
+
 def only_list(top):
     """provider_only, flat or nested."""
     flat, outer = top.once("provider_only"), top.once("provider")
@@ -222,6 +226,7 @@ class Reading:
                 raise Refused("two limits")
             self.max_tok = newer if newer is not None else self.max_tok
         self.prompt = text_bytes(top.once("system")) if "system" in known else 0
+        self.framed = FRAME_TOK + (BLOCK_TOK * blocks_in(top.once("system")) if "system" in known else 0)
         messages = top.once("messages")
         if not is_array(messages) or not messages:
             raise Refused("messages")
@@ -230,6 +235,14 @@ class Reading:
                 raise Refused("a message")
             message.once("role")
             self.prompt += text_bytes(message.once("content"))
+            self.framed += MESSAGE_TOK + BLOCK_TOK * blocks_in(message.once("content"))
+
+    def holds_prompt(self, usd, body):
+        """All text of the body may be the model's: more than what is known to be its prompt, and never more than
+        the body."""
+        whole, _, fraction = usd.partition(".")
+        held = int(whole + fraction.ljust(9, "0")) // 1000 - self.framed
+        return self.prompt <= held <= len(body)
 
     def completion_bound(self):
         return NO_LIMIT_TOK if self.max_tok is None else self.max_tok
@@ -274,7 +287,7 @@ def check_plan(body):
     if "talk" in plan:
         assert same_money(plan["talk"]["worst_cost_usd"], want.completion_bound()), (shown, plan["talk"])
     if "read" in plan:
-        assert same_money(plan["read"]["worst_cost_usd"], want.prompt + FRAME_TOK), (shown, want.prompt, plan["read"])
+        assert want.holds_prompt(plan["read"]["worst_cost_usd"], body), (shown, want.prompt, plan["read"])
     return True
 
 
@@ -311,8 +324,8 @@ def check_sent(body, path="/v1/messages", known=ANTHROPIC, models=("m", "test/m"
     conn.request("GET", "/v1/generations/" + headers["x-wayfare-generation-id"], headers={"x-api-key": way.key})
     record = json.loads(conn.getresponse().read())
     assert record["requested_model"] == want.model and record["stream"] == bool(want.stream), (shown, record)
-    held = want.prompt + FRAME_TOK if at == "read" else want.completion_bound()
-    assert same_money(record["attempts"][0]["hold_usd"], held), (shown, held, record)
+    held = record["attempts"][0]["hold_usd"]
+    assert want.holds_prompt(held, body) if at == "read" else same_money(held, want.completion_bound()), (shown, record)
     return True
 
 
