@@ -417,7 +417,7 @@ def test_an_arm_of_another_version():
     server.stop()
     rewrite_arms("provider_only", "provider_of_tomorrow")
     server.start()
-    line, = warnings()
+    line, = wait_for("the warning", warnings)
     assert "level=warn" in line and "experiment=odd" in line and "arm B" in line and "provider_of_tomorrow" in line, line
     assert {arm_of(head) for head in ask_all(users)} == {None}
     shown = server.cli_json("experiment", "show", "odd")
@@ -438,7 +438,8 @@ def test_an_arm_of_another_version():
     rewrite_arms("provider_only", "provider_of_tomorrow")
     server.start()
     assert server.cli_json("experiment", "stop", "odd", "--reason", "no use")["status"] == "stopped"
-    assert server.cli_json("experiment", "show", "odd")["stop_reason"] == "no use" and len(warnings()) == 2
+    assert server.cli_json("experiment", "show", "odd")["stop_reason"] == "no use"
+    wait_for("the second warning", lambda: len(warnings()) == 2)
 
 
 def test_without_a_server():
