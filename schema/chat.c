@@ -12,9 +12,6 @@
 _Static_assert(CHAT_MODEL_NAME_MAX == 256, "messages say 255 bytes");
 _Static_assert(CHAT_MODELS_MAX == 32, "messages say 31 models");
 
-/* Room for any name in the doors' tables, also where each letter takes three bytes. */
-enum { MEMBER_NAME_MAX = 96 };
-
 static void set_empty(struct chat *c)
 {
     memset(c, 0, offsetof(struct chat, models));
@@ -42,16 +39,14 @@ void chat_begin(struct chat *c, enum chat_door door, const struct json_doc *doc)
     c->body = doc->text;
 }
 
-/* The key with its escapes resolved; false when it is longer than any name that is read.  Once for
- * each member: there can be a million, and forty names to compare each with. */
-static bool read_name(const struct json_doc *d, json_ref member, char out[MEMBER_NAME_MAX])
+bool chat_member_name(const struct json_doc *d, json_ref member, char out[CHAT_MEMBER_NAME_MAX])
 {
     const struct json_node *node = json_at(d, member);
     struct span written = {d->text.ptr + node->key_begin + 1, node->key_len}, piece;
     char store[4];
     size_t n = 0;
     while (written.len > 0) {
-        if (!json_stretch(&written, store, &piece) || piece.len >= MEMBER_NAME_MAX - n)
+        if (!json_stretch(&written, store, &piece) || piece.len >= CHAT_MEMBER_NAME_MAX - n)
             return false;
         memcpy(out + n, piece.ptr, piece.len);
         n += piece.len;
@@ -110,12 +105,16 @@ int chat_split_members(struct chat_reader *r, const struct chat_member *rows, in
 {
     const struct json_doc *d = r->doc;
     uint64_t seen = 0;
+    int count = 0;
     assert(n <= 64);
     for (int i = 0; i < n; i++)
         ret_at[i] = JSON_NONE;
     for (json_ref m = json_first(d, 0); m != JSON_NONE; m = json_next(d, m)) {
-        char name[MEMBER_NAME_MAX];
-        int i = read_name(d, m, name) ? find_row(name, rows, n) : -1;
+        char name[CHAT_MEMBER_NAME_MAX];
+        if (++count > CHAT_MEMBERS_MAX)
+            return fail_set(r->reterr, ERR_bad_request, NULL, "the body has more than %d members",
+                            CHAT_MEMBERS_MAX);
+        int i = chat_member_name(d, m, name) ? find_row(name, rows, n) : -1;
         if (i < 0)
             continue;
         if (i == n) {

@@ -17,6 +17,8 @@ enum {
     CHAT_MODELS_MAX = 32,      /* model + models */
     CHAT_MODEL_NAME_MAX = 256, /* bytes */
     CHAT_CUTS_MAX = 64,
+    CHAT_MEMBERS_MAX =
+        1024, /* of the body: each is looked at many times; the doors know about fifty */
     CHAT_SERVER_TOOLS_MAX = 32,
     CHAT_TOOL_TYPE_MAX = 64,
     CHAT_NUMBER_MAX = 64,  /* an inserted member with its number */

@@ -135,8 +135,11 @@ void chat_note_call_id(struct chat_reader *r, json_ref id)
 
 static int find_name(const struct json_doc *d, json_ref member, const char *const *names, int n)
 {
+    char name[CHAT_MEMBER_NAME_MAX];
     int i = 0;
-    while (i < n && !json_key_is(d, member, names[i]))
+    if (!chat_member_name(d, member, name))
+        return n;
+    while (i < n && (name[0] != names[i][0] || strcmp(name, names[i]) != 0))
         i++;
     return i;
 }

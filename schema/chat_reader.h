@@ -32,6 +32,12 @@ struct chat_reader {
 
 /* Empties chat for a new request; keeps its memory. */
 void chat_begin(struct chat *c, enum chat_door door, const struct json_doc *doc);
+/* Room for any name in the tables of members, also where each letter takes three bytes. */
+enum { CHAT_MEMBER_NAME_MAX = 96 };
+/* A member's key with its escapes resolved; false when it is longer than any name that is read.
+ * Once for each member: there can be hundreds of thousands, and forty names to compare each with.
+ */
+bool chat_member_name(const struct json_doc *d, json_ref member, char out[CHAT_MEMBER_NAME_MAX]);
 /* A member of the body that is read; kinds: a bit for each enum json_kind it may be. */
 struct chat_member {
     const char *name;
@@ -39,7 +45,8 @@ struct chat_member {
     const char *accepts; /* completes "must be ..." */
 };
 /* Finds the members of the body by rows; ret_at[i]: JSON_NONE when absent or null.  -1: one of
- * them twice, of another kind, or spelled in another case. */
+ * them twice, of another kind, or spelled in another case; or more members than CHAT_MEMBERS_MAX.
+ */
 int chat_split_members(struct chat_reader *r, const struct chat_member *rows, int n,
                        json_ref *ret_at);
 /* model is required; models may be JSON_NONE. */

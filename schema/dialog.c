@@ -89,15 +89,7 @@ struct span dialog_string(struct dialog *d, const struct json_doc *doc, json_ref
     if (at == NULL)
         return none;
     struct span value = {at, 0};
-    while (written.len > 0) {
-        char store[4];
-        struct span part;
-        if (!json_stretch(&written, store, &part))
-            return none;
-        memcpy(at + value.len, part.ptr, part.len);
-        value.len += part.len;
-    }
-    return value;
+    return json_resolve(written, at, &value.len) ? value : none;
 }
 
 struct dialog_message *dialog_turn(struct dialog *d, enum dialog_role role, struct span name)

@@ -58,77 +58,16 @@ static uint32_t offset_of(const struct reader *r, const uint8_t *p)
     return (uint32_t)(p - r->base);
 }
 
-static bool is_plain(uint8_t c)
-{
-    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
-}
-
-#if JSON_SSE2
-
-/* As signed bytes, control bytes and non-ASCII are both below 0x20. */
-static inline __m128i special_bytes(__m128i bytes)
-{
-    __m128i odd = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
-    __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
-    __m128i backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
-    return _mm_or_si128(odd, _mm_or_si128(quote, backslash));
-}
-
-static inline __m128i load(const uint8_t *p)
-{
-    return _mm_loadu_si128((const __m128i *)(const void *)p);
-}
-
-/* To the first byte of [p, end) that is not plain ASCII string content. */
-static inline const uint8_t *skip_plain(const uint8_t *p, const uint8_t *end)
-{
-    for (; end - p >= 16; p += 16) {
-        unsigned mask = (unsigned)_mm_movemask_epi8(special_bytes(load(p)));
-        if (mask != 0)
-            return p + __builtin_ctz(mask);
-    }
-    while (p < end && is_plain(*p))
-        p++;
-    return p;
-}
-
-#else
-
-/* Nonzero when one of the eight bytes is special: the borrow of a subtraction marks
- * bytes below 0x20 and, after an xor, bytes equal to the wanted one.  A borrow can mark a
- * neighbour too; the byte loop then has the last word. */
-static inline uint64_t special_bytes(uint64_t bytes)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    uint64_t quote = bytes ^ (ones * '"');
-    uint64_t backslash = bytes ^ (ones * '\\');
-    return (bytes | (bytes - ones * 0x20) | (quote - ones) | (backslash - ones)) & (ones * 0x80);
-}
-
-/* To the first byte of [p, end) that is not plain ASCII string content. */
-static inline const uint8_t *skip_plain(const uint8_t *p, const uint8_t *end)
-{
-    for (; end - p >= 8; p += 8) {
-        uint64_t bytes;
-        memcpy(&bytes, p, sizeof(bytes));
-        if (special_bytes(bytes) != 0)
-            break;
-    }
-    while (p < end && is_plain(*p))
-        p++;
-    return p;
-}
-
-#endif
-
-static bool is_hex(uint8_t c)
-{
-    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-}
+static const bool is_hex[256] = {
+    ['0'] = true, ['1'] = true, ['2'] = true, ['3'] = true, ['4'] = true, ['5'] = true,
+    ['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true, ['a'] = true, ['b'] = true,
+    ['c'] = true, ['d'] = true, ['e'] = true, ['f'] = true, ['A'] = true, ['B'] = true,
+    ['C'] = true, ['D'] = true, ['E'] = true, ['F'] = true,
+};
 
 static bool is_hex4(const uint8_t *p, const uint8_t *end)
 {
-    return end - p >= 4 && is_hex(p[0]) && is_hex(p[1]) && is_hex(p[2]) && is_hex(p[3]);
+    return end - p >= 4 && is_hex[p[0]] && is_hex[p[1]] && is_hex[p[2]] && is_hex[p[3]];
 }
 
 static const uint8_t escape_len[256] = {
@@ -307,11 +246,11 @@ static const uint8_t *read_blocks(const struct reader *r, const uint8_t *p, uint
 static const uint8_t *read_string(struct reader *r, const uint8_t *p, uint8_t *ret_escaped)
 {
     *ret_escaped = 0;
-    p = skip_plain(p, r->end);
+    p = json_skip_plain(p, r->end);
     if (p < r->end && *p != '"')
         p = read_blocks(r, p, ret_escaped);
     while (p != NULL) {
-        p = skip_plain(p, r->end);
+        p = json_skip_plain(p, r->end);
         if (p == r->end)
             return wrong(r, p, "the text ends inside a string");
         if (*p == '"')
@@ -412,11 +351,26 @@ static struct json_node *add_node(struct reader *r, const uint8_t *p, enum json_
     return n;
 }
 
+/* Whether a key has an escape that is NUL or half a pair of surrogates. */
+static bool is_suspect(struct span key)
+{
+    const char *p = key.ptr, *end = key.ptr + key.len;
+    while (p < end) {
+        bool unicode = *p == '\\' && p[1] == 'u';
+        if (unicode && ((p[2] | 0x20) == 'd' || memcmp(p + 2, "0000", 4) == 0))
+            return true;
+        p += unicode ? 6 : *p == '\\' ? 2 : 1;
+    }
+    return false;
+}
+
 /* Keys that differ for one reader and are equal for another are refused. */
 static const char *key_fault(struct span key)
 {
     char store[4];
     struct span part;
+    if (!is_suspect(key))
+        return NULL;
     while (key.len > 0) {
         if (!json_stretch(&key, store, &part))
             return "a lone surrogate in a key";

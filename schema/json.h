@@ -28,10 +28,12 @@ enum json_kind {
     JSON_OBJECT
 };
 
-enum { JSON_DEPTH_MAX = 256, JSON_VALUES_MAX = 1000000, JSON_KEY_MAX = 1024 };
+enum { JSON_DEPTH_MAX = 256, JSON_VALUES_MAX = 400000, JSON_KEY_MAX = 1024 };
 
 /* Depth is the number of containers around a value and at most JSON_DEPTH_MAX - 1: 256
- * brackets may be open when the innermost is empty.  JSON_KEY_MAX: bytes as written. */
+ * brackets may be open when the innermost is empty.  JSON_KEY_MAX: bytes as written.
+ * JSON_VALUES_MAX bounds how long reading holds up a loop; the densest prompt of a million tokens
+ * has not half as many. */
 
 /* Index into doc->nodes.  0 is the root value. */
 typedef uint32_t json_ref;
@@ -101,6 +103,9 @@ struct span json_inner(const struct json_doc *d, json_ref string);
  * escapes resolved: bytes where they stand, or one character in `store`.  Call while
  * written->len > 0.  false for a lone surrogate. */
 bool json_stretch(struct span *written, char store[4], struct span *ret);
+/* The whole of it into out, which has room for written.len: it never becomes longer.  false for a
+ * lone surrogate. */
+bool json_resolve(struct span written, char *out, size_t *ret_len);
 
 /* Key comparison with escapes resolved. */
 bool json_key_is(const struct json_doc *d, json_ref member, const char *name);

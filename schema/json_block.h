@@ -1,4 +1,5 @@
-/* Text 64 bytes at a time, as masks: bit i tells of byte i.  Inline, for the files that pass over
+/* Text many bytes at a time: 64 as a mask, where bit i tells of byte i, and the skipping of what
+ * is plain.  Inline, for the files that pass over
  * every byte of a request.  With SSE2 where it is there; elsewhere, and with JSON_PORTABLE, in
  * words of 8 bytes.  Not for others. */
 #ifndef SCHEMA_JSON_BLOCK_H
@@ -196,5 +197,67 @@ static inline uint64_t json_block_escapes(uint64_t backslashes)
     const uint64_t odd = UINT64_C(0xaaaaaaaaaaaaaaaa);
     return ((((backslashes << 1) | odd) - backslashes) ^ odd) & backslashes;
 }
+
+/* ---- skipping ---- */
+
+/* What stands in a string as itself; of ASCII. */
+static inline bool json_is_plain(uint8_t c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+#if JSON_SSE2
+
+/* As signed bytes, control bytes and non-ASCII are both below 0x20. */
+static inline __m128i json_special_bytes(__m128i bytes)
+{
+    __m128i odd = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
+    __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+    __m128i backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    return _mm_or_si128(odd, _mm_or_si128(quote, backslash));
+}
+
+/* To the first byte of [p, end) that is not plain ASCII string content. */
+static inline const uint8_t *json_skip_plain(const uint8_t *p, const uint8_t *end)
+{
+    for (; end - p >= 16; p += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+        unsigned mask = (unsigned)_mm_movemask_epi8(json_special_bytes(bytes));
+        if (mask != 0)
+            return p + __builtin_ctz(mask);
+    }
+    while (p < end && json_is_plain(*p))
+        p++;
+    return p;
+}
+
+#else
+
+/* Nonzero when one of the eight bytes is special: the borrow of a subtraction marks
+ * bytes below 0x20 and, after an xor, bytes equal to the wanted one.  A borrow can mark a
+ * neighbour too; the byte loop then has the last word. */
+static inline uint64_t json_special_bytes(uint64_t bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t quote = bytes ^ (ones * '"');
+    uint64_t backslash = bytes ^ (ones * '\\');
+    return (bytes | (bytes - ones * 0x20) | (quote - ones) | (backslash - ones)) & (ones * 0x80);
+}
+
+/* To the first byte of [p, end) that is not plain ASCII string content. */
+static inline const uint8_t *json_skip_plain(const uint8_t *p, const uint8_t *end)
+{
+    for (; end - p >= 8; p += 8) {
+        uint64_t bytes;
+        memcpy(&bytes, p, sizeof(bytes));
+        if (json_special_bytes(bytes) != 0)
+            break;
+    }
+    while (p < end && json_is_plain(*p))
+        p++;
+    return p;
+}
+
+#endif
 
 #endif

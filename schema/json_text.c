@@ -4,20 +4,16 @@
 
 #include <assert.h>
 
-static int hex_value(char c)
+/* Of a hexadecimal digit: those of letters end in 1 to 6, and have a bit that no other has. */
+static uint32_t hex_value(char c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return (c | 0x20) - 'a' + 10;
+    return ((uint32_t)c & 15) + 9 * ((uint32_t)c >> 6 & 1);
 }
 
 /* The code unit of the \u escape at p. */
 static uint32_t unit_at(const char *p)
 {
-    uint32_t unit = 0;
-    for (int i = 2; i < 6; i++)
-        unit = unit * 16 + (uint32_t)hex_value(p[i]);
-    return unit;
+    return hex_value(p[2]) << 12 | hex_value(p[3]) << 8 | hex_value(p[4]) << 4 | hex_value(p[5]);
 }
 
 /* Takes a \u escape, or a pair of them, off s.  Its character, or 0xd800 when it is a
@@ -54,28 +50,69 @@ static size_t encode(uint32_t code, char out[4])
  * UTF-8.  Returns the number of bytes, 0 for a lone surrogate. */
 static size_t unescape(struct span *s, char out[4])
 {
-    static const char from[] = "\"\\/bfnrt";
-    static const char to[] = "\"\\/\b\f\n\r\t";
+    static const char to[256] = {
+        ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+        ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
+    };
     if (s->ptr[1] == 'u') {
         uint32_t code = take_character(s);
         return code != 0xd800 ? encode(code, out) : 0;
     }
-    out[0] = to[strchr(from, s->ptr[1]) - from];
+    out[0] = to[(unsigned char)s->ptr[1]];
     s->ptr += 2;
     s->len -= 2;
     return 1;
 }
 
-bool json_stretch(struct span *s, char store[4], struct span *ret)
+/* Up to the first backslash, off s. */
+static struct span take_plain(struct span *s)
 {
     const char *escape = memchr(s->ptr, '\\', s->len);
-    if (escape == s->ptr) {
+    struct span plain = {s->ptr, escape != NULL ? (size_t)(escape - s->ptr) : s->len};
+    s->ptr += plain.len;
+    s->len -= plain.len;
+    return plain;
+}
+
+bool json_stretch(struct span *s, char store[4], struct span *ret)
+{
+    if (*s->ptr == '\\')
         *ret = (struct span){store, unescape(s, store)};
-        return ret->len > 0;
+    else
+        *ret = take_plain(s);
+    return ret->len > 0;
+}
+
+/* Copies up to the first backslash, which often is near. */
+static char *copy_plain(struct span *s, char *out)
+{
+    enum { NEAR = 4 };
+    size_t n = 0;
+    for (; n < NEAR && n < s->len && s->ptr[n] != '\\'; n++)
+        out[n] = s->ptr[n];
+    s->ptr += n;
+    s->len -= n;
+    if (n < NEAR || s->len == 0)
+        return out + n;
+    struct span rest = take_plain(s);
+    memcpy(out + n, rest.ptr, rest.len);
+    return out + n + rest.len;
+}
+
+bool json_resolve(struct span written, char *out, size_t *ret_len)
+{
+    char *at = out;
+    while (written.len > 0) {
+        if (*written.ptr != '\\') {
+            at = copy_plain(&written, at);
+            continue;
+        }
+        size_t n = unescape(&written, at);
+        if (n == 0)
+            return false;
+        at += n;
     }
-    *ret = (struct span){s->ptr, escape != NULL ? (size_t)(escape - s->ptr) : s->len};
-    s->ptr += ret->len;
-    s->len -= ret->len;
+    *ret_len = (size_t)(at - out);
     return true;
 }
 
@@ -92,17 +129,13 @@ static struct span key_of(const struct json_doc *d, json_ref member)
 }
 
 /* Whether written, with its escapes resolved, begins with want (or is it). */
-static bool matches(struct span written, bool escaped, struct span want, bool prefix)
+static bool matches_resolved(struct span written, struct span want, bool prefix)
 {
     char store[4];
     struct span part;
     while (written.len > 0 && want.len > 0) {
-        if (!escaped) {
-            part = written;
-            written.len = 0;
-        } else if (!json_stretch(&written, store, &part)) {
+        if (!json_stretch(&written, store, &part))
             return false;
-        }
         size_t n = part.len < want.len ? part.len : want.len;
         if (memcmp(part.ptr, want.ptr, n) != 0 || (n < part.len && !prefix))
             return false;
@@ -110,6 +143,14 @@ static bool matches(struct span written, bool escaped, struct span want, bool pr
         want.len -= n;
     }
     return want.len == 0 && (prefix || written.len == 0);
+}
+
+static bool matches(struct span written, bool escaped, struct span want, bool prefix)
+{
+    if (escaped)
+        return matches_resolved(written, want, prefix);
+    bool long_enough = prefix ? written.len >= want.len : written.len == want.len;
+    return long_enough && memcmp(written.ptr, want.ptr, want.len) == 0;
 }
 
 static bool key_matches(const struct json_doc *d, json_ref member, struct span want, bool prefix)

@@ -8,13 +8,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The length of the character at p where that is soon said: of two or three bytes, any second byte
+ * will do, and the text does not end there; else 0. */
+static inline size_t utf8_usual(const uint8_t *p, const uint8_t *end)
+{
+    if (end - p < 3 || (p[1] & 0xc0) != 0x80)
+        return 0;
+    if (p[0] >= 0xc2 && p[0] <= 0xdf)
+        return 2;
+    bool three = p[0] > 0xe0 && p[0] <= 0xef && p[0] != 0xed;
+    return three && (p[2] & 0xc0) == 0x80 ? 3 : 0;
+}
+
 /* How many bytes to move on from p (p < end).  *ret_valid false: these bytes are the
  * longest start of a sequence that cannot be completed, to be replaced by one U+FFFD
  * (Unicode 15, section 3.9, "maximal subpart"). */
 static inline size_t utf8_step(const uint8_t *p, const uint8_t *end, bool *ret_valid)
 {
     uint8_t lead = p[0];
-    *ret_valid = lead < 0x80;
+    size_t usual = utf8_usual(p, end);
+    *ret_valid = lead < 0x80 || usual > 0;
+    if (usual > 0)
+        return usual;
     if (lead < 0xc2 || lead > 0xf4)
         return 1;
     size_t need = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;

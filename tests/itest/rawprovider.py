@@ -1,6 +1,7 @@
 """A provider of which a test sees every byte that arrives and says every byte that goes back.
 Python 3 standard library only."""
 
+import glob
 import json
 import socket
 import threading
@@ -78,18 +79,27 @@ class RawProvider:
 
 class Liveness:
     """Asks /health/live over and over beside what a test does; the longest answer says how long the
-    loop was held up.  The server must run one worker, or another one would answer."""
+    loop was held up, and the most processor time that the worker took until it answered says that
+    without what else the machine did.  The server must run one worker, or another one would answer."""
 
     def __init__(self, way):
-        self.way, self.worst_s, self.asked, self.stopping = way, 0.0, 0, False
+        self.way, self.worst_s, self.worst_cpu_s, self.asked, self.stopping = way, 0.0, 0.0, 0, False
+        self.worker = next(task for task in glob.glob("/proc/%d/task/*" % way.child.pid)
+                           if open(task + "/comm").read().startswith("wf-worker"))
         self.thread = threading.Thread(target=self._ask)
+
+    def cpu_s(self):
+        """Of the worker, until now."""
+        with open(self.worker + "/schedstat") as f:
+            return int(f.read().split()[0]) / 1e9
 
     def _ask(self):
         while not self.stopping:
-            began = time.monotonic()
+            began, cpu = time.monotonic(), self.cpu_s()
             status = self.way.request("GET", "/health/live", key=False)[0]
             assert status == 200, status
             self.worst_s = max(self.worst_s, time.monotonic() - began)
+            self.worst_cpu_s = max(self.worst_cpu_s, self.cpu_s() - cpu)
             self.asked += 1
             time.sleep(0.005)
 

@@ -109,6 +109,30 @@ START_TEST(bad_bodies)
 }
 END_TEST
 
+/* `more` members beside the two that must be there. */
+static int read_members(int more)
+{
+    struct buf b;
+    buf_init(&b, 1024 * 1024);
+    buf_adds(&b, REQUEST(""));
+    b.len--;
+    for (int i = 0; i < more; i++)
+        buf_addf(&b, ",\"k%d\":%d", i, i);
+    ck_assert(buf_addc(&b, '}'));
+    int rc = read_text(buf_span(&b), false);
+    buf_done(&b);
+    return rc;
+}
+
+START_TEST(members_have_a_maximum)
+{
+    ck_assert_int_eq(read_members(CHAT_MEMBERS_MAX - 2), 0);
+    ck_assert_int_eq(read_members(CHAT_MEMBERS_MAX - 1), -1);
+    ck_assert_int_eq(fault.code, ERR_bad_request);
+    ck_assert_str_eq(fault.text, "the body has more than 1024 members");
+}
+END_TEST
+
 START_TEST(top_members_are_given_once)
 {
     static const char *const names[] = {"model",       "models",        "messages",
@@ -756,6 +780,7 @@ Suite *chat_suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, bad_bodies);
+    tcase_add_test(t, members_have_a_maximum);
     tcase_add_test(t, top_members_are_given_once);
     tcase_add_test(t, open_lists_pass);
     tcase_add_test(t, names_and_suffixes);

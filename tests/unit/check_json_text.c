@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "schema/json.h"
+#include "schema/utf8.h"
 
 #define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 #define TEXT(literal)                                                                              \
@@ -67,6 +68,17 @@ static const struct {
     {"NUL", TEXT("a\\u0000b"), TEXT("a\0b"), false},
 };
 
+/* Resolved into a place of exactly the size as written. */
+static bool resolves_to(struct span written, struct span meant)
+{
+    size_t len = 0;
+    char *place = malloc(written.len > 0 ? written.len : 1);
+    MUST(place != NULL);
+    bool same = json_resolve(written, place, &len) && span_eq((struct span){place, len}, meant);
+    free(place);
+    return same;
+}
+
 START_TEST(text_has_escapes_resolved)
 {
     buf_addc(&out, '"');
@@ -82,6 +94,7 @@ START_TEST(text_has_escapes_resolved)
     ck_assert_uint_eq(text.len, 6 + meant.len);
     ck_assert_mem_eq(text.ptr, "before", 6);
     ck_assert(span_eq((struct span){text.ptr + 6, text.len - 6}, meant));
+    ck_assert(resolves_to(strings[_i].written, meant));
     buf_done(&text);
 
     char fixed[64] = "untouched";
@@ -126,6 +139,9 @@ START_TEST(lone_surrogates_are_no_text)
     parse(span_of(lone[_i]));
     buf_adds(&out, "before");
     ck_assert(!json_text(&d, 0, &out));
+    char resolved[64];
+    size_t len;
+    ck_assert(!json_resolve(json_inner(&d, 0), resolved, &len));
     ck_assert_str_eq(out.ptr, "before");
     ck_assert_uint_eq(out.len, 6);
     ck_assert(!out.failed);
@@ -366,6 +382,101 @@ START_TEST(writes_every_pair_of_bytes)
 }
 END_TEST
 
+/* The well-formed sequences (Unicode 15, table 3-7); third and fourth bytes are 0x80 to 0xbf. */
+static const struct {
+    uint8_t first, last, low, high;
+    size_t len;
+} sequences[] = {
+    {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+    {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+    {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+};
+
+static size_t step(const uint8_t *p, size_t n, bool *ret_valid)
+{
+    int row = 0;
+    while (row < ROWS(sequences) && (p[0] < sequences[row].first || p[0] > sequences[row].last))
+        row++;
+    *ret_valid = false;
+    if (row == ROWS(sequences))
+        return 1;
+    size_t i = 1;
+    while (i < n && i < sequences[row].len && p[i] >= (i == 1 ? sequences[row].low : 0x80) &&
+           p[i] <= (i == 1 ? sequences[row].high : 0xbf))
+        i++;
+    *ret_valid = i == sequences[row].len;
+    return i;
+}
+
+/* Every three bytes, alone and with more behind them. */
+START_TEST(steps_through_utf8)
+{
+    static const uint8_t fourth[] = {'x', 0x80, 0xbf, 0xc3};
+    for (uint32_t i = 0; i < 1u << 24; i++) {
+        uint8_t bytes[] = {(uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i, fourth[_i]};
+        for (size_t n = 3; n <= 4; n++) {
+            bool valid, expected_valid;
+            size_t expected = step(bytes, n, &expected_valid);
+            MUST(utf8_step(bytes, bytes + n, &valid) == expected && valid == expected_valid);
+        }
+    }
+}
+END_TEST
+
+/* Long strings, of pieces that are written as they are and others. */
+START_TEST(writes_strings_of_random_pieces)
+{
+    static const struct span pieces[] = {
+        TEXT("x"),    TEXT("some plain text of a length"),
+        TEXT("\n"),   TEXT("\""),
+        TEXT("\\"),   TEXT("\1"),
+        TEXT("\0"),   TEXT("ä"),
+        TEXT("河"),   TEXT("\xf0\x9f\x98\x80"),
+        TEXT("\x80"), TEXT("\xe2\x82"),
+        TEXT("\xff"), TEXT("\xc3"),
+    };
+    uint64_t seed = 1;
+    struct buf text, expected;
+    buf_init(&text, 4000);
+    buf_init(&expected, 20000);
+    for (int round = 0; round < 20000; round++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+        size_t want = seed >> 40 & 1023, kinds = 1 + (seed >> 50) % ROWS(pieces);
+        buf_reset(&text);
+        while (text.len < want) {
+            seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+            buf_add_span(&text, pieces[(want + (seed >> 40) % kinds) % ROWS(pieces)]);
+        }
+        buf_reset(&expected);
+        buf_addc(&expected, '"');
+        for (size_t i = 0, n = 0; i < text.len; i += n) {
+            const uint8_t *p = (const uint8_t *)text.ptr + i;
+            bool valid;
+            n = step(p, text.len - i, &valid);
+            if (!valid)
+                buf_adds(&expected, FFFD);
+            else if (*p == '\n')
+                buf_adds(&expected, "\\n");
+            else if (*p < 0x20)
+                buf_addf(&expected, "\\u%04x", *p);
+            else if (*p == '"' || *p == '\\')
+                buf_addf(&expected, "\\%c", *p);
+            else
+                buf_add(&expected, p, n);
+        }
+        MUST(buf_addc(&expected, '"'));
+        buf_reset(&out);
+        MUST(json_write_string(&out, buf_span(&text)));
+        MUST(span_eq(buf_span(&out), buf_span(&expected)));
+        MUST(json_parse(&d, buf_span(&out), &fail) == 0);
+        buf_reset(&text);
+        MUST(json_text(&d, 0, &text) && resolves_to(json_inner(&d, 0), buf_span(&text)));
+    }
+    buf_done(&text);
+    buf_done(&expected);
+}
+END_TEST
+
 START_TEST(write_reports_a_full_buffer)
 {
     struct buf small;
@@ -401,6 +512,8 @@ Suite *json_text_suite(void)
     tcase_add_test(t, kinds_have_names);
     tcase_add_loop_test(t, writes_strings, 0, ROWS(writes));
     tcase_add_test(t, writes_every_pair_of_bytes);
+    tcase_add_loop_test(t, steps_through_utf8, 0, 4);
+    tcase_add_test(t, writes_strings_of_random_pieces);
     tcase_add_test(t, write_reports_a_full_buffer);
     suite_add_tcase(s, t);
     return s;
