@@ -14,7 +14,8 @@ enum { EXIT_ABSENT = 77, POLICIES_MAX = 16, HOUR_MS = 3600 * 1000 };
 
 static const char USAGE[] =
     "usage: bench/price [--catalog FILE [--hit-rates FILE]] [--models N] [--model ID] [--talks N]\n"
-    "                   [--hours N] [--seed N] [--kind agent|chat|batch] [--by-model] [--check]\n"
+    "                   [--hours N] [--seed N] [--kind agent|chat|batch|mixed|one-key]\n"
+    "                   [--by-model] [--check]\n"
     "Without --catalog: the newest lists of OpenRouter in $WAYFARE_SHARED/prices.\n";
 
 struct options {
@@ -107,6 +108,24 @@ static void print_models(const struct world *w, const struct result *results, in
     printf("\n");
 }
 
+/* What of it each kind costs. */
+static void print_kinds(const struct result *results, int n, const struct result *best)
+{
+    printf("\n| policy |");
+    for (int k = 0; k < KINDS; k++)
+        printf(" %s, $ | above hindsight, %% |", kind_names[k]);
+    printf("\n|---|---|---|---|---|---|---|\n");
+    for (int i = 0; i < n; i++) {
+        printf("| %s |", policies[i].name);
+        for (int k = 0; k < KINDS; k++) {
+            char usd[MONEY_TEXT_MAX];
+            printf(" %s | %.1f |", money_print(results[i].by_kind_pusd[k] / 10000000000, 2, usd),
+                   (double)above(results[i].by_kind_pusd[k], best->by_kind_pusd[k]) / 10);
+        }
+        printf("\n");
+    }
+}
+
 /* What serves as much costs no less: else the bound, or the run, is wrong. */
 static int check_bound(const struct result *r, const struct result *best, const char *name)
 {
@@ -122,18 +141,17 @@ static const char *const best_names[BESTS] = {
     [BEST_MEAN] = "best but for the luck of caches",
 };
 
-static int run_kind(const struct world *w, enum kind kind, const struct options *o)
+static int run_mix(const struct world *w, const struct mix *mix, const struct options *o)
 {
     struct traffic t;
     struct result bests[BESTS], *best = &bests[BEST_FOUND], results[POLICIES_MAX];
-    int n = 0, rc = traffic_make(&t, w, kind, o->talks);
+    int n = 0, rc = traffic_make(&t, w, mix, o->talks);
     for (int i = 0; i < BESTS && rc == 0; i++)
         rc = best_in_hindsight(w, &t, (enum best)i, &bests[i]);
     for (; rc == 0 && policies[n].name != NULL; n++)
         rc = run_policy(w, &t, &policies[n], &results[n]);
     if (rc == 0) {
-        printf("\n### %s: %d requests in %d conversations\n\n", kind_names[kind], t.n_events,
-               t.n_talks);
+        printf("\n### %s: %d requests in %d conversations\n\n", mix->name, t.n_events, t.n_talks);
         printf("| policy | cost, $ | above hindsight, %% | mean of models | worst model | failed "
                "requests | failed attempts | cached, %% | s per request |\n"
                "|---|---|---|---|---|---|---|---|---|\n");
@@ -141,6 +159,8 @@ static int run_kind(const struct world *w, enum kind kind, const struct options 
             print_row(w, policies[i].name, &results[i], best, true);
         for (int i = 0; i < BESTS; i++)
             print_row(w, best_names[i], &bests[i], best, false);
+        if ((mix->kinds & (mix->kinds - 1)) != 0)
+            print_kinds(results, n, best);
         if (o->by_model)
             print_models(w, results, n, best);
         for (int i = 0; i < n; i++)
@@ -159,9 +179,9 @@ static int run_all(const struct options *o)
         fprintf(stderr, "price: no model with two endpoints\n");
         rc = -1;
     }
-    for (int k = 0; k < KINDS && rc == 0; k++) {
-        if (o->kind == NULL || strcmp(o->kind, kind_names[k]) == 0)
-            rc = run_kind(&w, (enum kind)k, o);
+    for (const struct mix *m = mixes; m->name != NULL && rc == 0; m++) {
+        if (o->kind == NULL || strcmp(o->kind, m->name) == 0)
+            rc = run_mix(&w, m, o);
     }
     world_done(&w);
     return rc;

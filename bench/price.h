@@ -69,12 +69,22 @@ double uniform(uint64_t bits);
 enum kind { KIND_AGENT, KIND_CHAT, KIND_BATCH, KINDS };
 extern const char *const kind_names[KINDS];
 
+/* What is asked at the same time. */
+struct mix {
+    const char *name;
+    unsigned kinds; /* bits */
+    bool one_key;   /* for all; else each kind has its own */
+};
+extern const struct mix mixes[]; /* name NULL ends */
+
 struct turn {
     int64_t at_ms, prompt_tok, output_tok;
 };
 
 struct talk {
     int scene, n;
+    enum kind kind;
+    int64_t key_id;
     uint64_t id;
     bool caches; /* it goes on, so that its client marks what to cache */
     int64_t system_tok;
@@ -92,7 +102,8 @@ struct traffic {
     struct event *events; /* by time */
 };
 
-int traffic_make(struct traffic *t, const struct world *w, enum kind kind, int talks_each);
+/* Conversations of a kind are the same in every mix. */
+int traffic_make(struct traffic *t, const struct world *w, const struct mix *mix, int talks_each);
 void traffic_done(struct traffic *t);
 
 /* ---- truth ---- */
@@ -128,7 +139,7 @@ extern const struct policy_row policies[]; /* name NULL ends */
 
 struct result {
     int64_t pusd, requests, failed, attempts, prompt_tok, cached_tok, wait_ms;
-    int64_t by_scene_pusd[SCENES_MAX];
+    int64_t by_scene_pusd[SCENES_MAX], by_kind_pusd[KINDS];
 };
 
 /* 0, or -1 on no memory. */

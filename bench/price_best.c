@@ -270,6 +270,7 @@ int best_in_hindsight(const struct world *w, const struct traffic *t, enum best 
         }
         ret->pusd += pusd;
         ret->by_scene_pusd[s->t->scene] += pusd;
+        ret->by_kind_pusd[s->t->kind] += pusd;
         ret->requests += s->t->n;
         for (int k = 0; k < s->t->n; k++) {
             ret->prompt_tok += s->t->turns[k].prompt_tok;

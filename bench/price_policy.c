@@ -203,8 +203,8 @@ struct ours {
     struct warm *warm;
     struct warm_hits hits;
     struct forecast *forecast;
-    struct forecast_ask ask; /* of chat, as server/planning.c fills them */
-    int *place_of;           /* by endpoint->index */
+    struct warm_ask ask; /* of chat, as server/planning.c fills it */
+    int *place_of;       /* by endpoint->index */
 };
 
 static int ours_begin(struct run *r)
@@ -264,13 +264,12 @@ static struct chat_prefix prefix_at(const struct scene *s, const struct talk *t,
                                 .bytes = bytes_of(s, tok)};
 }
 
-/* As a client's body is read: marks behind the instructions and at the end, and the blocks before
- * the last one, of which each earlier turn has two. */
+/* As a client's body is read: marks behind the instructions and at the end (where the client sets
+ * none, the server takes them to be there: schema/chat_measure.c), and the blocks before the last
+ * one, of which each earlier turn has two. */
 static void fill_prefixes(struct chat *c, const struct scene *s, const struct talk *t, int turn)
 {
     c->n_prefixes = c->n_lookback = 0;
-    if (!t->caches)
-        return;
     c->prefixes[c->n_prefixes++] = prefix_at(s, t, -1);
     c->prefixes[c->n_prefixes++] = prefix_at(s, t, turn);
     for (int i = turn - 1; i >= 0 && c->n_lookback < CHAT_LOOKBACK_MAX / 2; i--)
@@ -285,6 +284,8 @@ static void fill_chat(struct chat *c, const struct scene *s, const struct talk *
     c->max_tokens = ASKED_MAX_TOK;
     c->prompt_bytes = c->prompt_chars = bytes_of(s, t->turns[turn].prompt_tok);
     c->cache_write_5m = t->caches;
+    c->talk = t->id;
+    c->n_answers = turn;
     fill_prefixes(c, s, t, turn);
 }
 
@@ -305,7 +306,7 @@ static void look_ahead(void *ctx, const struct endpoint *e, struct estimate_ahea
 {
     const struct run *r = ctx;
     const struct ours *o = r->memory;
-    warm_ahead(o->warm, &o->chat, e, ret);
+    warm_ahead(o->warm, &o->ask, e, r->now_ms, ret);
 }
 
 static void look_learned(void *ctx, const struct model *m, struct estimate_learned *ret_bounds,
@@ -313,9 +314,9 @@ static void look_learned(void *ctx, const struct model *m, struct estimate_learn
 {
     const struct run *r = ctx;
     const struct ours *o = r->memory;
-    (void)m;
+    const struct forecast_ask ask = {m->slug, o->ask.key_id, o->ask.shape};
     *ret_bounds = (struct estimate_learned){.completion_tok = 0}; /* bounds hold no money here */
-    forecast_look(o->forecast, &o->ask, ret);
+    forecast_look(o->forecast, &ask, ret);
 }
 
 static int ours_order(struct run *r, int talk, int turn, int ret[PLACES_MAX])
@@ -323,7 +324,8 @@ static int ours_order(struct run *r, int talk, int turn, int ret[PLACES_MAX])
     struct ours *o = r->memory;
     const struct talk *t = &r->t->talks[talk];
     fill_chat(&o->chat, scene_of(r, talk), t, turn);
-    o->ask = (struct forecast_ask){o->chat.models[0].name, 1, forecast_shape(&o->chat)};
+    o->ask =
+        (struct warm_ask){.chat = &o->chat, .key_id = t->key_id, .shape = forecast_shape(&o->chat)};
     warm_look(o->warm, &o->chat, r->now_ms, &o->hits);
     const struct plan_inputs in = {.catalog = r->w->catalog,
                                    .chat = &o->chat,
@@ -361,10 +363,11 @@ static void ours_served(struct run *r, int talk, int turn, int place, const stru
     struct ours *o = r->memory;
     const struct endpoint *e = scene_of(r, talk)->places[place].e;
     const struct candidate *c = candidate_of(o, e);
+    const struct forecast_ask ask = {e->model->slug, o->ask.key_id, o->ask.shape};
     (void)turn;
-    forecast_learn_prompt(o->forecast, &o->ask, c->estimate.prompt_raw_tok, usage_prompt_tok(u));
-    forecast_learn_completion(o->forecast, &o->ask, u->n[USAGE_output_tok]);
-    warm_learn(o->warm, &o->chat, e, &c->estimate.cache, u, r->now_ms);
+    forecast_learn_prompt(o->forecast, &ask, c->estimate.prompt_raw_tok, usage_prompt_tok(u));
+    forecast_learn_completion(o->forecast, &ask, u->n[USAGE_output_tok]);
+    warm_learn(o->warm, &o->ask, e, &c->estimate.cache, u, r->now_ms);
 }
 
 const struct policy_row policies[] = {

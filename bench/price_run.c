@@ -27,11 +27,12 @@ static void note_health(struct run *r, const struct place *p, bool ok, uint64_t 
         health_sample(h, r->now_ms, p->latency_ms, p->milli_tps);
 }
 
-static void add_answer(struct result *ret, int scene, const struct place *p, const struct usage *u,
-                       int64_t pusd)
+static void add_answer(struct result *ret, const struct talk *t, const struct place *p,
+                       const struct usage *u, int64_t pusd)
 {
     ret->pusd += pusd;
-    ret->by_scene_pusd[scene] += pusd;
+    ret->by_scene_pusd[t->scene] += pusd;
+    ret->by_kind_pusd[t->kind] += pusd;
     ret->cached_tok += u->n[USAGE_cache_read_tok];
     ret->wait_ms += p->latency_ms + u->n[USAGE_output_tok] * 1000 * 1000 / p->milli_tps;
 }
@@ -55,7 +56,7 @@ static bool ask(struct run *r, const struct policy_row *policy, const struct eve
             ret->wait_ms += FAILURE_MS;
             continue;
         }
-        add_answer(ret, t->scene, p, &u, truth_pusd(r->w, t, e->turn, places[i], *last));
+        add_answer(ret, t, p, &u, truth_pusd(r->w, t, e->turn, places[i], *last));
         *last = (int8_t)e->turn;
         if (policy->served != NULL)
             policy->served(r, e->talk, e->turn, places[i], &u);

@@ -8,6 +8,11 @@
 
 const char *const kind_names[KINDS] = {"agent", "chat", "batch"};
 
+enum { ALL_KINDS = (1 << KINDS) - 1 };
+const struct mix mixes[] = {{"agent", 1 << KIND_AGENT, false}, {"chat", 1 << KIND_CHAT, false},
+                            {"batch", 1 << KIND_BATCH, false}, {"mixed", ALL_KINDS, false},
+                            {"one-key", ALL_KINDS, true},      {0}};
+
 /* How a conversation goes: sizes are medians, spread log-normally. */
 static const struct shape {
     int turns_min, turns_max;
@@ -74,21 +79,34 @@ static int by_time(const void *a, const void *b)
     return x->turn - y->turn;
 }
 
-int traffic_make(struct traffic *t, const struct world *w, enum kind kind, int talks_each)
+static void add_kind(struct traffic *t, const struct world *w, enum kind kind, bool one_key,
+                     int n_talks)
 {
-    *t = (struct traffic){.n_talks = talks_each * w->n_scenes};
-    t->talks = calloc((size_t)t->n_talks, sizeof(*t->talks));
-    t->events = calloc((size_t)t->n_talks * TURNS_MAX, sizeof(*t->events));
-    if (t->talks == NULL || t->events == NULL)
-        return -1;
-    for (int i = 0; i < t->n_talks; i++) {
-        struct talk *talk = &t->talks[i];
-        talk->scene = i % w->n_scenes;
-        talk->id = draw(w->seed, (uint64_t)i, kind, 5);
+    for (int i = 0; i < n_talks; i++) {
+        struct talk *talk = &t->talks[t->n_talks];
+        *talk = (struct talk){.scene = i % w->n_scenes,
+                              .kind = kind,
+                              .key_id = one_key ? 1 : 1 + (int64_t)kind,
+                              .id = draw(w->seed, (uint64_t)i, kind, 5)};
         struct dice d = {talk->id, 0};
         make_talk(talk, w, &shapes[kind], &d);
         for (int k = 0; k < talk->n; k++)
-            t->events[t->n_events++] = (struct event){talk->turns[k].at_ms, i, k};
+            t->events[t->n_events++] = (struct event){talk->turns[k].at_ms, t->n_talks, k};
+        t->n_talks++;
+    }
+}
+
+int traffic_make(struct traffic *t, const struct world *w, const struct mix *mix, int talks_each)
+{
+    size_t most = (size_t)talks_each * (size_t)w->n_scenes * KINDS;
+    *t = (struct traffic){.n_talks = 0};
+    t->talks = calloc(most, sizeof(*t->talks));
+    t->events = calloc(most * TURNS_MAX, sizeof(*t->events));
+    if (t->talks == NULL || t->events == NULL)
+        return -1;
+    for (int k = 0; k < KINDS; k++) {
+        if (mix->kinds & 1u << k)
+            add_kind(t, w, (enum kind)k, mix->one_key, talks_each * w->n_scenes);
     }
     qsort(t->events, (size_t)t->n_events, sizeof(*t->events), by_time);
     return 0;

@@ -23,7 +23,7 @@ int64_t bound_around_tok(const struct chat *chat)
     int64_t tok = BOUND_FRAME_TOK + (int64_t)p->n_messages * BOUND_MESSAGE_TOK;
     tok += (int64_t)p->n_blocks * BOUND_BLOCK_TOK + (int64_t)p->n_calls * BOUND_CALL_TOK;
     tok += chat->needs & NEED_TOOLS ? BOUND_TOOLS_TOK : 0;
-    tok += (int64_t)p->n_tools * BOUND_TOOL_TOK;
+    tok += (int64_t)p->n_tools * BOUND_TOOL_TOK + p->n_values * BOUND_VALUE_TOK;
     tok += (int64_t)p->n_known_tools * BOUND_KNOWN_TOOL_TOK;
     tok += chat->params & formats ? BOUND_FORMAT_TOK : 0;
     return tok + (int64_t)p->n_cited * BOUND_CITED_TOK + p->cited_bytes;
@@ -34,7 +34,7 @@ static int64_t text_tok(const struct chat *chat)
 {
     const struct chat_parts *p = &chat->parts;
     return max64(chat->prompt_bytes, p->text_bytes) + p->n_arguments * BOUND_ARGUMENT_TOK +
-           p->n_values * BOUND_VALUE_TOK + bound_around_tok(chat);
+           bound_around_tok(chat);
 }
 
 static bool continues_thread(const struct chat *chat)

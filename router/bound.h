@@ -21,7 +21,8 @@ enum {
      *    several tokens open and close calls and lists of calls (DeepSeek V3.2, Kimi K2);
      *  - argument: `<parameter name="a" string="true">1</parameter>` for "a":1 (DeepSeek V3.2,
      *    Qwen3-Coder, Claude);
-     *  - definition: OpenAI adds 7 to 12 tokens each (cookbook, num_tokens_for_tools);
+     *  - definition: OpenAI adds 7 to 12 tokens each (cookbook, num_tokens_for_tools), Command R
+     *    writes a function of 24 in Python;
      *  - value of its JSON: written as TypeScript, as XML, or with an indent for each. */
     BOUND_FRAME_TOK = 64,
     BOUND_MESSAGE_TOK = 16,

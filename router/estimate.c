@@ -56,8 +56,11 @@ static int64_t unasked_bound(const struct endpoint *e)
                                       : ESTIMATE_SEARCHES_BOUND;
 }
 
-static int64_t search_expected(const struct chat *chat, const struct endpoint *e)
+static int64_t search_expected(const struct chat *chat, const struct endpoint *e,
+                               const struct estimate_expected *known)
 {
+    if (known->searches > 0)
+        return known->searches;
     if (e->search == SEARCH_DEEP)
         return ESTIMATE_DEEP_SEARCHES;
     return min64(max64(search_bound(chat), unasked_bound(e)), ESTIMATE_SEARCHES);
@@ -210,8 +213,10 @@ void estimate_make(const struct chat *chat, const struct endpoint *e,
         max64(bound_prompt_tok(chat, e, search_bound(chat), ret->completion_bound_tok),
               ret->prompt_raw_tok) +
         unasked_read_tok(e);
-    expect_prompt(expected != NULL ? expected : &NOTHING, ret);
-    expect_completion(expected != NULL ? expected : &NOTHING, ret);
+    const struct estimate_expected *known = expected != NULL ? expected : &NOTHING;
+    expect_prompt(known, ret);
+    expect_completion(known, ret);
+    ret->searches = search_expected(chat, e, known);
     expect_cache(chat, e, cache != NULL ? cache : &COLD, ret);
     ret->completion_hold_tok = ret->completion_bound_tok;
     ret->text_ratio = ESTIMATE_RATIO_ONE;
@@ -342,7 +347,7 @@ bool estimate_cost(const struct chat *chat, const struct endpoint *e, const stru
                              est->write_1h_tok) &&
            money_add_product(&ret->completion_pusd, completion_rate(chat, e, &r),
                              est->completion_tok) &&
-           money_add_product(&ret->fee_pusd, r.pusd[PRICE_web_search], search_expected(chat, e)) &&
+           money_add_product(&ret->fee_pusd, r.pusd[PRICE_web_search], est->searches) &&
            money_add_product(&ret->fee_pusd, r.pusd[PRICE_image], chat->n_images) &&
            money_add(&ret->fee_pusd, r.pusd[PRICE_request]);
 }

@@ -77,6 +77,7 @@ struct estimate_expected {
     int64_t ratio;          /* tokens of a prompt per token of the first estimate, in
                                1/ESTIMATE_RATIO_ONE; 0 = unknown */
     int64_t completion_tok; /* mean; 0 = unknown */
+    int64_t searches;       /* by the provider; 0 = unknown */
     struct estimate_source ratio_from, completion_from;
 };
 
@@ -104,6 +105,7 @@ struct estimate {
     int64_t read_tok;            /* expected of each: probabilities are counted in */
     int64_t write_5m_tok, write_1h_tok;
     int64_t completion_tok; /* expected */
+    int64_t searches;       /* likewise */
     struct estimate_source prompt_from, completion_from;
     int64_t prompt_bound_tok;     /* upper bound: holds and the worst case */
     int64_t completion_bound_tok; /* max_tokens, or the endpoint's own maximum */

@@ -248,8 +248,8 @@ void experiments_assign(const struct experiments *x, const struct catalog *catal
         m = NULL; /* refused it is, whatever an arm would make of it */
     for (int i = 0; m != NULL && i < x->n; i++) {
         const struct experiment *e = x->rows[i];
-        if (catalog_model(catalog, span_of(e->model)) == m && may_use(e, catalog, policy) &&
-            place(e, who, ret))
+        if (e->unreadable[0] == '\0' && catalog_model(catalog, span_of(e->model)) == m &&
+            may_use(e, catalog, policy) && place(e, who, ret))
             return;
     }
 }

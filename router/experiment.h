@@ -32,7 +32,8 @@ enum {
     EXPERIMENT_GUARDRAILS_MAX = 8,
     EXPERIMENT_WEIGHT_MAX = 1000000,
     EXPERIMENT_PREFS_MAX = 64 * 1024, /* bytes of an arm's preferences */
-    EXPERIMENT_TEXT_MAX = 4096        /* bytes of the metrics, or the guardrails, as JSON */
+    EXPERIMENT_WHY_MAX = 512,
+    EXPERIMENT_TEXT_MAX = 4096 /* bytes of the metrics, or the guardrails, as JSON */
 };
 
 enum experiment_unit { UNIT_KEY, UNIT_USER, UNIT_SESSION, UNIT_REQUEST, UNIT_COUNT };
@@ -73,6 +74,9 @@ struct experiment {
     struct experiment_metric metrics[EXPERIMENT_METRICS_MAX];
     int n_guardrails;
     struct experiment_guardrail guardrails[EXPERIMENT_GUARDRAILS_MAX];
+    /* What this program cannot read of it, as it is stored by another one; "" = nothing.  Nobody
+     * takes part in such a one; its slots stay taken. */
+    char unreadable[EXPERIMENT_WHY_MAX];
 };
 
 const char *experiment_unit_name(enum experiment_unit u);

@@ -34,13 +34,21 @@ static int load_arms(struct db *db, struct experiment *e, struct fail *reterr)
         db_col_copy(s, 0, arm->name, sizeof(arm->name));
         arm->weight = db_col_int(s, 1);
         arm->shadow = db_col_int(s, 2) != 0;
-        if (experiment_read_prefs(arm, db_col_text(s, 3), reterr) != 0) {
-            rc = -1;
-            break;
-        }
+        if (experiment_read_prefs(arm, db_col_text(s, 3), reterr) == 0)
+            continue;
+        rc = reterr->code == ERR_internal ? -1 : 0;
+        snprintf(e->unreadable, sizeof(e->unreadable), "%s", reterr->text);
+        break;
     }
     sqlite3_reset(s);
     return rc < 0 ? -1 : 0;
+}
+
+static void take_unit(struct experiment *e, const char *unit)
+{
+    if (!experiment_unit_parse(unit, &e->unit))
+        snprintf(e->unreadable, sizeof(e->unreadable), "unit: there is none of the name %.64s",
+                 unit);
 }
 
 /* Columns: id, name, model, layer, slot_from, slot_to, salt, unit, ramp. */
@@ -53,7 +61,7 @@ static void fill(struct sqlite3_stmt *s, struct experiment *e)
     e->slot_from = (int)db_col_int(s, 4);
     e->slot_to = (int)db_col_int(s, 5);
     db_col_copy(s, 6, e->salt, sizeof(e->salt));
-    experiment_unit_parse(db_col_text(s, 7), &e->unit);
+    take_unit(e, db_col_text(s, 7));
     e->ramp = (int)db_col_int(s, 8);
 }
 
@@ -350,17 +358,40 @@ static struct json_object *arms_array(struct db *db, int64_t id, struct fail *re
     return NULL;
 }
 
+/* Of a row of EXPERIMENT_COLUMNS that was not stopped: why nobody takes part all the same; "" = it
+ * runs. */
+static int find_unreadable(struct db *db, struct sqlite3_stmt *s, char why[EXPERIMENT_WHY_MAX],
+                           struct fail *reterr)
+{
+    struct experiment *e = calloc(1, sizeof(*e));
+    if (e == NULL)
+        return no_memory(reterr);
+    e->id = db_col_int(s, 0);
+    take_unit(e, db_col_text(s, 4));
+    int rc = load_arms(db, e, reterr);
+    memcpy(why, e->unreadable, EXPERIMENT_WHY_MAX);
+    experiment_done(e);
+    free(e);
+    return rc;
+}
+
 /* NULL with reterr. */
 static struct json_object *experiment_object(struct db *db, struct sqlite3_stmt *s,
                                              struct fail *reterr)
 {
+    char unreadable[EXPERIMENT_WHY_MAX] = "";
+    bool stopped = !db_col_null(s, 10);
+    if (!stopped && find_unreadable(db, s, unreadable, reterr) != 0)
+        return NULL;
     struct json_object *arms = arms_array(db, db_col_int(s, 0), reterr);
     if (arms == NULL)
         return NULL;
     struct json_object *o = json_object_new_object();
     json_object_object_add(o, "name", json_object_new_string(db_col_text(s, 1)));
     json_object_object_add(o, "status",
-                           json_object_new_string(db_col_null(s, 10) ? "running" : "stopped"));
+                           json_object_new_string(stopped                 ? "stopped"
+                                                  : unreadable[0] != '\0' ? "unreadable"
+                                                                          : "running"));
     json_object_object_add(o, "model", json_object_new_string(db_col_text(s, 2)));
     json_object_object_add(o, "layer", json_object_new_string(db_col_text(s, 3)));
     json_object_object_add(o, "unit", json_object_new_string(db_col_text(s, 4)));
@@ -371,7 +402,9 @@ static struct json_object *experiment_object(struct db *db, struct sqlite3_stmt 
     json_object_object_add(o, "guardrails", json_tokener_parse(db_col_text(s, 8)));
     json_object_object_add(o, "created_at", shape_time(db_col_int(s, 9)));
     json_object_object_add(o, "stopped_at", shape_time(db_col_int(s, 10)));
-    json_object_object_add(o, "stop_reason", shape_column(s, 11));
+    json_object_object_add(o, "stop_reason",
+                           unreadable[0] != '\0' ? json_object_new_string(unreadable)
+                                                 : shape_column(s, 11));
     return o;
 }
 

@@ -8,7 +8,8 @@
 #include "router/ledger.h"
 #include "schema/id.h"
 
-/* *ret: what runs, one reference; NULL where nothing does. 0, or -1 with reterr. */
+/* *ret: what runs, one reference; NULL where nothing does.  One that this program cannot read (an
+ * older one was installed) is among them and says so: `unreadable`.  0, or -1 with reterr. */
 int experiments_db_load(struct db *db, struct experiments **ret, struct fail *reterr);
 
 /* Stores a definition and begins it: the model must be in the catalog (its id is the layer where

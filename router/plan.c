@@ -118,10 +118,9 @@ static void exclude(struct plan *p, const struct endpoint *e, int rank, enum rea
  * may be dearer there. */
 static void look_ahead(const struct plan_inputs *in, struct candidate *c)
 {
-    struct estimate_ahead ahead = {.turns_milli = 0};
     if (in->ahead != NULL)
-        in->ahead(in->ctx, c->endpoint, &ahead);
-    c->ahead_pusd = estimate_ahead_pusd(in->chat, c->endpoint, &c->estimate, &ahead);
+        in->ahead(in->ctx, c->endpoint, &c->ahead);
+    c->ahead_pusd = estimate_ahead_pusd(in->chat, c->endpoint, &c->estimate, &c->ahead);
     c->order_pusd = c->ahead_pusd <= INT64_MAX - c->expected_pusd ? c->expected_pusd + c->ahead_pusd
                                                                   : INT64_MAX;
 }

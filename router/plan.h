@@ -48,11 +48,12 @@ struct candidate {
     const struct endpoint *endpoint;
     int model_rank;        /* index into chat->models */
     int64_t expected_pusd; /* of this request */
-    int64_t ahead_pusd;    /* of the turns that are expected to follow it there */
+    int64_t ahead_pusd;    /* of the turns that are expected to follow it there: by ahead */
     int64_t order_pusd;    /* both: what endpoints are compared by */
     int64_t worst_nusd;
     int64_t hold_nusd; /* held at first: less than the worst case where the hold can grow */
     struct estimate estimate;
+    struct estimate_ahead ahead;
     bool outage, held_back, warm, slow; /* slow: misses a preferred_* threshold */
     bool out;                           /* ejected, or half-open while its probe runs */
     bool half_open;                     /* after an ejection, and nobody probes it */

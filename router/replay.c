@@ -168,8 +168,17 @@ void replay_done(struct replay *r)
 
 int replay_prefs(struct replay *r, struct span text, struct fail *reterr)
 {
+    struct prefs *p = &r->chat.prefs;
     r->plans = true;
-    return preset_read(&r->chat.prefs, "prefs", text, reterr);
+    if (preset_read(p, "prefs", text, reterr) != 0)
+        return -1;
+    /* What a request could have cost at worst is not known: its max_tokens is not recorded. */
+    r->capped = p->max_total.set;
+    r->cap_nusd = p->max_total.value;
+    p->max_total.set = false;
+    /* Whoever is within the cap may come first. */
+    p->allow_fallbacks = p->allow_fallbacks || p->order.n == 0;
+    return 0;
 }
 
 static bool lists_search(const struct endpoint *e)
@@ -232,63 +241,6 @@ static void fill_chat(struct replay *r, const struct usage *u)
     snprintf(c->geo, sizeof(c->geo), "%s", r->served != NULL ? r->served->geo : "");
 }
 
-/* ---- the plan ---- */
-
-static void fact_usage(const struct replay *r, struct usage *ret)
-{
-    usage_report_sum(&r->fact->usage, ret);
-}
-
-/* An endpoint without a price for it is not known to cache. */
-static void fact_cached(void *ctx, const struct endpoint *e, struct estimate_cache *ret)
-{
-    const struct replay *r = ctx;
-    struct usage u;
-    fact_usage(r, &u);
-    if (e == r->served || e->price.base.pusd[PRICE_cache_read] >= 0)
-        *ret = (struct estimate_cache){.tok = u.n[USAGE_cache_read_tok], .hit_ppm = ESTIMATE_SURE};
-}
-
-static void fact_sizes(void *ctx, const struct model *m, struct estimate_learned *ret_bounds,
-                       struct estimate_expected *ret)
-{
-    struct usage u;
-    (void)m;
-    fact_usage(ctx, &u);
-    *ret_bounds = (struct estimate_learned){.completion_tok = 0};
-    ret->completion_tok = u.n[USAGE_output_tok] > 0 ? u.n[USAGE_output_tok] : 1;
-}
-
-/* The filter that the best endpoint got to: what would have to give way. */
-static const char *nearest_miss(const struct plan *p)
-{
-    enum reason best = REASON_NONE;
-    for (int i = 0; i < p->n_excluded; i++)
-        best = p->excluded[i].reason > best ? p->excluded[i].reason : best;
-    return best == REASON_NONE ? REPLAY_NOT_LISTED : reason_word(best);
-}
-
-static int plan_attempt(struct replay *r, const struct usage *u, struct replay_choice *ret,
-                        struct fail *reterr)
-{
-    const struct plan_inputs in = {.catalog = r->catalog,
-                                   .chat = &r->chat,
-                                   .policy = r->fact->policy,
-                                   .seed = r->fact->seed,
-                                   .cached = fact_cached,
-                                   .learned = fact_sizes,
-                                   .bound_strict = true,
-                                   .ctx = r};
-    fill_chat(r, u);
-    if (plan_make(&r->plan, &in) != 0)
-        return fail_set(reterr, ERR_internal, NULL, "out of memory for a plan");
-    if (r->plan.n_candidates > 0)
-        ret->endpoint = r->plan.candidates[0].endpoint;
-    else
-        ret->reason = nearest_miss(&r->plan);
-    return 0;
-}
-
 /* ---- the cost ---- */
 
 struct inner {
@@ -318,6 +270,77 @@ bool replay_cost(const struct catalog *c, const struct endpoint *e, const struct
         return false;
     *ret_nusd = money_charge_nusd(pusd);
     return true;
+}
+
+/* ---- the plan ---- */
+
+static void fact_usage(const struct replay *r, struct usage *ret)
+{
+    usage_report_sum(&r->fact->usage, ret);
+}
+
+/* An endpoint without a price for it is not known to cache. */
+static void fact_cached(void *ctx, const struct endpoint *e, struct estimate_cache *ret)
+{
+    const struct replay *r = ctx;
+    struct usage u;
+    fact_usage(r, &u);
+    if (e == r->served || e->price.base.pusd[PRICE_cache_read] >= 0)
+        *ret = (struct estimate_cache){.tok = u.n[USAGE_cache_read_tok], .hit_ppm = ESTIMATE_SURE};
+}
+
+static void fact_sizes(void *ctx, const struct model *m, struct estimate_learned *ret_bounds,
+                       struct estimate_expected *ret)
+{
+    struct usage u;
+    (void)m;
+    fact_usage(ctx, &u);
+    *ret_bounds = (struct estimate_learned){.completion_tok = 0};
+    ret->completion_tok = u.n[USAGE_output_tok] > 0 ? u.n[USAGE_output_tok] : 1;
+    ret->searches = u.n[USAGE_web_searches];
+}
+
+/* The filter that the best endpoint got to: what would have to give way. */
+static const char *nearest_miss(const struct plan *p)
+{
+    enum reason best = REASON_NONE;
+    for (int i = 0; i < p->n_excluded; i++)
+        best = p->excluded[i].reason > best ? p->excluded[i].reason : best;
+    return best == REASON_NONE ? REPLAY_NOT_LISTED : reason_word(best);
+}
+
+/* NULL: none. */
+static const struct endpoint *first_within_cap(const struct replay *r)
+{
+    for (int i = 0; i < r->plan.n_candidates; i++) {
+        const struct endpoint *e = r->plan.candidates[i].endpoint;
+        int64_t nusd;
+        if (!r->capped ||
+            (replay_cost(r->catalog, e, &e->price, r->fact, &nusd) && nusd <= r->cap_nusd))
+            return e;
+    }
+    return NULL;
+}
+
+static int plan_attempt(struct replay *r, const struct usage *u, struct replay_choice *ret,
+                        struct fail *reterr)
+{
+    const struct plan_inputs in = {.catalog = r->catalog,
+                                   .chat = &r->chat,
+                                   .policy = r->fact->policy,
+                                   .seed = r->fact->seed,
+                                   .cached = fact_cached,
+                                   .learned = fact_sizes,
+                                   .bound_strict = true,
+                                   .ctx = r};
+    fill_chat(r, u);
+    if (plan_make(&r->plan, &in) != 0)
+        return fail_set(reterr, ERR_internal, NULL, "out of memory for a plan");
+    ret->endpoint = first_within_cap(r);
+    if (ret->endpoint == NULL)
+        ret->reason =
+            r->plan.n_candidates > 0 ? reason_word(REASON_max_total_cost) : nearest_miss(&r->plan);
+    return 0;
 }
 
 /* ---- one attempt ---- */

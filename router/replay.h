@@ -5,6 +5,9 @@
  *  - without preferences an attempt stays on the endpoint that served it;
  *  - with them the first candidate of the plan serves it, all endpoints being healthy and every
  *    provider usable; a draw is made once for each attempt, by the seed it comes with;
+ *  - provider_max_total_cost is compared with what the attempt costs there, since its worst case is
+ *    not recorded: a server would leave out as many or more;
+ *  - the order is that of this attempt's own cost, without the turns that followed it;
  *  - what was read from a cache and written to one would have been so elsewhere, at that
  *    endpoint's prices; where it states none, at the price of the prompt.
  * One thread. */
@@ -55,6 +58,8 @@ struct catalog *replay_catalog(const struct catalog *from, struct replay_discoun
 struct replay {
     const struct catalog *catalog; /* borrowed */
     bool plans;                    /* replay_prefs was called */
+    bool capped;                   /* it had a provider_max_total_cost */
+    int64_t cap_nusd;
     struct chat chat;
     struct plan plan;
     const struct replay_fact *fact; /* in replay_attempt */

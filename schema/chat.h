@@ -137,6 +137,9 @@ struct chat {
     /* Ends of the last blocks before the last breakpoint, nearest first: a cache entry that
      * an earlier turn of this conversation wrote ends at one of them. */
     int n_lookback;
+    /* What the conversation begins with: the prompt up to the end of its first message. */
+    uint64_t talk;
+    int n_answers; /* messages of the assistant with another message behind them */
 
     /* State held by one provider (contract section 3): previous_message_id of a
      * thread, container id, file ids.  Empty = none. */

@@ -218,6 +218,16 @@ struct chat_prefix chat_last_end(const struct chat_reader *r)
                          : (struct chat_prefix){.bytes = 0};
 }
 
+void chat_end_message(struct chat_reader *r, json_ref message)
+{
+    struct chat *c = r->chat;
+    json_ref role = json_get(r->doc, message, "role");
+    if (c->talk == 0)
+        c->talk = chat_last_end(r).hash;
+    c->n_answers +=
+        json_text_is(r->doc, role, "assistant") && json_next(r->doc, message) != JSON_NONE;
+}
+
 void chat_add_implicit_prefixes(struct chat_reader *r, const struct chat_prefix *instructions)
 {
     if (r->chat->n_prefixes > 0 || r->n_ends == 0)

@@ -424,6 +424,8 @@ int chat_read_openai_prompt(struct chat_reader *r, json_ref tools, json_ref func
             return -1;
         if (leading)
             instructions = chat_last_end(r);
+        else
+            chat_end_message(r, m);
     }
     if (chat_mark_cache(r, cache_control) != 0)
         return -1;

@@ -269,6 +269,7 @@ int chat_read_prompt(struct chat_reader *r, json_ref tools, json_ref system, jso
     for (json_ref m = json_first(r->doc, messages); m != JSON_NONE; m = json_next(r->doc, m)) {
         if (read_message(r, m) != 0)
             return -1;
+        chat_end_message(r, m);
     }
     if (chat_mark_cache(r, cache_control) != 0)
         return -1;

@@ -82,6 +82,8 @@ void chat_digest_block(struct chat_reader *r, json_ref v);
 void chat_end_block(struct chat_reader *r);
 /* The prompt so far, as a prefix; bytes 0: nothing. */
 struct chat_prefix chat_last_end(const struct chat_reader *r);
+/* A message that is no instruction was read. */
+void chat_end_message(struct chat_reader *r, json_ref message);
 /* Where no block was marked: a provider that caches by itself may hold the instructions (bytes 0:
  * there are none) and the whole prompt. */
 void chat_add_implicit_prefixes(struct chat_reader *r, const struct chat_prefix *instructions);

@@ -477,7 +477,8 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict)
         count_estimate(c);
         learn(c);
     }
-    warm_learn(state_warm(c->worker->site->state), &c->chat, c->endpoint,
+    const struct warm_ask ask = {&c->chat, c->key->id, forecast_shape(&c->chat), c->shadow};
+    warm_learn(state_warm(c->worker->site->state), &ask, c->endpoint,
                &route_current(&c->route)->estimate.cache, &c->usage.total, worker_now_ms());
 }
 

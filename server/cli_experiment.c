@@ -94,7 +94,8 @@ int cli_show_experiment_report(const struct cli_call *call, struct json_object *
     add_own_metrics(cli_member(result, "arms"), out);
     add_table(comparison_columns, cli_member(result, "comparisons"), out);
     if (cli_member(result, "stop_reason") != NULL)
-        buf_addf(out, "\nstopped: %s\n", cli_member_text(result, "stop_reason"));
+        buf_addf(out, "\n%s: %s\n", cli_member_text(result, "status"),
+                 cli_member_text(result, "stop_reason"));
     buf_addf(out, "\n%s\n", cli_member_text(result, "verdict.text"));
     return CLI_EXIT_OK;
 }

@@ -20,6 +20,12 @@ static struct json_object *usd(int64_t amount, int scale)
     return json_object_new_string(money_print(amount, scale, text));
 }
 
+static struct json_object *thousandths(int64_t milli)
+{
+    char text[MONEY_TEXT_MAX];
+    return json_tokener_parse(money_print(milli, 3, text));
+}
+
 static struct json_object *source_object(const char *by, int64_t samples)
 {
     struct json_object *o = json_object_new_object();
@@ -70,6 +76,7 @@ static struct json_object *estimate_object(const struct chat *chat, const struct
     json_object_object_add(o, "cache_write_tokens",
                            json_object_new_int64(e->write_5m_tok + e->write_1h_tok));
     json_object_object_add(o, "completion_tokens", json_object_new_int64(e->completion_tok));
+    json_object_object_add(o, "following_turns", thousandths(c->ahead.turns_milli));
     json_object_object_add(o, "tier_above_prompt_tokens",
                            json_object_new_int64(fits ? cost.above_prompt_tok : 0));
     json_object_object_add(o, "cost", fits ? cost_object(&cost) : NULL);

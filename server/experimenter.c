@@ -83,7 +83,9 @@ static void look(struct experimenter *x)
 {
     struct experiments *running = state_experiments(x->env->state);
     for (int i = 0; running != NULL && i < running->n && !pacer_stopping(&x->pacer); i++) {
-        look_at(x, running->rows[i]->name);
+        if (running->rows[i]->unreadable[0] == '\0') {
+            look_at(x, running->rows[i]->name);
+        }
     }
     experiments_unref(running);
     __atomic_add_fetch(&x->stats.looks, 1, __ATOMIC_RELAXED);

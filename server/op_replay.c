@@ -44,6 +44,11 @@ static struct json_object *notes_of(const struct replay_args *a, int n_refused)
                           "usable; where the order is drawn, one draw for each attempt, seeded by "
                           "its id"
                         : "choice: every attempt stays on the endpoint that served it");
+    if (a->prefs.value != NULL)
+        add_note(notes,
+                 "order and provider_max_total_cost: by what each attempt itself costs there; "
+                 "a server orders by what it expects, with the turns that will follow in a "
+                 "conversation, and compares the cap with the worst case");
     add_note(notes, "caches: what was read or written would have been so elsewhere, at that "
                     "endpoint's prices, or at the prompt's where it has none for caches");
     add_note(notes, "kept: attempts that cost something else than their tokens say (estimates) "

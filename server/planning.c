@@ -34,7 +34,7 @@ static void look_health(void *ctx, uint32_t endpoint_index, struct health_view *
  * caches is not there. */
 static bool is_elsewhere(const struct plan_source *s, const struct endpoint *e)
 {
-    const struct provider_config *c = prefs_config(&s->chat->prefs, e->slug, e->provider->slug);
+    const struct provider_config *c = prefs_config(&s->ask.chat->prefs, e->slug, e->provider->slug);
     return c != NULL && prefs_config_is_elsewhere(c);
 }
 
@@ -49,8 +49,9 @@ static void look_warm(void *ctx, const struct endpoint *e, struct estimate_cache
 static void look_ahead(void *ctx, const struct endpoint *e, struct estimate_ahead *ret)
 {
     const struct plan_source *s = ctx;
-    if (!is_elsewhere(s, e)) {
-        warm_ahead(state_warm(s->state), s->chat, e, ret);
+    warm_ahead(state_warm(s->state), &s->ask, e, s->now_ms, ret);
+    if (is_elsewhere(s, e)) {
+        ret->keep_ppm = 0;
     }
 }
 
@@ -58,7 +59,7 @@ static void look_learned(void *ctx, const struct model *m, struct estimate_learn
                          struct estimate_expected *ret)
 {
     const struct plan_source *s = ctx;
-    const struct forecast_ask ask = {m->slug, s->key_id, s->shape};
+    const struct forecast_ask ask = {m->slug, s->ask.key_id, s->ask.shape};
     state_learned(s->state, &ask, ret_bounds, ret);
 }
 
@@ -66,9 +67,8 @@ void plan_inputs_fill(struct plan_inputs *ret_in, struct plan_source *source,
                       const struct chat *chat, const struct key_row *key, uint64_t seed)
 {
     source->warm.n = 0;
-    source->chat = chat;
-    source->key_id = key != NULL ? key->id : 0;
-    source->shape = forecast_shape(chat);
+    source->ask = (struct warm_ask){
+        .chat = chat, .key_id = key != NULL ? key->id : 0, .shape = forecast_shape(chat)};
     if (source->state != NULL) {
         warm_look(state_warm(source->state), chat, source->now_ms, &source->warm);
     }

@@ -13,10 +13,8 @@ struct plan_source {
     struct state *state; /* NULL: no server, no health known, nothing warm */
     int64_t now_ms;
     /* Of this chat and key; filled by plan_inputs_fill. */
-    const struct chat *chat;
+    struct warm_ask ask;
     struct warm_hits warm;
-    int64_t key_id;
-    uint32_t shape;
 };
 
 /* Health of an endpoint, and whether the operator's credentials for it are held back. */

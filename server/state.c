@@ -9,6 +9,7 @@
 #include "router/calibrate_db.h"
 #include "router/catalog_db.h"
 #include "router/experiment_db.h"
+#include "server/log.h"
 #include "server/token.h"
 #include "server/warm.h"
 
@@ -67,6 +68,24 @@ static struct catalog *load_catalog(struct state *s, struct db *reader, struct f
     return c;
 }
 
+/* Once: before has what was said already; NULL = nothing. */
+static void say_unreadable(const struct experiments *now, const struct experiments *before)
+{
+    for (int i = 0; now != NULL && i < now->n; i++) {
+        const struct experiment *e = now->rows[i];
+        bool said = e->unreadable[0] == '\0';
+        for (int k = 0; before != NULL && k < before->n && !said; k++) {
+            said = before->rows[k]->id == e->id && before->rows[k]->unreadable[0] != '\0';
+        }
+        if (!said) {
+            log_fault(LOG_WARN,
+                      "an experiment is stored in a way that this version cannot read: nobody "
+                      "takes part",
+                      e->unreadable, "experiment=%s", e->name);
+        }
+    }
+}
+
 struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *reterr)
 {
     struct state *s = calloc(1, sizeof *s);
@@ -101,6 +120,7 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
         state_free(s);
         return NULL;
     }
+    say_unreadable(s->experiments, NULL);
     return s;
 }
 
@@ -234,6 +254,9 @@ int state_reload(struct state *s, struct db *reader, struct fail *reterr)
         identity_unref(identity);
         return -1;
     }
+    struct experiments *before = state_experiments(s);
+    say_unreadable(experiments, before);
+    experiments_unref(before);
     publish(s, catalog, identity, experiments);
     return 0;
 }

@@ -1,5 +1,6 @@
 /* The table of warm prompt caches: open addressing over (prefix, endpoint), a small probe
- * window, the entry that expires first gives way.  A second table has the hit rates. */
+ * window, the entry that expires first gives way.  A second table has the hit rates, a third one
+ * (router/pace.h) how conversations go on. */
 #define _GNU_SOURCE
 #include "server/warm.h"
 
@@ -38,25 +39,25 @@ struct rate {
     } of[KINDS];
 };
 
-/* How a model's conversations go on. */
-struct pace {
-    int64_t model_id; /* 0 = empty */
-    int64_t all, followed;
-};
-
 struct warm {
     pthread_mutex_t lock;
     struct slot slots[WARM_SLOTS];
     struct rate rates[WARM_RATES];
-    struct pace paces[WARM_MODELS];
+    struct pace *pace;
 };
 
 struct warm *warm_new(void)
 {
     struct warm *w = calloc(1, sizeof *w);
-    if (w != NULL) {
-        pthread_mutex_init(&w->lock, NULL);
+    if (w == NULL) {
+        return NULL;
     }
+    w->pace = pace_new();
+    if (w->pace == NULL) {
+        free(w);
+        return NULL;
+    }
+    pthread_mutex_init(&w->lock, NULL);
     return w;
 }
 
@@ -64,6 +65,7 @@ void warm_free(struct warm *w)
 {
     if (w != NULL) {
         pthread_mutex_destroy(&w->lock);
+        pace_free(w->pace);
         free(w);
     }
 }
@@ -142,44 +144,6 @@ static void test(struct warm *w, int64_t endpoint_id, const struct estimate_cach
     }
 }
 
-/* ---- how conversations go on ---- */
-
-/* NULL: there is no room. */
-static struct pace *pace_of(struct warm *w, int64_t model_id)
-{
-    for (int i = 0; i < PROBE; i++) {
-        struct pace *p = &w->paces[place_of(model_id, i, WARM_MODELS)];
-        if (p->model_id == 0 || p->model_id == model_id) {
-            return p;
-        }
-    }
-    return NULL;
-}
-
-static void count_turn(struct warm *w, int64_t model_id, bool follows)
-{
-    struct pace *p = pace_of(w, model_id);
-    if (p == NULL) {
-        return;
-    }
-    p->model_id = model_id;
-    p->all++;
-    p->followed += follows;
-    if (p->all >= WARM_FORGET) {
-        p->all /= 2;
-        p->followed /= 2;
-    }
-}
-
-static int64_t turns_milli(const struct pace *p)
-{
-    if (p == NULL || p->followed == 0) {
-        return 0;
-    }
-    int64_t turns = p->followed * 1000 / (p->all - p->followed + 1);
-    return turns < WARM_TURNS_MAX_MILLI ? turns : WARM_TURNS_MAX_MILLI;
-}
-
 /* The share of the tokens that an endpoint which caches has read of what it was believed to have.
  */
 static int64_t keep_ppm(const struct rate *r, enum kind k)
@@ -235,12 +199,14 @@ static void look_up(struct warm *w, const struct chat *chat, uint64_t prefix, in
     }
 }
 
-void warm_ahead(struct warm *w, const struct chat *chat, const struct endpoint *e,
-                struct estimate_ahead *ret)
+void warm_ahead(struct warm *w, const struct warm_ask *ask, const struct endpoint *e,
+                int64_t now_ms, struct estimate_ahead *ret)
 {
+    const struct chat *chat = ask->chat;
+    const struct forecast_ask whose = {e->model->slug, ask->key_id, ask->shape};
     bool told = is_told(chat) && estimate_bills_writes(chat, e);
     pthread_mutex_lock(&w->lock);
-    ret->turns_milli = turns_milli(pace_of(w, e->model->id));
+    ret->turns_milli = pace_look(w->pace, chat, &whose, now_ms);
     ret->keep_ppm = told || estimate_caches_by_itself(e)
                         ? keep_ppm(find_rate(w, e->id), told ? KIND_TOLD : KIND_FRESH)
                         : 0;
@@ -257,18 +223,6 @@ static void look_up_all(struct warm *w, const struct chat *chat, int64_t now_ms,
     for (int p = 0; p < chat->n_lookback; p++) {
         look_up(w, chat, chat->lookback[p].hash, now_ms, hits);
     }
-}
-
-/* The larger part of the prompt was there before. */
-static bool goes_on(struct warm *w, const struct chat *chat, int64_t prompt_tok, int64_t now_ms)
-{
-    struct warm_hits hits = {.n = 0};
-    bool yes = false;
-    look_up_all(w, chat, now_ms, &hits);
-    for (int i = 0; i < hits.n; i++) {
-        yes |= hits.hit[i].cache.believed_tok >= prompt_tok - hits.hit[i].cache.believed_tok;
-    }
-    return yes;
 }
 
 /* A conversation that has grown moves its breakpoints: what the last turn wrote ends at a block
@@ -347,18 +301,34 @@ static struct kept kept_by(const struct chat *chat, const struct endpoint *e,
     return (struct kept){keeps ? prompt : 0, chat->prompt_bytes, true};
 }
 
-void warm_learn(struct warm *w, const struct chat *chat, const struct endpoint *e,
+/* That a conversation has gone on is known whether or not the endpoint caches. */
+static void learn_pace(struct warm *w, const struct warm_ask *ask, const struct endpoint *e,
+                       int64_t now_ms)
+{
+    const struct forecast_ask whose = {e->model->slug, ask->key_id, ask->shape};
+    pthread_mutex_lock(&w->lock);
+    pace_note(w->pace, ask->chat, &whose, now_ms);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void warm_learn(struct warm *w, const struct warm_ask *ask, const struct endpoint *e,
                 const struct estimate_cache *believed, const struct usage *usage, int64_t now_ms)
 {
+    const struct chat *chat = ask->chat;
     const uint32_t stated = 1u << USAGE_cache_read_tok | 1u << USAGE_cache_write_5m_tok |
                             1u << USAGE_cache_write_1h_tok;
-    if (!warm_is_worth(chat) || (usage->seen & stated) == 0) {
+    if (!warm_is_worth(chat) || usage->seen == 0) {
+        return;
+    }
+    if (!ask->copy) {
+        learn_pace(w, ask, e, now_ms);
+    }
+    if ((usage->seen & stated) == 0) {
         return;
     }
     struct kept kept = kept_by(chat, e, usage);
     bool read = usage->n[USAGE_cache_read_tok] > 0;
     pthread_mutex_lock(&w->lock);
-    count_turn(w, e->model->id, goes_on(w, chat, usage_prompt_tok(usage), now_ms));
     test(w, e->id, believed, usage->n[USAGE_cache_read_tok]);
     if (read || believed->believed_tok > 0) {
         touch_all(w, chat, e->id, read, now_ms);

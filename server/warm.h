@@ -11,8 +11,7 @@
  * WARM_FORGET beliefs were put to the test all counts are halved, so that what is older counts less
  * and less.  A belief is tested by the request that was planned with it.
  *
- * Conversations go on: of the requests of a model, so many have a prompt whose larger part was seen
- * shortly before.  With p of them, p / (1 - p) more are to be expected after each.
+ * How conversations go on (router/pace.h) is learned and asked here as well.
  *
  * Memory only: a restart begins cold.  Bounded: what expires first gives way.
  * Thread: any, all workers share one table; a short lock, taken for each request that has a prefix
@@ -23,7 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "router/estimate.h"
+#include "router/pace.h"
 #include "schema/usage.h"
 
 enum {
@@ -31,8 +30,6 @@ enum {
     WARM_HITS_MAX = 16,
     WARM_RATES = 4096, /* endpoints whose hit rates are known */
     WARM_FORGET = 1024,
-    WARM_MODELS = 1024,           /* whose conversations are counted */
-    WARM_TURNS_MAX_MILLI = 20000, /* no conversation is believed to go on for longer than this */
     WARM_AHEAD_PRIOR = 4,  /* tests that an endpoint which caches is believed to have passed */
     WARM_MIN_BYTES = 1024, /* a shorter prompt has not the tokens that are cached at all */
     WARM_FRESH_MS = 5 * 60 * 1000,
@@ -40,6 +37,14 @@ enum {
 };
 
 struct warm;
+
+/* A request, and whose it is. */
+struct warm_ask {
+    const struct chat *chat;
+    int64_t key_id; /* 0: nobody's */
+    uint32_t shape; /* forecast_shape */
+    bool copy;      /* sent besides the request itself: tells nothing of what will follow */
+};
 
 struct warm_hits {
     int n;
@@ -55,13 +60,14 @@ void warm_free(struct warm *w);
 void warm_look(struct warm *w, const struct chat *chat, int64_t now_ms, struct warm_hits *ret);
 /* After an attempt: what the endpoint said it read and wrote.  believed: what the request was
  * planned with there. */
-void warm_learn(struct warm *w, const struct chat *chat, const struct endpoint *e,
+void warm_learn(struct warm *w, const struct warm_ask *ask, const struct endpoint *e,
                 const struct estimate_cache *believed, const struct usage *usage, int64_t now_ms);
 /* Does this chat have a prompt that caches keep?  Only then warm_ahead knows anything. */
 bool warm_is_worth(const struct chat *chat);
-/* How often conversations of the endpoint's model go on, and what the endpoint keeps of them. */
-void warm_ahead(struct warm *w, const struct chat *chat, const struct endpoint *e,
-                struct estimate_ahead *ret);
+/* How this conversation is expected to go on, on the endpoint's model, and what the endpoint
+ * keeps of it. */
+void warm_ahead(struct warm *w, const struct warm_ask *ask, const struct endpoint *e,
+                int64_t now_ms, struct estimate_ahead *ret);
 /* Of one endpoint; zeroed when it is not among the hits. */
 void warm_of(const struct warm_hits *hits, int64_t endpoint_id, struct estimate_cache *ret);
 

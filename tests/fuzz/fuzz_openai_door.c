@@ -45,7 +45,8 @@ static void check_refusal(const struct fail *f)
 static void check_measures(void)
 {
     int64_t size = (int64_t)chat.body.len;
-    assert(chat.prompt_bytes >= 0 && chat.prompt_bytes <= size);
+    assert(chat.parts.text_bytes <= size);
+    assert(chat.prompt_bytes >= 0 && chat.prompt_bytes <= chat.parts.text_bytes);
     assert(chat.prompt_chars >= 0 && chat.prompt_chars <= chat.prompt_bytes);
     assert(chat.document_bytes >= 0 && chat.document_bytes <= size);
     assert(chat.n_models >= 1 && chat.n_models <= CHAT_MODELS_MAX);

@@ -19,7 +19,7 @@ def model(slug, alias, *providers):
 
 
 # A model for each part, so that they do not disturb each other.
-NAMES = ["m", "two", "users", "sessions", "arms", "small", "marked", "copied", "lonely", "layers", "more", "ended", "emptied", "sorted"]
+NAMES = ["m", "two", "users", "sessions", "arms", "small", "marked", "copied", "lonely", "layers", "more", "ended", "emptied", "sorted", "unreadable"]
 server = Wayfare(catalog_of(sim, [model("test/" + n, n, "a", "b") for n in NAMES]), threads=2)
 
 
@@ -388,6 +388,58 @@ def test_stop_and_reports():
     assert status == 200 and json.loads(body)["status"] == "stopped", body
     table = server.cli("experiment", "show", "ended")
     assert "enough" in table and '"provider_only":["a"]' in table.replace(" ", ""), table
+
+
+def rewrite_arms(old, new):
+    """As another version would have stored them; the server is stopped."""
+    db = sqlite3.connect(server.db)
+    trigger, = db.execute("SELECT sql FROM sqlite_master WHERE name = 'arm_keeps'").fetchone()
+    db.execute("DROP TRIGGER arm_keeps")
+    changed = db.execute("UPDATE arm SET prefs = replace(prefs, ?1, ?2) WHERE name = 'B' AND experiment_id ="
+                         " (SELECT id FROM experiment WHERE name = 'odd')", (old, new)).rowcount
+    db.execute(trigger)
+    db.commit()
+    db.close()
+    assert changed == 1, changed
+
+
+def test_an_arm_of_another_version():
+    """An arm that this program cannot read takes nobody, keeps its part of the layer and no server from
+    starting; it is said once where it is loaded, and by the commands."""
+    def warnings():
+        with open(os.path.join(server.dir, "server.log")) as f:
+            return [line for line in f if "cannot read" in line]
+
+    create("odd", "--model", "unreadable", "--unit", "user", *AB, "--share", "60")
+    users = by_user("unreadable", 40)
+    before = [arm_of(head) for head in ask_all(users)]
+    assert set(before) == {"odd/A", "odd/B", None}, before
+    server.stop()
+    rewrite_arms("provider_only", "provider_of_tomorrow")
+    server.start()
+    line, = wait_for("the warning", warnings)
+    assert "level=warn" in line and "experiment=odd" in line and "arm B" in line and "provider_of_tomorrow" in line, line
+    assert {arm_of(head) for head in ask_all(users)} == {None}
+    shown = server.cli_json("experiment", "show", "odd")
+    assert shown["status"] == "unreadable" and "arm B" in shown["stop_reason"] and shown["stopped_at"] is None, shown
+    assert "unreadable: arm B" in server.cli("experiment", "show", "odd"), shown
+    row, = [e for e in server.cli_json("experiment", "list")["data"] if e["name"] == "odd"]
+    assert row["status"] == "unreadable" and row["stop_reason"] == shown["stop_reason"], row
+    refused("has 40 per cent free", "experiment", "create", "beside", "--model", "unreadable", "--unit", "user", *AB, "--share", "50")
+    create("beside", "--model", "unreadable", "--unit", "user", *AB, "--share", "40")  # a reload: it is not said again
+    assert {arm_of(head) for head in ask_all(users)} == {"beside/A", "beside/B", None} and len(warnings()) == 1
+    server.stop()
+    assert server.cli_json("experiment", "show", "odd")["status"] == "unreadable"
+    rewrite_arms("provider_of_tomorrow", "provider_only")
+    server.start()
+    after = [arm_of(head) for head in ask_all(users)]
+    assert [a for a in after if a and a.startswith("odd")] == [b for b in before if b], (before, after)
+    server.stop()
+    rewrite_arms("provider_only", "provider_of_tomorrow")
+    server.start()
+    assert server.cli_json("experiment", "stop", "odd", "--reason", "no use")["status"] == "stopped"
+    assert server.cli_json("experiment", "show", "odd")["stop_reason"] == "no use"
+    wait_for("the second warning", lambda: len(warnings()) == 2)
 
 
 def test_without_a_server():

@@ -4,7 +4,8 @@ says, and of the bytes that arrive at the provider: cases written by hand, then 
 mutated requests against Python's json (seeded; WAYFARE_LONG=1 for many more).
 
 What was priced is read off two endpoints: one charges for the completion only, so that its hold
-is max_tokens; the other for the prompt only, so that its worst case is the prompt's bytes."""
+is max_tokens; the other for the prompt only, so that its worst case is the body's bytes, the prompt's
+without their escapes."""
 
 import base64
 import http.client
@@ -17,7 +18,9 @@ from harness import Report, Sim, Wayfare, endpoint, price, provider
 
 SEED = int(os.environ.get("WAYFARE_SEED_JSON", "20261"))
 NO_LIMIT_TOK = 131072   # the bound when neither request nor endpoint names one
-FRAME_TOK = 64          # what is added around the text in the bound of a prompt
+FRAME_TOK = 64          # what is added in the bound of a prompt, for each message, for each block
+MESSAGE_TOK = 16
+BLOCK_TOK = 8
 LARGEST_TOK = 2 ** 53
 MILLION = 10 ** 6
 
@@ -86,6 +89,27 @@ class NotJson:
         raise Refused(word)
 
 
+class Text(str):
+    """A string, and how many bytes it takes as it is written."""
+
+    def saved(self):
+        return self.written - len(encoded(self))
+
+
+def scan_string(text, begin, strict=True):
+    value, after = json.decoder.scanstring(text, begin, strict)
+    value = Text(value)
+    value.written = len(text[begin:after - 1].encode())
+    return value, after
+
+
+class Decoder(json.JSONDecoder):
+    def __init__(self):
+        super().__init__(object_pairs_hook=members, parse_constant=NotJson, parse_int=Number, parse_float=Number)
+        self.parse_string = scan_string
+        self.scan_once = json.scanner.py_make_scanner(self)
+
+
 def encoded(text):
     """UTF-8; a lone surrogate as readers write it that replace it."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
@@ -110,8 +134,7 @@ def depth(value):
 
 def parse(body):
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=members, parse_constant=NotJson, parse_int=Number,
-                           parse_float=Number)
+        value = Decoder().decode(body.decode("utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as e:
         raise Refused(str(e))
     if not isinstance(value, Members):
@@ -141,7 +164,7 @@ def folded(name):
 
 ANTHROPIC = {"model", "models", "messages", "system", "tools", "tool_choice", "stop_sequences", "temperature", "top_p", "top_k",
              "thinking", "output_config", "output_format", "cache_control", "container", "thread", "previous_message_id",
-             "mcp_servers", "metadata", "max_tokens", "stream"}
+             "mcp_servers", "metadata", "context_management", "max_tokens", "stream"}
 OPENAI = {"model", "models", "messages", "max_tokens", "max_completion_tokens", "n", "stream", "stop", "temperature", "seed", "user"}
 
 
@@ -154,11 +177,12 @@ def limit(v):
     return int(v)
 
 
-def text_bytes(content):
+def prompt_tok(content):
+    """What content adds to the bound beyond its bytes as they are written."""
     if content is None:
         return 0
     if is_text(content):
-        return len(encoded(content))
+        return -content.saved()
     if not is_array(content):
         raise AssertionError("the generator makes no such content: %r" % content)
     total = 0
@@ -166,7 +190,7 @@ def text_bytes(content):
         for name in ("type", "text", "cache_control"):
             block.once(name)
         assert is_text(block.once("text")), block
-        total += len(encoded(block.once("text")))
+        total += BLOCK_TOK - block.once("text").saved()
     return total
 
 
@@ -221,7 +245,8 @@ class Reading:
             if None not in (newer, self.max_tok) and newer != self.max_tok:
                 raise Refused("two limits")
             self.max_tok = newer if newer is not None else self.max_tok
-        self.prompt = text_bytes(top.once("system")) if "system" in known else 0
+        self.prompt_bound = len(body) + FRAME_TOK
+        self.prompt_bound += prompt_tok(top.once("system")) if "system" in known else 0
         messages = top.once("messages")
         if not is_array(messages) or not messages:
             raise Refused("messages")
@@ -229,7 +254,7 @@ class Reading:
             if not isinstance(message, Members):
                 raise Refused("a message")
             message.once("role")
-            self.prompt += text_bytes(message.once("content"))
+            self.prompt_bound += MESSAGE_TOK + prompt_tok(message.once("content"))
 
     def completion_bound(self):
         return NO_LIMIT_TOK if self.max_tok is None else self.max_tok
@@ -274,7 +299,7 @@ def check_plan(body):
     if "talk" in plan:
         assert same_money(plan["talk"]["worst_cost_usd"], want.completion_bound()), (shown, plan["talk"])
     if "read" in plan:
-        assert same_money(plan["read"]["worst_cost_usd"], want.prompt + FRAME_TOK), (shown, want.prompt, plan["read"])
+        assert same_money(plan["read"]["worst_cost_usd"], want.prompt_bound), (shown, want.prompt_bound, plan["read"])
     return True
 
 
@@ -311,7 +336,7 @@ def check_sent(body, path="/v1/messages", known=ANTHROPIC, models=("m", "test/m"
     conn.request("GET", "/v1/generations/" + headers["x-wayfare-generation-id"], headers={"x-api-key": way.key})
     record = json.loads(conn.getresponse().read())
     assert record["requested_model"] == want.model and record["stream"] == bool(want.stream), (shown, record)
-    held = want.prompt + FRAME_TOK if at == "read" else want.completion_bound()
+    held = want.prompt_bound if at == "read" else want.completion_bound()
     assert same_money(record["attempts"][0]["hold_usd"], held), (shown, held, record)
     return True
 

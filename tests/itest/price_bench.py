@@ -42,7 +42,7 @@ def run(*argv, code=0, env=None):
 
 
 def tables(*argv):
-    """{kind: {policy: {column: value}}}"""
+    """{kind: {policy: {column: value}}}; of several kinds at once also {"kind by kind": ...}"""
     out, kind, head = {}, None, None
     for line in run("--catalog", CATALOG, "--talks", "80", *argv).splitlines():
         cells = [c.strip() for c in line.strip("|").split("|")]
@@ -50,6 +50,9 @@ def tables(*argv):
             kind = line[4:].split(":")[0]
             out[kind], head = {}, None
         elif line.startswith("| policy"):
+            if head:
+                kind += " by kind"
+                out[kind] = {}
             head = cells
         elif line.startswith("| ") and head:
             out[kind][cells[0]] = dict(zip(head, cells))
@@ -62,8 +65,10 @@ def usd(table, policy):
 
 def best_of_all():
     got = tables("--check")  # the program itself compares with trying everything, and every policy with the bound
-    assert set(got) == {"agent", "chat", "batch"}, got
+    assert set(got) == {"agent", "chat", "batch", "mixed", "mixed by kind", "one-key", "one-key by kind"}, got
     for kind, table in got.items():
+        if "by kind" in kind:
+            continue
         assert len(table) == 11, table
         assert usd(table, "lower bound of that") == usd(table, "best in hindsight (found)") > 0, table
     assert usd(got["agent"], "sticky, 10 minutes") < usd(got["agent"], "drawn by 1/price^2"), got["agent"]
@@ -82,6 +87,16 @@ def caches_count():
     assert all(row.get("cached, %", "") in ("0", "") for row in batch.values()), batch
 
 
+def kinds_do_not_mix():
+    """What agents need is no reason to send single requests to the dearer endpoint that caches."""
+    rows = tables("--kind", "mixed")["mixed by kind"]
+    ours, cheapest = rows["wayfare sort price"], rows["cheapest list price"]
+    assert float(ours["agent, $"]) < 0.8 * float(cheapest["agent, $"]), rows
+    assert float(ours["batch, $"]) <= float(cheapest["batch, $"]) + 0.01, rows
+    alone = tables("--kind", "batch")["batch"]
+    assert abs(usd(alone, "wayfare sort price") - float(ours["batch, $"])) <= 0.01, (alone, rows)
+
+
 def repeats_itself():
     once = run("--catalog", CATALOG, "--talks", "20", "--by-model")
     assert once == run("--catalog", CATALOG, "--talks", "20", "--by-model")
@@ -97,6 +112,6 @@ def says_what_is_missing():
     assert run("--catalog", write("bad.json", '{"models": 1}'), code=1)
 
 
-for case in (best_of_all, caches_count, repeats_itself, says_what_is_missing):
+for case in (best_of_all, caches_count, kinds_do_not_mix, repeats_itself, says_what_is_missing):
     report.case(case.__name__.replace("_", " "), case)
 report.end()

@@ -143,6 +143,17 @@ def sorted_by_price():
     assert r["requests"] == r["attempts"] == len(M), r
 
 
+def within_a_cap():
+    """The cap is compared with what an attempt costs, though what it could have cost is far above."""
+    free = row_of(replay(prefs={"provider_sort": "price"}), "test/m")
+    capped = row_of(replay(prefs={"provider_sort": "price", "provider_max_total_cost": 0.05}), "test/m")
+    assert capped == free, (capped, free)
+    costs = sorted(min(cost_nusd(PRICES[n], a["usage"]) for n in ("ab" if a["usage"]["web_searches"] else "abc")) for a in M)
+    r = replay(prefs={"provider_sort": "price", "provider_max_total_cost": str(Decimal(costs[2]) / 10 ** 9)})
+    lost = sum(x["attempts"] for x in r["no_endpoint"] if (x["model"], x["reason"]) == ("test/m", "max_total_cost"))
+    assert row_of(r, "test/m")["attempts"] == len(M) - lost == sum(c <= costs[2] for c in costs) >= 3, (r, costs)
+
+
 def without_a_provider():
     r = row_of(replay(prefs={"provider_sort": "price", "provider_ignore": ["b", "c"]}), "test/m")
     assert nusd(r["hypothetical_usd"]) == sum(cost_nusd(A, a["usage"]) for a in M), r
@@ -210,7 +221,7 @@ def refused():
 
 def for_people():
     text = way.cli("replay", "--prefs", path_of("only.json", {"provider_only": ["c"]}))
-    for word in ("REPLAYED $", "NO ENDPOINT", "capability", "total", "- caches:"):
+    for word in ("REPLAYED $", "NO ENDPOINT", "capability", "total", "- caches:", "- order and provider_max_total_cost:"):
         assert word in text, text
     csv = way.cli("replay", "--format", "csv").splitlines()
     assert csv[0].startswith("team,model,requests") and len(csv) == 4, csv
@@ -224,7 +235,7 @@ def the_same_without_a_server():
 
 
 report.case("traffic", traffic)
-for case in (as_it_was, other_prices, sorted_by_price, without_a_provider, drawn_the_same_each_time, no_endpoint, a_discount, kept,
+for case in (as_it_was, other_prices, sorted_by_price, within_a_cap, without_a_provider, drawn_the_same_each_time, no_endpoint, a_discount, kept,
              of_whom_and_when, a_key_s_lists_hold, refused, for_people, the_same_without_a_server):
     report.case(case.__name__.replace("_", " "), case)
 report.end()

@@ -272,6 +272,11 @@ static void add_tool(int i)
     buf_addf(&body, "{\"name\":\"n%d\",\"input_schema\":{}}", i);
 }
 
+static void add_named_tool(int i)
+{
+    buf_addf(&body, "{\"name\":\"n%d\"}", i);
+}
+
 static void add_property(int i)
 {
     buf_addf(&body, "\"%c%d\":{}", 'a' + i % 26, i);
@@ -459,6 +464,9 @@ START_TEST(learned_of_long_texts)
     at_least("pairs", learned_bound(), 500 * 80);
     repeat(DOOR_ANTHROPIC, TOOLS, 500, add_tool, "]}");
     at_least("tools", learned_bound(), 600 + 500 * 20);
+    repeat(DOOR_ANTHROPIC, TOOLS, 500, add_named_tool, "]}");
+    /* def n1() -> List[Dict]:\n    """\n    """\n    pass, between fences (Command R) */
+    at_least("names of tools", learned_bound(), 600 + 500 * (24 + 3));
     take(DOOR_ANTHROPIC, SPAN("{\"model\":\"m\"," HELLO "}"));
     at_least("frame", learned_bound(), 72);
     take(DOOR_ANTHROPIC, SPAN(HEAD HELLO ",\"output_format\":{}}"));

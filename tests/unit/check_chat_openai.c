@@ -550,6 +550,7 @@ END_TEST
 #define MESSAGES(list) "{\"model\":\"m\",\"messages\":[" list "]}"
 #define SYSTEM_TEXT "{\"role\":\"system\",\"content\":\"Be brief.\"}"
 #define USER(text) "{\"role\":\"user\",\"content\":\"" text "\"}"
+#define ANSWER(text) "{\"role\":\"assistant\",\"content\":\"" text "\"}"
 #define CALL                                                                                       \
     "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c1\",\"type\":"            \
     "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}"
@@ -581,6 +582,34 @@ START_TEST(implicit_prefixes)
     take(MESSAGES(SYSTEM_TEXT));
     ck_assert_int_eq(chat.n_prefixes, 1);
     ck_assert_int_eq(chat.n_lookback, 0);
+}
+END_TEST
+
+/* A conversation is known by its instructions and first message, how far it is by its answers; one
+ * that is to be continued (prefill) is none. */
+START_TEST(conversations)
+{
+    static const char *const same[] = {
+        MESSAGES(SYSTEM_TEXT "," USER("a")),
+        MESSAGES(SYSTEM_TEXT "," USER("a") "," ANSWER("b")),
+        MESSAGES(SYSTEM_TEXT "," USER("a") "," CALL "," RESULT),
+        MESSAGES(SYSTEM_TEXT "," USER("a") "," CALL "," RESULT "," ANSWER("b") "," USER("c")),
+    };
+    static const int answers[] = {0, 0, 1, 2};
+    static const char *const other[] = {MESSAGES(USER("a")), MESSAGES(SYSTEM_TEXT "," USER("b")),
+                                        MESSAGES(SYSTEM_TEXT "," ANSWER("a"))};
+    take(same[0]);
+    uint64_t talk = chat.talk;
+    ck_assert_uint_ne(talk, 0);
+    for (size_t i = 0; i < ROWS(same); i++) {
+        take(same[i]);
+        ck_assert_msg(chat.talk == talk, "%s", same[i]);
+        ck_assert_msg(chat.n_answers == answers[i], "%s", same[i]);
+    }
+    for (size_t i = 0; i < ROWS(other); i++) {
+        take(other[i]);
+        ck_assert_msg(chat.talk != talk, "%s", other[i]);
+    }
 }
 END_TEST
 
@@ -678,6 +707,7 @@ Suite *chat_openai_suite(void)
     tcase_add_test(t, a_stream_made_to_state_its_usage);
     tcase_add_test(t, another_limit_under_either_name);
     tcase_add_test(t, implicit_prefixes);
+    tcase_add_test(t, conversations);
     tcase_add_test(t, equal_prefixes_have_equal_hashes);
     tcase_add_test(t, marked_prefixes);
     suite_add_tcase(s, t);

@@ -432,7 +432,11 @@ START_TEST(the_next_turn_finds_the_cache_of_the_last)
     good(first_turn);
     struct chat_prefix first[3];
     memcpy(first, chat.prefixes, sizeof(first));
+    uint64_t talk = chat.talk;
+    ck_assert_int_eq(chat.n_answers, 0);
     good(tool_turn);
+    ck_assert_uint_eq(chat.talk, talk);
+    ck_assert_int_eq(chat.n_answers, 1);
     ck_assert_int_eq(chat.n_prefixes, 3);
     /* the billing header differs, system and tools do not */
     ck_assert_uint_eq(chat.prefixes[0].hash, first[0].hash);

@@ -119,6 +119,51 @@ static void run(const char *sql)
     ck_assert_msg(sqlite3_exec(db_handle(db), sql, NULL, NULL, &why) == SQLITE_OK, "%s", why);
 }
 
+static const char *text_of(struct json_object *o, const char *name)
+{
+    struct json_object *v;
+    return json_object_object_get_ex(o, name, &v) ? json_object_get_string(v) : NULL;
+}
+
+/* Stored by a program that knows more: it is loaded for its slots, and by its name it is said what
+ * it is; memory that is short is an error, as ever. */
+START_TEST(what_cannot_be_read)
+{
+    static const struct {
+        const char *change, *why;
+    } rows[] = {
+        {"UPDATE arm SET prefs = '{\"provider_new\":1}' WHERE name = 'b'", "arm b: "},
+        {"UPDATE arm SET prefs = '{' WHERE name = 'a'", "arm a: "},
+        {"UPDATE experiment SET unit = 'planet'", "unit: there is none of the name planet"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fail f = {0};
+        struct experiments *x;
+        struct json_object *o;
+        tear_down();
+        set_up();
+        create("one", ",\"share\":30", &f);
+        run("DROP TRIGGER arm_keeps; DROP TRIGGER experiment_facts;"
+            " PRAGMA ignore_check_constraints = 1");
+        run(rows[i].change);
+        ck_assert_int_eq(experiments_db_load(db, &x, &f), 0);
+        ck_assert_int_eq(x->n, 1);
+        ck_assert_msg(strncmp(x->rows[0]->unreadable, rows[i].why, strlen(rows[i].why)) == 0, "%s",
+                      x->rows[0]->unreadable);
+        ck_assert_int_eq(experiment_db_get(db, "one", &o, &f), 0);
+        ck_assert_str_eq(text_of(o, "status"), "unreadable");
+        ck_assert_str_eq(text_of(o, "stop_reason"), x->rows[0]->unreadable);
+        json_object_put(o);
+        ck_assert_int_eq(experiment_db_stop(db, "one", "enough", 2000, &f), 0);
+        ck_assert_int_eq(experiment_db_get(db, "one", &o, &f), 0);
+        ck_assert_str_eq(text_of(o, "status"), "stopped");
+        ck_assert_str_eq(text_of(o, "stop_reason"), "enough");
+        json_object_put(o);
+        experiments_unref(x);
+    }
+}
+END_TEST
+
 START_TEST(feedback_goes_with_its_generation)
 {
     struct fail f = {0};
@@ -150,6 +195,7 @@ Suite *experiment_db_suite(void)
     tcase_add_test(t, finds_room_in_a_layer);
     tcase_add_test(t, runs_so_many);
     tcase_add_test(t, loads_what_runs);
+    tcase_add_test(t, what_cannot_be_read);
     tcase_add_test(t, feedback_goes_with_its_generation);
     suite_add_tcase(s, t);
     return s;

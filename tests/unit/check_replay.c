@@ -132,6 +132,53 @@ START_TEST(needs)
 }
 END_TEST
 
+/* A cap is compared with what the attempt costs there: what a server held is not recorded. */
+START_TEST(total_cost)
+{
+    struct replay_fact f = fact_of("m", "a", 1000, 10, 0); /* a 1,020,000; b 430,000; c 5,010,000 */
+    prefs("{\"provider_order\": [\"c\", \"a\"], \"provider_max_total_cost\": 0.00502}");
+    expect(&f, "c", 5010000);
+    prefs("{\"provider_order\": [\"c\", \"a\"], \"provider_max_total_cost\": 0.00102}");
+    expect(&f, "a", 1020000);
+    prefs("{\"provider_order\": [\"c\", \"a\"], \"provider_max_total_cost\": 0.001019999}");
+    expect(&f, "b", 430000);
+    prefs("{\"provider_order\": [\"c\"], \"provider_allow_fallbacks\": false, "
+          "\"provider_max_total_cost\": 0.001}");
+    ck_assert_str_eq(chosen(&f).reason, "max_total_cost");
+    prefs("{\"provider_sort\": \"throughput\", \"provider_allow_fallbacks\": false, "
+          "\"provider_max_total_cost\": 0.00043}");
+    expect(&f, "b", 430000); /* the first choice among those within the cap */
+    prefs("{\"provider_max_total_cost\": 0.00001}");
+    ck_assert_str_eq(chosen(&f).reason, "max_total_cost");
+    prefs("{\"provider_sort\": \"price\"}");
+    expect(&f, "b", 430000); /* the last cap is gone */
+}
+END_TEST
+
+/* Every search is paid for, and counts in the order. */
+START_TEST(searches)
+{
+    static const char TWO[] =
+        "provider a\nprovider b\nmodel m\n"
+        "endpoint a prompt=1 completion=1 web_search=0.003 server_tools=web_search\n"
+        "endpoint b prompt=3 completion=1 web_search=0.001 server_tools=web_search\n";
+    struct replay_discounts none = {.n = 0};
+    struct world two = world_from_text(TWO);
+    struct catalog *usable = replay_catalog(two.catalog, &none, &why);
+    ck_assert_ptr_nonnull(usable);
+    r.catalog = usable;
+    prefs("{\"provider_sort\": \"price\"}");
+    struct replay_fact f = fact_of("m", "a", 2000, 0, 0);
+    usage_set(&f.usage.total, USAGE_web_searches, 1);
+    expect(&f, "a", 5000000); /* 2,000,000 + 3,000,000; b 7,000,000 */
+    usage_set(&f.usage.total, USAGE_web_searches, 3);
+    expect(&f, "b", 9000000); /* a 11,000,000 */
+    r.catalog = catalog;
+    catalog_unref(usable);
+    plan_world_end(&two);
+}
+END_TEST
+
 /* The lists of the key hold, whatever the preferences say. */
 START_TEST(policy)
 {
@@ -252,6 +299,8 @@ Suite *replay_suite(void)
     tcase_add_test(t, moves);
     tcase_add_test(t, size);
     tcase_add_test(t, needs);
+    tcase_add_test(t, total_cost);
+    tcase_add_test(t, searches);
     tcase_add_test(t, policy);
     tcase_add_test(t, drawn);
     tcase_add_test(t, iterations);

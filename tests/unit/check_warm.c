@@ -16,7 +16,7 @@ static struct endpoint told, by_itself, second;
 
 static struct endpoint endpoint_of(int64_t id, int64_t write)
 {
-    static const struct model model = {.id = 1};
+    static const struct model model = {.id = 1, .slug = "a/model"};
     struct endpoint e = {.id = id, .model = &model};
     for (int i = 0; i < PRICE_ITEM_COUNT; i++)
         e.price.base.pusd[i] = -1;
@@ -48,6 +48,8 @@ static struct chat turn(uint64_t conversation, int n, int minutes)
     struct chat c = {
         .max_tokens = 1000, .cache_write_5m = minutes == 5, .cache_write_1h = minutes == 60};
     c.prompt_bytes = c.prompt_chars = (int64_t)n * 8000;
+    c.talk = conversation;
+    c.n_answers = n - 1;
     c.n_prefixes = 1;
     c.prefixes[0] =
         (struct chat_prefix){conversation * 1000003u + (uint64_t)n, c.prompt_bytes, minutes == 60};
@@ -77,10 +79,16 @@ static struct estimate_cache look(const struct chat *c, int64_t endpoint_id, int
     return cache;
 }
 
+static struct warm_ask ask_of(const struct chat *c)
+{
+    return (struct warm_ask){.chat = c, .key_id = 1, .shape = forecast_shape(c)};
+}
+
 static void settle(const struct chat *c, const struct endpoint *e, struct usage u, int64_t now_ms)
 {
     struct estimate_cache believed = look(c, e->id, now_ms);
-    warm_learn(w, c, e, &believed, &u, now_ms);
+    struct warm_ask ask = ask_of(c);
+    warm_learn(w, &ask, e, &believed, &u, now_ms);
 }
 
 START_TEST(told_to_keep)
@@ -244,7 +252,8 @@ static void ask(const struct endpoint *e, const struct chat *c, int64_t ago_ms, 
         t->predicted_pusd += predicted;
         t->settled_pusd += settled;
     }
-    warm_learn(w, c, e, &believed, &u, now_ms);
+    struct warm_ask whose = ask_of(c);
+    warm_learn(w, &whose, e, &believed, &u, now_ms);
 }
 
 static int by_size(const void *a, const void *b)
@@ -300,34 +309,52 @@ START_TEST(conversations_by_itself)
 }
 END_TEST
 
-/* Three of the four turns of a conversation follow another one. */
-START_TEST(conversations_go_on)
+static struct estimate_ahead ahead_of(const struct endpoint *e, uint64_t conversation)
 {
     struct estimate_ahead ahead;
-    struct chat c = turn(1, 1, 5);
+    struct chat first = turn(conversation, 1, 5);
+    struct warm_ask ask = ask_of(&first);
+    warm_ahead(w, &ask, e, 0, &ahead);
+    return ahead;
+}
+
+/* Each first turn is followed by three, wherever they were answered. */
+START_TEST(conversations_go_on)
+{
     struct endpoint cold = endpoint_of(9, -1);
     cold.price.base.pusd[PRICE_cache_read] = -1;
-    warm_ahead(w, &c, &told, &ahead);
-    ck_assert_int_eq(ahead.turns_milli, 0);
-    ck_assert_int_eq(ahead.keep_ppm, ESTIMATE_SURE); /* believed until it is tested */
+    ck_assert_int_eq(ahead_of(&told, 1).turns_milli, 0);
+    ck_assert_int_eq(ahead_of(&told, 1).keep_ppm, ESTIMATE_SURE); /* believed until it is tested */
     for (uint64_t talk = 1; talk <= 100; talk++) {
         for (int n = 1; n <= 4; n++) {
-            c = turn(talk, n, 5);
+            struct chat c = turn(talk, n, 5);
             settle(&c, &told, answer(0, (n - 1) * 2000, 2000), n * MINUTE);
         }
     }
-    warm_ahead(w, &c, &told, &ahead);
-    ck_assert_int_ge(ahead.turns_milli, 2800);
-    ck_assert_int_le(ahead.turns_milli, 3200);
-    ck_assert_int_ge(ahead.keep_ppm, 900000);
-    warm_ahead(w, &c, &cold, &ahead);
-    ck_assert_int_eq(ahead.keep_ppm, 0);
-    for (uint64_t talk = 1000; talk < 3000; talk++) { /* now each has one turn */
-        c = turn(talk, 1, 5);
-        settle(&c, &told, answer(0, 0, 2000), MINUTE);
+    ck_assert_int_eq(ahead_of(&told, 1000).turns_milli, 3000);
+    ck_assert_int_ge(ahead_of(&told, 1000).keep_ppm, 900000);
+    ck_assert_int_eq(ahead_of(&cold, 1000).turns_milli, 3000);
+    ck_assert_int_eq(ahead_of(&cold, 1000).keep_ppm, 0);
+}
+END_TEST
+
+/* An endpoint that says nothing of caches serves conversations as well; copies of requests are no
+ * turns of theirs. */
+START_TEST(turns_are_counted_once)
+{
+    struct usage silent = {.seen = 0};
+    usage_set(&silent, USAGE_input_tok, 2000);
+    for (uint64_t talk = 1; talk <= 20; talk++) {
+        for (int n = 1; n <= 3; n++) {
+            struct chat c = turn(talk, n, 0);
+            struct estimate_cache nothing = {.tok = 0};
+            struct warm_ask copy = ask_of(&c);
+            copy.copy = true;
+            settle(&c, &by_itself, silent, n * MINUTE);
+            warm_learn(w, &copy, &by_itself, &nothing, &silent, n * MINUTE);
+        }
     }
-    warm_ahead(w, &c, &told, &ahead);
-    ck_assert_int_lt(ahead.turns_milli, 500);
+    ck_assert_int_eq(ahead_of(&told, 1000).turns_milli, 2000);
 }
 END_TEST
 
@@ -343,6 +370,7 @@ Suite *warm_suite(void)
     tcase_add_test(t, a_miss_ends_the_belief);
     tcase_add_test(t, memory_is_bounded);
     tcase_add_test(t, conversations_go_on);
+    tcase_add_test(t, turns_are_counted_once);
     tcase_add_test(t, conversations_told);
     tcase_add_test(t, conversations_by_itself);
     suite_add_tcase(s, t);
