@@ -86,6 +86,7 @@ static enum verdict judge_body(const struct json_doc *doc, struct usage_report *
         json_ref usage = json_get(doc, 0, "usage");
         anthropic_read_figures(&figures, doc, usage);
         anthropic_figures_to_usage(&figures, &ret_usage->total);
+        ret_usage->terms = figures.terms;
         anthropic_read_iterations(ret_usage, doc, usage);
         return VERDICT_COMPLETE;
     }

@@ -22,6 +22,7 @@ enum anthropic_figure {
 struct anthropic_figures {
     int64_t n[FIGURE_COUNT];
     uint32_t seen;
+    struct usage_terms terms;
 };
 
 /* Larger numbers are nonsense and ignored, like negative and fractional ones. */

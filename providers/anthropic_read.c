@@ -271,12 +271,20 @@ static int read_output(struct anthropic_body *b)
     return read_format(b, format != JSON_NONE ? format : legacy);
 }
 
+/* One with other prices than those held is never asked for. */
+static int read_tier(struct anthropic_body *b)
+{
+    if (!b->chat->tier_cut)
+        return anthropic_string(b, 0, "service_tier", &b->d->service_tier);
+    drops_add(&b->d->unread, "service_tier");
+    return 0;
+}
+
 static int read_settings(struct anthropic_body *b)
 {
     json_ref metadata;
     if (anthropic_member(b, 0, "metadata", KIND(OBJECT), "an object", &metadata) != 0 ||
-        anthropic_string(b, metadata, "user_id", &b->d->user) != 0 ||
-        anthropic_string(b, 0, "service_tier", &b->d->service_tier) != 0 ||
+        anthropic_string(b, metadata, "user_id", &b->d->user) != 0 || read_tier(b) != 0 ||
         anthropic_cache(b, 0, &b->d->cache) != 0)
         return -1;
     return read_numbers(b) != 0 || read_stops(b) != 0 || read_thinking(b) != 0 ||
@@ -285,11 +293,12 @@ static int read_settings(struct anthropic_body *b)
                : 0;
 }
 
-/* What the dialog has no place for; what is in neither list is nobody's that is known here. */
+/* What the dialog has no place for; what is in neither list is nobody's that is known here.  speed
+ * and inference_geo are the chat's: who gets the request is told. */
 static void note_unread(struct anthropic_body *b)
 {
     static const char *const names[] = {
-        "context_management", "container",  "mcp_servers", "thread", "inference_geo", "speed",
+        "context_management", "container",  "mcp_servers", "thread",
         "fallbacks",          "safeguards", "diagnostics", NULL,
     };
     for (json_ref m = json_first(b->doc, 0); m != JSON_NONE; m = json_next(b->doc, m)) {
@@ -302,7 +311,7 @@ static void note_unread(struct anthropic_body *b)
 
 int anthropic_read(const struct chat *chat, struct dialog *ret, struct fail *reterr)
 {
-    struct anthropic_body b = {chat->doc, ret, reterr};
+    struct anthropic_body b = {chat->doc, ret, reterr, chat};
     json_ref system, messages;
     ret->stream = chat->stream;
     ret->max_tokens = chat->max_tokens;

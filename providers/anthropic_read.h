@@ -9,6 +9,7 @@ struct anthropic_body {
     const struct json_doc *doc;
     struct dialog *d;
     struct fail *reterr;
+    const struct chat *chat;
 };
 
 #define KIND(k) (1u << JSON_##k)

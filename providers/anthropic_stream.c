@@ -415,6 +415,7 @@ enum verdict anthropic_stream_state(const void *stream, struct usage_report *ret
     if (s->report != NULL)
         *ret_usage = *s->report;
     anthropic_figures_to_usage(&figures, &ret_usage->total);
+    ret_usage->terms = figures.terms;
     ret_usage->unfinished = !s->counted;
     *ret_content_bytes = s->content_bytes;
     if (s->complete || (!s->error && has_answer(s) && is_stopping(s)))

@@ -14,6 +14,17 @@ static void read_figure(struct anthropic_figures *f, enum anthropic_figure which
     f->seen |= 1u << which;
 }
 
+/* What is null, no word or too long for one says nothing. */
+static void read_term(char term[USAGE_TERM_MAX], const struct json_doc *doc, json_ref object,
+                      const char *name)
+{
+    char word[USAGE_TERM_MAX];
+    json_ref v = json_get(doc, object, name);
+    if (v != JSON_NONE && json_kind(doc, v) == JSON_STRING &&
+        json_text_fixed(doc, v, word, sizeof(word)))
+        memcpy(term, word, sizeof(word));
+}
+
 void anthropic_read_figures(struct anthropic_figures *f, const struct json_doc *doc, json_ref usage)
 {
     if (!json_is_object(doc, usage))
@@ -30,6 +41,8 @@ void anthropic_read_figures(struct anthropic_figures *f, const struct json_doc *
     json_ref tools = json_get(doc, usage, "server_tool_use");
     if (json_is_object(doc, tools))
         read_figure(f, FIGURE_web_searches, doc, tools, "web_search_requests");
+    read_term(f->terms.speed, doc, usage, "speed");
+    read_term(f->terms.geo, doc, usage, "inference_geo");
 }
 
 void anthropic_merge_max(struct anthropic_figures *f, const struct anthropic_figures *newer)
@@ -39,6 +52,10 @@ void anthropic_merge_max(struct anthropic_figures *f, const struct anthropic_fig
             f->n[i] = newer->n[i];
     }
     f->seen |= newer->seen;
+    if (newer->terms.speed[0] != '\0')
+        memcpy(f->terms.speed, newer->terms.speed, USAGE_TERM_MAX);
+    if (newer->terms.geo[0] != '\0')
+        memcpy(f->terms.geo, newer->terms.geo, USAGE_TERM_MAX);
 }
 
 static bool has(const struct anthropic_figures *f, enum anthropic_figure which)

@@ -266,12 +266,20 @@ static void put_service_tier(struct anthropic_writing *w)
         anthropic_drop(w, "service_tier", "service_tier");
 }
 
+/* Only an endpoint whose prices are for these gets the request. */
+static void put_terms(struct anthropic_writing *w)
+{
+    json_put_some_string(&w->o, "speed", span_of(w->ask->chat->speed));
+    json_put_some_string(&w->o, "inference_geo", span_of(w->ask->chat->geo));
+}
+
 static void put_answer_settings(struct anthropic_writing *w)
 {
     put_stops(w);
     put_sampling(w);
     drop_unknown(w);
     put_service_tier(w);
+    put_terms(w);
     if (w->d->user.len > 0) {
         json_open_object(&w->o, "metadata");
         json_put_string(&w->o, "user_id", w->d->user);

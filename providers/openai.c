@@ -15,6 +15,7 @@ static void build_body(const struct provider_ask *ask, const struct openai_diale
 {
     if (ask->dialog == NULL) {
         name_limit(ask, d);
+        chat_send_tier(ask->chat, openai_has(d, TRAIT_TIERS) ? ask->target->tier : NULL);
         /* Every stream must state its usage. */
         bool takes = openai_has(d, TRAIT_STREAM_OPTIONS);
         chat_send_stream_options(ask->chat, takes ? OPTIONS_ASK_USAGE : OPTIONS_LEFT_OUT);
@@ -101,6 +102,8 @@ enum verdict openai_judge_body(const struct provider_reading *reading,
     usage_report_clear(ret_usage);
     if (json_parse(&doc, body, NULL) == 0 && json_kind(&doc, 0) == JSON_OBJECT)
         verdict = judge_body(&doc, d, reading, &ret_usage->total);
+    if (verdict == VERDICT_COMPLETE)
+        openai_read_tier(ret_usage->terms.tier, &doc);
     json_done(&doc);
     return verdict;
 }

@@ -44,6 +44,8 @@ struct openai_figures {
 void openai_read_figures(struct openai_figures *f, const struct json_doc *doc, json_ref usage);
 void openai_figures_to_usage(const struct openai_figures *f, const struct openai_dialect *d,
                              struct usage *ret);
+/* The tier that an answer or a chunk says it was served in; nothing is said: *ret stays. */
+void openai_read_tier(char ret[USAGE_TERM_MAX], const struct json_doc *doc);
 /* Thinking tokens among the output; -1: not said. */
 int64_t openai_reasoning_tok(const struct openai_figures *f, const struct openai_dialect *d);
 

@@ -13,6 +13,7 @@ struct openai_stream {
     struct sse sse;
     struct json_doc doc;
     struct openai_figures figures;
+    char tier[USAGE_TERM_MAX];
     struct openai_reply *reply; /* NULL: nobody reads the meaning */
     int64_t content_bytes;
     int64_t n_events;
@@ -114,6 +115,8 @@ static enum event_kind on_chunk(struct openai_stream *s, struct event *ev)
     s->typed = true;
     bool usage = add_usage(s, g.usage);
     usage |= add_usage(s, g.groq);
+    if (usage)
+        openai_read_tier(s->tier, &s->doc);
     if (s->reply != NULL && !s->foreign)
         s->broken |= !openai_reply_chunk(s->reply, &s->doc, false, usage ? &s->figures : NULL);
     s->finished |= g.finished;
@@ -234,6 +237,7 @@ enum verdict openai_stream_state(const void *stream, struct usage_report *ret_us
     const struct openai_stream *s = stream;
     usage_report_clear(ret_usage);
     openai_figures_to_usage(&s->figures, s->dialect, &ret_usage->total);
+    memcpy(ret_usage->terms.tier, s->tier, sizeof(s->tier));
     *ret_content_bytes = s->content_bytes;
     if (s->error)
         return VERDICT_ERROR;

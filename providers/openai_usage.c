@@ -132,6 +132,15 @@ void openai_figures_to_usage(const struct openai_figures *f, const struct openai
     set_audio(f, ret);
 }
 
+void openai_read_tier(char ret[USAGE_TERM_MAX], const struct json_doc *doc)
+{
+    char word[USAGE_TERM_MAX];
+    json_ref v = json_get(doc, 0, "service_tier");
+    if (v != JSON_NONE && json_kind(doc, v) == JSON_STRING &&
+        json_text_fixed(doc, v, word, sizeof(word)))
+        memcpy(ret, word, sizeof(word));
+}
+
 int64_t openai_reasoning_tok(const struct openai_figures *f, const struct openai_dialect *d)
 {
     if (has(f, OAI_reasoning))

@@ -394,12 +394,16 @@ static void put_user(struct openai_writing *w)
 }
 
 /* Anthropic's "standard_only" is OpenAI's "default"; that no better tier is used is what every
- * server without tiers does anyway.  A tier with other prices than those held is never asked for.
- */
+ * server without tiers does anyway.  A tier with other prices than those held is never asked for,
+ * and the one that they are for always. */
 static void put_tier(struct openai_writing *w)
 {
     struct span tier = w->dialog->service_tier;
     bool standard = span_is(tier, "standard_only") || span_is(tier, "default");
+    if (w->ask->target->tier != NULL && openai_has(w->dialect, TRAIT_TIERS)) {
+        json_put_string(&w->out, "service_tier", span_of(w->ask->target->tier));
+        return;
+    }
     if (tier.len == 0)
         return;
     if (!standard && !span_is(tier, "auto"))

@@ -23,6 +23,7 @@ struct provider_target {
     const char *region;  /* catalog word, may be NULL */
     const char *project; /* of the credential, for a cloud that has it in its addresses; or NULL */
     const char *upstream_model;
+    const char *tier; /* service tier that the endpoint's prices are for; NULL = none */
     int64_t max_completion_tokens; /* 0 = unknown */
     uint32_t params;               /* PARAM_BIT of what the endpoint supports; 0 = not stated */
     uint32_t rules;                /* RULE_BIT of what the model refuses */

@@ -213,7 +213,8 @@ static int reprice_all(struct audit *a, struct fail *reterr)
 {
 #define USAGE(member, json) ", a." #member
     struct sqlite3_stmt *s = db_stmt(
-        a->db, "SELECT " ATT ", a.price_version, a.n_images, a.cost_pusd" USAGE_BUCKETS(
+        a->db, "SELECT " ATT ", coalesce(a.billed_price, a.price_version), a.n_images,"
+               " a.cost_pusd" USAGE_BUCKETS(
                    USAGE) " FROM attempt a WHERE a.state = 'SETTLED' AND a.iterations IS NULL"
                           " AND a.usage_source IN ('final', 'partial') AND a.price_version <> 0");
 #undef USAGE

@@ -479,11 +479,13 @@ int catalog_add_endpoint(struct catalog_builder *b, const struct endpoint_spec *
         .modalities = s->modalities,
         .params = s->params,
         .rules = s->rules,
+        .speed = s->speed != NULL && s->speed[0] != '\0' ? keep(&b->arena, s->speed) : "",
+        .geo = s->geo != NULL && s->geo[0] != '\0' ? keep(&b->arena, s->geo) : "",
         .n_server_tools = s->n_server_tools,
         .stated_timeouts = s->timeouts,
         .price = s->price,
     };
-    bool kept = e->upstream_model != NULL;
+    bool kept = e->upstream_model != NULL && e->speed != NULL && e->geo != NULL;
     for (int i = 0; i < s->n_server_tools; i++) {
         e->server_tools[i] = keep(&b->arena, s->server_tools[i]);
         kept = kept && e->server_tools[i] != NULL;
@@ -746,16 +748,28 @@ const struct endpoint *catalog_by_upstream(const struct catalog *c, const struct
 {
     const struct index *x = &c->priv->by_upstream;
     uint32_t cursor = index_start(x, hash_upstream(p->index, upstream_model)), row;
-    const struct endpoint *tier = NULL; /* a service tier's price is the last resort */
+    const struct endpoint *other = NULL; /* the price of a tier, or of terms, is the last resort */
     while ((row = index_next(x, &cursor)) != UINT32_MAX) {
         const struct endpoint *e = &c->endpoints[row];
         if (e->provider == p && span_is(upstream_model, e->upstream_model)) {
-            if (!e->tier)
+            if (endpoint_is_usual(e))
                 return e;
-            tier = e;
+            other = e;
         }
     }
-    return tier;
+    return other;
+}
+
+const struct endpoint *endpoint_on_terms(const struct endpoint *e, const char *speed,
+                                         const char *geo, const char *tier)
+{
+    for (int i = 0; i < e->model->n_endpoints; i++) {
+        const struct endpoint *other = e->model->endpoints[i];
+        if (other->provider == e->provider && strcmp(other->speed, speed) == 0 &&
+            strcmp(other->geo, geo) == 0 && strcmp(endpoint_tier(other), tier) == 0)
+            return other;
+    }
+    return NULL;
 }
 
 /* ---- slugs ---- */

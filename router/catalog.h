@@ -85,6 +85,8 @@ struct endpoint {
     uint32_t modalities; /* MODALITY_BIT */
     uint32_t params;     /* PARAM_BIT of supported_parameters */
     uint32_t rules;      /* RULE_BIT of what the model refuses */
+    /* What a request must ask for to be served at these prices; "" = nothing. */
+    const char *speed, *geo;
     int n_server_tools;
     const char *
         server_tools[CATALOG_SERVER_TOOLS_MAX]; /* exact type or family prefix, e.g. "web_search" */
@@ -130,6 +132,23 @@ const struct provider_row *catalog_provider(const struct catalog *c, struct span
 const struct endpoint *catalog_by_upstream(const struct catalog *c, const struct provider_row *p,
                                            struct span upstream_model);
 
+/* The service tier that an endpoint's prices are for; "" = none. */
+static inline const char *endpoint_tier(const struct endpoint *e)
+{
+    return e->tier ? e->variant : "";
+}
+
+/* Its prices are for requests that ask for nothing special. */
+static inline bool endpoint_is_usual(const struct endpoint *e)
+{
+    return !e->tier && e->speed[0] == '\0' && e->geo[0] == '\0';
+}
+
+/* The endpoint of the same model at the same provider whose prices are those of these terms and of
+ * this service tier ("" = none, each); NULL when there is none. */
+const struct endpoint *endpoint_on_terms(const struct endpoint *e, const char *speed,
+                                         const char *geo, const char *tier);
+
 /* Does `entry` (of order / only / ignore) name this endpoint?
  * "provider" names every endpoint of it except tier variants; "provider/variant" just that;
  * the provider's display name is accepted too. */
@@ -171,6 +190,7 @@ struct endpoint_spec {
     int64_t context_length, max_completion_tokens;
     enum quantization quantization;
     uint32_t modalities, params, rules;
+    const char *speed, *geo; /* NULL = "" */
     int n_server_tools;
     const char *server_tools[CATALOG_SERVER_TOOLS_MAX];
     struct timeouts timeouts; /* 0 = not stated, each */

@@ -183,6 +183,8 @@ static int load_endpoint(struct db *db, struct sqlite3_stmt *s, struct catalog_b
         .price_version = db_col_int(s, 11),
         .rules = words_rules(span_of(db_col_text(s, 13))),
         .timeouts = {db_col_int(s, 14), db_col_int(s, 15), db_col_int(s, 16), db_col_int(s, 17)},
+        .speed = db_col_text(s, 18),
+        .geo = db_col_text(s, 19),
     };
     quantization_parse(span_of(db_col_text(s, 7)), &e.quantization);
     words_split(span_of(db_col_text(s, 10)), &tools);
@@ -190,7 +192,7 @@ static int load_endpoint(struct db *db, struct sqlite3_stmt *s, struct catalog_b
     for (int i = 0; i < e.n_server_tools; i++) {
         e.server_tools[i] = tools.word[i];
     }
-    read_rates(s, 18, &e.price.base);
+    read_rates(s, 20, &e.price.base);
     if (db_col_int(s, 12) > 0 && read_tiers(db, e.price_version, &e.price, f) != 0) {
         return -1;
     }
@@ -204,7 +206,8 @@ static struct sqlite3_stmt *endpoints_by_model(struct db *db)
             "e.max_completion_tokens, e.quantization, e.modalities, e.params, e.server_tools, "
             "e.price_id, (SELECT count(*) FROM price_tier t WHERE t.price_id = "
             "e.price_id), e.rules, e.connect_ms, e.first_byte_ms, e.idle_ms, "
-            "e.total_ms" PRICE_COLUMNS " FROM endpoint e JOIN provider p ON p.id = e.provider_id "
+            "e.total_ms, e.speed, e.inference_geo" PRICE_COLUMNS
+            " FROM endpoint e JOIN provider p ON p.id = e.provider_id "
             "JOIN price ON price.id = e.price_id ORDER BY e.model_id, e.id");
 }
 

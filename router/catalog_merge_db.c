@@ -329,8 +329,8 @@ static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
                  a->context_length == b->context_length &&
                  a->max_completion_tokens == b->max_completion_tokens &&
                  a->quantization == b->quantization && a->modalities == b->modalities &&
-                 a->params == b->params && a->rules == b->rules &&
-                 same_timeouts(&a->stated_timeouts, &b->stated_timeouts) &&
+                 a->params == b->params && a->rules == b->rules && same(a->speed, b->speed) &&
+                 same(a->geo, b->geo) && same_timeouts(&a->stated_timeouts, &b->stated_timeouts) &&
                  a->n_server_tools == b->n_server_tools;
     for (int i = 0; equal && i < a->n_server_tools; i++) {
         equal = same(a->server_tools[i], b->server_tools[i]);
@@ -404,12 +404,13 @@ static int64_t write_endpoint(struct merge *m, int64_t model_id, int64_t provide
         m->db,
         "INSERT INTO endpoint(model_id, provider_id, variant, upstream_model, context_length, "
         "max_completion_tokens, quantization, modalities, params, server_tools, rules, connect_ms, "
-        "first_byte_ms, idle_ms, total_ms) "
-        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) "
+        "first_byte_ms, idle_ms, total_ms, speed, inference_geo) "
+        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) "
         "ON CONFLICT(model_id, provider_id, variant) "
         "DO UPDATE SET upstream_model = ?4, context_length = ?5, max_completion_tokens = ?6, "
         "quantization = ?7, modalities = ?8, params = ?9, server_tools = ?10, rules = ?11, "
-        "connect_ms = ?12, first_byte_ms = ?13, idle_ms = ?14, total_ms = ?15 RETURNING id");
+        "connect_ms = ?12, first_byte_ms = ?13, idle_ms = ?14, total_ms = ?15, speed = ?16, "
+        "inference_geo = ?17 RETURNING id");
     db_bind_int(s, 1, model_id);
     db_bind_int(s, 2, provider_id);
     db_bind_text(s, 3, e->variant != NULL ? e->variant : "");
@@ -419,6 +420,8 @@ static int64_t write_endpoint(struct merge *m, int64_t model_id, int64_t provide
     db_bind_text(s, 7, quantization_name(e->quantization));
     bind_words(s, e);
     bind_timeouts(s, 12, &e->stated_timeouts);
+    db_bind_text(s, 16, e->speed);
+    db_bind_text(s, 17, e->geo);
     if (db_step(m->db, s, m->f) != 1) {
         return -1;
     }
@@ -498,6 +501,8 @@ static struct endpoint yielding_endpoint(const struct endpoint *e, const struct 
     merged.upstream_model = old->upstream_model;
     merged.params |= old->params;
     merged.rules |= old->rules;
+    merged.speed = old->speed;
+    merged.geo = old->geo;
     merged.stated_timeouts = old->stated_timeouts;
     merged.modalities |= old->modalities;
     if (merged.quantization == QUANT_unknown)

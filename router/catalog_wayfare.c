@@ -482,6 +482,24 @@ static int e_rules(struct catalog_reader *r, json_ref v, struct entry *e)
     return 0;
 }
 
+/* usual: what holds where nothing is said. */
+static int term_of(struct catalog_reader *r, json_ref v, const char *usual, const char **ret)
+{
+    if (json_kind(r->doc, v) == JSON_NULL || json_text_is(r->doc, v, usual))
+        return 0;
+    return slug_of(r, v, VOCAB_TERM_MAX - 1, ret);
+}
+
+static int e_speed(struct catalog_reader *r, json_ref v, struct entry *e)
+{
+    return term_of(r, v, VOCAB_SPEED_USUAL, &e->endpoint.speed);
+}
+
+static int e_geo(struct catalog_reader *r, json_ref v, struct entry *e)
+{
+    return term_of(r, v, VOCAB_GEO_USUAL, &e->endpoint.geo);
+}
+
 static int e_server_tools(struct catalog_reader *r, json_ref v, struct entry *e)
 {
     if (json_kind(r->doc, v) != JSON_ARRAY) {
@@ -645,6 +663,8 @@ static int read_endpoint(struct catalog_reader *r, json_ref v)
                                             {"supported_parameters", e_params, false},
                                             {"server_tools", e_server_tools, false},
                                             {"rules", e_rules, false},
+                                            {"speed", e_speed, false},
+                                            {"inference_geo", e_geo, false},
                                             {"timeouts", read_timeouts, false},
                                             {"pricing", e_pricing, false},
                                             {"source", NULL, false},

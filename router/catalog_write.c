@@ -190,6 +190,14 @@ static void write_endpoint(const struct endpoint *e, struct buf *out)
     write_list(out, "supported_parameters", e->params, PARAM_COUNT, param_word);
     if (e->rules != 0)
         write_list(out, "rules", e->rules, RULE_COUNT, rule_word);
+    if (e->speed[0] != '\0') {
+        text_member(out, "speed", e->speed);
+        buf_adds(out, ", ");
+    }
+    if (e->geo[0] != '\0') {
+        text_member(out, "inference_geo", e->geo);
+        buf_adds(out, ", ");
+    }
     buf_adds(out, "\"server_tools\": [");
     for (int i = 0; i < e->n_server_tools; i++) {
         buf_adds(out, i > 0 ? ", " : "");

@@ -110,7 +110,7 @@ int correction_db_attempts(struct db *db, const char *provider, int64_t day, cor
 {
     struct sqlite3_stmt *s = db_stmt(
         db, "SELECT a.id, a.upstream_model, a.usage_source, a.iterations IS NOT NULL,"
-            " a.hold_nusd, a.n_images, a.price_version, " EARLIER(
+            " a.hold_nusd, a.n_images, coalesce(a.billed_price, a.price_version), " EARLIER(
                 "count(*)") ", a.charge_nusd + "
                             "coalesce(" EARLIER("sum("
                                                 "c."

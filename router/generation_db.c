@@ -54,7 +54,8 @@ enum { COL_TOKENS = 16, COL_COST = COL_TOKENS + USAGE_BUCKET_COUNT };
     "SELECT n, id, model, provider, upstream_model, state, http_status,"                           \
     " CASE WHEN " ADDED(                                                                           \
         "n") " IS NULL THEN usage_source ELSE 'reconciled' END,"                                   \
-             " price_version, hold_nusd, sent_ms, first_byte_ms, duration_ms, "                    \
+             " coalesce(billed_price, price_version), hold_nusd, sent_ms, first_byte_ms, "         \
+             "duration_ms, "                                                                       \
              "provider_request_id,"                                                                \
              " end_reason, iterations, " USAGE_BUCKETS(                                            \
                  AS_CORRECTED) "charge_nusd + coalesce(" ADDED("charge_nusd") ", 0) FROM attempt"

@@ -81,8 +81,9 @@ struct ledger_extend {
 struct ledger_settle {
     int64_t now_ms;
     enum usage_source source;
-    struct usage usage; /* as billed (iterations summed) */
-    int64_t cost_pusd;  /* charge = ceil(cost / 1000) */
+    struct usage usage;   /* as billed (iterations summed) */
+    int64_t cost_pusd;    /* charge = ceil(cost / 1000) */
+    int64_t billed_price; /* the price version of that, where it is not the hold's; else 0 */
     int http_status;
     int64_t first_byte_ms; /* after sending; -1 = none came */
     int64_t duration_ms;

@@ -414,6 +414,7 @@ static const char *state_of(const struct ledger_op *op)
     X(audio_input_tok, cell_bucket(c, op, USAGE_audio_input_tok))                                  \
     X(audio_output_tok, cell_bucket(c, op, USAGE_audio_output_tok))                                \
     X(audio_cache_read_tok, cell_bucket(c, op, USAGE_audio_cache_read_tok))                        \
+    X(billed_price, cell_known(c, t->billed_price, t->billed_price > 0))                           \
     X(usage_source, cell_text(c, usage_source_name(is_void ? USAGE_NONE : t->source)))             \
     X(cost_pusd, cell_int(c, is_void ? 0 : t->cost_pusd))                                          \
     X(charge_nusd, cell_known(c, is_void ? 0 : money_charge_nusd(t->cost_pusd), ended))            \
@@ -455,7 +456,7 @@ static enum ledger_write update_attempts(struct db *db, const struct rows *settl
             " cache_write_5m_tok = s.cache_write_5m_tok,"
             " cache_write_1h_tok = s.cache_write_1h_tok, web_searches = s.web_searches,"
             " audio_input_tok = s.audio_input_tok, audio_output_tok = s.audio_output_tok,"
-            " audio_cache_read_tok = s.audio_cache_read_tok,"
+            " audio_cache_read_tok = s.audio_cache_read_tok, billed_price = s.billed_price,"
             " usage_source = s.usage_source, cost_pusd = s.cost_pusd,"
             " charge_nusd = s.charge_nusd, http_status = s.http_status,"
             " first_byte_ms = s.first_byte_ms, duration_ms = s.duration_ms,"
@@ -576,7 +577,7 @@ int ledger_db_running(struct db *db, struct ledger_db_running **ret, size_t *ret
 
 /* ---- recovery ---- */
 
-enum { COL_BUCKETS = 12 };
+enum { COL_BUCKETS = 13 };
 #define BUCKET(member, json) ", " #member
 
 static void col_usage(struct sqlite3_stmt *s, int first_col, struct usage *ret)
@@ -620,6 +621,7 @@ static void fill_recovery(struct sqlite3_stmt *s, struct ledger_op *op, enum led
         if (!usage_source_parse(db_col_text(s, 11), &t->source))
             t->source = USAGE_PARTIAL;
         t->cost_pusd = db_col_int(s, 6);
+        t->billed_price = col_or(s, 12, 0);
     } else if (how == LEDGER_RECOVER_PROMPT) {
         usage_set(&t->usage, USAGE_input_tok, db_col_int(s, 4));
         t->cost_pusd = db_col_int(s, 5) * 1000;
@@ -644,7 +646,8 @@ int ledger_db_recover(struct db *db, const struct id *attempt_id, int64_t now_ms
     struct sqlite3_stmt *s = db_stmt(
         db, "SELECT request_id, state, cancel_stops_billing, hold_nusd, prompt_estimate_tok,"
             " prompt_estimate_nusd, cost_pusd, http_status, first_byte_ms, provider_request_id,"
-            " iterations, usage_source" USAGE_BUCKETS(BUCKET) " FROM attempt WHERE id = ?1");
+            " iterations, usage_source, billed_price" USAGE_BUCKETS(
+                BUCKET) " FROM attempt WHERE id = ?1");
     bind_id(s, 1, attempt_id);
     int rc = db_step(db, s, reterr);
     assert(rc != 0);

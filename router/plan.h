@@ -74,10 +74,12 @@ enum plan_cause {
     CAUSE_ONLY,
     CAUSE_IGNORE,
     CAUSE_TIER,
+    CAUSE_TERMS_UNASKED,
     CAUSE_ORDER,
     CAUSE_NOT_FIRST, /* allowed_providers */
     CAUSE_CREDENTIAL,
     CAUSE_ADAPTER, /* no_credential */
+    CAUSE_TERMS,
     CAUSE_SOUND,
     CAUSE_SPEECH, /* unpriced */
     CAUSE_TOOLS,

@@ -57,11 +57,23 @@ static void say_tier(const struct topic *t)
         buf_adds(t->out, ", or the model is asked for with the suffix :nitro");
 }
 
+static void say_terms(const char *speed, const char *geo, struct buf *out)
+{
+    if (speed[0] != '\0')
+        buf_addf(out, "speed \"%s\"", speed);
+    if (geo[0] != '\0')
+        buf_addf(out, "%sinference_geo \"%s\"", speed[0] != '\0' ? " and " : "", geo);
+}
+
 static void say_allowed_providers(const struct topic *t)
 {
     switch ((enum plan_cause)t->x->detail) {
     case CAUSE_TIER:
         say_tier(t);
+        return;
+    case CAUSE_TERMS_UNASKED:
+        buf_addf(t->out, "%s is for requests that ask for ", t->e->slug);
+        say_terms(t->e->speed, t->e->geo, t->out);
         return;
     case CAUSE_ONLY:
         buf_addf(t->out, "%s is not named in provider_only", t->e->slug);
@@ -130,6 +142,17 @@ static void say_distillable(const struct topic *t)
 
 static void say_unpriced(const struct topic *t)
 {
+    const struct chat *chat = t->in->chat;
+    if (t->x->detail == CAUSE_TERMS) {
+        buf_adds(t->out, "the request asks for ");
+        say_terms(chat->speed, chat->geo, t->out);
+        buf_addf(
+            t->out,
+            ", which has prices of its own, and those of %s are not for that: leave it out, or "
+            "have an endpoint in the catalog that says so",
+            t->e->slug);
+        return;
+    }
     bool spoken = t->x->detail == CAUSE_SPEECH;
     if (spoken || t->x->detail == CAUSE_SOUND) {
         buf_addf(t->out,

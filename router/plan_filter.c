@@ -129,11 +129,21 @@ static bool by_key(struct look *k, int32_t *detail)
     return *detail != CAUSE_NONE;
 }
 
+/* An endpoint on special terms serves who asks for them: the body says so, and nothing else does.
+ */
+static bool is_unasked(const char *term, const char *asked)
+{
+    return term[0] != '\0' && strcmp(term, asked) != 0;
+}
+
 static bool by_providers(struct look *k, int32_t *detail)
 {
     const struct prefs *prefs = prefs_of(k);
     if (!tier_is_open(k))
         *detail = CAUSE_TIER;
+    else if (is_unasked(k->endpoint->speed, k->in->chat->speed) ||
+             is_unasked(k->endpoint->geo, k->in->chat->geo))
+        *detail = CAUSE_TERMS_UNASKED;
     else if (prefs->only.n > 0 && find_in_prefs(k, &prefs->only, endpoint_covered) < 0)
         *detail = CAUSE_ONLY;
     else if (find_in_prefs(k, &prefs->ignore, endpoint_covered) >= 0)
@@ -193,7 +203,8 @@ static bool by_distillable(struct look *k, int32_t *detail)
     return prefs_of(k)->distillable && !k->endpoint->model->distillable;
 }
 
-/* Sound costs up to thirty times what text does: without a word of the catalog nobody knows. */
+/* Special terms cost up to six times what is usual, sound thirty times what text does: without a
+ * word of the catalog nobody knows. */
 static bool by_missing_price(struct look *k, int32_t *detail)
 {
     const struct endpoint *e = k->endpoint;
@@ -201,7 +212,9 @@ static bool by_missing_price(struct look *k, int32_t *detail)
     if (!price_is_routable(&e->price))
         return true;
     bool hears = (e->modalities & MODALITY_BIT(MODALITY_audio)) != 0;
-    if (chat->sounds && hears && !price_covers_sound(&e->price, false))
+    if (strcmp(chat->speed, e->speed) != 0 || strcmp(chat->geo, e->geo) != 0)
+        *detail = CAUSE_TERMS;
+    else if (chat->sounds && hears && !price_covers_sound(&e->price, false))
         *detail = CAUSE_SOUND;
     else if (estimate_speaks(chat, e) && !price_covers_sound(&e->price, true))
         *detail = CAUSE_SPEECH;

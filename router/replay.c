@@ -91,6 +91,8 @@ static int copy_endpoint(struct catalog_builder *b, const struct endpoint *e,
                               .modalities = e->modalities,
                               .params = e->params,
                               .rules = e->rules,
+                              .speed = e->speed,
+                              .geo = e->geo,
                               .n_server_tools = e->n_server_tools,
                               .price = e->price};
     memcpy(s.server_tools, e->server_tools, sizeof(s.server_tools));
@@ -235,6 +237,8 @@ static void fill_chat(struct replay *r, const struct usage *u)
     c->needs |= c->sounds ? (uint32_t)NEED_AUDIO : 0;
     fill_marks(c, u, usage_prompt_tok(u));
     ask_for_search(c, r->served, u->n[USAGE_web_searches]);
+    snprintf(c->speed, sizeof(c->speed), "%s", r->served != NULL ? r->served->speed : "");
+    snprintf(c->geo, sizeof(c->geo), "%s", r->served != NULL ? r->served->geo : "");
 }
 
 /* ---- the cost ---- */

@@ -156,6 +156,24 @@ void chat_note_param(struct chat_reader *r, json_ref v, enum param param)
     r->chat->params |= PARAM_BIT(param);
 }
 
+static int read_term(struct chat_reader *r, json_ref v, const char *usual, char ret[VOCAB_TERM_MAX])
+{
+    if (v == JSON_NONE || json_text_is(r->doc, v, usual))
+        return 0;
+    if (!json_text_fixed(r->doc, v, ret, VOCAB_TERM_MAX) || ret[0] == '\0')
+        return json_refuse(r->doc, v, "a word of 1 to 15 bytes", r->reterr);
+    return 0;
+}
+
+int chat_read_terms(struct chat_reader *r, json_ref speed, json_ref geo)
+{
+    _Static_assert(VOCAB_TERM_MAX == 16, "the message says 15 bytes");
+    return read_term(r, speed, VOCAB_SPEED_USUAL, r->chat->speed) != 0 ||
+                   read_term(r, geo, VOCAB_GEO_USUAL, r->chat->geo) != 0
+               ? -1
+               : 0;
+}
+
 /* ---- models ---- */
 
 /* Only the suffixes that say how to choose; others (:free, :thinking) are part of a name. */
@@ -238,21 +256,26 @@ int chat_read_models(struct chat_reader *r, json_ref model, json_ref models)
 /* ---- routing ---- */
 
 /* "priority" and "flex" cost other prices than the endpoint's (platform.openai.com/docs/pricing); a
- * tier is chosen by its variant, "provider/flex", which has prices of its own. */
+ * tier is chosen by its variant, "provider/flex", which has prices of its own.  Anthropic's words
+ * ("auto", "standard_only") are not: its priority tier is paid for in advance. */
 static bool is_priced_tier(const struct json_doc *d, json_ref member)
 {
-    return json_key_is(d, member, "service_tier") && json_kind(d, member) == JSON_STRING &&
-           !json_text_is(d, member, "auto") && !json_text_is(d, member, "default") &&
-           !json_text_is(d, member, "standard");
+    static const char *const plain[] = {"auto", "default", "standard", "standard_only"};
+    if (!json_key_is(d, member, "service_tier") || json_kind(d, member) != JSON_STRING)
+        return false;
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
+        if (json_text_is(d, member, plain[i]))
+            return false;
+    }
+    return true;
 }
 
 /* What no provider is told.  OpenRouter's `usage` asks for the report that chat->report stands
  * for, and other providers refuse it. */
 static bool is_ours(const struct chat_reader *r, json_ref member)
 {
-    return prefs_is_routing_member(r->doc, member) ||
-           (r->chat->door == DOOR_OPENAI &&
-            (json_key_is(r->doc, member, "usage") || is_priced_tier(r->doc, member)));
+    return prefs_is_routing_member(r->doc, member) || is_priced_tier(r->doc, member) ||
+           (r->chat->door == DOOR_OPENAI && json_key_is(r->doc, member, "usage"));
 }
 
 /* also: a member that goes too; NONE: no other. */
@@ -263,8 +286,7 @@ static int find_cuts(const struct chat_reader *r, json_ref also, struct json_cut
     for (json_ref m = json_first(r->doc, 0); m != JSON_NONE; m = json_next(r->doc, m)) {
         if (m != also && !is_ours(r, m))
             continue;
-        if (is_priced_tier(r->doc, m))
-            r->chat->tier_cut = true;
+        r->chat->tier_cut |= is_priced_tier(r->doc, m);
         assert(n < CHAT_CUTS_MAX); /* each name was known and there once */
         members[n++] = m;
     }
@@ -318,7 +340,7 @@ static void emit_around(struct emitter *e, size_t begin, size_t end)
     e->at = end;
 }
 
-enum { EDITS_MAX = 4 }; /* model, max_tokens under two names, stream_options */
+enum { EDITS_MAX = 5 }; /* model, max_tokens under two names, stream_options, service_tier */
 
 struct edits {
     int n;
@@ -347,6 +369,9 @@ static struct edits find_edits(const struct chat *c, struct span model_json)
     if (c->max_tokens_again_end > 0)
         add_edit(&list, c->max_tokens_again_begin, c->max_tokens_again_end,
                  span_of(c->sent_max_tokens));
+    bool new_tier = c->tier_end == 0;
+    add_edit(&list, new_tier ? c->model_end : c->tier_begin, new_tier ? c->model_end : c->tier_end,
+             span_of(c->sent_tier));
     if (c->stream_options == OPTIONS_ASK_USAGE)
         add_edit(&list, c->usage_edit.begin, c->usage_edit.end, c->usage_edit.text);
     return list;
@@ -363,6 +388,15 @@ void chat_send_max_tokens(struct chat *c, int64_t tok)
         n = (size_t)snprintf(out, CHAT_NUMBER_MAX, ",\"%s\":", c->max_tokens_name);
     assert(n < CHAT_NUMBER_MAX / 2); /* the names of parameters, not of the client */
     snprintf(out + n, CHAT_NUMBER_MAX - n, "%lld", (long long)tok);
+}
+
+void chat_send_tier(struct chat *c, const char *tier)
+{
+    c->sent_tier[0] = '\0';
+    if (tier == NULL)
+        return;
+    snprintf(c->sent_tier, sizeof(c->sent_tier), "%s\"%s\"",
+             c->tier_end == 0 ? ",\"service_tier\":" : "", tier);
 }
 
 void chat_send_stream_options(struct chat *c, enum chat_stream_options how)

@@ -151,10 +151,14 @@ struct chat {
 
     struct span user_id; /* metadata.user_id or user as written, may be empty */
 
+    /* speed and inference_geo where they ask for something else than usual; "" = they do not.
+     * Only an endpoint whose prices are for that serves the request. */
+    char speed[VOCAB_TERM_MAX], geo[VOCAB_TERM_MAX];
+
     bool
         include_usage; /* OpenAI's stream_options.include_usage: the client wants the usage chunk */
-    bool tier_cut; /* OpenAI's service_tier named one with other prices than are held: not sent */
-    bool report;   /* OpenRouter's usage.include: as the header x-wayfare-report: body */
+    bool tier_cut;     /* service_tier named one with other prices than are held: not sent */
+    bool report;       /* OpenRouter's usage.include: as the header x-wayfare-report: body */
     /* Some thinking of the history was not written by a provider of the request's own protocol
      * (THINKING_FOREIGN below): sent on as it is, the request would be refused. */
     bool foreign_thinking;
@@ -173,6 +177,8 @@ struct chat {
     struct chat_edit usage_edit; /* makes a stream state its usage; text empty: it does already */
     int n_cuts;
     char sent_max_tokens[CHAT_NUMBER_MAX]; /* forwarded instead of what was received; "" = that */
+    uint32_t tier_begin, tier_end;         /* the value of `service_tier` where it is not cut */
+    char sent_tier[CHAT_NUMBER_MAX];       /* likewise */
     /* The same, and stream_options as well; only where the body has it. */
     int n_cuts_without_options;
     enum chat_stream_options stream_options;
@@ -211,6 +217,10 @@ int chat_read_names(const struct json_doc *doc, json_ref model, json_ref models,
 /* Forwards this max_tokens instead of what the body says (or behind `model`, when it says
  * nothing); < 0: as received.  What chat->max_tokens says stays. */
 void chat_send_max_tokens(struct chat *c, int64_t tok);
+
+/* Forwards this service_tier instead of what the body says; NULL: as received.  Of a body of
+ * OpenAI's protocol. */
+void chat_send_tier(struct chat *c, const char *tier);
 
 /* How a body is forwarded from now on; include_usage above keeps what the client asked for.  A body
  * that is no stream's, or not of OpenAI's protocol, is not asked for usage. */

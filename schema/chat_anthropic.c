@@ -32,8 +32,11 @@
     M(mcp_servers, KIND(ARRAY), "an array of servers")                                             \
     M(metadata, KIND(OBJECT), "an object")                                                         \
     M(plugins, ANY, "")                                                                            \
-    /* These two mean nothing in a count_tokens body. */                                           \
+    /* These mean nothing in a count_tokens body. */                                               \
     M(max_tokens, ANY, "")                                                                         \
+    M(speed, KIND(STRING), "a string")                                                             \
+    M(inference_geo, KIND(STRING), "a string")                                                     \
+    M(service_tier, ANY, "")                                                                       \
     M(stream, BOOL, "true or false")
 
 enum member {
@@ -223,7 +226,8 @@ int chat_read_anthropic(struct chat *c, const struct json_doc *doc, bool for_cou
         return json_refuse(doc, 0, "an object", reterr);
     if (split_members(&r, for_count, &ms) != 0 ||
         chat_read_models(&r, ms.at[MEMBER_model], ms.at[MEMBER_models]) != 0 ||
-        chat_read_routing(&r) != 0 || read_settings(&r, &ms) != 0 || read_state(&r, &ms) != 0)
+        chat_read_routing(&r) != 0 || read_settings(&r, &ms) != 0 || read_state(&r, &ms) != 0 ||
+        chat_read_terms(&r, ms.at[MEMBER_speed], ms.at[MEMBER_inference_geo]) != 0)
         return -1;
     if (read_prompt(&r, &ms) != 0)
         return -1;

@@ -56,6 +56,9 @@ enum {
     M(search_parameters, KIND(OBJECT), "an object")                                                \
     M(modalities, ANY, "")                                                                         \
     M(audio, ANY, "")                                                                              \
+    M(speed, ANY, "")                                                                              \
+    M(inference_geo, ANY, "")                                                                      \
+    M(service_tier, ANY, "")                                                                       \
     M(cache_control, KIND(OBJECT), "an object with type")                                          \
     M(usage, KIND(OBJECT), "an object with include")                                               \
     M(route, ANY, "")                                                                              \
@@ -256,6 +259,15 @@ static void read_modalities(struct chat_reader *r, const struct members *ms)
         r->chat->speaks |= json_text_is(d, m, "audio");
 }
 
+/* Anthropic's terms, which gateways take as well; what is no string there is something else. */
+static int read_terms(struct chat_reader *r, const struct members *ms)
+{
+    json_ref speed = ms->at[MEMBER_speed], geo = ms->at[MEMBER_inference_geo];
+    bool words[] = {speed != JSON_NONE && json_kind(r->doc, speed) == JSON_STRING,
+                    geo != JSON_NONE && json_kind(r->doc, geo) == JSON_STRING};
+    return chat_read_terms(r, words[0] ? speed : JSON_NONE, words[1] ? geo : JSON_NONE);
+}
+
 static void read_openrouter_words(struct chat_reader *r, const struct members *ms)
 {
     static const enum member words[] = {
@@ -279,13 +291,22 @@ static int read_response_format(struct chat_reader *r, json_ref format)
     return 0;
 }
 
+/* Where a tier can be named: in the place of what is there, unless that is cut out. */
+static void place_tier(struct chat_reader *r)
+{
+    struct chat *c = r->chat;
+    if (!c->tier_cut)
+        find_value(r, "service_tier", &c->tier_begin, &c->tier_end);
+}
+
 static int read_settings(struct chat_reader *r, const struct members *ms)
 {
     json_ref user = ms->at[MEMBER_user];
     if (read_n(r, ms->at[MEMBER_n]) != 0 || read_limits(r, ms) != 0 ||
         read_usage_wishes(r, ms) != 0 || read_reasoning(r, ms->at[MEMBER_reasoning]) != 0 ||
-        read_response_format(r, ms->at[MEMBER_response_format]) != 0)
+        read_response_format(r, ms->at[MEMBER_response_format]) != 0 || read_terms(r, ms) != 0)
         return -1;
+    place_tier(r);
     read_plain_params(r, ms);
     read_switches(r, ms);
     read_modalities(r, ms);

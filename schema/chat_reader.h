@@ -53,6 +53,8 @@ int chat_split_members(struct chat_reader *r, const struct chat_member *rows, in
 int chat_read_models(struct chat_reader *r, json_ref model, json_ref models);
 /* Routing fields and the cuts that take them out. */
 int chat_read_routing(struct chat_reader *r);
+/* Terms with prices of their own; JSON_NONE: not said. */
+int chat_read_terms(struct chat_reader *r, json_ref speed, json_ref geo);
 /* A number of tokens, JSON_NONE: -1. */
 int chat_read_limit(struct chat_reader *r, json_ref v, int64_t *ret_tok);
 /* OpenRouter's plugins, which it takes at both doors; JSON_NONE: none. */

@@ -37,7 +37,7 @@ struct usage {
 
 enum usage_source { USAGE_NONE, USAGE_ESTIMATED, USAGE_PARTIAL, USAGE_FINAL, USAGE_RECONCILED };
 
-enum { USAGE_ITERATIONS_MAX = 64, USAGE_MODEL_MAX = 128 };
+enum { USAGE_ITERATIONS_MAX = 64, USAGE_MODEL_MAX = 128, USAGE_TERM_MAX = 16 };
 
 /* One of the provider's own inner calls (usage.iterations[]); billed at its own
  * model where it names one.  model is "" for the model of the request. */
@@ -46,10 +46,16 @@ struct usage_iteration {
     char model[USAGE_MODEL_MAX];
 };
 
+/* The terms that the provider says it served on, in its words; "" = it does not say. */
+struct usage_terms {
+    char speed[USAGE_TERM_MAX], geo[USAGE_TERM_MAX], tier[USAGE_TERM_MAX];
+};
+
 /* What one attempt used.  With n_iterations > 0 the iterations are billed for
  * tokens and `total` only for web_searches. */
 struct usage_report {
     struct usage total;
+    struct usage_terms terms;
     bool unfinished; /* of a stream: what it will have generated was not stated yet, only
                         placeholders */
     int n_iterations;
@@ -78,6 +84,7 @@ int64_t usage_prompt_tok(const struct usage *u);
 static inline void usage_report_clear(struct usage_report *r)
 {
     r->total = (struct usage){.seen = 0};
+    r->terms = (struct usage_terms){.speed = ""};
     r->unfinished = false;
     r->n_iterations = 0;
 }

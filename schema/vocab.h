@@ -10,6 +10,13 @@
 #include "schema/buf.h"
 #include "schema/span.h"
 
+/* Terms of a request that have prices of their own: Anthropic's speed and inference_geo
+ * (platform.claude.com fast-mode, data-residency).  A word is shorter than VOCAB_TERM_MAX; these
+ * two stand for nothing special. */
+enum { VOCAB_TERM_MAX = 16 };
+#define VOCAB_SPEED_USUAL "standard"
+#define VOCAB_GEO_USUAL "global"
+
 /* Lists of words: */
 /* clang-format off */
 #define VOCAB_QUANTIZATIONS(Q) \

@@ -89,8 +89,8 @@ static const struct endpoint *headline(const struct model *m)
     const struct endpoint *best = NULL;
     for (int i = 0; i < m->n_endpoints; i++) {
         const struct endpoint *e = m->endpoints[i];
-        bool usable = price_is_routable(&e->price) && !e->tier && e->provider->adapter != NULL &&
-                      provider_credential(e->provider, 0) != NULL;
+        bool usable = price_is_routable(&e->price) && endpoint_is_usual(e) &&
+                      e->provider->adapter != NULL && provider_credential(e->provider, 0) != NULL;
         if (usable &&
             (best == NULL ||
              e->price.base.pusd[PRICE_prompt] + e->price.base.pusd[PRICE_completion] <
@@ -349,6 +349,8 @@ static struct json_object *endpoint_json(struct request *r, const struct endpoin
     json_object_object_add(o, "input_modalities",
                            words(e->modalities, MODALITY_COUNT, modality_word));
     json_object_object_add(o, "supported_parameters", words(e->params, PARAM_COUNT, param_word));
+    json_object_object_add(o, "speed", e->speed[0] != '\0' ? text(e->speed) : NULL);
+    json_object_object_add(o, "inference_geo", e->geo[0] != '\0' ? text(e->geo) : NULL);
     json_object_object_add(o, "is_zdr", json_object_new_boolean(e->provider->zdr));
     json_object_object_add(o, "data_collection", text(e->provider->collects ? "allow" : "deny"));
     json_object_object_add(o, "usable",

@@ -48,6 +48,7 @@ int call_build(struct call *c, struct fail *f)
         .base_url = p->base_url,
         .region = p->region,
         .upstream_model = e->upstream_model,
+        .tier = e->tier ? e->variant : NULL,
         .max_completion_tokens = e->max_completion_tokens,
         .params = e->params,
         .rules = e->rules,
@@ -74,7 +75,7 @@ int call_build(struct call *c, struct fail *f)
     int ok = call_translate_request(c, f);
     if (c->rewritten) {
         c->drops = c->dialog.unread;
-    } else if (c->chat.tier_cut) {
+    } else if (c->chat.tier_cut && !e->tier) {
         drops_add(&c->drops, "service_tier");
     }
     struct provider_ask ask = {

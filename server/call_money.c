@@ -142,6 +142,46 @@ static const struct price *inner_price(void *ctx, const char *upstream_model)
     return e != NULL ? &e->price : NULL;
 }
 
+static bool is_plain_tier(const char *word)
+{
+    return strcmp(word, "default") == 0 || strcmp(word, "standard") == 0;
+}
+
+/* Words that name prices of their own; others ("auto", "scale") name none. */
+static bool is_priced_tier(const char *word)
+{
+    return strcmp(word, "flex") == 0 || strcmp(word, "priority") == 0;
+}
+
+/* The provider may have served on other terms than the endpoint's: slower than it was asked for, or
+ * as the operator's account says.  NULL: the catalog has no price for that. */
+static const struct endpoint *served_as(const struct call *c)
+{
+    const struct endpoint *e = c->endpoint;
+    const struct usage_terms *t = &c->usage.terms;
+    const char *speed = e->speed, *geo = e->geo, *tier = endpoint_tier(e);
+    if (t->speed[0] != '\0') {
+        speed = strcmp(t->speed, VOCAB_SPEED_USUAL) == 0 ? "" : t->speed;
+    }
+    if (t->geo[0] != '\0' && strcmp(t->geo, "not_available") != 0) {
+        geo = strcmp(t->geo, VOCAB_GEO_USUAL) == 0 ? "" : t->geo;
+    }
+    if (is_plain_tier(t->tier) || is_priced_tier(t->tier)) {
+        tier = is_plain_tier(t->tier) ? "" : t->tier;
+    }
+    bool as_asked = strcmp(speed, e->speed) == 0 && strcmp(geo, e->geo) == 0 &&
+                    strcmp(tier, endpoint_tier(e)) == 0;
+    const struct endpoint *other = as_asked ? e : endpoint_on_terms(e, speed, geo, tier);
+    return other != NULL && price_is_routable(&other->price) ? other : NULL;
+}
+
+/* Where no price is stated for how it was served, the endpoint's own stands. */
+static const struct endpoint *billed_endpoint(const struct call *c)
+{
+    const struct endpoint *e = served_as(c);
+    return e != NULL ? e : c->endpoint;
+}
+
 /* Who searches for every answer and states no number has searched once: that is a fee as well. */
 static void count_unstated_search(struct call *c)
 {
@@ -157,8 +197,8 @@ static bool cost_now(struct call *c, int64_t *ret_pusd)
 {
     bool unknown = false;
     count_unstated_search(c);
-    if (!price_report(&c->endpoint->price, &c->usage, c->chat.n_images, inner_price, c, ret_pusd,
-                      &unknown)) {
+    if (!price_report(&billed_endpoint(c)->price, &c->usage, c->chat.n_images, inner_price, c,
+                      ret_pusd, &unknown)) {
         *ret_pusd = hold_pusd(c);
         return false;
     }
@@ -286,6 +326,8 @@ static void fill_settle(const struct call *c, enum route_end end, enum usage_sou
     s->source = source;
     usage_report_sum(&c->usage, &s->usage);
     s->cost_pusd = c->cost_pusd;
+    const struct endpoint *billed = billed_endpoint(c);
+    s->billed_price = billed != c->endpoint ? billed->price_version : 0;
     s->http_status = c->http_status;
     s->first_byte_ms = c->head_tick_ms >= 0 ? c->head_tick_ms - c->sent_tick_ms : -1;
     s->duration_ms = worker_tick_ms(c->worker) - c->sent_tick_ms;
@@ -419,6 +461,12 @@ void call_settle(struct call *c, enum route_end end, enum verdict verdict)
         return;
     }
     enum usage_source source = judge(c, end, verdict);
+    if (served_as(c) == NULL) {
+        log_line(LOG_WARN,
+                 "msg=\"served on terms that the catalog has no price for; billed at the "
+                 "endpoint's\" endpoint=%s",
+                 c->endpoint->slug);
+    }
     send_closing(c, LEDGER_SETTLE, end, source);
     count_billed(c);
     if (c->own_terms) {

@@ -200,6 +200,11 @@ static struct json_object *count_or_null(int64_t n)
     return n > 0 ? json_object_new_int64(n) : NULL;
 }
 
+static struct json_object *term_or_null(const char *term)
+{
+    return term[0] != '\0' ? json_object_new_string(term) : NULL;
+}
+
 static const char *endpoint_status(const struct endpoint *e)
 {
     if (e->provider->adapter == NULL)
@@ -219,6 +224,8 @@ static struct json_object *endpoint_object(const struct endpoint *e)
     json_object_object_add(o, "max_completion_tokens", count_or_null(e->max_completion_tokens));
     json_object_object_add(o, "quantization",
                            json_object_new_string(quantization_name(e->quantization)));
+    json_object_object_add(o, "speed", term_or_null(e->speed));
+    json_object_object_add(o, "inference_geo", term_or_null(e->geo));
     json_object_object_add(o, "pricing", pricing_object(&e->price));
     json_object_object_add(o, "price_version", json_object_new_int64(e->price_version));
     json_object_object_add(o, "status", json_object_new_string(endpoint_status(e)));

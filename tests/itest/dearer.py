@@ -10,7 +10,7 @@ from decimal import ROUND_CEILING, Decimal
 from harness import Sim, Wayfare, endpoint, price, provider, run_module, sse_events
 
 HEARING = ["oa", "gem", "plain"]
-sim = Sim(HEARING + ["perplexity", "openrouter"])
+sim = Sim(HEARING + ["perplexity", "openrouter", "ant", "openai"], extra=["--log-bodies"])
 AUDIO = price("2.5", "10", audio="32", audio_completion="64", cache_read="1.25")
 GEMINI = price("0.3", "2.5", audio="1", audio_cache_read="0.1", cache_read="0.03")
 PRICES = {"oa": AUDIO, "gem": GEMINI, "plain": price("1", "2")}
@@ -22,7 +22,9 @@ def catalog():
                           provider("gem", sim.url["gem"], protocol="gemini"),
                           provider("plain", sim.url["plain"] + "/v1", protocol="openai"),
                           provider("perplexity", sim.url["perplexity"] + "/v1", protocol="openai"),
-                          provider("openrouter", sim.url["openrouter"] + "/v1", protocol="openai")],
+                          provider("openrouter", sim.url["openrouter"] + "/v1", protocol="openai"),
+                          provider("ant", sim.url["ant"]),
+                          provider("openai", sim.url["openai"] + "/v1", protocol="openai")],
             "models": [
         {"id": "test/sound", "aliases": ["sound"], "endpoints": [
             endpoint(n, "up-" + n, PRICES[n], context_length=100000, **HEARS) for n in HEARING]},
@@ -33,7 +35,19 @@ def catalog():
         {"id": "test/or", "aliases": ["or"], "endpoints": [
             endpoint("openrouter", "x/m", price("1", "2", web_search="0.01"), server_tools=["web_search"])]},
         {"id": "test/none", "aliases": ["none"], "endpoints": [
-            endpoint("openrouter", "x/n", price("1", "2"), server_tools=[])]}]}
+            endpoint("openrouter", "x/n", price("1", "2"), server_tools=[])]},
+        {"id": "test/terms", "aliases": ["terms"], "endpoints": [
+            endpoint("ant", "t-1", price("5", "25")),
+            endpoint("ant", "t-1", price("30", "150"), variant="fast", speed="fast"),
+            endpoint("ant", "t-1", price("5.5", "27.5"), variant="us", inference_geo="us")]},
+        {"id": "test/quick", "endpoints": [
+            endpoint("ant", "t-3", price("1", "2"), speed="fast"),
+            endpoint("ant", "t-3", price("5", "25"), variant="usual")]},
+        {"id": "test/usual", "aliases": ["usual"], "endpoints": [endpoint("ant", "t-2", price("5", "25"))]},
+        {"id": "test/tiers", "aliases": ["tiers"], "endpoints": [
+            endpoint("openai", "g-1", price("2", "8")),
+            endpoint("openai", "g-1", price("1", "4"), variant="flex"),
+            endpoint("openai", "g-1", price("4", "16"), variant="priority")]}]}
 
 
 way = Wayfare(catalog())
@@ -205,6 +219,158 @@ def test_the_web_plugin():
     status, _, data = chat(model="none", messages=HI, plugins=[{"id": "web"}])
     assert status == 404 and b"web_search_plugin" in data, data
     assert chat(model="none", messages=HI, plugins=[{"id": "file-parser"}])[0] == 200
+
+
+# ---- terms and tiers with prices of their own ----
+
+def as_sent(name):
+    """What the provider received last."""
+    lines = [w for w in sim.witness() if w["event"] == "begin" and w["listener"] == name]
+    return json.loads(base64.b64decode(lines[-1]["body_base64"]))
+
+
+def message_of(**usage):
+    return json.dumps({"id": "msg_1", "type": "message", "role": "assistant", "model": "t-1", "stop_reason": "end_turn",
+                       "stop_sequence": None, "content": [{"type": "text", "text": "a"}],
+                       "usage": dict({"input_tokens": 1000, "output_tokens": 20}, **usage)})
+
+
+def stream_of(first, last):
+    def event(kind, **members):
+        return "event: %s\ndata: %s\n\n" % (kind, json.dumps(dict({"type": kind}, **members)))
+    return "".join((
+        event("message_start", message={"id": "msg_1", "type": "message", "role": "assistant", "model": "t-1", "content": [],
+                                        "stop_reason": None, "stop_sequence": None,
+                                        "usage": dict({"input_tokens": 1000, "output_tokens": 1}, **first)}),
+        event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        event("content_block_delta", index=0, delta={"type": "text_delta", "text": "a"}),
+        event("content_block_stop", index=0),
+        event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None},
+              usage=dict({"output_tokens": 20}, **last)),
+        event("message_stop")))
+
+
+def ask(model, **fields):
+    body = dict({"model": model, "max_tokens": 100, "messages": HI}, **fields)
+    return way.request("POST", "/v1/messages", body)
+
+
+def billed(headers, prompt, completion, tok=(1000, 20)):
+    a = attempt(headers)
+    assert usd(a["cost_usd"]) == nusd(per_mtok(prompt, tok[0]) + per_mtok(completion, tok[1])), (a, prompt)
+    return a
+
+
+def test_terms_that_no_price_is_for():
+    """Six times the price is not guessed: the request goes nowhere, and is told why."""
+    for fields, named in (({"speed": "fast"}, 'speed "fast"'), ({"inference_geo": "us"}, 'inference_geo "us"')):
+        for path in ("/v1/messages", "/v1/chat/completions"):
+            status, _, data = way.request("POST", path, dict({"model": "usual", "max_tokens": 9, "messages": HI}, **fields))
+            error = json.loads(data)["error"]
+            excluded = error["availability"]["excluded"]
+            assert status == 404 and [x["reason"] for x in excluded] == ["unpriced"], data
+            assert named in excluded[0]["detail"] and named in error["message"], data
+    assert not [w for w in sim.witness() if w["event"] == "begin" and w["listener"] == "ant"]
+    for fields in ({"speed": "standard", "inference_geo": "global"}, {"speed": None} , {}):
+        status, headers, data = ask("usual", **{k: v for k, v in fields.items() if v})
+        assert status == 200, data
+    status, _, data = ask("usual", speed=6)
+    assert status == 400 and json.loads(data)["error"]["message"].startswith("speed must be a string"), data
+
+
+def test_terms_are_listed():
+    """A model is listed with its usual prices, though `us` may be all that a client asks for."""
+    listed = {e["provider"]: (e["speed"], e["inference_geo"]) for e in way.cli_json("catalog", "list", "--model", "terms")["data"]}
+    assert listed == {"ant": (None, None), "ant/fast": ("fast", None), "ant/us": (None, "us")}, listed
+    data = json.loads(way.request("GET", "/v1/models/test/terms/endpoints")[2])["data"]
+    assert {e["name"]: (e["speed"], e["inference_geo"]) for e in data["endpoints"]} == listed, data
+    models = json.loads(way.request("GET", "/v1/models")[2])["data"]
+    assert [m["pricing"]["prompt"] for m in models if m["id"] == "test/quick"] == ["0.000005"], models
+
+
+def test_terms_at_their_price():
+    for fields, to, rates in (({"speed": "fast"}, "ant/fast", ("30", "150")),
+                              ({"inference_geo": "us"}, "ant/us", ("5.5", "27.5")), ({}, "ant", ("5", "25"))):
+        stated = {"speed": fields.get("speed", "standard"), "inference_geo": fields.get("inference_geo", "global")}
+        for stream in (False, True):
+            sim.script("ant", body=stream_of(stated, {}) if stream else message_of(**stated),
+                       content_type="text/event-stream" if stream else "application/json")
+            status, headers, data = ask("terms", stream=stream, **fields)
+            assert status == 200 and headers["x-wayfare-provider"] == to, (headers, data)
+            a = billed(headers, *rates)
+            assert usd(a["hold_usd"]) >= nusd(per_mtok(rates[1], 100)), a
+            assert {k: v for k, v in as_sent("ant").items() if k in stated} == fields, fields
+        # translated as well
+        sim.script("ant", body=message_of(**stated), content_type="application/json")
+        status, headers, data = chat(model="terms", messages=HI, **fields)
+        assert status == 200 and headers["x-wayfare-provider"] == to, (headers, data)
+        billed(headers, *rates)
+        assert {k: v for k, v in as_sent("ant").items() if k in stated} == fields, fields
+    status, _, data = ask("terms", speed="fast", inference_geo="us")  # each is there, both are not
+    assert status == 404, data
+    way.verify()
+
+
+def test_served_otherwise_than_asked():
+    """The provider says how it served, and that is what is billed: not fast when there was no room, and where
+    the operator's account says."""
+    for fields, stated, rates in (({"speed": "fast"}, {"speed": "standard"}, ("5", "25")),
+                                  ({}, {"inference_geo": "us"}, ("5.5", "27.5")),
+                                  ({}, {"inference_geo": "not_available", "speed": None}, ("5", "25")),
+                                  ({}, {"inference_geo": "eu"}, ("5", "25"))):
+        for stream in (False, True):
+            sim.script("ant", body=stream_of({"speed": fields.get("speed")}, stated) if stream else message_of(**stated),
+                       content_type="text/event-stream" if stream else "application/json")
+            status, headers, data = ask("terms", stream=stream, **fields)
+            assert status == 200, data
+            a = billed(headers, *rates)
+            listed = [e for e in way.cli_json("catalog", "list", "--model", "terms")["data"]
+                      if e["pricing"]["prompt"] == rates[0]]
+            assert [e["price_version"] for e in listed] == [a["price_version"]], (a, listed)
+    assert "served on terms that the catalog has no price for" in way.server_log()
+    way.verify()
+
+
+def test_a_tier_is_asked_for():
+    """A variant that is a service tier is asked for by its name; what it was served in is billed."""
+    sim.script("openai", model="g-1", input_tokens=1000, output_tokens=20, lenient=1)
+    for tier, rates in (("flex", ("1", "4")), ("priority", ("4", "16")), (None, ("2", "8"))):
+        for said in (None, "auto", "priority"):
+            status, headers, data = chat(model="tiers", messages=HI, service_tier=said,
+                                         provider={"only": ["openai/" + tier] if tier else ["openai"],
+                                                   "order": ["openai/" + tier] if tier else ["openai"]})
+            assert status == 200, data
+            billed(headers, *rates)
+            expected = tier or (said if said == "auto" else None)
+            assert as_sent("openai").get("service_tier") == expected, (tier, said)
+            dropped = "service_tier" if said == "priority" and not tier else None
+            assert headers.get("x-wayfare-dropped") == dropped, headers
+        status, headers, data = ask("tiers", provider_only=["openai/" + tier] if tier else ["openai"],
+                                    provider_order=["openai/" + tier] if tier else ["openai"])
+        assert status == 200, data
+        billed(headers, *rates)
+        assert as_sent("openai").get("service_tier") == tier, tier
+    # asked for flex, and served as usual
+    answer = json.loads(answer_of(prompt_tokens=1000, completion_tokens=20, total_tokens=1020))
+    for tier, rates in (("default", ("2", "8")), ("priority", ("4", "16")), ("scale", ("1", "4"))):
+        sim.script("openai", model="g-1", body=json.dumps(dict(answer, service_tier=tier)),
+                   content_type="application/json", lenient=1)
+        status, headers, data = chat(model="tiers", messages=HI, provider={"only": ["openai/flex"], "order": ["openai/flex"]})
+        assert status == 200, data
+        billed(headers, *rates)
+    way.verify()
+
+
+def test_anthropic_tiers():
+    """Its priority tier is paid for in advance, and its words say nothing else; others are of no use there."""
+    sim.script("ant", body=message_of(service_tier="priority"), content_type="application/json")
+    for word, goes in (("auto", True), ("standard_only", True), ("priority", False), ("flex", False)):
+        status, headers, data = ask("usual", service_tier=word)
+        assert status == 200, data
+        assert ("service_tier" in as_sent("ant")) == goes, word
+        assert headers.get("x-wayfare-dropped") == (None if goes else "service_tier"), headers
+        billed(headers, "5", "25")
+    way.verify()
 
 
 if __name__ == "__main__":

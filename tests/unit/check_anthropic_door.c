@@ -239,10 +239,11 @@ START_TEST(test_what_has_no_place_is_named)
     struct buf names;
     buf_init(&names, 256);
     must_read(HI ",\"context_management\":{\"edits\":[]},\"speed\":\"fast\",\"container\":null,"
-                 "\"unknown\":1,\"thread\":{\"type\":\"create\"},\"tools\":[{\"name\":\"f\","
+                 "\"unknown\":1,\"service_tier\":\"priority\",\"thread\":{\"type\":\"create\"},"
+                 "\"tools\":[{\"name\":\"f\","
                  "\"defer_loading\":true}]");
     drops_print(&dialog.unread, &names);
-    ck_assert_str_eq(names.ptr, "tools.defer_loading, context_management, speed, thread");
+    ck_assert_str_eq(names.ptr, "tools.defer_loading, service_tier, context_management, thread");
     buf_done(&names);
 }
 END_TEST

@@ -126,7 +126,10 @@ static const struct row settings[] = {
      HI_OUT ",\"service_tier\":\"auto\",\"metadata\":{\"user_id\":\"u \\\"1\\\"\"}", ""},
     {HI ",\"service_tier\":\"default\"", OPENAI, 0, 0, HI_OUT ",\"service_tier\":\"standard_only\"",
      ""},
-    {HI ",\"service_tier\":\"flex\"", OPENAI, 0, 0, HI_OUT, "service_tier"},
+    {HI ",\"service_tier\":\"flex\"", OPENAI, 0, 0, HI_OUT, ""}, /* the door has named it */
+    {HI ",\"inference_geo\":\"us\",\"speed\":\"fast\"", ANTHROPIC, 0, 0,
+     HI_OUT ",\"speed\":\"fast\",\"inference_geo\":\"us\"", ""},
+    {HI ",\"inference_geo\":\"global\",\"speed\":\"standard\"", ANTHROPIC, 0, 0, HI_OUT, ""},
     {HI ",\"cache_control\":{\"type\":\"ephemeral\"}", ANTHROPIC, 0, 0,
      HI_OUT ",\"cache_control\":{\"type\":\"ephemeral\"}", ""},
     {HI

@@ -51,7 +51,7 @@ static void setup(void)
               " 0, 0, 0, 1, 1, 1, 1)");
     world_sql(db, "INSERT INTO model VALUES (1, 'acme/large', 'L', 0, 0, 0, 0, 0, 0)");
     world_sql(db, "INSERT INTO endpoint VALUES (1, 1, 1, '', 'large', 0, 0, 'unknown', 'text', '',"
-                  " '', 5, '', 0, 0, 0, 0)");
+                  " '', 5, '', 0, 0, 0, 0, '', '')");
     world_sql(db, "PRAGMA foreign_keys = ON");
     world_cap(db, "team", 1, "month", USD(5));
     world_cap(db, "key", 3, "day", USD(5));
@@ -221,6 +221,27 @@ START_TEST(iterations_are_not_repriced)
 }
 END_TEST
 
+/* Served on other terms than it was held for, and billed at the price of those. */
+START_TEST(repriced_at_what_it_was_billed_at)
+{
+    struct ledger_op op = {0};
+    world_sql(db, "INSERT INTO price(id, endpoint_id, valid_from_ms, prompt, completion)"
+                  " VALUES (6, 1, 0, 1000000, 2000000)");
+    world_hold(&op, 20, 1, 1, CENTS(10));
+    op.u.hold.price_version = 5;
+    write_op(&op);
+    memset(&op, 0, sizeof(op));
+    world_settle(&op, LEDGER_SETTLE, 20, 1, 100 * 1000000 + 10 * 2000000);
+    op.u.settle.billed_price = 6;
+    write_op(&op);
+    ck_assert_int_eq(ledger_book_flush(book), LEDGER_WROTE);
+    ck_assert(world_is_sound(db));
+    ck_assert_int_eq(sqlite3_exec(db_handle(db), UNLOCK, NULL, NULL, NULL), SQLITE_OK);
+    world_sql(db, "UPDATE attempt SET billed_price = NULL WHERE billed_price = 6");
+    ck_assert(finds("I11"));
+}
+END_TEST
+
 Suite *audit_db_suite(void);
 Suite *audit_db_suite(void)
 {
@@ -232,6 +253,7 @@ Suite *audit_db_suite(void)
     tcase_add_test(t, the_tables_defend_themselves);
     tcase_add_test(t, many_violations_are_cut_short);
     tcase_add_test(t, iterations_are_not_repriced);
+    tcase_add_test(t, repriced_at_what_it_was_billed_at);
     suite_add_tcase(s, t);
     return s;
 }

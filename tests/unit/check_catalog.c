@@ -100,6 +100,58 @@ START_TEST(everything_is_found_by_its_names)
 }
 END_TEST
 
+static void on_terms(const char *variant, const char *speed, const char *geo)
+{
+    struct endpoint_spec s = {.provider = "acme",
+                              .variant = variant,
+                              .upstream_model = "m-1",
+                              .speed = speed,
+                              .geo = geo};
+    ck_assert_msg(catalog_add_endpoint(b, &s, &why) == 0, "%s", why.text);
+}
+
+/* The usual prices of a model are found by its name, whatever was listed first; others by what they
+ * are for. */
+START_TEST(endpoints_are_found_by_their_terms)
+{
+    static const struct {
+        const char *speed, *geo, *tier, *slug;
+    } rows[] = {
+        {"", "", "", "acme"},          {"fast", "", "", "acme/fast"},
+        {"", "us", "", "acme/us"},     {"fast", "us", "", "acme/both"},
+        {"", "", "flex", "acme/flex"}, {"", "us", "flex", NULL},
+        {"", "", "priority", NULL},    {"slow", "", "", NULL},
+        {"", "eu", "", NULL},          {"", "", "fast", NULL}, /* no service tier */
+    };
+    provider("acme", NULL);
+    provider("bolt", NULL);
+    ck_assert_int_eq(add_model("a/m", NULL), 0);
+    on_terms("fast", "fast", NULL);
+    on_terms("us", "", "us");
+    on_terms("flex", NULL, "");
+    ck_assert_int_eq(add_endpoint("bolt", NULL, "m-1"), 0);
+    on_terms(NULL, NULL, NULL);
+    on_terms("both", "fast", "us");
+    ck_assert_int_eq(add_model("a/n", NULL), 0);
+    ck_assert_int_eq(add_endpoint("acme", "priority", "n-1"), 0);
+    struct catalog *c = freeze();
+    const struct model *m = catalog_model(c, SPAN("a/m"));
+    const struct provider_row *acme = catalog_provider(c, SPAN("acme"));
+    ck_assert_str_eq(catalog_by_upstream(c, acme, SPAN("m-1"))->slug, "acme");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (int from = 0; from < m->n_endpoints; from++) {
+            if (m->endpoints[from]->provider != acme)
+                continue;
+            const struct endpoint *e =
+                endpoint_on_terms(m->endpoints[from], rows[i].speed, rows[i].geo, rows[i].tier);
+            ck_assert((e == NULL) == (rows[i].slug == NULL));
+            ck_assert(e == NULL || (e->model == m && strcmp(e->slug, rows[i].slug) == 0));
+        }
+    }
+    catalog_unref(c);
+}
+END_TEST
+
 /* Enough rows that the arrays and indexes grow several times. */
 START_TEST(thousands_are_found)
 {
@@ -421,6 +473,7 @@ Suite *catalog_suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, an_empty_catalog_finds_nothing);
     tcase_add_test(t, everything_is_found_by_its_names);
+    tcase_add_test(t, endpoints_are_found_by_their_terms);
     tcase_add_test(t, thousands_are_found);
     tcase_add_test(t, duplicates_are_refused);
     tcase_add_test(t, aliases_say_nothing_twice);

@@ -97,7 +97,8 @@ static char *written(const struct catalog *c)
     "{\"id\":\"a/m\",\"name\":\"M\",\"aliases\":[" aliases "],\"created\":\"2026-01-02\","         \
     "\"timeouts\":{\"idle_ms\":70,\"total_ms\":90},\"endpoints\":[{\"provider\":\"acme\","         \
     "\"upstream_model\":\"m-1\",\"context_length\":1000,"                                          \
-    "\"quantization\":\"fp8\",\"server_tools\":[\"web_search\",\"code\"],\"timeouts\":{"           \
+    "\"quantization\":\"fp8\",\"speed\":\"fast\",\"inference_geo\":\"us\","                        \
+    "\"server_tools\":[\"web_search\",\"code\"],\"timeouts\":{"                                    \
     "\"connect_ms\":20,\"first_byte_ms\":30},\"pricing\":{\"prompt\":"                             \
     "\"" prompt "\",\"completion\":\"2\",\"tiers\":[{\"above_prompt_tokens\":10,\"prompt\":"       \
     "\"3\"},{\"above_prompt_tokens\":20,\"completion\":\"4\"}]}},"                                 \
@@ -122,6 +123,9 @@ START_TEST(what_was_merged_is_loaded)
     const struct timeouts *t = &catalog_model(loaded, SPAN("a/m"))->endpoints[0]->timeouts;
     ck_assert(t->connect_ms == 20 && t->first_byte_ms == 30 && t->idle_ms == 70);
     ck_assert_int_eq(t->total_ms, 90);
+    const struct endpoint *fast = catalog_model(loaded, SPAN("a/m"))->endpoints[0];
+    ck_assert(strcmp(fast->speed, "fast") == 0 && strcmp(fast->geo, "us") == 0);
+    ck_assert_str_eq(catalog_model(loaded, SPAN("b/n"))->endpoints[0]->speed, "");
     for (int i = 0; i < loaded->n_endpoints; i++) {
         ck_assert_int_gt(loaded->endpoints[i].id, 0);
         ck_assert_int_gt(loaded->endpoints[i].price_version, 0);
@@ -252,6 +256,33 @@ START_TEST(facts_change_without_a_new_price)
 }
 END_TEST
 
+/* What the prices are for is no price, but nothing is billed at them that is something else. */
+START_TEST(terms_change_without_a_new_price)
+{
+#define N(more)                                                                                    \
+    "{\"models\":[{\"id\":\"b/n\",\"aliases\":[\"n\"],\"endpoints\":[{\"provider\":\"bolt\","      \
+    "\"upstream_model\":\"n-1\"" more ",\"pricing\":{\"prompt\":\"0\",\"completion\":\"0\"}}]}]}"
+    static const struct {
+        const char *text, *speed, *geo;
+    } steps[] = {
+        {N(",\"speed\":\"fast\""), "fast", ""},
+        {N(",\"speed\":\"fast\",\"inference_geo\":\"us\""), "fast", "us"},
+        {N(""), "", ""},
+    };
+    imported(FILE_WITH("1", "\"m\""), CATALOG_WAYFARE);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        imported(steps[i].text, CATALOG_WAYFARE);
+        ck_assert_int_eq(n.changed, 1);
+        ck_assert_int_eq(n.prices_added, 0);
+        struct catalog *c = load();
+        const struct endpoint *e = catalog_model(c, SPAN("n"))->endpoints[0];
+        ck_assert(strcmp(e->speed, steps[i].speed) == 0 && strcmp(e->geo, steps[i].geo) == 0);
+        catalog_unref(c);
+    }
+#undef N
+}
+END_TEST
+
 START_TEST(a_provider_may_come_from_the_database)
 {
     imported(FILE_WITH("1", "\"m\""), CATALOG_WAYFARE);
@@ -322,7 +353,7 @@ START_TEST(a_foreign_list_yields)
              "{\"id\":\"mine\",\"name\":\"Mine\",\"aliases\":[\"openai/m\",\"m\"],\"endpoints\":[{"
              "\"provider\":\"openai\",\"upstream_model\":\"m-2026\",\"context_length\":5,"
              "\"quantization\":\"fp8\",\"server_tools\":[\"code\"],\"rules\":[\"thinking_always\"],"
-             "\"timeouts\":{\"idle_ms\":77},"
+             "\"speed\":\"fast\",\"inference_geo\":\"us\",\"timeouts\":{\"idle_ms\":77},"
              "\"pricing\":{\"prompt\":\"1\",\"completion\":\"2\"}}]}]}",
              CATALOG_WAYFARE);
     imported(list, CATALOG_MODELS_DEV);
@@ -339,6 +370,7 @@ START_TEST(a_foreign_list_yields)
     ck_assert_str_eq(e->upstream_model, "m-2026");
     ck_assert_str_eq(e->server_tools[0], "code");
     ck_assert_uint_eq(e->rules, RULE_BIT(RULE_thinking_always));
+    ck_assert(strcmp(e->speed, "fast") == 0 && strcmp(e->geo, "us") == 0);
     ck_assert_int_eq(e->quantization, QUANT_fp8);
     ck_assert_int_eq(e->context_length, 5);
     ck_assert_int_eq(e->price.base.pusd[PRICE_prompt], 7000000);
@@ -417,6 +449,7 @@ Suite *catalog_db_suite(void)
     tcase_add_test(t, prices_cannot_be_rewritten);
     tcase_add_test(t, what_a_file_does_not_name_stays);
     tcase_add_test(t, facts_change_without_a_new_price);
+    tcase_add_test(t, terms_change_without_a_new_price);
     tcase_add_test(t, a_provider_may_come_from_the_database);
     tcase_add_test(t, an_id_is_not_taken_from_its_model);
     tcase_add_test(t, an_alias_goes_to_the_file_that_claims_it);

@@ -124,6 +124,11 @@ static const struct bad {
     {ENDPOINT(",\"rules\":[\"no_prefill\",\"no_fun\"]"),
      "models[0].endpoints[0].rules[1]: is not a rule"},
     {ENDPOINT(",\"rules\":\"no_prefill\""), "models[0].endpoints[0].rules: must be an array"},
+    {ENDPOINT(",\"speed\":true"), "models[0].endpoints[0].speed: must be a string of 1 to 15"},
+    {ENDPOINT(",\"speed\":\"\""), "models[0].endpoints[0].speed: must be a string of 1 to 15"},
+    {ENDPOINT(",\"inference_geo\":\"sixteen-bytes-xx\""),
+     "models[0].endpoints[0].inference_geo: must be a string of 1 to 15"},
+    {ENDPOINT(",\"inference_geo\":\"u s\""), "models[0].endpoints[0].inference_geo: may hold"},
     {ENDPOINT(",\"server_tools\":[\"a b\"]"), "models[0].endpoints[0].server_tools[0]: may hold"},
     {ENDPOINT(",\"pricing\":[]"), "models[0].endpoints[0].pricing: must be an object"},
     {ENDPOINT("},{\"provider\":\"p\",\"upstream_model\":\"v\""),
@@ -220,12 +225,14 @@ static const char full[] =
     "    \"context_length\": 200000, \"max_completion_tokens\": null, \"quantization\": \"fp8\","
     "    \"input_modalities\": [\"text\", \"pdf\"], \"supported_parameters\": [\"tools\"],"
     "    \"server_tools\": [\"web_search\"], \"rules\": [\"no_prefill\", \"no_sampling\"],"
+    "    \"speed\": \"fast\", \"inference_geo\": \"us\","
     "    \"timeouts\": {\"total_ms\": 6, \"first_byte_ms\": 7},"
     "    \"pricing\": {\"prompt\": \"3\", \"completion\": 15, \"cache_read\": \"0.30\","
     "      \"cache_write_1h\": null, \"request\": \"0\", \"web_search\": 0.01,"
     "      \"tiers\": [{\"above_prompt_tokens\": 500000, \"prompt\": \"9\"},"
     "                  {\"above_prompt_tokens\": 200000, \"prompt\": \"6\"}]}},"
-    "   {\"provider\": \"q\", \"upstream_model\": \"m\"}]}],"
+    "   {\"provider\": \"q\", \"upstream_model\": \"m\", \"speed\": \"standard\","
+    "    \"inference_geo\": null}]}],"
     " \"providers\": [\n"
     "  {\"slug\": \"p\", \"name\": \"P\", \"protocol\": \"anthropic\", \"base_url\": "
     "\"https://p.example\","
@@ -285,6 +292,8 @@ static void check_full(const struct catalog *c)
     ck_assert_str_eq(e->server_tools[0], "web_search");
     ck_assert_uint_eq(e->rules, RULE_BIT(RULE_no_prefill) | RULE_BIT(RULE_no_sampling));
     ck_assert_uint_eq(m->endpoints[1]->rules, 0);
+    ck_assert(strcmp(e->speed, "fast") == 0 && strcmp(e->geo, "us") == 0);
+    ck_assert(m->endpoints[1]->speed[0] == '\0' && m->endpoints[1]->geo[0] == '\0');
     check_timeouts(m);
     const int64_t *pusd = e->price.base.pusd;
     ck_assert_int_eq(pusd[PRICE_prompt], 3000000);

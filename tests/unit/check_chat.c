@@ -71,6 +71,11 @@ static const struct {
     {REQUEST(",\"previous_message_id\":1"), "previous_message_id must be"},
     {REQUEST(",\"mcp_servers\":{}"), "mcp_servers must be"},
     {REQUEST(",\"metadata\":[]"), "metadata must be"},
+    {REQUEST(",\"speed\":true"), "speed must be a string"},
+    {REQUEST(",\"speed\":\"\""), "speed must be a word of 1 to 15 bytes"},
+    {REQUEST(",\"speed\":\"fa\\u0000st\""), "speed must be a word"},
+    {REQUEST(",\"inference_geo\":[\"us\"]"), "inference_geo must be a string"},
+    {REQUEST(",\"inference_geo\":\"sixteen-bytes-xx\""), "inference_geo must be a word"},
     {REQUEST(",\"tools\":[{\"type\":1}]"), "tools[0].type must be"},
     /* duplicates below the top level */
     {REQUEST(",\"tools\":[{},{\"type\":\"custom\",\"type\":\"bash_20250124\"}]"),
@@ -141,7 +146,8 @@ START_TEST(top_members_are_given_once)
                                         "temperature", "top_p",         "top_k",
                                         "thinking",    "output_config", "output_format",
                                         "container",   "thread",        "cache_control",
-                                        "mcp_servers", "metadata",      "previous_message_id"};
+                                        "mcp_servers", "metadata",      "previous_message_id",
+                                        "speed",       "inference_geo", "service_tier"};
     char body[512], want[64];
     for (size_t i = 0; i < ROWS(names); i++) {
         snprintf(body, sizeof(body), "{\"%s\":null,\"x\":1,\"%s\":null,\"messages\":[{}]}",

@@ -33,7 +33,7 @@ static void fill_catalog(void)
               " 0, 0, 0, 1, 1, 1, 1)");
     world_sql(db, "INSERT INTO model VALUES (1, 'acme/large', 'L', 0, 0, 0, 0, 0, 0)");
     world_sql(db, "INSERT INTO endpoint VALUES (1, 1, 1, '', 'large', 0, 0, 'unknown', 'text', '',"
-                  " '', 5, '', 0, 0, 0, 0)");
+                  " '', 5, '', 0, 0, 0, 0, '', '')");
     world_sql(db, "PRAGMA foreign_keys = ON");
 }
 

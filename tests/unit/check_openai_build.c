@@ -262,6 +262,42 @@ START_TEST(test_inserted_limit_is_named_for_the_server)
 }
 END_TEST
 
+/* The tier that the endpoint's prices are for is asked for where there are tiers; the next endpoint
+ * of the same chat has none. */
+START_TEST(test_tier_is_asked_for)
+{
+    static const struct {
+        const char *received, *tier, *base, *sent;
+    } rows[] = {
+        {"", "flex", "https://api.openai.com/v1", ",\"service_tier\":\"flex\""},
+        {",\"service_tier\":\"auto\"", "priority", "https://api.openai.com/v1",
+         ",\"service_tier\":\"priority\""},
+        {",\"service_tier\":\"priority\"", "flex", "https://api.openai.com/v1",
+         ",\"service_tier\":\"flex\""},
+        {"", "flex", "https://server.example/v1", ""},
+        {",\"service_tier\":\"auto\"", "flex", "https://server.example/v1",
+         ",\"service_tier\":\"auto\""},
+    };
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        char body[256], expected[256], untold[256];
+        snprintf(body, sizeof(body), "{\"model\":\"alias\"%s,\"messages\":" MESSAGES "}",
+                 rows[i].received);
+        snprintf(expected, sizeof(expected),
+                 "{\"model\":\"gpt-example\"%s,\"messages\":" MESSAGES "}", rows[i].sent);
+        snprintf(untold, sizeof(untold), "{\"model\":\"gpt-example\"%s,\"messages\":" MESSAGES "}",
+                 strstr(rows[i].received, "priority") != NULL ? "" : rows[i].received);
+        set_chat(body);
+        target.base_url = rows[i].base;
+        target.tier = rows[i].tier;
+        ck_assert_int_eq(build(&provider_openai), 0);
+        must_be_body(expected);
+        target.tier = NULL;
+        ck_assert_int_eq(build(&provider_openai), 0);
+        must_be_body(untold);
+    }
+}
+END_TEST
+
 START_TEST(test_tokens_are_not_counted)
 {
     struct provider_ask ask = {
@@ -286,6 +322,7 @@ Suite *openai_build_suite(void)
     tcase_add_loop_test(tc, test_stream_options_are_left_out_where_they_are_refused, 0,
                         (int)ROWS(option_rows));
     tcase_add_test(tc, test_inserted_limit_is_named_for_the_server);
+    tcase_add_test(tc, test_tier_is_asked_for);
     tcase_add_test(tc, test_tokens_are_not_counted);
     suite_add_tcase(s, tc);
     return s;

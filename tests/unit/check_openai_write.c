@@ -5,6 +5,7 @@
  *   server SLUG                  the dialect; or the beginning of an address
  *   params WORD WORD ...         the catalog's supported_parameters; left out: not stated
  *   rules WORD WORD ...          the catalog's rules of the model; left out: none
+ *   tier WORD                    the service tier that the endpoint's prices are for
  *   limit N                      max_tokens that is asked for; left out: none
  *   request JSON
  *   body JSON                    what is sent, or
@@ -29,7 +30,7 @@ struct row {
     const char *file;
     int line;
     char door[16], server[128], params[512], rules[512], request[LINE_MAX_LEN], body[LINE_MAX_LEN];
-    char error[128], dropped[512];
+    char error[128], dropped[512], tier[32];
     int64_t limit;
 };
 
@@ -116,6 +117,7 @@ static void run_row(const struct row *c)
     struct provider_target target = {.base_url = address ? c->server : "http://127.0.0.1/v1",
                                      .slug = address ? "x" : c->server,
                                      .upstream_model = "up",
+                                     .tier = c->tier[0] != '\0' ? c->tier : NULL,
                                      .params = read_params(c),
                                      .rules = read_rules(c)};
     struct provider_ask ask = {.target = &target,
@@ -156,6 +158,7 @@ static void read_line(struct row *c, const char *line)
                           take(line, "server", c->server, sizeof(c->server)) ||
                           take(line, "params", c->params, sizeof(c->params)) ||
                           take(line, "rules", c->rules, sizeof(c->rules)) ||
+                          take(line, "tier", c->tier, sizeof(c->tier)) ||
                           take(line, "request", c->request, sizeof(c->request)) ||
                           take(line, "body", c->body, sizeof(c->body)) ||
                           take(line, "error", c->error, sizeof(c->error)) ||

@@ -65,11 +65,29 @@ static void print_usage(struct buf *out, const struct usage *u, bool own_lines)
     }
 }
 
+static void print_term(struct buf *out, const char *before, const char *term)
+{
+    if (term[0] != '\0')
+        buf_addf(out, "%s%s", before, term);
+}
+
+static void print_terms(struct buf *out, const struct usage_terms *t)
+{
+    if (t->speed[0] == '\0' && t->geo[0] == '\0' && t->tier[0] == '\0')
+        return;
+    buf_adds(out, "terms");
+    print_term(out, " speed=", t->speed);
+    print_term(out, " geo=", t->geo);
+    print_term(out, " tier=", t->tier);
+    buf_addc(out, '\n');
+}
+
 static void print_report(struct buf *out, const struct usage_report *r, enum verdict verdict)
 {
     if (verdict == VERDICT_COMPLETE && r->total.seen != 0 && r->unfinished)
         buf_adds(out, "unfinished\n");
     print_usage(out, &r->total, true);
+    print_terms(out, &r->terms);
     for (int i = 0; i < r->n_iterations; i++) {
         char model[USAGE_MODEL_MAX];
         snprintf(model, sizeof(model), "%s",

@@ -2,6 +2,7 @@
 #include "tests/unit/plan_world.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "schema/money.h"
@@ -209,6 +210,10 @@ static void endpoint_word(struct world *w, const char *word)
         s->params = params_of(v);
     } else if ((v = value_of(word, "rules")) != NULL) {
         s->rules = rules_of(v);
+    } else if ((v = value_of(word, "speed")) != NULL) {
+        s->speed = memcpy(w->speed, v, strlen(v) + 1);
+    } else if ((v = value_of(word, "geo")) != NULL) {
+        s->geo = memcpy(w->geo, v, strlen(v) + 1);
     } else {
         v = value_of(word, "server_tools");
         ck_assert_msg(v != NULL, "endpoint word %s", word);
@@ -416,7 +421,7 @@ static uint32_t needs_of(const char *list)
 }
 
 /* chat max_tokens=N bytes=N images=N documents=N searches=N cache=5m|1h needs=LIST params=LIST
- * server_tools=LIST breaks=LIST */
+ * server_tools=LIST breaks=LIST speed=WORD geo=WORD */
 static void chat_word(struct chat *c, const char *word)
 {
     const char *v;
@@ -441,6 +446,10 @@ static void chat_word(struct chat *c, const char *word)
         c->params = params_of(v);
     } else if ((v = value_of(word, "breaks")) != NULL) {
         c->breaks = rules_of(v);
+    } else if ((v = value_of(word, "speed")) != NULL) {
+        snprintf(c->speed, sizeof(c->speed), "%s", v);
+    } else if ((v = value_of(word, "geo")) != NULL) {
+        snprintf(c->geo, sizeof(c->geo), "%s", v);
     } else {
         v = value_of(word, "server_tools");
         ck_assert_msg(v != NULL, "chat word %s", word);

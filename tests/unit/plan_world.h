@@ -11,7 +11,8 @@ struct world {
     struct catalog *catalog;
     struct endpoint_spec pending; /* waits for its tier lines */
     bool has_pending;
-    char provider[64], variant[64], server_tools[CATALOG_SERVER_TOOLS_MAX][32];
+    char provider[64], variant[64], speed[64], geo[64];
+    char server_tools[CATALOG_SERVER_TOOLS_MAX][32];
     int64_t next_id;
 };
 
