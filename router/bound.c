@@ -42,19 +42,31 @@ static bool continues_thread(const struct chat *chat)
     return chat->pinned_field != NULL && strstr(chat->pinned_field, "previous_message") != NULL;
 }
 
-static int64_t image_tok(const struct endpoint *e)
+/* gpt-4o-mini bills 33 times the tokens that its images are, so that they cost what gpt-4o's do:
+ * nor does a context limit them. */
+static bool is_mini(const char *name)
 {
-    bool openai = e->provider != NULL && strcmp(e->provider->protocol, "openai") == 0;
-    return openai ? BOUND_IMAGE_OPENAI_TOK : BOUND_IMAGE_TOK;
+    return name != NULL && strstr(name, "4o-mini") != NULL;
 }
 
-static int64_t other_tok(const struct chat *chat, const struct endpoint *e)
+static bool inflates_images(const struct endpoint *e)
 {
-    int64_t tok = (int64_t)chat->parts.n_hosted * BOUND_HOSTED_TOOL_TOK +
-                  (int64_t)chat->parts.n_toolsets * BOUND_TOOLSET_TOK +
-                  chat->n_images * image_tok(e);
-    tok += (int64_t)chat->n_documents * BOUND_DOCUMENT_TOK + chat->document_bytes;
-    tok += (int64_t)chat->parts.n_sounds * BOUND_SOUND_TOK;
+    return is_mini(e->upstream_model) || (e->model != NULL && is_mini(e->model->slug));
+}
+
+static int64_t media_tok(const struct chat *chat, const struct endpoint *e)
+{
+    bool openai = e->provider != NULL && strcmp(e->provider->protocol, "openai") == 0;
+    int64_t image = openai ? BOUND_IMAGE_OPENAI_TOK : BOUND_IMAGE_TOK;
+    int64_t document = inflates_images(e) ? BOUND_PAGES_OPENAI * image : BOUND_DOCUMENT_TOK;
+    return chat->n_images * image + chat->n_documents * document + chat->document_bytes;
+}
+
+static int64_t other_tok(const struct chat *chat)
+{
+    const struct chat_parts *p = &chat->parts;
+    int64_t tok = (int64_t)p->n_hosted * BOUND_HOSTED_TOOL_TOK;
+    tok += (int64_t)p->n_toolsets * BOUND_TOOLSET_TOK + (int64_t)p->n_sounds * BOUND_SOUND_TOK;
     return tok + (continues_thread(chat) ? BOUND_THREAD_TOK : 0);
 }
 
@@ -98,8 +110,10 @@ int64_t bound_compacted_tok(const struct chat *chat, int64_t tok)
  * that a beta header enlarges. */
 static int64_t round_tok(const struct chat *chat, const struct endpoint *e, int64_t other)
 {
-    bool cut = e->context_length > 0 && other > e->context_length;
-    return bound_compacted_tok(chat, text_tok(chat) + (cut ? e->context_length : other));
+    int64_t media = media_tok(chat, e), beyond = inflates_images(e) ? media : 0;
+    int64_t read = other + media - beyond;
+    read = e->context_length > 0 ? min64(read, e->context_length) : read;
+    return bound_compacted_tok(chat, text_tok(chat) + read + beyond);
 }
 
 /* Dearest is that all results are there early: what is left over after one for each round comes in
@@ -108,7 +122,7 @@ int64_t bound_prompt_tok(const struct chat *chat, const struct endpoint *e, int6
                          int64_t completion_tok)
 {
     int64_t uses = uses_of(chat, searches), rounds = min64(uses, BOUND_ROUNDS);
-    int64_t other = other_tok(chat, e), result = result_tok(chat);
+    int64_t other = other_tok(chat), result = result_tok(chat);
     int64_t answer = min64(completion_tok, INT32_MAX);
     int64_t tok = round_tok(chat, e, other);
     for (int64_t i = 1; i <= rounds; i++)

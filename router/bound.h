@@ -53,11 +53,13 @@ enum {
      *  - image: 4,784 at 2,576 pixels (platform.claude.com, "Vision"), 24 tiles of 258 (Gemini);
      *    over OpenAI's protocol 2,833 + 8 x 5,667 = 48,169 (gpt-4o-mini; 10,000 patches x 2.46 of
      *    others are less: developers.openai.com, "Images and vision");
+     *    Of gpt-4o-mini the 100 pages of a document are such images as well;
      *  - document: 600 pages, read as text and as images, on models of a million tokens;
      *  - sound: an answer is 16,384 tokens (gpt-4o-audio), which are read again with its words;
      *  - a conversation that the provider keeps. */
     BOUND_IMAGE_TOK = 8192,
     BOUND_IMAGE_OPENAI_TOK = 50000,
+    BOUND_PAGES_OPENAI = 100,
     BOUND_DOCUMENT_TOK = 1000000,
     BOUND_SOUND_TOK = 32768,
     BOUND_THREAD_TOK = 1000000,

@@ -409,7 +409,18 @@ START_TEST(toolsets_and_pictures)
     /* Elsewhere they are smaller. */
     at_least("images", bound_on(&claude), 7 * 4784);
     ck_assert_int_lt(bound_on(&claude), 7 * 10000);
-    /* No image is larger than what the model can read. */
+    /* No image is larger than what the model can read, but one model bills more than it reads. */
+    ck_assert_int_lt(estimate_on(&gpt, 128000).prompt_bound_tok, 130000);
+    const struct model mini = {.slug = "openai/gpt-4o-mini"};
+    struct endpoint named = endpoint_of(&gpt, 128000), known = endpoint_of(&gpt, 128000);
+    named.upstream_model = "gpt-4o-mini-2024-07-18";
+    known.upstream_model = "deployment-1";
+    known.model = &mini;
+    at_least("images", bound_prompt_tok(&chat, &named, 0, 10), 7 * (2833 + 8 * 5667));
+    at_least("images", bound_prompt_tok(&chat, &known, 0, 10), 7 * (2833 + 8 * 5667));
+    take(DOOR_OPENAI, SPAN(MESSAGES "{\"role\":\"user\",\"content\":[{\"type\":\"file\",\"file\":"
+                                    "{\"file_data\":\"AAAABBBB\"}}]}]}"));
+    at_least("pages", bound_prompt_tok(&chat, &named, 0, 10), 100 * (2833 + 8 * 5667));
     ck_assert_int_lt(estimate_on(&gpt, 128000).prompt_bound_tok, 130000);
 }
 END_TEST
