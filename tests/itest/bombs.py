@@ -12,6 +12,7 @@ from rawprovider import Liveness, RawProvider, whole
 
 MIB = 1 << 20
 MEMORY_MIB = 64  # above what the request's own bytes take, which are kept until it is answered
+DIALOG_MIB = 96  # what a request for another protocol is read into (DIALOG_MEMORY_MAX)
 ANSWER_MIB = 64  # a whole answer is kept until its end, and may be so large
 # Reading a body is not interrupted, nor is writing it anew for another protocol.  What each may take is
 # processor time of the worker: on a busy machine the wall's clock says little, so that its bound is only for what
@@ -67,8 +68,8 @@ M = b'"messages":[{"role":"user","content":"x"}]'
 GOOD = b'{"model":"m","max_tokens":5,%s%s}'
 
 
-def request(body, wanted, path="/v1/messages", copies=2):
-    status, _, data = bounded(lambda: way.request("POST", path, body), copies * len(body) // MIB)
+def request(body, wanted, dialog_mib=0):
+    status, _, data = bounded(lambda: way.request("POST", "/v1/messages", body), 2 * len(body) // MIB + dialog_mib)
     assert status in wanted, (status, data[:300])
     if status >= 400:
         assert "error" in json.loads(data), data[:300]
@@ -257,7 +258,7 @@ def headers():
 for name, (body, wanted) in REQUESTS.items():
     report.case("request: " + name, request, body, wanted)
 for name in TRANSLATED:
-    report.case("translated: " + name, request, REQUESTS[name][0].replace(b'"model":"m"', b'"model":"o"', 1), (502,), "/v1/messages", 4)
+    report.case("translated: " + name, request, REQUESTS[name][0].replace(b'"model":"m"', b'"model":"o"', 1), (502,), DIALOG_MIB)
 report.case("answer: compressed", compressed)
 report.case("answer: %d events at once" % FLOOD_EVENTS, flood)
 report.case("answer: a flood of nothing", flood_of_nothing)
