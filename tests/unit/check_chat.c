@@ -400,17 +400,6 @@ START_TEST(tools_and_what_they_need)
 }
 END_TEST
 
-/* OpenRouter takes its plugins at this door too. */
-START_TEST(a_plugin_searches)
-{
-    good(REQUEST(",\"plugins\":[{\"id\":\"web\"}]"));
-    ck_assert(chat.web_plugin && chat.web_search_uses == -1);
-    ck_assert_str_eq(chat.server_tools[0], "web_search_plugin");
-    good(REQUEST(",\"plugins\":[{\"id\":\"x\"}]"));
-    ck_assert(!chat.web_plugin && chat.web_search_uses == 0 && chat.n_server_tools == 0);
-}
-END_TEST
-
 START_TEST(server_tools_have_a_maximum)
 {
     char body[4096];
@@ -797,7 +786,6 @@ Suite *chat_suite(void)
     tcase_add_test(t, parameters);
     tcase_add_test(t, the_user);
     tcase_add_test(t, tools_and_what_they_need);
-    tcase_add_test(t, a_plugin_searches);
     tcase_add_test(t, server_tools_have_a_maximum);
     tcase_add_test(t, state_of_one_provider);
     tcase_add_test(t, pieces_by_example);

@@ -104,6 +104,19 @@ START_TEST(said_twice)
 }
 END_TEST
 
+/* OpenRouter's plugins, at both doors. */
+START_TEST(a_plugin_searches)
+{
+    for (int door = DOOR_ANTHROPIC; door <= DOOR_OPENAI; door++) {
+        ck_assert(take((enum chat_door)door, ASK(",\"plugins\":[{\"id\":\"web\"}]")) == 0);
+        ck_assert(chat.web_plugin && chat.web_search_uses == -1);
+        ck_assert_str_eq(chat.server_tools[0], "web_search_plugin");
+        ck_assert(take((enum chat_door)door, ASK(",\"plugins\":[{\"id\":\"x\"}]")) == 0);
+        ck_assert(!chat.web_plugin && chat.web_search_uses == 0 && chat.n_server_tools == 0);
+    }
+}
+END_TEST
+
 static void gather(void *ctx, struct span piece)
 {
     buf_add_span(ctx, piece);
@@ -202,6 +215,7 @@ Suite *chat_terms_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, what_is_asked_for);
     tcase_add_test(t, what_is_no_word);
+    tcase_add_test(t, a_plugin_searches);
     tcase_add_test(t, said_twice);
     tcase_add_test(t, tiers_that_are_cut);
     tcase_add_test(t, a_tier_that_is_sent);
