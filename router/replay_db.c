@@ -118,8 +118,7 @@ enum {
 
 /* ?1 and ?2: of admission; ?3: a team, 0 = all.  The subquery makes attempt_key serve. */
 static const char ATTEMPTS[] =
-    "SELECT t.name, a.model, a.provider, k.public_id, a.id,"
-    " coalesce(a.billed_price, a.price_version), a.n_images,"
+    "SELECT t.name, a.model, a.provider, k.public_id, a.id, a.price_version, a.n_images,"
     " a.iterations, " ROLLUP_FIRST(OF_MODEL) ", " ROLLUP_FIRST(SETTLED_WITH_USAGE(
         "b")) ", a.charge_nusd + coalesce(c.charge_nusd, "
               "0)" USAGE_BUCKETS(COL_BUCKET) " FROM "

@@ -373,5 +373,18 @@ def test_anthropic_tiers():
     way.verify()
 
 
+def test_replayed_as_it_was():
+    """What was billed at another endpoint's prices is kept; the rest is priced again by those that are for it."""
+    prefs = way.dir + "/none.json"
+    with open(prefs, "w") as f:
+        f.write("{}")
+    for r in (way.cli_json("replay"), way.cli_json("replay", "--prefs", prefs)):
+        rows = {x["model"]: x for x in r["rows"]}
+        assert not r["no_endpoint"] and {"test/terms", "test/tiers"} <= set(rows), r
+        terms = rows["test/terms"]
+        assert terms["actual_usd"] == terms["hypothetical_usd"] and terms["moved"] == 0, terms
+        assert terms["kept"] == 4 and terms["attempts"] == 17, terms
+
+
 if __name__ == "__main__":
     run_module(globals())
