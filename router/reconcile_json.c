@@ -156,9 +156,9 @@ static int anthropic_result(struct reader *r, json_ref result, struct reconcile_
 static void tell_with_audio(struct reconcile_row *row, enum usage_bucket bucket, int64_t text,
                             enum usage_bucket audio_bucket, int64_t audio)
 {
-    reconcile_tell(row, bucket, audio > 0 ? text + audio : text);
+    reconcile_tell(row, (int)bucket, audio > 0 ? text + audio : text);
     if (audio >= 0)
-        reconcile_tell(row, audio_bucket, audio);
+        reconcile_tell(row, (int)audio_bucket, audio);
 }
 
 /* input_tokens includes what was read from a cache; sound is told apart

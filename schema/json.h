@@ -28,12 +28,12 @@ enum json_kind {
     JSON_OBJECT
 };
 
-enum { JSON_DEPTH_MAX = 256, JSON_VALUES_MAX = 400000, JSON_KEY_MAX = 1024 };
+enum { JSON_DEPTH_MAX = 256, JSON_VALUES_MAX = 1000000, JSON_KEY_MAX = 1024 };
 
 /* Depth is the number of containers around a value and at most JSON_DEPTH_MAX - 1: 256
  * brackets may be open when the innermost is empty.  JSON_KEY_MAX: bytes as written.
- * JSON_VALUES_MAX bounds how long reading holds up a loop; the densest prompt of a million tokens
- * has not half as many. */
+ * JSON_VALUES_MAX bounds how long reading holds up a loop (docs/api.md "Limits"); the densest
+ * prompt of a million tokens has not a quarter as many. */
 
 /* Index into doc->nodes.  0 is the root value. */
 typedef uint32_t json_ref;
