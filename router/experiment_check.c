@@ -36,8 +36,8 @@ static int check_slugs(const struct experiment_arm *arm, const struct catalog *c
     return 0;
 }
 
-/* Where only a credential is missing the server may have it: the catalog of a command has not. */
-static bool lacks_credentials_only(const struct plan *p)
+/* Where a credential is missing the server may have it: the catalog of a command has not. */
+static bool lacks_a_credential(const struct plan *p)
 {
     for (int i = 0; i < p->n_excluded; i++) {
         if (p->excluded[i].reason == REASON_no_credential)
@@ -50,7 +50,7 @@ static int judge(const struct experiment_arm *arm, const struct plan_inputs *in,
                  const struct plan *plan, struct fail *reterr)
 {
     struct buf why;
-    if (plan->n_candidates > 0 || lacks_credentials_only(plan))
+    if (plan->n_candidates > 0 || lacks_a_credential(plan))
         return 0;
     buf_init(&why, FAIL_TEXT_MAX);
     plan_explain_empty(in, plan, &why);
