@@ -29,6 +29,8 @@ enum {
     DB_PROGRESS_OPS = 10000 /* about a millisecond */
 };
 
+static const char ROLLBACK[] = "ROLLBACK";
+
 struct db {
     sqlite3 *handle;
     enum db_mode mode;
@@ -307,8 +309,10 @@ struct db *db_open(const char *path, enum db_mode mode, struct fail *reterr)
     db->lock_fd = -1;
     pthread_mutex_init(&db->step_lock, NULL);
     snprintf(db->path, sizeof(db->path), "%s", path);
-    if ((mode == DB_OWN ? open_owned(db, reterr) : open_read(db, reterr)) == 0)
+    if ((mode == DB_OWN ? open_owned(db, reterr) : open_read(db, reterr)) == 0) {
+        db_stmt(db, ROLLBACK); /* compiled while there is memory: see db_rollback */
         return db;
+    }
     db_close(db);
     return NULL;
 }
@@ -413,11 +417,16 @@ int db_commit(struct db *db, struct fail *reterr)
     return run(db, "COMMIT", reterr);
 }
 
-/* Some errors (disk full, I/O) have rolled back by themselves already. */
+/* Some errors (disk full, I/O) have rolled back by themselves already.  The statement is at hand: a
+ * rollback that had to be compiled would fail where it is needed most, without memory, and leave a
+ * transaction in which no other can begin. */
 void db_rollback(struct db *db)
 {
-    if (sqlite3_get_autocommit(db->handle) == 0)
-        sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+    if (sqlite3_get_autocommit(db->handle) != 0)
+        return;
+    sqlite3_stmt *s = db_stmt(db, ROLLBACK);
+    sqlite3_step(s);
+    sqlite3_reset(s);
 }
 
 int db_checkpoint(struct db *db)

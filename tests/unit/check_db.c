@@ -381,6 +381,54 @@ START_TEST(backup)
 }
 END_TEST
 
+static sqlite3_mem_methods memory;
+static bool no_memory;
+
+static void *scarce_malloc(int n)
+{
+    return no_memory ? NULL : memory.xMalloc(n);
+}
+
+static void *scarce_realloc(void *p, int n)
+{
+    return no_memory ? NULL : memory.xRealloc(p, n);
+}
+
+/* A transaction that could not be rolled back would be in the way of every other. */
+START_TEST(a_rollback_needs_no_memory)
+{
+    sqlite3_mem_methods scarce;
+    sqlite3_shutdown();
+    ck_assert_int_eq(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &memory), SQLITE_OK);
+    scarce = memory;
+    scarce.xMalloc = scarce_malloc;
+    scarce.xRealloc = scarce_realloc;
+    ck_assert_int_eq(sqlite3_config(SQLITE_CONFIG_MALLOC, &scarce), SQLITE_OK);
+    struct db *db = world_open(path);
+    struct db *reader = db_open(path, DB_READ, NULL);
+    ck_assert_ptr_nonnull(reader);
+    ck_assert_int_eq(db_begin(db, NULL), 0);
+    world_sql(db, "INSERT INTO team(id, name, created_ms) VALUES (77, 'gone', 0)");
+    ck_assert_int_eq(db_begin(reader, NULL), 0);
+    no_memory = true;
+    ck_assert_int_eq(db_begin(db, NULL), -1); /* there is none indeed */
+    db_rollback(db);
+    db_rollback(reader);
+    no_memory = false;
+    ck_assert_int_eq(sqlite3_get_autocommit(db_handle(db)), 1);
+    ck_assert_int_eq(sqlite3_get_autocommit(db_handle(reader)), 1);
+    ck_assert_int_eq(db_begin(db, NULL), 0);
+    ck_assert_int_eq(db_begin(reader, NULL), 0);
+    ck_assert_int_eq(world_int(db, "SELECT count(*) FROM team WHERE id = 77"), 0);
+    db_rollback(reader);
+    db_rollback(db);
+    db_close(reader);
+    db_close(db);
+    sqlite3_shutdown();
+    ck_assert_int_eq(sqlite3_config(SQLITE_CONFIG_MALLOC, &memory), SQLITE_OK);
+}
+END_TEST
+
 START_TEST(migrations_are_numbered)
 {
     for (int i = 0; i < migrations_count; i++) {
@@ -417,6 +465,7 @@ Suite *db_suite(void)
     tcase_add_test(t, statements_are_kept_and_cleared);
     tcase_add_test(t, values_come_back_as_they_were);
     tcase_add_test(t, transactions);
+    tcase_add_test(t, a_rollback_needs_no_memory);
     tcase_add_test(t, checkpoints);
     tcase_add_test(t, backup);
     tcase_add_test(t, migrations_are_numbered);
