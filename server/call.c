@@ -508,7 +508,7 @@ static void try_hold(struct call *c)
 static void try_next(struct call *c)
 {
     c->endpoint = route_current(&c->route)->endpoint;
-    c->adapter = c->endpoint->provider->adapter;
+    c->adapter = planning_adapter(&c->chat, c->endpoint);
     call_credential_take(c);
     call_size_begin(c);
     try_hold(c);

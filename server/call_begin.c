@@ -78,7 +78,7 @@ static void keep_counting(struct call *c)
     for (int i = 0; i < c->plan.n_candidates; i++) {
         const struct endpoint *e = c->plan.candidates[i].endpoint;
         const struct provider_target target = {.upstream_model = e->upstream_model};
-        const struct provider *adapter = e->provider->adapter;
+        const struct provider *adapter = planning_adapter(&c->chat, e);
         if (adapter->can_count_tokens && adapter->native_door(&target) == c->chat.door) {
             c->plan.candidates[n++] = c->plan.candidates[i];
         }

@@ -9,8 +9,9 @@ from harness import Report, Sim, Wayfare, catalog_of, endpoint, price, provider,
 sim = Sim(["alpha", "beta"])
 catalog = catalog_of(sim)
 catalog["providers"][1]["headers"] = {"x-operator": "1"}
-catalog["providers"] += [provider("open", sim.url["alpha"], credential={"none": True})]
-catalog["models"][0]["endpoints"] += [endpoint(p, "m-alpha", price("9", "45")) for p in ("open",)]
+catalog["providers"] += [provider("open", sim.url["alpha"], credential={"none": True}),
+                         provider("chat", sim.url["alpha"] + "/v1", protocol="openai")]
+catalog["models"][0]["endpoints"] += [endpoint(p, "m-alpha", price("9", "45")) for p in ("open", "chat")]
 way = Wayfare(catalog, args=("--allow-base-url", "127.0.0.1"))
 allowed = way.cli("key", "create", "--team", "t", "--name", "configs", "--allow-provider-configs").strip()
 report = Report()
@@ -340,6 +341,17 @@ def nothing_of_ours():
             assert not {"x-api-key", "authorization", "x-mine", "x-operator"} & set(theirs), (settings, theirs)
 
 
+def own_protocol():
+    """native_format: what is spoken at the endpoint, whatever the catalog says of it."""
+    mine = {"api_key": "sk-mine-7531"}
+    path, headers = last_call(dict(mine, base_url=URL + "/v1", native_format="openai"))
+    assert path == "/v1/chat/completions" and headers["authorization"] == "...7531", (path, headers)
+    path, headers = last_call(dict(mine, native_format="anthropic"))
+    assert path == "/v1/messages" and headers["x-api-key"] == "...7531", (path, headers)
+    path, headers = last_call(dict(mine, base_url=URL, native_format="anthropic"), "chat")
+    assert path == "/v1/messages" and headers["x-api-key"] == "...7531", (path, headers)
+
+
 def own_timeout():
     sim.script("alpha", hang=1)
     status, _, body = way.request("POST", "/v1/messages", configs('{"alpha":{"timeout_ms":1000}}'), {"x-api-key": allowed})
@@ -350,6 +362,7 @@ def own_timeout():
 report.case("own key where the operator needs none", lambda: check(
     last_call({"api_key": "sk-mine-7531"}, "open")[1].get("x-api-key") == "...7531", "it was not sent"))
 report.case("an address of one's own: nothing of the operator's", nothing_of_ours)
+report.case("own protocol", own_protocol)
 report.case("own timeout", own_timeout)
 report.case("secrets are not in the log", lambda: [
     check(s not in way.server_log(), "a secret is in the log: " + s[:9]) for s in ("sk-mine-7531", "sk-secret", "sk-operator-secret", way.key, allowed)])
