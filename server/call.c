@@ -188,7 +188,7 @@ static void attempt_reset(struct call *c)
     c->head_tick_ms = c->content_tick_ms = -1;
     usage_report_clear(&c->usage);
     c->content_bytes = c->cost_pusd = 0;
-    c->provider_request_id[0] = '\0';
+    c->provider_request_id[0] = c->error_text[0] = '\0';
 }
 
 static void close_stream(struct call *c)

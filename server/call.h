@@ -147,9 +147,10 @@ struct call {
     enum err cut_code;
     char cut_text[FAIL_TEXT_MAX]; /* END_over_cap: what the client is told */
     bool hold_waiting, hold_open, sent, paused;
-    bool started, stopped; /* the stream's first and last event were seen */
-    enum route_end cut;    /* why we cancelled the transfer ourselves */
-    int64_t sent_ms;       /* wall clock */
+    bool started, stopped;             /* the stream's first and last event were seen */
+    enum route_end cut;                /* why we cancelled the transfer ourselves */
+    char error_text[CALL_MESSAGE_MAX]; /* what the stream's error event says */
+    int64_t sent_ms;                   /* wall clock */
     int64_t sent_tick_ms, head_tick_ms, byte_tick_ms, out_tick_ms, content_tick_ms;
     int64_t held_tick_ms; /* when the first byte was held back, -1 = none is */
     struct timeouts limits;
@@ -346,6 +347,8 @@ int call_answer_refused(struct call *c, const struct ledger_answer *a);
 void call_answer_no_endpoint(struct call *c, const struct plan_inputs *in);
 void call_answer_estimate(struct call *c); /* count_tokens, locally */
 void call_note_attempt(struct call *c, enum route_end end);
+/* The provider's own words in an error's body or event; out stays as it is where there are none. */
+void call_read_error(const struct call *c, struct span body, char out[CALL_MESSAGE_MAX]);
 const char *call_slug(const struct call *c);
 
 #endif

@@ -148,11 +148,42 @@ def cut_within_the_frame(door):
         is_spares(door, *ask(door, door))
 
 
+# Of each protocol: an error where a stream should be, and where a body should be.
+ERRORS = {
+    "messages": (event("error", error={"type": "overloaded_error", "message": "Overloaded"}),
+                 b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'),
+    "chat": (b'data: {"error":{"message":"Overloaded","type":"server_error","code":503}}\n\n',
+             b'{"error":{"message":"Overloaded","type":"server_error","code":503}}'),
+}
+JSON_HEAD = HEAD.replace(b"text/event-stream", b"application/json")
+
+
 def error_within_the_frame(door):
-    error = (event("error", error={"type": "overloaded_error", "message": "Overloaded"}) if door == "messages" else
-             b'data: {"error":{"message":"Overloaded","type":"server_error","code":503}}\n\n')
-    raw.play([HEAD + FRAMES[door][0] + error])
+    raw.play([HEAD + FRAMES[door][0] + ERRORS[door][0]])
     is_spares(door, *ask(door, door))
+
+
+def alone(door, stream, pieces, at=None):
+    """The error for a client that nobody else is left for: (status, error)."""
+    raw.play(pieces)
+    status, _, data = ask(at or door, door, stream=stream, provider_only=["raw", "chat"])
+    return status, json.loads(data)["error"]
+
+
+def its_own_words(door):
+    """What the provider says with status 200 is told, whoever asked."""
+    for at in FRAMES:
+        for stream, pieces in ((True, [HEAD + ERRORS[door][0]]), (True, [HEAD + FRAMES[door][0] + ERRORS[door][0]]),
+                               (False, [JSON_HEAD + ERRORS[door][1]])):
+            status, error = alone(door, stream, pieces, at)
+            assert status == (529 if at == "messages" else 503), (status, error)
+            assert error["attempts"][0]["message"] == "Overloaded" and "Overloaded" in error["message"], (at, stream, error)
+
+
+def not_the_protocols_words(door):
+    """An error body of another shape becomes one of the protocol's, with what it says."""
+    status, error = alone(door, False, [JSON_HEAD.replace(b"200 OK", b"422 No") + b'{"detail":"no such adapter"}'])
+    assert status == 422 and error["message"].endswith("no such adapter"), (status, error)
 
 
 def frame_of_nothing(door):
@@ -235,7 +266,7 @@ def not_longer_than_a_second(door):
 
 
 for door in FRAMES:
-    for case in (cut_within_the_frame, error_within_the_frame, frame_of_nothing, translated, whole, empty_answer,
+    for case in (cut_within_the_frame, error_within_the_frame, its_own_words, not_the_protocols_words, frame_of_nothing, translated, whole, empty_answer,
                  begins_with_content, not_longer_than_a_second):
         report.case("%s: %s" % (door, case.__name__.replace("_", " ")), case, door)
 report.case("a tool call is content", a_call_is_content)
