@@ -122,6 +122,7 @@ struct call {
     bool translated;  /* the running attempt's provider speaks another protocol */
     bool rewritten;   /* its request is written anew from the dialog */
     int raw_events;   /* that ended in c->raw */
+    bool half_shown;  /* the client has a part of the event under way */
     bool raw_hidden;  /* the last one is not for the client */
     bool raw_cut_cr;  /* what was left out ended with CR: LF may follow */
     bool reply_ended; /* REPLY_END was read, not written yet */
@@ -190,7 +191,7 @@ void call_arm(struct call *c);
 void call_cut(struct call *c, enum route_end why);
 /* END_over_cap: the hold of a running stream cannot grow. */
 void call_cut_at_cap(struct call *c, enum err code, const char *text);
-/* Something may be written to the client here without breaking an event. */
+/* The provider's bytes end here with a whole event. */
 bool call_at_boundary(const struct call *c);
 
 /* ---- call.c, for call_size.c ---- */

@@ -472,6 +472,7 @@ static void pass_events(struct call *c, struct span bytes)
     bool whole = c->stream == NULL || c->adapter->stream_at_boundary(c->stream);
     if (held == 0 && whole) {
         show(c, bytes);
+        c->half_shown = false;
         return;
     }
     /* That long is no event: the adapter refuses those. */
@@ -479,11 +480,13 @@ static void pass_events(struct call *c, struct span bytes)
         show(c, buf_span(&c->raw));
         show(c, bytes);
         buf_reset(&c->raw);
+        c->half_shown = !whole;
         return;
     }
     size_t end = whole ? c->raw.len : whole_events(buf_span(&c->raw), held);
     show(c, (struct span){c->raw.ptr, end});
     buf_consume(&c->raw, end);
+    c->half_shown &= end == 0;
 }
 
 /* What was translated of the bytes that have just been read. */

@@ -286,12 +286,37 @@ def wait_at(door, name):
     conn.close()
 
 
+def stall_within_an_event(door):
+    """The client has whole events only: what it waits for may be half here."""
+    frame, content, end = FRAMES[door]
+    raw.play([HEAD + frame + content + end[:20], end[20:]])
+    go = raw.go
+    conn, answer = open_stream(door, door, provider_only=["raw", "chat"])
+    begun = answer.read(len(frame + content))
+    first = answer.read(len(KEEP_ALIVE[door]))
+    go.release()
+    stalled[door] = (begun == frame + content, first, answer.read())
+    conn.close()
+
+
+stalled = {}
+
+
+def kept_alive_within_an_event(door):
+    same, first, rest = stalled[door]
+    assert same and first == KEEP_ALIVE[door], stalled[door]
+    assert rest.endswith(b"\n\n" + FRAMES[door][2]), rest
+
+
 def wait_together():
     cases = [("messages", "late"), ("chat", "late"), ("messages", "late-fails"), ("chat", "late-fails"),
              ("messages", "late-alone"), ("chat", "late-alone")]
     threads = [threading.Thread(target=wait_at, args=c) for c in cases]
+    for door in FRAMES:
+        threads.append(threading.Thread(target=stall_within_an_event, args=(door,)))
     for t in threads:
         t.start()
+        time.sleep(0.5)  # raw plays one after the other
     waited["whole"] = ask("messages", "late-alone", stream=False)
     for t in threads:
         t.join()
@@ -333,8 +358,9 @@ def whole_answers_wait():
     assert status == 429 and headers["retry-after"] == "3" and b"rate_limit_error" in body, (status, headers)
 
 
-report.case("six streams and a body that wait", wait_together)
+report.case("eight streams and a body that wait", wait_together)
 for door in FRAMES:
+    report.case("%s: kept alive within an event" % door, kept_alive_within_an_event, door)
     report.case("%s: answered late" % door, answered_late, door)
     report.case("%s: another took over" % door, another_took_over, door)
     report.case("%s: told in the stream" % door, told_in_the_stream, door)
