@@ -126,6 +126,9 @@ report.case("unknown flat names", each, [
     (GOOD % (',"%s":%s' % (name, value)), name) for name, value in
     (("provider_", "1"), ("provider_odrer", '["a"]'), ("provider_maxprice", "1"), ("provider_Order", "[]"),
      ("provider_max_price", "1"), ("provider_by", "null"))])
+report.case("names in other letters", each, [
+    (GOOD % (',"%s":%s' % (name, value)), name.lower()) for name, value in
+    (("Provider_zdr", "true"), ("PROVIDER_ONLY", '["alpha"]'), ("Provider", "{}"), ("Models", '["m"]'))])
 report.case("unknown nested names", each, [
     (GOOD % (',"provider":{%s}' % inner), name) for inner, name in
     (('"odrer":["a"]', "provider.odrer"), ('"max_price":{"tokens":1}', "provider.max_price.tokens"),
