@@ -28,6 +28,7 @@ static int read_chat(struct call *c, struct fail *f)
         return fail_set(f, ERR_internal, NULL, "no room for the routing preferences of all layers");
     }
     c->req->report_body |= c->chat.report;
+    c->chat.include_usage |= c->req->report_body; /* a stream of chunks has no other place for it */
     const struct reach_list allowed = serve_reach(&c->worker->site->options);
     return reach_check_configs(&c->chat.prefs, c->key, &allowed, f) == 0 ? call_repeat_read(c, f)
                                                                          : -1;
