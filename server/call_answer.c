@@ -11,8 +11,9 @@
 #include "server/http.h"
 #include "server/report.h"
 
-/* Never sent back: hop-by-hop headers (RFC 9110 7.6.1), framing that is ours to decide,
- * cookies and policies of the provider's own origin, another Wayfare's report. */
+/* Never sent back: hop-by-hop headers (RFC 9110 7.6.1), framing and coding that are ours to decide
+ * (what came compressed is not passed on), cookies and policies of the provider's own origin,
+ * another Wayfare's report. */
 static bool stays_here(struct span name)
 {
     static const struct span names[] = {
@@ -25,6 +26,7 @@ static bool stays_here(struct span name)
         SPAN("transfer-encoding"),
         SPAN("upgrade"),
         SPAN("content-length"),
+        SPAN("content-encoding"),
         SPAN("date"),
         SPAN("set-cookie"),
         SPAN("set-cookie2"),
