@@ -153,17 +153,13 @@ static bool by_providers(struct look *k, int32_t *detail)
     return *detail != CAUSE_NONE;
 }
 
-/* A request may bring the credential along (provider_configs), or say that none is needed. */
+/* A request may bring the credential along (provider_configs), say that none is needed, or name
+ * an address, to which none of the operator's goes. */
 static bool brings_credential(const struct look *k)
 {
-    const struct prefs *prefs = prefs_of(k);
-    for (int i = 0; i < prefs->n_configs; i++) {
-        const struct provider_config *c = &prefs->configs[i];
-        bool brings = c->api_key != 0 || (c->has_auth_type && c->auth_type == AUTH_NONE);
-        if (brings && endpoint_covered(k->endpoint, prefs_str(prefs, c->slug)))
-            return true;
-    }
-    return false;
+    const struct endpoint *e = k->endpoint;
+    const struct provider_config *c = prefs_config(prefs_of(k), e->slug, e->provider->slug);
+    return c != NULL && prefs_config_is_elsewhere(c);
 }
 
 static bool by_credential(struct look *k, int32_t *detail)

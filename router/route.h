@@ -16,12 +16,12 @@ enum { ROUTE_ATTEMPTS_MAX = 3 };
     E(connect_failed, "could not connect")                                                         \
     E(tls_failed, "TLS handshake failed")                                                          \
     E(timed_out, "timed out")                                                                      \
-    E(reset, "connection lost before an answer")                                                   \
+    E(reset, "connection lost")                                                                    \
     E(stale, "the kept connection had been closed")                                                \
     E(status, "answered with an error status")                                                     \
     E(foreign, "answered outside its protocol")                                                    \
     E(truncated, "stream ended early")                                                             \
-    E(stream_error, "error event inside the stream")                                               \
+    E(stream_error, "an error in place of an answer")                                              \
     E(client_gone, "client left")                                                                  \
     E(drained, "server shut down")                                                                 \
     E(over_cap, "cut: its hold could not grow")

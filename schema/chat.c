@@ -87,17 +87,22 @@ static bool fold(char *name)
     return changed;
 }
 
+static bool is_routing(const char *name)
+{
+    return strcmp(name, "provider") == 0 || strncmp(name, "provider_", 9) == 0;
+}
+
 /* Servers written in Go take "Max_Tokens" for max_tokens, the last one winning
- * (pkg.go.dev/encoding/json#Unmarshal): another limit than the one that is held for. */
+ * (pkg.go.dev/encoding/json#Unmarshal): another limit than the one that is held for.  And who wrote
+ * "Provider_ZDR" did not mean a member that passes. */
 static int refuse_twin(struct chat_reader *r, char *name, const struct chat_member *rows, int n)
 {
-    int i = fold(name) ? find_row(name, rows, n) : n;
-    if (i == n)
+    if (!fold(name) || (find_row(name, rows, n) == n && !is_routing(name)))
         return 0;
-    return fail_set(r->reterr, ERR_bad_request, rows[i].name,
+    return fail_set(r->reterr, ERR_bad_request, name,
                     "a member differs from %s only in the case of letters, and some servers take "
                     "it for the same: write %s",
-                    rows[i].name, rows[i].name);
+                    name, name);
 }
 
 int chat_split_members(struct chat_reader *r, const struct chat_member *rows, int n,
@@ -118,7 +123,7 @@ int chat_split_members(struct chat_reader *r, const struct chat_member *rows, in
         if (i < 0)
             continue;
         if (i == n) {
-            if (refuse_twin(r, name, rows, n) != 0)
+            if (!prefs_is_routing_member(d, m) && refuse_twin(r, name, rows, n) != 0)
                 return -1;
             continue;
         }

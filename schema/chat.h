@@ -148,6 +148,9 @@ struct chat {
     bool thread_create;
     char pinned_state[CHAT_MODEL_NAME_MAX]; /* the id this request continues, "" = none */
     const char *pinned_field;               /* its field name for messages, static string */
+    /* The member that says so in words of Anthropic's protocol, which no other has: thread,
+     * previous_message_id, container.  NULL = none; a file's id can be told in others, too. */
+    const char *native_state;
 
     struct span user_id; /* metadata.user_id or user as written, may be empty */
 

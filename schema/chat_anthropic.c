@@ -190,6 +190,10 @@ static int read_container(struct chat_reader *r, json_ref container)
 static int read_state(struct chat_reader *r, const struct members *ms)
 {
     json_ref previous = ms->at[MEMBER_previous_message_id];
+    r->chat->native_state = ms->at[MEMBER_thread] != JSON_NONE      ? "thread"
+                            : previous != JSON_NONE                 ? "previous_message_id"
+                            : ms->at[MEMBER_container] != JSON_NONE ? "container"
+                                                                    : NULL;
     if (read_thread(r, ms->at[MEMBER_thread]) != 0)
         return -1;
     if (previous != JSON_NONE && chat_pin(r, previous, "previous_message_id") != 0)

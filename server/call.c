@@ -188,7 +188,7 @@ static void attempt_reset(struct call *c)
     c->head_tick_ms = c->content_tick_ms = -1;
     usage_report_clear(&c->usage);
     c->content_bytes = c->cost_pusd = 0;
-    c->provider_request_id[0] = '\0';
+    c->provider_request_id[0] = c->error_text[0] = '\0';
 }
 
 static void close_stream(struct call *c)
@@ -508,7 +508,7 @@ static void try_hold(struct call *c)
 static void try_next(struct call *c)
 {
     c->endpoint = route_current(&c->route)->endpoint;
-    c->adapter = c->endpoint->provider->adapter;
+    c->adapter = planning_adapter(&c->chat, c->endpoint);
     call_credential_take(c);
     call_size_begin(c);
     try_hold(c);

@@ -122,6 +122,7 @@ struct call {
     bool translated;  /* the running attempt's provider speaks another protocol */
     bool rewritten;   /* its request is written anew from the dialog */
     int raw_events;   /* that ended in c->raw */
+    bool half_shown;  /* the client has a part of the event under way */
     bool raw_hidden;  /* the last one is not for the client */
     bool raw_cut_cr;  /* what was left out ended with CR: LF may follow */
     bool reply_ended; /* REPLY_END was read, not written yet */
@@ -147,9 +148,10 @@ struct call {
     enum err cut_code;
     char cut_text[FAIL_TEXT_MAX]; /* END_over_cap: what the client is told */
     bool hold_waiting, hold_open, sent, paused;
-    bool started, stopped; /* the stream's first and last event were seen */
-    enum route_end cut;    /* why we cancelled the transfer ourselves */
-    int64_t sent_ms;       /* wall clock */
+    bool started, stopped;             /* the stream's first and last event were seen */
+    enum route_end cut;                /* why we cancelled the transfer ourselves */
+    char error_text[CALL_MESSAGE_MAX]; /* what the stream's error event says */
+    int64_t sent_ms;                   /* wall clock */
     int64_t sent_tick_ms, head_tick_ms, byte_tick_ms, out_tick_ms, content_tick_ms;
     int64_t held_tick_ms; /* when the first byte was held back, -1 = none is */
     struct timeouts limits;
@@ -189,7 +191,7 @@ void call_arm(struct call *c);
 void call_cut(struct call *c, enum route_end why);
 /* END_over_cap: the hold of a running stream cannot grow. */
 void call_cut_at_cap(struct call *c, enum err code, const char *text);
-/* Something may be written to the client here without breaking an event. */
+/* The provider's bytes end here with a whole event. */
 bool call_at_boundary(const struct call *c);
 
 /* ---- call.c, for call_size.c ---- */
@@ -346,6 +348,8 @@ int call_answer_refused(struct call *c, const struct ledger_answer *a);
 void call_answer_no_endpoint(struct call *c, const struct plan_inputs *in);
 void call_answer_estimate(struct call *c); /* count_tokens, locally */
 void call_note_attempt(struct call *c, enum route_end end);
+/* The provider's own words in an error's body or event; out stays as it is where there are none. */
+void call_read_error(const struct call *c, struct span body, char out[CALL_MESSAGE_MAX]);
 const char *call_slug(const struct call *c);
 
 #endif

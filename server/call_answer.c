@@ -11,8 +11,9 @@
 #include "server/http.h"
 #include "server/report.h"
 
-/* Never sent back: hop-by-hop headers (RFC 9110 7.6.1), framing that is ours to decide,
- * cookies and policies of the provider's own origin, another Wayfare's report. */
+/* Never sent back: hop-by-hop headers (RFC 9110 7.6.1), framing and coding that are ours to decide
+ * (what came compressed is not passed on), cookies and policies of the provider's own origin,
+ * another Wayfare's report. */
 static bool stays_here(struct span name)
 {
     static const struct span names[] = {
@@ -25,6 +26,7 @@ static bool stays_here(struct span name)
         SPAN("transfer-encoding"),
         SPAN("upgrade"),
         SPAN("content-length"),
+        SPAN("content-encoding"),
         SPAN("date"),
         SPAN("set-cookie"),
         SPAN("set-cookie2"),
@@ -315,9 +317,7 @@ static void pass_foreign(struct call *c)
                  call_slug(c), c->http_status);
         c->http_status = err_info(ERR_bad_upstream)->status;
     } else {
-        fail_set(&f, call_error_for_status(c->http_status), NULL,
-                 "%s answered with status %d and a body that is not of its protocol", call_slug(c),
-                 c->http_status);
+        call_translate_error(c, &f);
     }
     request_write_error(c->req, &f, (struct span){NULL, 0}, &c->req->reply_body);
 }
@@ -474,6 +474,7 @@ static void pass_events(struct call *c, struct span bytes)
     bool whole = c->stream == NULL || c->adapter->stream_at_boundary(c->stream);
     if (held == 0 && whole) {
         show(c, bytes);
+        c->half_shown = false;
         return;
     }
     /* That long is no event: the adapter refuses those. */
@@ -481,11 +482,13 @@ static void pass_events(struct call *c, struct span bytes)
         show(c, buf_span(&c->raw));
         show(c, bytes);
         buf_reset(&c->raw);
+        c->half_shown = !whole;
         return;
     }
     size_t end = whole ? c->raw.len : whole_events(buf_span(&c->raw), held);
     show(c, (struct span){c->raw.ptr, end});
     buf_consume(&c->raw, end);
+    c->half_shown &= end == 0;
 }
 
 /* What was translated of the bytes that have just been read. */
@@ -551,29 +554,30 @@ void call_answer_error(struct call *c, const struct fail *f, int64_t retry_after
 
 /* ---- errors of our own ---- */
 
-/* {"error": {"message"}}: what servers of nearly every protocol say. */
+/* What servers of nearly every protocol say, and gateways before them. */
 static void read_any_message(struct span body, struct buf *text)
 {
     struct json_doc d;
     json_init(&d);
-    if (json_parse(&d, body, NULL) == 0) {
-        json_ref message = json_get(&d, json_get(&d, 0, "error"), "message");
-        if (message != JSON_NONE) {
-            json_text(&d, message, text);
+    if (json_parse(&d, body, NULL) == 0 && json_is_object(&d, 0)) {
+        json_ref error = json_get(&d, 0, "error");
+        const json_ref places[] = {json_get(&d, error, "message"), error,
+                                   json_get(&d, 0, "message"), json_get(&d, 0, "detail")};
+        for (size_t i = 0; i < sizeof places / sizeof places[0] && text->len == 0; i++) {
+            json_text(&d, places[i], text);
         }
     }
     json_done(&d);
 }
 
-/* The provider's own words, for error.attempts. */
-static void read_message(const struct call *c, char out[CALL_MESSAGE_MAX])
+void call_read_error(const struct call *c, struct span body, char out[CALL_MESSAGE_MAX])
 {
     struct reply_error error = {.http_status = c->http_status};
     struct buf store;
     buf_init(&store, CALL_ANSWER_MAX);
-    if (!c->adapter->read_error(buf_span(&c->answer), &store, &error) || error.message.len == 0) {
+    if (!c->adapter->read_error(body, &store, &error) || error.message.len == 0) {
         buf_reset(&store);
-        read_any_message(buf_span(&c->answer), &store);
+        read_any_message(body, &store);
         error.message = buf_span(&store);
     }
     if (error.message.len > 0) {
@@ -591,9 +595,10 @@ void call_note_attempt(struct call *c, enum route_end end)
     a->endpoint = c->endpoint;
     a->http_status = c->http_status;
     a->end = end;
-    snprintf(a->message, sizeof a->message, "%s", route_end_text(end));
-    if (end == END_status) {
-        read_message(c, a->message);
+    bool said = c->stream != NULL && c->error_text[0] != '\0';
+    snprintf(a->message, sizeof a->message, "%s", said ? c->error_text : route_end_text(end));
+    if (end == END_status || (end == END_stream_error && c->stream == NULL)) {
+        call_read_error(c, buf_span(&c->answer), a->message);
     } else if (end == END_connect_failed && c->denied != NULL) {
         snprintf(a->message, sizeof a->message,
                  "base_url leads to an address that provider_configs may not reach (%s)",

@@ -28,9 +28,28 @@ static int read_chat(struct call *c, struct fail *f)
         return fail_set(f, ERR_internal, NULL, "no room for the routing preferences of all layers");
     }
     c->req->report_body |= c->chat.report;
+    c->chat.include_usage |= c->req->report_body; /* a stream of chunks has no other place for it */
     const struct reach_list allowed = serve_reach(&c->worker->site->options);
     return reach_check_configs(&c->chat.prefs, c->key, &allowed, f) == 0 ? call_repeat_read(c, f)
                                                                          : -1;
+}
+
+/* A request that is written anew for another protocol would lose it: who is asked to go on with a
+ * thread then sees its last message alone. */
+static void keep_who_is_told_of_state(struct call *c)
+{
+    int n = 0;
+    for (int i = 0; i < c->plan.n_candidates; i++) {
+        const struct endpoint *e = c->plan.candidates[i].endpoint;
+        const struct provider_target target = {.slug = e->slug,
+                                               .base_url = e->provider->base_url,
+                                               .upstream_model = e->upstream_model,
+                                               .rules = e->rules};
+        if (!provider_must_rewrite(planning_adapter(&c->chat, e), &c->chat, &target)) {
+            c->plan.candidates[n++] = c->plan.candidates[i];
+        }
+    }
+    c->plan.n_candidates = n;
 }
 
 /* State that one provider keeps (a thread, a container, a file) is known to it alone, and to the
@@ -58,11 +77,15 @@ static bool state_is_safe(struct call *c)
 static void refuse_state(struct call *c)
 {
     struct fail f;
-    const char *field = c->chat.pinned_field != NULL ? c->chat.pinned_field : "thread";
+    const char *field = c->chat.pinned_field != NULL ? c->chat.pinned_field : c->chat.native_state;
     fail_set(
         &f, ERR_bad_request, field,
-        "%s refers to state that one provider keeps, and several could serve this request: name "
-        "one with provider_only, or send the whole conversation",
+        c->plan.n_candidates > 0
+            ? "%s refers to state that one provider keeps, and several could serve this request: "
+              "name one with provider_only, or send the whole conversation"
+            : "%s refers to state that one provider keeps, and none that could serve this request "
+              "is sent it as it is (another protocol, or a model that needs the request mended): "
+              "send the whole conversation",
         field);
     request_reply_fail_more(
         c->req, &f, -1,
@@ -78,7 +101,7 @@ static void keep_counting(struct call *c)
     for (int i = 0; i < c->plan.n_candidates; i++) {
         const struct endpoint *e = c->plan.candidates[i].endpoint;
         const struct provider_target target = {.upstream_model = e->upstream_model};
-        const struct provider *adapter = e->provider->adapter;
+        const struct provider *adapter = planning_adapter(&c->chat, e);
         if (adapter->can_count_tokens && adapter->native_door(&target) == c->chat.door) {
             c->plan.candidates[n++] = c->plan.candidates[i];
         }
@@ -109,7 +132,10 @@ static void start_plan(struct call *c)
         call_done(c);
         return;
     }
-    if (!state_is_safe(c)) {
+    if (c->chat.native_state != NULL && c->kind == CALL_MESSAGES) {
+        keep_who_is_told_of_state(c);
+    }
+    if (c->plan.n_candidates == 0 || !state_is_safe(c)) {
         refuse_state(c);
         call_done(c);
         return;

@@ -12,10 +12,18 @@ static void apply_config(struct call *c, const struct provider_config *pc,
                          struct provider_target *t, const char **headers)
 {
     const struct prefs *p = &c->chat.prefs;
-    t->secret = pc->api_key != 0 ? prefs_str(p, pc->api_key) : t->secret;
+    if (pc->api_key != 0) {
+        t->secret = prefs_str(p, pc->api_key);
+        t->auth_type = c->endpoint->provider->auth_type; /* the operator may need none */
+    }
+    if (c->adapter != c->endpoint->provider->adapter && t->auth_type != AUTH_NONE) {
+        t->auth_type = AUTH_API_KEY; /* native_format: in that protocol's own header */
+        t->auth_header_name = NULL;
+    }
     if (pc->base_url != 0) {
         const struct reach_list allowed = serve_reach(&c->worker->site->options);
         t->base_url = prefs_str(p, pc->base_url);
+        t->extra_headers = NULL; /* who hosts it is not whom the operator wrote them for */
         c->reach = reach_of_url(t->base_url, &allowed);
     }
     c->own_terms = true;

@@ -6,11 +6,11 @@
 #include "server/call.h"
 #include "server/log.h"
 
-/* The client's key, no key at all, or somebody else's server: an answer says nothing of ours. */
-static bool brings_its_own(const struct call *c)
+/* The client's key, no key at all, or somebody else's server: an answer says nothing of ours, and
+ * to an address that the request names none of ours goes. */
+static const struct credential *own_stand_in(const struct call *c, const struct provider_config *pc)
 {
-    const struct provider_config *pc = call_config(c);
-    return pc != NULL && prefs_config_is_elsewhere(pc);
+    return pc->base_url == 0 ? provider_credential(c->endpoint->provider, 0) : NULL;
 }
 
 void call_credential_take(struct call *c)
@@ -20,9 +20,10 @@ void call_credential_take(struct call *c)
         c->keys_of = c->endpoint;
         c->tried_keys = 0;
     }
-    c->own_credential = brings_its_own(c);
+    const struct provider_config *pc = call_config(c);
+    c->own_credential = pc != NULL && prefs_config_is_elsewhere(pc);
     if (c->own_credential) {
-        c->credential = provider_credential(c->endpoint->provider, 0);
+        c->credential = own_stand_in(c, pc);
         return;
     }
     if (c->pinned_key != 0) {

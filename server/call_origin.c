@@ -5,8 +5,8 @@
 
 bool call_has_thread(const struct call *c)
 {
-    return c->chat.thread_create || (c->chat.pinned_field != NULL &&
-                                     strstr(c->chat.pinned_field, "previous_message") != NULL);
+    const char *state = c->chat.native_state;
+    return state != NULL && strcmp(state, "container") != 0;
 }
 
 static void note(struct call *c, const struct json_doc *d, json_ref id)

@@ -13,6 +13,9 @@ static void on_event(void *ctx, const struct event *ev)
     if (ev->kind == EVENT_START || ev->kind == EVENT_USAGE) {
         call_origin_note(c, ev->data);
     }
+    if (ev->kind == EVENT_ERROR) {
+        call_read_error(c, ev->data, c->error_text);
+    }
     c->started |= ev->kind == EVENT_START;
     c->stopped |= ev->kind == EVENT_STOP;
 }

@@ -60,7 +60,7 @@ void call_cut(struct call *c, enum route_end why)
     }
 }
 
-/* Something may be written to the client here without breaking an event. */
+/* The provider's bytes end here with a whole event. */
 bool call_at_boundary(const struct call *c)
 {
     return c->translated || c->adapter->stream_at_boundary(c->stream);
@@ -81,7 +81,7 @@ static void keep_alive(struct call *c)
     if (!c->committed) {
         call_answer_open(c);
         call_answer_keep_alive(c);
-    } else if (c->stream != NULL && call_at_boundary(c) && !request_stream_full(c->req)) {
+    } else if (c->stream != NULL && !c->half_shown && !request_stream_full(c->req)) {
         call_answer_keep_alive(c);
     }
 }

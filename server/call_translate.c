@@ -94,9 +94,11 @@ void call_translate_error(struct call *c, struct fail *ret)
                  (int)(error.message.len < FAIL_TEXT_MAX ? error.message.len : FAIL_TEXT_MAX),
                  error.message.ptr);
     } else {
+        char said[CALL_MESSAGE_MAX] = "";
+        call_read_error(c, buf_span(&c->answer), said);
         fail_set(ret, call_error_for_status(c->http_status), NULL,
-                 "%s answered with status %d and a body that is not of its protocol", call_slug(c),
-                 c->http_status);
+                 "%s answered with status %d and a body that is not of its protocol%s%s",
+                 call_slug(c), c->http_status, said[0] != '\0' ? ": " : "", said);
     }
     buf_done(&store);
 }

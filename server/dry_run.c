@@ -153,7 +153,8 @@ static struct json_object *dropped_rows(struct chat *chat, const struct plan *pl
                                            .max_completion_tokens = e->max_completion_tokens,
                                            .params = e->params,
                                            .rules = e->rules};
-    if (!provider_must_rewrite(e->provider->adapter, chat, &target))
+    const struct provider *adapter = planning_adapter(chat, e);
+    if (!provider_must_rewrite(adapter, chat, &target))
         return rows;
     const struct client_headers headers = {.n_other = 0};
     struct drops drops = {.n = 0};
@@ -169,7 +170,7 @@ static struct json_object *dropped_rows(struct chat *chat, const struct plan *pl
                                      .drops = &drops};
     if (door_find(chat->door)->read(chat, &dialog, NULL) == 0) {
         drops = dialog.unread;
-        e->provider->adapter->build(&ask, &call, NULL);
+        adapter->build(&ask, &call, NULL);
     }
     for (int i = 0; i < drops.n; i++)
         json_object_array_add(rows, json_object_new_string(drops.names[i]));

@@ -14,6 +14,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "schema/field.h"
 #include "server/address.h"
 #include "server/call.h"
 #include "server/gate.h"
@@ -63,7 +64,7 @@ struct span request_header(const struct request *r, const char *name)
         return header_find(buf_span(&r->headers), name);
     }
     const char *v = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, name);
-    return v != NULL ? span_of(v) : (struct span){"", 0};
+    return v != NULL ? field_trim(span_of(v)) : (struct span){"", 0};
 }
 
 bool request_has_header(const struct request *r, const char *name)
@@ -261,7 +262,7 @@ static int find_route(struct request *r, const char *method, const char *url, st
     if (allow == NULL) {
         return fail_set(f, ERR_not_found, NULL, "there is nothing at this path");
     }
-    request_add_header(r, "allow", span_of(allow));
+    request_add_header(r, "allow", strcmp(allow, "GET") == 0 ? SPAN("GET, HEAD") : span_of(allow));
     return fail_set(f, ERR_method_not_allowed, NULL, "this path takes %s", allow);
 }
 

@@ -1,6 +1,8 @@
 /* The inputs of a plan. */
 #include "server/planning.h"
 
+#include "router/route.h"
+
 /* Why an endpoint waits that has no credential at hand; NULL: its retry-after. */
 static const char *const WHY_HELD[] = {
     [REFUSAL_NONE] = NULL,
@@ -22,6 +24,23 @@ void planning_health(struct state *s, const struct endpoint *e, int64_t now_ms,
         ret->held_why = WHY_HELD[keys.why];
         ret->explorable = false; /* its time says when, as for any retry-after */
     }
+}
+
+const struct provider *planning_adapter(const struct chat *chat, const struct endpoint *e)
+{
+    static const struct {
+        enum chat_door door;
+        const char *protocol;
+    } FORMATS[] = {{DOOR_OPENAI, "openai"}, {DOOR_ANTHROPIC, "anthropic"}}; /* native_format - 1 */
+    const struct provider *own = e->provider->adapter;
+    const struct provider_target target = {.base_url = e->provider->base_url,
+                                           .upstream_model = e->upstream_model};
+    const struct provider_config *c = prefs_config(&chat->prefs, e->slug, e->provider->slug);
+    if (c == NULL || c->native_format == 0 ||
+        own->native_door(&target) == FORMATS[c->native_format - 1].door) {
+        return own;
+    }
+    return provider_find(FORMATS[c->native_format - 1].protocol);
 }
 
 static void look_health(void *ctx, uint32_t endpoint_index, struct health_view *ret)

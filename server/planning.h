@@ -21,6 +21,10 @@ struct plan_source {
 void planning_health(struct state *s, const struct endpoint *e, int64_t now_ms,
                      struct health_view *ret);
 
+/* Who speaks to the endpoint for this request: its provider's adapter, unless the request says
+ * (provider_configs.native_format) that the other protocol is spoken there. */
+const struct provider *planning_adapter(const struct chat *chat, const struct endpoint *e);
+
 /* source must outlive the use of ret_in. key may be NULL (no key policy). */
 void plan_inputs_fill(struct plan_inputs *ret_in, struct plan_source *source,
                       const struct chat *chat, const struct key_row *key, uint64_t seed);

@@ -4,10 +4,15 @@ reaches a provider, and the server answers the next good one."""
 
 import json
 
-from harness import Report, Sim, Wayfare, catalog_of, wait_for
+from harness import Report, Sim, Wayfare, catalog_of, endpoint, price, provider, wait_for
 
 sim = Sim(["alpha", "beta"])
-way = Wayfare(catalog_of(sim), args=("--allow-base-url", "127.0.0.1"))
+catalog = catalog_of(sim)
+catalog["providers"][1]["headers"] = {"x-operator": "1"}
+catalog["providers"] += [provider("open", sim.url["alpha"], credential={"none": True}),
+                         provider("chat", sim.url["alpha"] + "/v1", protocol="openai")]
+catalog["models"][0]["endpoints"] += [endpoint(p, "m-alpha", price("9", "45")) for p in ("open", "chat")]
+way = Wayfare(catalog, args=("--allow-base-url", "127.0.0.1"))
 allowed = way.cli("key", "create", "--team", "t", "--name", "configs", "--allow-provider-configs").strip()
 report = Report()
 
@@ -121,6 +126,9 @@ report.case("unknown flat names", each, [
     (GOOD % (',"%s":%s' % (name, value)), name) for name, value in
     (("provider_", "1"), ("provider_odrer", '["a"]'), ("provider_maxprice", "1"), ("provider_Order", "[]"),
      ("provider_max_price", "1"), ("provider_by", "null"))])
+report.case("names in other letters", each, [
+    (GOOD % (',"%s":%s' % (name, value)), name.lower()) for name, value in
+    (("Provider_zdr", "true"), ("PROVIDER_ONLY", '["alpha"]'), ("Provider", "{}"), ("Models", '["m"]'))])
 report.case("unknown nested names", each, [
     (GOOD % (',"provider":{%s}' % inner), name) for inner, name in
     (('"odrer":["a"]', "provider.odrer"), ('"max_price":{"tokens":1}', "provider.max_price.tokens"),
@@ -317,6 +325,36 @@ report.case("own key in a header of its own", honoured, {"auth_type": "custom", 
 report.case("own headers", honoured, {"headers": {"X-Tenant": "blue", "x-two": ""}}, {"x-tenant": "blue"})
 
 
+def last_call(settings, provider="alpha"):
+    before = len(sim.witness())
+    good_request('"provider_only":["%s"],"provider_configs":%s' % (provider, json.dumps({provider: settings})), key=allowed)
+    sent = [w for w in sim.witness()[before:] if w["event"] == "begin"][-1]
+    return sent["path"], {k.lower(): v for k, v in sent["headers"].items()}
+
+
+def nothing_of_ours():
+    """To an address that a request names goes no credential and no header of the operator's."""
+    _, ours = last_call({"headers": {"x-mine": "1"}})
+    assert ours["x-api-key"] == "...cret", ours
+    _, ours = last_call({}, "beta")
+    assert ours["x-operator"] == "1", ours
+    for settings in ({"base_url": URL}, {"base_url": URL, "auth_type": "bearer"}, {"base_url": URL, "auth_header_name": "x-mine"}):
+        for provider in ("alpha", "beta"):
+            _, theirs = last_call(settings, provider)
+            assert not {"x-api-key", "authorization", "x-mine", "x-operator"} & set(theirs), (settings, theirs)
+
+
+def own_protocol():
+    """native_format: what is spoken at the endpoint, whatever the catalog says of it."""
+    mine = {"api_key": "sk-mine-7531"}
+    path, headers = last_call(dict(mine, base_url=URL + "/v1", native_format="openai"))
+    assert path == "/v1/chat/completions" and headers["authorization"] == "...7531", (path, headers)
+    path, headers = last_call(dict(mine, native_format="anthropic"))
+    assert path == "/v1/messages" and headers["x-api-key"] == "...7531", (path, headers)
+    path, headers = last_call(dict(mine, base_url=URL, native_format="anthropic"), "chat")
+    assert path == "/v1/messages" and headers["x-api-key"] == "...7531", (path, headers)
+
+
 def own_timeout():
     sim.script("alpha", hang=1)
     status, _, body = way.request("POST", "/v1/messages", configs('{"alpha":{"timeout_ms":1000}}'), {"x-api-key": allowed})
@@ -324,6 +362,10 @@ def own_timeout():
     assert status == 504 and json.loads(body)["error"]["type"] == "timeout_error", (status, body)
 
 
+report.case("own key where the operator needs none", lambda: check(
+    last_call({"api_key": "sk-mine-7531"}, "open")[1].get("x-api-key") == "...7531", "it was not sent"))
+report.case("an address of one's own: nothing of the operator's", nothing_of_ours)
+report.case("own protocol", own_protocol)
 report.case("own timeout", own_timeout)
 report.case("secrets are not in the log", lambda: [
     check(s not in way.server_log(), "a secret is in the log: " + s[:9]) for s in ("sk-mine-7531", "sk-secret", "sk-operator-secret", way.key, allowed)])

@@ -148,11 +148,42 @@ def cut_within_the_frame(door):
         is_spares(door, *ask(door, door))
 
 
+# Of each protocol: an error where a stream should be, and where a body should be.
+ERRORS = {
+    "messages": (event("error", error={"type": "overloaded_error", "message": "Overloaded"}),
+                 b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'),
+    "chat": (b'data: {"error":{"message":"Overloaded","type":"server_error","code":503}}\n\n',
+             b'{"error":{"message":"Overloaded","type":"server_error","code":503}}'),
+}
+JSON_HEAD = HEAD.replace(b"text/event-stream", b"application/json")
+
+
 def error_within_the_frame(door):
-    error = (event("error", error={"type": "overloaded_error", "message": "Overloaded"}) if door == "messages" else
-             b'data: {"error":{"message":"Overloaded","type":"server_error","code":503}}\n\n')
-    raw.play([HEAD + FRAMES[door][0] + error])
+    raw.play([HEAD + FRAMES[door][0] + ERRORS[door][0]])
     is_spares(door, *ask(door, door))
+
+
+def alone(door, stream, pieces, at=None):
+    """The error for a client that nobody else is left for: (status, error)."""
+    raw.play(pieces)
+    status, _, data = ask(at or door, door, stream=stream, provider_only=["raw", "chat"])
+    return status, json.loads(data)["error"]
+
+
+def its_own_words(door):
+    """What the provider says with status 200 is told, whoever asked."""
+    for at in FRAMES:
+        for stream, pieces in ((True, [HEAD + ERRORS[door][0]]), (True, [HEAD + FRAMES[door][0] + ERRORS[door][0]]),
+                               (False, [JSON_HEAD + ERRORS[door][1]])):
+            status, error = alone(door, stream, pieces, at)
+            assert status == (529 if at == "messages" else 503), (status, error)
+            assert error["attempts"][0]["message"] == "Overloaded" and "Overloaded" in error["message"], (at, stream, error)
+
+
+def not_the_protocols_words(door):
+    """An error body of another shape becomes one of the protocol's, with what it says."""
+    status, error = alone(door, False, [JSON_HEAD.replace(b"200 OK", b"422 No") + b'{"detail":"no such adapter"}'])
+    assert status == 422 and error["message"].endswith("no such adapter"), (status, error)
 
 
 def frame_of_nothing(door):
@@ -235,7 +266,7 @@ def not_longer_than_a_second(door):
 
 
 for door in FRAMES:
-    for case in (cut_within_the_frame, error_within_the_frame, frame_of_nothing, translated, whole, empty_answer,
+    for case in (cut_within_the_frame, error_within_the_frame, its_own_words, not_the_protocols_words, frame_of_nothing, translated, whole, empty_answer,
                  begins_with_content, not_longer_than_a_second):
         report.case("%s: %s" % (door, case.__name__.replace("_", " ")), case, door)
 report.case("a tool call is content", a_call_is_content)
@@ -255,12 +286,37 @@ def wait_at(door, name):
     conn.close()
 
 
+def stall_within_an_event(door):
+    """The client has whole events only: what it waits for may be half here."""
+    frame, content, end = FRAMES[door]
+    raw.play([HEAD + frame + content + end[:20], end[20:]])
+    go = raw.go
+    conn, answer = open_stream(door, door, provider_only=["raw", "chat"])
+    begun = answer.read(len(frame + content))
+    first = answer.read(len(KEEP_ALIVE[door]))
+    go.release()
+    stalled[door] = (begun == frame + content, first, answer.read())
+    conn.close()
+
+
+stalled = {}
+
+
+def kept_alive_within_an_event(door):
+    same, first, rest = stalled[door]
+    assert same and first == KEEP_ALIVE[door], stalled[door]
+    assert rest.endswith(b"\n\n" + FRAMES[door][2]), rest
+
+
 def wait_together():
     cases = [("messages", "late"), ("chat", "late"), ("messages", "late-fails"), ("chat", "late-fails"),
              ("messages", "late-alone"), ("chat", "late-alone")]
     threads = [threading.Thread(target=wait_at, args=c) for c in cases]
+    for door in FRAMES:
+        threads.append(threading.Thread(target=stall_within_an_event, args=(door,)))
     for t in threads:
         t.start()
+        time.sleep(0.5)  # raw plays one after the other
     waited["whole"] = ask("messages", "late-alone", stream=False)
     for t in threads:
         t.join()
@@ -302,8 +358,9 @@ def whole_answers_wait():
     assert status == 429 and headers["retry-after"] == "3" and b"rate_limit_error" in body, (status, headers)
 
 
-report.case("six streams and a body that wait", wait_together)
+report.case("eight streams and a body that wait", wait_together)
 for door in FRAMES:
+    report.case("%s: kept alive within an event" % door, kept_alive_within_an_event, door)
     report.case("%s: answered late" % door, answered_late, door)
     report.case("%s: another took over" % door, another_took_over, door)
     report.case("%s: told in the stream" % door, told_in_the_stream, door)

@@ -172,6 +172,10 @@ def compressed():
         for coding in (b"gzip", b"br", b"deflate", b"zstd", b"gzip, gzip", b"x-gzip", b"GZIP"):
             status, headers, data = answered(lambda request: whole(bomb, headers=b"content-encoding: %s\r\n" % coding), (502,), model=model)
             assert "content-encoding" not in headers and json.loads(data)["error"], (headers, data[:200])
+        # Nor is an error, whose status passes.
+        error = gzip.compress(b'{"type":"error","error":{"type":"invalid_request_error","message":"x"}}')
+        _, headers, data = answered(lambda request: whole(error, b"400 Bad", b"content-encoding: gzip\r\n"), (400,), model=model)
+        assert "content-encoding" not in headers and json.loads(data)["error"], (headers, data[:200])
 
 
 def chunk(data):

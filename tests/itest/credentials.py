@@ -32,7 +32,7 @@ catalog = {
     "models": [model(n, "many", "spare") for n in ("turns", "limited", "barred", "invalid", "again", "state", "threads",
                                                      "left")] +
               [model("alone", "two"), model("alone-barred", "two"), model("spent", "two", "spare"),
-               model("quota", "chat", "spare"), model("brought", "two", "spare")],
+               model("quota", "chat", "spare"), model("brought", "two", "spare"), model("untold", "chat", "spare")],
 }
 way = Wayfare(catalog, env={"TEST_KEY_" + n: k for n, k in KEYS.items()}, key_args=["--allow-provider-configs"])
 
@@ -235,12 +235,27 @@ def threads():
     assert status == 400 and b"thread_unsupported_request" in body, body
 
 
+def untold():
+    """Nobody is asked to go on with what his protocol has no words for: he would see the last message alone."""
+    sim.reset()
+    sim.script("spare", lenient=1)
+    thread = {"type": "continue", "previous_message_id": "msg_1"}
+    for code, state in (("thread_unsupported_request", {"thread": {"type": "create"}}), ("thread_unsupported_request", {"thread": thread}),
+                        ("thread_unsupported_request", {"previous_message_id": "msg_1"}),
+                        ("state_unsupported_request", {"container": "container_1"})):
+        status, _, body = ask("untold", provider_only=["chat"], **state)
+        assert status == 400 and json.loads(body)["error"]["details"]["error_code"] == code, (state, status, body)
+    status, headers, body = ask("untold", thread={"type": "create"})
+    assert status == 200 and headers["x-wayfare-provider"] == "spare", (status, headers, body)
+    assert not used("untold", "chat")
+
+
 def no_secret():
     text = way.server_log() + json.dumps([way.generation(ask("turns")[1])])
     assert not any(key in text or key[-8:] in text for key in KEYS.values())
 
 
-for name in ("turns", "last_attempt", "limited", "invalid", "barred", "alone", "brought", "spent", "quota", "state", "threads"):
+for name in ("turns", "last_attempt", "limited", "invalid", "barred", "alone", "brought", "spent", "quota", "state", "threads", "untold"):
     report.case(name, globals()[name])
 report.case("no secret is told", no_secret)
 report.case("ledger", way.verify)

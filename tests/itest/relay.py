@@ -192,6 +192,9 @@ def test_health_and_probes():
     assert status == 404 and json.loads(body)["error"]["type"] == "not_found_error"
     status, headers, _ = way.request("GET", "/v1/messages")
     assert status == 405 and headers["allow"] == "POST"
+    status, headers, _ = way.request("DELETE", "/v1/models")
+    assert status == 405 and headers["allow"] == "GET, HEAD", headers
+    assert way.request("HEAD", "/v1/models")[0] == 200
 
 
 def test_metrics_once():
