@@ -10,7 +10,8 @@
 #include "schema/json_path.h"
 #include "schema/money.h"
 
-enum { MAX_SCALE = MONEY_SCALE_NUSD, PERCENT_SCALE = 2, SHADOW_PERCENT_MAX = 100 };
+enum { MAX_SCALE = MONEY_SCALE_NUSD, MAX_ONE = 1000000000, PERCENT_SCALE = 2 };
+enum { SHADOW_PERCENT_MAX = 100 };
 
 struct definition {
     struct arg_text name, model, unit, layer;
@@ -298,6 +299,12 @@ static int add_guardrail(struct experiment *e, const char *text, struct fail *re
         return fail_set(reterr, ERR_bad_request, "guardrails",
                         "guardrails: %.64s must be error_rate:SHARE or cancel_rate:SHARE (such as "
                         "0.05), cost:USD per request, or latency:SECONDS",
+                        text);
+    /* Somebody meant per cent: such a guardrail would hold nothing, and say nothing. */
+    if (strstr(g->metric, "_rate") != NULL && n >= MAX_ONE)
+        return fail_set(reterr, ERR_bad_request, "guardrails",
+                        "guardrails: %.64s can never be passed: a share is below 1, such as 0.05 "
+                        "for 5 per cent",
                         text);
     money_print(n, MAX_SCALE, g->max); /* "007" is no JSON */
     e->n_guardrails++;
