@@ -134,9 +134,6 @@ int experiment_read_prefs(struct experiment_arm *arm, const char *json, struct f
     int rc = json_parse(&doc, span_of(json != NULL && json[0] != '\0' ? json : "{}"), reterr);
     if (rc == 0)
         rc = preset_check(&doc, "prefs", also, reterr);
-    if (rc == 0 && json_get(&doc, 0, "provider_configs") != JSON_NONE)
-        rc = fail_set(reterr, ERR_bad_request, "provider_configs",
-                      "provider_configs belong to a request: an arm cannot bring any");
     if (rc == 0)
         rc = prefs_read(&arm->prefs, &doc, 0, reterr);
     if (rc == 0)
