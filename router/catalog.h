@@ -204,8 +204,9 @@ int catalog_add_provider(struct catalog_builder *b, const struct provider_spec *
 int catalog_add_model(struct catalog_builder *b, const struct model_spec *s, struct fail *reterr);
 int catalog_add_endpoint(struct catalog_builder *b, const struct endpoint_spec *s,
                          struct fail *reterr);
-/* Names a provider that another file defined, at `path` of this one, if none of this slug was added:
- * the merge resolves it against the database, and refuses the import when it is not there either. */
+/* Names a provider that another file defined, at `path` of this one, if none of this slug was
+ * added: the merge resolves it against the database, and refuses the import when it is not there
+ * either. */
 int catalog_name_provider(struct catalog_builder *b, const char *slug, const char *path,
                           struct fail *reterr);
 /* The slug of the model that has this id or alias; NULL = the name is free. */

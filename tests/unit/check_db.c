@@ -122,8 +122,8 @@ START_TEST(a_dead_owner_leaves_no_lock)
 }
 END_TEST
 
-/* That its pages are to be looked at is known whoever was refused meanwhile: `wayfare backup` is, each
- * time. */
+/* That its pages are to be looked at is known whoever was refused meanwhile: `wayfare backup` is,
+ * each time. */
 START_TEST(a_dead_owner_is_known_by_its_lock)
 {
     db_close(world_open(path));
