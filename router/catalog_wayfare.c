@@ -364,6 +364,11 @@ static int read_provider(struct catalog_reader *r, json_ref v)
         return reader_refuse(r, json_get(r->doc, v, "base_url"),
                              "must be a URL without query: only that of azure-openai may have one, "
                              "\"?api-version=VERSION\"");
+    /* Providers of foreign lists have neither: with one and not the other a plan would count on
+     * them. */
+    if (e.provider.base_url[0] == '\0' && e.provider.n_credentials > 0)
+        return reader_refuse(r, json_get(r->doc, v, "base_url"),
+                             "is empty, and a provider with a credential can be called");
     if (json_get(r->doc, v, "auth") == JSON_NONE && strcmp(e.provider.protocol, "openai") == 0) {
         e.provider.auth_type = AUTH_BEARER;
     }
