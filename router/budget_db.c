@@ -200,6 +200,12 @@ struct json_object *shape_time(int64_t unix_ms)
     return unix_ms != 0 ? json_object_new_string(when_print(unix_ms, text)) : NULL;
 }
 
+struct json_object *shape_instant(int64_t unix_ms)
+{
+    char text[WHEN_TEXT_MAX];
+    return json_object_new_string(when_print(unix_ms, text));
+}
+
 struct json_object *shape_column(struct sqlite3_stmt *s, int col)
 {
     return db_col_null(s, col) ? NULL : json_object_new_string(db_col_text(s, col));

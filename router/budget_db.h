@@ -44,6 +44,7 @@ int64_t identity_now_ms(void);
 /* For the shapes: money as a decimal string, a time (0 = null) in RFC 3339. */
 struct json_object *shape_usd(int64_t nusd);
 struct json_object *shape_time(int64_t unix_ms);
+struct json_object *shape_instant(int64_t unix_ms); /* the same, and 0 is a time too */
 /* A column's text; NULL where it is NULL. */
 struct json_object *shape_column(struct sqlite3_stmt *s, int col);
 /* A share of something as a number between 0 and 1, four digits; NULL: of nothing. */

@@ -348,15 +348,17 @@ int catalog_add_provider(struct catalog_builder *b, const struct provider_spec *
     return 0;
 }
 
-int catalog_name_provider(struct catalog_builder *b, const char *slug, struct fail *reterr)
+int catalog_name_provider(struct catalog_builder *b, const char *slug, const char *path,
+                          struct fail *reterr)
 {
     struct provider_spec s = {.slug = slug, .protocol = "", .timeouts = TIMEOUTS_DEFAULT};
     if (builder_provider(b, slug) >= 0)
         return 0;
     if (catalog_add_provider(b, &s, reterr) != 0)
         return -1;
-    b->providers[b->n_providers - 1].elsewhere = true;
-    return 0;
+    struct provider_row *p = &b->providers[b->n_providers - 1];
+    p->elsewhere = keep(&b->arena, path);
+    return p->elsewhere != NULL ? 0 : no_memory(reterr);
 }
 
 /* Without the model's own slug and without repetitions, which say nothing. */

@@ -54,7 +54,8 @@ struct provider_row {
     const char **headers; /* name, value, ..., NULL */
     int n_credentials;
     struct credential credentials[CATALOG_CREDENTIALS_MAX];
-    bool elsewhere; /* only named here, by an endpoint: what it is stands in the database */
+    /* Where an endpoint names it, when nothing else does: what it is stands in the database. */
+    const char *elsewhere;
     const struct provider *adapter; /* NULL: no adapter for this protocol in this build */
     bool searches;                  /* the web, for every answer, asked or not */
     uint32_t index;                 /* position in catalog->providers */
@@ -203,9 +204,11 @@ int catalog_add_provider(struct catalog_builder *b, const struct provider_spec *
 int catalog_add_model(struct catalog_builder *b, const struct model_spec *s, struct fail *reterr);
 int catalog_add_endpoint(struct catalog_builder *b, const struct endpoint_spec *s,
                          struct fail *reterr);
-/* Names a provider that another file defined, if none of this slug was added: the merge resolves
- * it against the database, and refuses the import when it is not there either. */
-int catalog_name_provider(struct catalog_builder *b, const char *slug, struct fail *reterr);
+/* Names a provider that another file defined, at `path` of this one, if none of this slug was
+ * added: the merge resolves it against the database, and refuses the import when it is not there
+ * either. */
+int catalog_name_provider(struct catalog_builder *b, const char *slug, const char *path,
+                          struct fail *reterr);
 /* The slug of the model that has this id or alias; NULL = the name is free. */
 const char *catalog_builder_owner(const struct catalog_builder *b, const char *name);
 /* Takes an alias from its model; a model keeps its own slug. */

@@ -184,11 +184,12 @@ static int64_t write_provider(struct merge *m, const struct provider_row *p)
 static int64_t merge_provider(struct merge *m, const struct provider_row *p)
 {
     const struct provider_row *old = catalog_provider(m->have, span_of(p->slug));
-    if (old != NULL && (m->yields || p->elsewhere || same_provider(old, p)))
+    if (old != NULL && (m->yields || p->elsewhere != NULL || same_provider(old, p)))
         return old->id;
-    if (p->elsewhere)
-        return fail_set(m->f, ERR_bad_request, "provider",
-                        "the provider \"%s\" is neither in this file nor in the database", p->slug);
+    if (p->elsewhere != NULL)
+        return fail_set(m->f, ERR_bad_request, p->elsewhere,
+                        "%s: the provider \"%s\" is neither in this file nor in the database",
+                        p->elsewhere, p->slug);
     if (old == NULL) {
         m->n.providers_added++;
         say(m, "added provider %s (%s, %s)", p->slug, p->protocol,

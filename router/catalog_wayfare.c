@@ -173,6 +173,26 @@ static int p_cancel(struct catalog_reader *r, json_ref v, struct entry *e)
     return truth_of(r, v, &e->provider.cancel_stops_billing);
 }
 
+/* "NAME", or several with colons between them.  What is something else is likely to be the secret
+ * itself, which must not get into the database: nor is it told. */
+static int variable_of(struct catalog_reader *r, json_ref v, const char **ret)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
+    static const char rest[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
+    if (text_of(r, v, CATALOG_NAME_MAX, ret) != 0)
+        return -1;
+    for (const char *name = *ret;; name++) {
+        size_t n = strspn(name, letters) > 0 ? strspn(name, rest) : 0;
+        if (n == 0 || (name[n] != ':' && name[n] != '\0'))
+            return reader_refuse(r, v,
+                                 "must be the name of an environment variable (or several with "
+                                 "colons between them), never the secret itself");
+        name += n;
+        if (*name == '\0')
+            return 0;
+    }
+}
+
 static int add_credential(struct catalog_reader *r, json_ref v, struct entry *e)
 {
     const struct json_doc *d = r->doc;
@@ -187,7 +207,8 @@ static int add_credential(struct catalog_reader *r, json_ref v, struct entry *e)
     struct credential *c = &e->provider.credentials[e->provider.n_credentials++];
     if (json_key_is(d, m, "env") || json_key_is(d, m, "file")) {
         c->kind = json_key_is(d, m, "env") ? CREDENTIAL_ENV : CREDENTIAL_FILE;
-        return text_of(r, m, CATALOG_NAME_MAX, &c->ref);
+        return c->kind == CREDENTIAL_ENV ? variable_of(r, m, &c->ref)
+                                         : text_of(r, m, CATALOG_NAME_MAX, &c->ref);
     }
     c->kind = CREDENTIAL_NONE;
     c->ref = "";
@@ -343,6 +364,11 @@ static int read_provider(struct catalog_reader *r, json_ref v)
         return reader_refuse(r, json_get(r->doc, v, "base_url"),
                              "must be a URL without query: only that of azure-openai may have one, "
                              "\"?api-version=VERSION\"");
+    /* Providers of foreign lists have neither: with one and not the other a plan would count on
+     * them. */
+    if (e.provider.base_url[0] == '\0' && e.provider.n_credentials > 0)
+        return reader_refuse(r, json_get(r->doc, v, "base_url"),
+                             "is empty, and a provider with a credential can be called");
     if (json_get(r->doc, v, "auth") == JSON_NONE && strcmp(e.provider.protocol, "openai") == 0) {
         e.provider.auth_type = AUTH_BEARER;
     }
@@ -679,7 +705,9 @@ static int read_endpoint(struct catalog_reader *r, json_ref v)
     }
     e.endpoint.timeouts = e.timeouts;
     struct fail f;
-    if (catalog_name_provider(r->builder, e.endpoint.provider, &f) != 0 ||
+    char path[FAIL_FIELD_MAX];
+    json_path(r->doc, json_get(r->doc, v, "provider"), path);
+    if (catalog_name_provider(r->builder, e.endpoint.provider, path, &f) != 0 ||
         catalog_add_endpoint(r->builder, &e.endpoint, &f) != 0)
         return reader_refuse(r, v, "%s", f.text);
     note_cheap_writes(r, v, &e.endpoint.price);

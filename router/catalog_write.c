@@ -239,7 +239,7 @@ int catalog_file_write(const struct catalog *c, struct buf *out)
     buf_adds(out, "{\n  \"providers\": [");
     const char *comma = "\n";
     for (int i = 0; i < c->n_providers; i++) {
-        if (c->providers[i].elsewhere)
+        if (c->providers[i].elsewhere != NULL)
             continue;
         buf_adds(out, comma);
         write_provider(&c->providers[i], out);

@@ -101,10 +101,14 @@ static int lock_take(struct db *db, struct fail *reterr)
                         path, strerror(errno));
     if (flock(db->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK)
-            return fail_set(reterr, ERR_ledger_down, NULL, "%s cannot be locked: %s", path,
-                            strerror(errno));
-        return fail_set(reterr, ERR_ledger_down, NULL, "database %s " OWNED " (pid %ld)", db->path,
-                        lock_holder(db->lock_fd));
+            fail_set(reterr, ERR_ledger_down, NULL, "%s cannot be locked: %s", path,
+                     strerror(errno));
+        else
+            fail_set(reterr, ERR_ledger_down, NULL, "database %s " OWNED " (pid %ld)", db->path,
+                     lock_holder(db->lock_fd));
+        close(db->lock_fd); /* what stands in it is another's: db_close would empty it */
+        db->lock_fd = -1;
+        return -1;
     }
     char text[32];
     db->unclean = lock_holder(db->lock_fd) != 0;

@@ -10,7 +10,8 @@
 #include "schema/json_path.h"
 #include "schema/money.h"
 
-enum { MAX_SCALE = MONEY_SCALE_NUSD, PERCENT_SCALE = 2, SHADOW_PERCENT_MAX = 100 };
+enum { MAX_SCALE = MONEY_SCALE_NUSD, MAX_ONE = 1000000000, PERCENT_SCALE = 2 };
+enum { SHADOW_PERCENT_MAX = 100 };
 
 struct definition {
     struct arg_text name, model, unit, layer;
@@ -133,9 +134,6 @@ int experiment_read_prefs(struct experiment_arm *arm, const char *json, struct f
     int rc = json_parse(&doc, span_of(json != NULL && json[0] != '\0' ? json : "{}"), reterr);
     if (rc == 0)
         rc = preset_check(&doc, "prefs", also, reterr);
-    if (rc == 0 && json_get(&doc, 0, "provider_configs") != JSON_NONE)
-        rc = fail_set(reterr, ERR_bad_request, "provider_configs",
-                      "provider_configs belong to a request: an arm cannot bring any");
     if (rc == 0)
         rc = prefs_read(&arm->prefs, &doc, 0, reterr);
     if (rc == 0)
@@ -298,6 +296,12 @@ static int add_guardrail(struct experiment *e, const char *text, struct fail *re
         return fail_set(reterr, ERR_bad_request, "guardrails",
                         "guardrails: %.64s must be error_rate:SHARE or cancel_rate:SHARE (such as "
                         "0.05), cost:USD per request, or latency:SECONDS",
+                        text);
+    /* Somebody meant per cent: such a guardrail would hold nothing, and say nothing. */
+    if (strstr(g->metric, "_rate") != NULL && n >= MAX_ONE)
+        return fail_set(reterr, ERR_bad_request, "guardrails",
+                        "guardrails: %.64s can never be passed: a share is below 1, such as 0.05 "
+                        "for 5 per cent",
                         text);
     money_print(n, MAX_SCALE, g->max); /* "007" is no JSON */
     e->n_guardrails++;

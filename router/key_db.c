@@ -87,12 +87,15 @@ static int bind_preset(struct sqlite3_stmt *s, struct json_object *value, struct
         db_bind_text(s, 2, NULL);
         return 0;
     }
-    const char *text = json_object_is_type(value, json_type_string)
-                           ? json_object_get_string(value)
-                           : json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
+    struct span text;
+    text.ptr = json_object_is_type(value, json_type_string)
+                   ? json_object_get_string(value)
+                   : json_object_to_json_string_length(value, JSON_C_TO_STRING_PLAIN, &text.len);
+    if (json_object_is_type(value, json_type_string))
+        text.len = (size_t)json_object_get_string_len(value);
     struct buf out;
     buf_init(&out, PRESET_MAX);
-    int rc = read_preset(span_of(text), &out, reterr);
+    int rc = read_preset(text, &out, reterr);
     if (rc == 0)
         db_bind_span(s, 2, buf_span(&out));
     buf_done(&out);

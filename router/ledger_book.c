@@ -160,10 +160,13 @@ static enum ledger_write open_account(struct ledger_book *b, struct ledger_owner
     enum ledger_write w = summed ? write_waiting(b, reterr) : LEDGER_WROTE;
     if (w == LEDGER_WROTE)
         w = ledger_db_account_new(b->db, o->id, summed, &a, reterr);
-    if (w == LEDGER_WROTE && !ledger_core_widen(&b->state, o, &a) &&
-        ledger_core_add_account(&b->state, o, &a) == NULL)
-        w = LEDGER_NO_ROOM;
-    return w;
+    if (w != LEDGER_WROTE || ledger_core_widen(&b->state, o, &a))
+        return w;
+    struct ledger_account *added = ledger_core_add_account(&b->state, o, &a);
+    /* Its cap may be reached as it comes: alerts look at what is dirty. */
+    if (added != NULL && summed)
+        ledger_core_touch(&b->state, added);
+    return added != NULL ? LEDGER_WROTE : LEDGER_NO_ROOM;
 }
 
 /* What a hold admitted at at_ms counts in; windows that are over by now stay as they are. */

@@ -157,6 +157,11 @@ struct ledger_account *ledger_core_add_account(struct ledger_state *s, struct le
     return copy;
 }
 
+void ledger_core_touch(struct ledger_state *s, struct ledger_account *a)
+{
+    mark_dirty(s, a);
+}
+
 bool ledger_core_widen(struct ledger_state *s, struct ledger_owner *o,
                        const struct ledger_account *a)
 {

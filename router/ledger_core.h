@@ -100,6 +100,8 @@ struct ledger_owner *ledger_core_add_owner(struct ledger_state *s, enum ledger_s
 /* Copies *a; NULL: memory is short. */
 struct ledger_account *ledger_core_add_account(struct ledger_state *s, struct ledger_owner *o,
                                                const struct ledger_account *a);
+/* To be written with the next flush, and looked at for alerts. */
+void ledger_core_touch(struct ledger_state *s, struct ledger_account *a);
 /* A window that begins where an account's of this kind does and ends later (the owner's zone was
  * changed): the account takes its end and sums. false: there is no such account. */
 bool ledger_core_widen(struct ledger_state *s, struct ledger_owner *o,

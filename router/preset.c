@@ -38,6 +38,12 @@ int preset_check(const struct json_doc *doc, const char *what, const char *const
     }
     for (json_ref m = json_first(doc, 0); m != JSON_NONE; m = json_next(doc, m)) {
         const struct json_node *node = json_at(doc, m);
+        /* Its keys would be secrets, which are not stored: without them the call would go to the
+         * operator's account. */
+        if (json_key_is(doc, m, "provider_configs")) {
+            return fail_set(reterr, ERR_bad_request, "provider_configs",
+                            "provider_configs belong to a request: nothing else can bring any");
+        }
         bool preference = prefs_is_routing_member(doc, m) && !json_key_is(doc, m, "models");
         if (!preference && !is_named(doc, m, also)) {
             return fail_set(reterr, ERR_bad_request, what, "%s: %.*s is not a routing preference",

@@ -327,8 +327,8 @@ static int report(struct replaying *g, struct json_object **ret)
     bool fits = true;
     struct tally priced = {.reason = NULL}, without = {.reason = ""};
     struct json_object *o = json_object_new_object();
-    json_object_object_add(o, "since", shape_time(g->source->span.start_ms));
-    json_object_object_add(o, "until", shape_time(g->source->span.end_ms));
+    json_object_object_add(o, "since", shape_instant(g->source->span.start_ms));
+    json_object_object_add(o, "until", shape_instant(g->source->span.end_ms));
     json_object_object_add(o, "rows", rows_of(&g->priced, &priced, &fits));
     json_object_object_add(o, "total", total_of(&priced));
     json_object_object_add(o, "no_endpoint", rows_of(&g->without, &without, &fits));

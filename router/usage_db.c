@@ -12,6 +12,7 @@
 #include "router/window.h"
 #include "schema/money.h"
 #include "schema/usage.h"
+#include "schema/when.h"
 
 /* Columns 0 and 1: the row's name and, for keys, what people call it.  Then the figures, in
  * the order of `figures`, and the cost; last the requests and errors that count in the total,
@@ -159,11 +160,22 @@ static int read_report(struct db *db, const struct grouping *g, struct window *s
         rc = add_rows(db, g, &parts, rows, &sum, reterr);
     db_step(db, db_stmt(db, "RELEASE report"), NULL);
     add_figures(total, &sum);
-    json_object_object_add(report, "since", shape_time(span->start_ms));
-    json_object_object_add(report, "until", shape_time(span->end_ms));
+    json_object_object_add(report, "since", shape_instant(span->start_ms));
+    json_object_object_add(report, "until", shape_instant(span->end_ms));
     json_object_object_add(report, "rows", rows);
     json_object_object_add(report, "total", total);
     return rc;
+}
+
+/* Nothing was spent in a time that ends before it begins, and nobody asks for that. */
+static int check_order(const struct window *span, bool since_given, struct fail *reterr)
+{
+    char since[WHEN_TEXT_MAX], until[WHEN_TEXT_MAX];
+    if (span->end_ms >= span->start_ms)
+        return 0;
+    return fail_set(reterr, ERR_bad_request, "until", "until (%s) is before since (%s%s)",
+                    when_print(span->end_ms, until), when_print(span->start_ms, since),
+                    since_given ? "" : ", the start of this month: give since too");
 }
 
 int usage_db_time(const struct arg_count *since, const struct arg_count *until, int64_t now_ms,
@@ -178,7 +190,7 @@ int usage_db_time(const struct arg_count *since, const struct arg_count *until, 
         ret->start_ms = since->value;
     if (until->given && until->value != 0)
         ret->end_ms = until->value;
-    return 0;
+    return until->given ? check_order(ret, since->given, reterr) : 0;
 }
 
 int usage_db_report(struct db *db, struct json_object *args, int64_t now_ms,

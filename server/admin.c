@@ -366,6 +366,9 @@ static int listen_tcp(struct admin *a, int *ret_fd, struct fail *reterr)
                         gai_strerror(rc));
     int fd = listen_on(found);
     freeaddrinfo(found);
+    if (fd < 0 && errno == EADDRINUSE)
+        return fail_set(reterr, ERR_internal, NULL,
+                        "admin listener %s:%s is in use by another program", a->o.host, port);
     if (fd < 0)
         return system_fail("cannot listen", a->o.host, reterr);
     a->port = bound_port(fd);

@@ -24,9 +24,22 @@ static void add_row(const char *left, const char *right, struct buf *out)
     buf_addf(out, "%s\n", right);
 }
 
-static void add_options(const struct cli_option *options, struct buf *out)
+static bool has_option(const struct cli_option *options, const char *name)
+{
+    for (; options != NULL && options->name != NULL; options++) {
+        if (strcmp(options->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* All but those that are called like one of `hidden`. */
+static void add_options(const struct cli_option *options, const struct cli_option *hidden,
+                        struct buf *out)
 {
     for (const struct cli_option *o = options; o != NULL && o->name != NULL; o++) {
+        if (has_option(hidden, o->name))
+            continue;
         struct buf left;
         buf_init(&left, 256);
         buf_addf(&left, "--%s%s%s%s", o->name, o->arg != NULL ? " " : "",
@@ -58,7 +71,7 @@ void cli_help_all(struct buf *out)
                   "provider by price, relays the answer, writes down what it cost.\n\nCommands:\n");
     add_commands("", out);
     buf_adds(out, "\nOptions of every command:\n");
-    add_options(cli_global_options, out);
+    add_options(cli_global_options, NULL, out);
     buf_adds(out, "\nwayfare COMMAND --help tells more about one of them.\n");
 }
 
@@ -79,7 +92,7 @@ void cli_help_command(const struct cli_command *c, struct buf *out)
     buf_adds(out, "\n");
     if (c->positional != NULL)
         add_row(c->positional->name, c->positional->help, out);
-    add_options(c->options, out);
+    add_options(c->options, NULL, out);
     buf_adds(out, "\nOptions of every command:\n");
-    add_options(cli_global_options, out);
+    add_options(cli_global_options, c->options, out);
 }

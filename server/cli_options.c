@@ -111,6 +111,10 @@ static int put_usd(struct cli_call *call, const struct cli_option *o, const char
 
 static int put_list(struct cli_call *call, const struct cli_option *o, const char *word)
 {
+    char name[MEMBER_MAX];
+    if (word[0] == '\0') /* a shell's unset variable: the list of a key must not fall away by it */
+        return refuse(call, CLI_EXIT_USAGE, "%s is empty; `none` is the word for no list",
+                      shown(o, name));
     struct json_object *list = json_object_new_array();
     while (*word != '\0') {
         size_t n = strcspn(word, ",");
@@ -140,6 +144,8 @@ static struct json_object *file_content(struct cli_call *call, const char *path,
         *ret_rc = refuse(call, CLI_EXIT_FAILED, "%s: %s", path, strerror(errno));
     else if (content.failed)
         *ret_rc = refuse(call, CLI_EXIT_FAILED, "%s is larger than 64 MiB", path);
+    else if (content.len > 0 && memchr(content.ptr, '\0', content.len) != NULL)
+        *ret_rc = refuse(call, CLI_EXIT_FAILED, "%s holds NUL bytes: it is no text in UTF-8", path);
     else
         text = json_object_new_string_len(content.len > 0 ? content.ptr : "", (int)content.len);
     buf_done(&content);

@@ -46,6 +46,16 @@ static const struct text {
     {"alert_webhook", offsetof(struct serve_options, alert_webhook)},
 };
 
+/* What is wrong with an option, by its name on the command line. */
+static int refuse(const char *member, const char *what)
+{
+    fputs("wayfare: serve: --", stderr);
+    for (; *member != '\0'; member++)
+        fputc(*member == '_' ? '-' : *member, stderr);
+    fprintf(stderr, " must be %s\n", what);
+    return -1;
+}
+
 static int read_numbers(struct json_object *args, struct serve_options *o)
 {
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -54,9 +64,10 @@ static int read_numbers(struct json_object *args, struct serve_options *o)
         if (v == NULL)
             continue;
         if (n < numbers[i].min || n > numbers[i].max) {
-            fprintf(stderr, "wayfare: serve: %s must be %lld to %lld\n", numbers[i].member,
-                    (long long)numbers[i].min, (long long)numbers[i].max);
-            return -1;
+            char range[64];
+            snprintf(range, sizeof(range), "%lld to %lld", (long long)numbers[i].min,
+                     (long long)numbers[i].max);
+            return refuse(numbers[i].member, range);
         }
         int small = (int)n;
         memcpy((char *)o + numbers[i].offset, &small, sizeof(small));
@@ -83,12 +94,9 @@ static int read_hosts(struct json_object *v, struct serve_options *o)
         o->allow_base_url[o->n_allow_base_url++] =
             json_object_get_string(json_object_array_get_idx(v, i));
     for (int i = 0; i < o->n_allow_base_url; i++) {
-        if (!reach_entry_ok(o->allow_base_url[i])) {
-            fprintf(stderr,
-                    "wayfare: serve: allow-base-url must be a host without scheme, port and path, "
-                    "or private:HOST\n");
-            return -1;
-        }
+        if (!reach_entry_ok(o->allow_base_url[i]))
+            return refuse("allow_base_url",
+                          "a host without scheme, port and path, or private:HOST");
     }
     return 0;
 }
@@ -107,10 +115,9 @@ static int read_thresholds(struct json_object *args, struct serve_options *o)
         long percent = strtol(text, &end, 10);
         if (end == text || *end != '\0' || percent < 1 || percent > 100 ||
             !alert_rules_add(&o->alert_at, (int)percent)) {
-            fprintf(stderr,
-                    "wayfare: serve: alert_at must be at most %d whole numbers from 1 to 100\n",
-                    ALERT_RULES_MAX);
-            return -1;
+            char rule[64];
+            snprintf(rule, sizeof(rule), "at most %d whole numbers from 1 to 100", ALERT_RULES_MAX);
+            return refuse("alert_at", rule);
         }
     }
     return 0;

@@ -1,9 +1,8 @@
-/* The dry run as an operation: snapshots from the server's state, or loaded for the occasion. */
+/* The dry run as an operation: by the server's state, or by one made for the occasion. */
 #include <sys/random.h>
 
 #include "router/args.h"
 #include "router/budget_db.h"
-#include "router/experiment_db.h"
 #include "server/dry_run.h"
 #include "server/ops.h"
 
@@ -11,19 +10,6 @@ struct route_args {
     struct arg_text body, key;
     struct arg_flag explain; /* of the command line's table; the answer has everything anyway */
 };
-
-static struct identity *current_identity(struct ops_env *env, struct fail *reterr)
-{
-    return env->state != NULL ? state_identity(env->state) : identity_load(env->db, reterr);
-}
-
-static int current_experiments(struct ops_env *env, struct experiments **ret, struct fail *reterr)
-{
-    if (env->state == NULL)
-        return experiments_db_load(env->db, ret, reterr);
-    *ret = state_experiments(env->state);
-    return 0;
-}
 
 static int find_key(const struct identity *identity, const char *id, const struct key_row **ret,
                     struct fail *reterr)
@@ -50,18 +36,19 @@ int op_route(struct ops_env *env, struct json_object *args, struct json_object *
     uint64_t seed = 0;
     if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
         seed = 0; /* a seed as good as any */
-    struct catalog *catalog = ops_catalog(env, reterr);
-    struct identity *identity = catalog != NULL ? current_identity(env, reterr) : NULL;
-    struct experiments *experiments = NULL;
-    int rc = identity != NULL ? find_key(identity, a.key.value, &key, reterr) : -1;
+    /* Without a server: what one would know that has just started. */
+    struct state *own = env->state == NULL ? state_new(env->db, NULL, reterr) : NULL;
+    struct state *state = env->state != NULL ? env->state : own;
+    struct catalog *catalog = state != NULL ? ops_catalog(env, reterr) : NULL;
+    struct identity *identity = catalog != NULL ? state_identity(state) : NULL;
+    struct experiments *experiments = catalog != NULL ? state_experiments(state) : NULL;
+    int rc = catalog != NULL ? find_key(identity, a.key.value, &key, reterr) : -1;
     if (rc == 0)
-        rc = current_experiments(env, &experiments, reterr);
-    if (rc == 0)
-        rc = dry_run(catalog, key, env->state, experiments, NULL, span_of(a.body.value),
+        rc = dry_run(catalog, key, state, experiments, NULL, span_of(a.body.value),
                      identity_now_ms(), seed, ret, reterr);
     identity_unref(identity);
     experiments_unref(experiments);
-    if (catalog != NULL)
-        catalog_unref(catalog);
+    catalog_unref(catalog);
+    state_free(own);
     return rc;
 }

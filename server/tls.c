@@ -1,6 +1,7 @@
 /* Certificates of the data listener. */
 #include "server/tls.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,16 +27,19 @@ static int read_pem(const char *path, struct buf *ret, struct fail *f)
     FILE *in = fopen(path, "rbe");
     char block[4096];
     size_t n = 0;
-    while (in != NULL && (n = fread(block, 1, sizeof block, in)) > 0) {
+    if (in == NULL) {
+        return fail_set(f, ERR_bad_request, NULL, "cannot read the PEM file %s: %s", path,
+                        strerror(errno));
+    }
+    while ((n = fread(block, 1, sizeof block, in)) > 0) {
         buf_add(ret, block, n);
     }
     OPENSSL_cleanse(block, sizeof block);
-    if (in != NULL) {
-        fclose(in);
-    }
-    return in != NULL && ret->len > 0 && !ret->failed
+    fclose(in);
+    return ret->len > 0 && !ret->failed
                ? 0
-               : fail_set(f, ERR_bad_request, NULL, "cannot read the PEM file %s", path);
+               : fail_set(f, ERR_bad_request, NULL,
+                          "cannot read the PEM file %s: it is empty, too large or no file", path);
 }
 
 static void free_pair(struct pair *p)

@@ -155,7 +155,7 @@ def test_other_thresholds_and_caps():
     assert len(logged(way)) == 3
     for bad in ("0", "101", "80,x", "1,2,3,4,5,6,7,8,9"):
         done = way.cli("serve", "--alert-at", bad, check=False)
-        assert done.returncode == 2 and "alert_at" in done.stderr, (bad, done)
+        assert done.returncode == 2 and "--alert-at" in done.stderr, (bad, done)
     done = way.cli("serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--alert-webhook",
                    "ftp://secret.example/x", check=False)
     assert done.returncode == 1 and "webhook" in done.stderr and "secret" not in done.stderr, done

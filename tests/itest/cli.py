@@ -103,6 +103,13 @@ def usage_errors(sh):
                   ("experiment", "frob"), ("replay", "x"), ("usage", "--by", "weather"),
                   ("team", "create", "x", "--budget", "5")):
         check("usage error: wayfare " + " ".join(words), one_line_error(*sh.run(*words), 2), sh.run(*words))
+    for option in ("--retain-days", "--drain-timeout"):
+        code, out, err = sh.run("serve", option, str(10 ** 8))
+        check("usage error: serve %s names it" % option, one_line_error(code, out, err, 2) and option + " must be" in err, err)
+    sh.write("nul", "{}\0{")
+    for words in (("key", "create", "--team", "x", "--preset", "nul"), ("catalog", "import", "nul")):
+        code, out, err = sh.run(*words)
+        check("a file with NUL: " + words[0], one_line_error(code, out, err, 1) and "nul holds NUL bytes" in err, err)
     for words in (("--help",), ("key", "--help"), ("key", "create", "--help"), ("serve", "--help")):
         code, out, err = sh.run(*words)
         check("help: wayfare " + " ".join(words), code == 0 and out.startswith("Usage: ") and err == "", err)
@@ -309,6 +316,12 @@ def with_server(sh, server):
     admin_listener(sh, server)
     second = sh.run("serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
     check("a second server does not start", second[0] == 1 and "in use" in second[2], second)
+    with open(sh.path("wayfare.db.lock")) as f:
+        check("the lock file names the server after all that", f.read() == "%d\n" % server.child.pid)
+    with tempfile.TemporaryDirectory(prefix="wayfare-cli-") as directory:
+        code, out, err = Shell(directory).run("serve", "--listen", "127.0.0.1:0", "--admin-listen", server.admin)
+        check("an admin port that is taken is told", code == 1 and
+              "admin listener %s is in use by another program" % server.admin in err, err)
     check("SIGTERM: exit 0", server.stop() == 0)
     check("the socket is gone", not os.path.exists(sh.path("wayfare.db.sock")))
     check("the file is free again", sh.ok("ledger", "verify") == "ok\n")

@@ -4,6 +4,7 @@ kept across a restart; and where a conversation goes while its cache is warm, un
 provider_order and provider_sort."""
 
 import json
+import os
 import statistics
 import urllib.request
 from decimal import Decimal
@@ -127,8 +128,15 @@ def test_learns_and_remembers():
     data = way.request("POST", "/v1/route", body(model="tier"), {"x-api-key": new}, key=False)[2]
     assert json.loads(data)["plan"][0]["estimate"]["from"]["prompt_tokens"]["by"] == "model_shape", data
     assert way.stop() == 0
+    path = os.path.join(way.dir, "tier.json")
+    with open(path, "w") as f:
+        json.dump(body(model="tier"), f)
+    key_id = [k["id"] for k in way.cli_json("key", "list")["data"] if k["name"] == "k"][0]
+    alone = way.cli_json("route", path, "--key", key_id)
     way.start()
+    assert way.cli_json("route", path, "--key", key_id) == alone, alone  # with a server and without
     after = check_sum(dry(model="tier")[0])
+    assert alone["plan"][0]["estimate"] == after, (alone, after)
     assert after["from"] == e["from"] and abs(after["prompt_tokens"] - e["prompt_tokens"]) <= 1, (e, after)
     assert after["completion_tokens"] == 77, after
 

@@ -453,7 +453,7 @@ def cpu_s(pid):
 def usage_errors():
     for args in (["--max-requests", "0"], ["--max-buffer-mib", "63"], ["--client-timeout", "0"], ["--client-timeout", "3601"]):
         done = subprocess.run([WAYFARE, "serve", *args], capture_output=True, text=True, env=way.env)
-        assert done.returncode == 2 and args[0][2:].replace("-", "_") in done.stderr, (args, done)
+        assert done.returncode == 2 and args[0] + " must be" in done.stderr, (args, done)
 
 
 report.case("connections of one address", per_address)

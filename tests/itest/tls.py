@@ -116,7 +116,7 @@ def test_bad_pairs_at_the_start():
         ("no certificate\n", FIRST[1], "cannot be used"),
         (FIRST[0], "no key\n", "cannot be used"),
         (FIRST[0], "", "cannot read the PEM file"),
-        (None, FIRST[1], "cannot read the PEM file"),
+        (None, FIRST[1], "bad.crt: No such file"),
     ]
     for cert, key, text in cases:
         paths = [os.path.join(work, "bad.crt"), os.path.join(work, "bad.key")]

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The tables of the documents against the code: routing fields (README.md, docs/api.md), errors
-# (docs/api.md), commands (docs/wayfare.1), warnings and errors of the log (docs/operations.md).
+# and routes of the admin listener (docs/api.md), commands (docs/wayfare.1), warnings and errors of the log (docs/operations.md).
 . "${top_srcdir:-.}/tests/lint/lint.sh"
 
 # compare WHAT WHERE CODE DOC: both sorted lists; prints what only one has.
@@ -24,6 +24,15 @@ errors_of_code() {
 
 errors_of_doc() {
     sed -n 's/^| `\([a-z_]*\)` | \([0-9]*\) | `\([a-z_]*\)` |.*/\1 \2 \3/p' "$1/docs/api.md" | sort
+}
+
+routes_of_code() {
+    sed -n 's|^    {"\([A-Z]*\)", "\(/admin/v1/[^"]*\)", .*|\1 \2|p' "$1/server/admin_route.c" | sort
+}
+
+# ID and NAME stand for what code writes as *.
+routes_of_doc() {
+    sed -n 's/^| `\([A-Z]* \/admin\/v1\/[^`]*\)` |.*/\1/p' "$1/docs/api.md" | sed 's#/[A-Z][A-Z]*#/*#' | sort
 }
 
 # Rows of the table of commands begin with {"words", "summary".
@@ -57,19 +66,24 @@ check() {
     errors_of_code "$1" > "$work/code"
     errors_of_doc "$1" > "$work/doc"
     compare error docs/api.md "$work/code" "$work/doc"
+    routes_of_code "$1" > "$work/code"
+    routes_of_doc "$1" > "$work/doc"
+    compare route docs/api.md "$work/code" "$work/doc"
     commands_of_code "$1" > "$work/code"
     commands_of_manual "$1" > "$work/doc"
     compare command docs/wayfare.1 "$work/code" "$work/doc"
     rm -rf "$work"
 }
 
-SAMPLES=8
+SAMPLES=10
 sample() {
     mkdir "$1/schema" "$1/docs" "$1/server"
     printf 'FIELD("provider_a", X)\nFIELD("provider_b", X)\n' > "$1/schema/prefs_spec.h"
     printf '| `provider_a`, `provider_b` | text |\n' > "$1/README.md"
     printf 'ERR(bad, 400, "x_error", "y", NULL, CALLER, "text")\n' > "$1/schema/errors.def"
     printf '| `provider_a` | text `provider_b` |\n| `bad` | 401 | `x_error` | text |\n' > "$1/docs/api.md"
+    printf '    {"GET", "/admin/v1/teams", X},\n    {"PATCH", "/admin/v1/teams/*", X},\n' > "$1/server/admin_route.c"
+    printf '| `GET /admin/v1/keys` | x |\n| `PATCH /admin/v1/teams/NAME` | x |\n' >> "$1/docs/api.md"
     printf 'const struct cli_command cli_commands[] = {\n    {"team create", "s", 0},\n    {"usage", "s", 0},\n    {0}};\n' > "$1/server/cli_table.c"
     printf 'void f(void)\n{\n    log_line(LOG_WARN,\n             "msg=\\"it broke\\"");\n    log_line(LOG_ERROR, "msg=\\"told %%s\\"");\n    log_fault(LOG_WARN,\n              "it went", f.text, "%%s", "");\n    log_crowd(&p, now(w),\n              "they came");\n}\n' > "$1/server/a.c"
     printf '| `told` | x |\n' > "$1/docs/operations.md"

@@ -221,6 +221,35 @@ START_TEST(caps_that_change)
 }
 END_TEST
 
+static void add_day_cap(int64_t cap_nusd)
+{
+    ck_assert_int_eq(db_begin(db, NULL), 0);
+    world_cap(db, "team", 1, "day", cap_nusd);
+    ck_assert_int_eq(ledger_book_recap(book), LEDGER_WROTE);
+    ck_assert_int_eq(ledger_book_flush(book), LEDGER_WROTE);
+    ck_assert_int_eq(db_commit(db, NULL), 0);
+}
+
+/* A cap where there was none, below what is spent: nothing is settled from then on, and the first
+ * refusal tells. */
+START_TEST(a_cap_that_is_reached_when_it_comes)
+{
+    struct ledger_op op = {0};
+    struct ledger_answer answer;
+    spend_and_commit(1, USD(5));
+    add_day_cap(USD(4));
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(db_begin(db, NULL), 0);
+        world_hold(&op, ++next_request, 1, 1, CENTS(1));
+        ck_assert_int_eq(ledger_book_op(book, &op, &answer), LEDGER_WROTE);
+        ck_assert_int_eq(answer.code, ERR_over_budget);
+        ck_assert_int_eq(ledger_book_flush(book), LEDGER_WROTE);
+        ck_assert_int_eq(db_commit(db, NULL), 0);
+        ck_assert_int_eq(n_alerts(), 2);
+    }
+}
+END_TEST
+
 /* What nobody told while no thresholds were set. */
 START_TEST(a_sweep_tells_once)
 {
@@ -291,6 +320,7 @@ Suite *alert_suite(void)
     tcase_add_test(t, a_lost_transaction);
     tcase_add_test(t, a_restart_repeats_nothing);
     tcase_add_test(t, caps_that_change);
+    tcase_add_test(t, a_cap_that_is_reached_when_it_comes);
     tcase_add_test(t, a_sweep_tells_once);
     tcase_add_test(t, the_life_of_a_row);
     suite_add_tcase(s, t);

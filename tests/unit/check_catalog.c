@@ -231,13 +231,13 @@ END_TEST
 START_TEST(a_provider_can_be_elsewhere)
 {
     provider("acme", NULL);
-    ck_assert_int_eq(catalog_name_provider(b, "acme", &why), 0);
-    ck_assert_int_eq(catalog_name_provider(b, "bolt", &why), 0);
-    ck_assert_int_eq(catalog_name_provider(b, "bolt", &why), 0);
+    ck_assert_int_eq(catalog_name_provider(b, "acme", "models[0]", &why), 0);
+    ck_assert_int_eq(catalog_name_provider(b, "bolt", "models[0]", &why), 0);
+    ck_assert_int_eq(catalog_name_provider(b, "bolt", "models[0]", &why), 0);
     struct catalog *c = freeze();
     ck_assert_int_eq(c->n_providers, 2);
-    ck_assert(!catalog_provider(c, SPAN("acme"))->elsewhere);
-    ck_assert(catalog_provider(c, SPAN("bolt"))->elsewhere);
+    ck_assert_ptr_null(catalog_provider(c, SPAN("acme"))->elsewhere);
+    ck_assert_str_eq(catalog_provider(c, SPAN("bolt"))->elsewhere, "models[0]");
     ck_assert_ptr_null(catalog_provider(c, SPAN("bolt"))->adapter);
     catalog_unref(c);
 }

@@ -301,8 +301,8 @@ START_TEST(a_provider_may_come_from_the_database)
                             CATALOG_WAYFARE),
                      -1);
     ck_assert_int_eq(why.code, ERR_bad_request);
-    ck_assert_str_eq(why.text,
-                     "the provider \"nobody\" is neither in this file nor in the database");
+    ck_assert_str_eq(why.text, "models[0].endpoints[0].provider: the provider \"nobody\" is "
+                               "neither in this file nor in the database");
     ck_assert_int_eq(catalog_db_version(db), 2);
 }
 END_TEST

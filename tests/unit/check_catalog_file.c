@@ -62,6 +62,8 @@ static const struct bad {
     {PROVIDER(URL ",\"zdr\":\"true\""), "providers[0].zdr: must be true or false"},
     {PROVIDER(URL ",\"cancel_stops_billing\":1"),
      "providers[0].cancel_stops_billing: must be true"},
+    {PROVIDER(",\"base_url\":\"\",\"credential\":{\"none\":true}"),
+     "providers[0].base_url: is empty, and a provider with a credential"},
     {PROVIDER(URL ",\"credential\":\"sk-1\""), "providers[0].credential: must be {\"env\""},
     {PROVIDER(URL ",\"credential\":{}"), "providers[0].credential: must be {\"env\""},
     {PROVIDER(URL ",\"credential\":{\"env\":\"A\",\"file\":\"/x\"}"),
@@ -69,6 +71,12 @@ static const struct bad {
     {PROVIDER(URL ",\"credential\":{\"key\":\"sk-1\"}"), "providers[0].credential.key: must be"},
     {PROVIDER(URL ",\"credential\":{\"none\":false}"), "providers[0].credential.none: must be"},
     {PROVIDER(URL ",\"credential\":[{\"env\":\"\"}]"), "providers[0].credential[0].env: must be"},
+    {PROVIDER(URL ",\"credential\":{\"env\":\"sk-ant-1\"}"),
+     "providers[0].credential.env: must be the name of an environment variable"},
+    {PROVIDER(URL ",\"credential\":{\"env\":\"A:\"}"),
+     "providers[0].credential.env: must be the name"},
+    {PROVIDER(URL ",\"credential\":{\"env\":\"A:2B\"}"),
+     "providers[0].credential.env: must be the name"},
     {PROVIDER(URL ",\"auth\":\"digest\""), "providers[0].auth: must be \"x-api-key\""},
     {PROVIDER(URL ",\"auth\":{\"header\":\"a b\"}"), "providers[0].auth.header: "},
     {PROVIDER(URL ",\"auth\":{\"header\":\"X\",\"more\":1}"), "providers[0].auth"},
@@ -174,7 +182,8 @@ static const struct many {
     const char *before, *item, *after, *message;
     int most;
 } many[] = {
-    {"{\"providers\":[{\"slug\":\"p\",\"protocol\":\"openai\",\"base_url\":\"\",\"credential\":[",
+    {"{\"providers\":[{\"slug\":\"p\",\"protocol\":\"openai\",\"base_url\":\"http://"
+     "h\",\"credential\":[",
      "{\"env\":\"V%d\"}", "]}]}", "providers[0].credential[16]: at most 16", 16},
     {"{\"providers\":[{\"slug\":\"p\",\"protocol\":\"openai\",\"base_url\":\"\",\"headers\":{",
      "\"h%d\":\"v\"", "}}]}", "providers[0].headers.h16: at most 16", 16},

@@ -177,6 +177,10 @@ static const struct {
     {"team set t --bound loose", 2,
      "team set: --bound must be one of strict, calibrated, not loose"},
     {"key create --team t --rpm -1", 2, "key create: --rpm must be a whole number, not -1"},
+    {"key create --team t --models ''", 2,
+     "key create: --models is empty; `none` is the word for no list"},
+    {"key set k --providers-only=", 2, "key set: --providers-only is empty"},
+    {"serve --alert-at ''", 2, "serve: --alert-at is empty"},
     {"key create --team t --zdr=yes", 2, "key create: --zdr takes no value"},
     {"key create --team t --no-zdr", 2, "key create: unknown option --no-zdr"},
     {"key create --team t --preset /nonexistent/p", 1, "key create: /nonexistent/p: No such file"},
@@ -267,6 +271,21 @@ START_TEST(helps_on_every_level)
     ck_assert(!call.text.failed);
     ck_assert_msg(strncmp(call.text.ptr, helps[_i].says, strlen(helps[_i].says)) == 0,
                   "%s: says %s", helps[_i].line, call.text.ptr);
+    done(&call, words, n);
+}
+END_TEST
+
+/* A command's own --format is not that of every command. */
+START_TEST(help_does_not_contradict_itself)
+{
+    char *words[WORDS_MAX];
+    int n;
+    struct cli_call call;
+    ck_assert_int_eq(parse("catalog import --help", NULL, &call, words, &n), CLI_EXIT_OK);
+    char *first = strstr(call.text.ptr, "--format F");
+    ck_assert_ptr_nonnull(first);
+    ck_assert_ptr_null(strstr(first + 1, "--format F"));
+    ck_assert_ptr_nonnull(strstr(call.text.ptr, "--json"));
     done(&call, words, n);
 }
 END_TEST
@@ -424,6 +443,7 @@ Suite *cli_suite(void)
     tcase_add_loop_test(t, refuses, 0, (int)(sizeof(bad) / sizeof(bad[0])));
     tcase_add_loop_test(t, reads_common_options, 0, (int)(sizeof(common) / sizeof(common[0])));
     tcase_add_loop_test(t, helps_on_every_level, 0, (int)(sizeof(helps) / sizeof(helps[0])));
+    tcase_add_test(t, help_does_not_contradict_itself);
     tcase_add_test(t, table_is_consistent);
     suite_add_tcase(s, t);
     TCase *p = tcase_create("print");

@@ -94,6 +94,7 @@ START_TEST(one_owner_at_a_time)
     char part[96];
     snprintf(part, sizeof(part), "is in use by another wayfare process (pid %ld)", (long)getpid());
     refused(DB_OWN, part);
+    refused(DB_OWN, part); /* who was refused has left the owner's pid where it was */
     struct fail why;
     char other[WORLD_PATH_MAX + 8]; /* the same file by another name */
     snprintf(other, sizeof(other), "%s", path);
@@ -118,6 +119,26 @@ START_TEST(a_dead_owner_leaves_no_lock)
     waitpid(child, &status, 0);
     ck_assert_int_eq(status, 0);
     db_close(world_open(path));
+}
+END_TEST
+
+/* That its pages are to be looked at is known whoever was refused meanwhile: `wayfare backup` is,
+ * each time. */
+START_TEST(a_dead_owner_is_known_by_its_lock)
+{
+    db_close(world_open(path));
+    pid_t child = fork();
+    if (child == 0) {
+        struct db *db = db_open(path, DB_OWN, NULL);
+        struct db *refused = db_open(path, DB_OWN, NULL);
+        _exit(db != NULL && refused == NULL ? 0 : 1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    ck_assert_int_eq(status, 0);
+    struct db *db = world_open(path);
+    ck_assert(db_was_unclean(db));
+    db_close(db);
 }
 END_TEST
 
@@ -454,6 +475,7 @@ Suite *db_suite(void)
     tcase_add_test(t, reopening_keeps_what_was_written);
     tcase_add_test(t, one_owner_at_a_time);
     tcase_add_test(t, a_dead_owner_leaves_no_lock);
+    tcase_add_test(t, a_dead_owner_is_known_by_its_lock);
     tcase_add_test(t, a_newer_schema_is_refused_and_left_alone);
     tcase_add_test(t, another_programs_database_is_refused);
     tcase_add_test(t, a_file_that_is_no_database_is_refused);

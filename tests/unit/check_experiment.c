@@ -101,6 +101,10 @@ static const struct {
      "metrics: cost is in every report"},
     {"{\"name\":\"x\",\"model\":\"m\"," ARMS ",\"guardrails\":\"tokens:5\"}", "guardrails",
      "guardrails: tokens:5 must be error_rate:SHARE"},
+    {"{\"name\":\"x\",\"model\":\"m\"," ARMS ",\"guardrails\":\"error_rate:10\"}", "guardrails",
+     "guardrails: error_rate:10 can never be passed: a share is below 1"},
+    {"{\"name\":\"x\",\"model\":\"m\"," ARMS ",\"guardrails\":\"cancel_rate:1\"}", "guardrails",
+     "guardrails: cancel_rate:1 can never be passed"},
     {"{\"name\":\"x\",\"model\":\"m\"," ARMS ",\"guardrails\":\"cost:many\"}", "guardrails",
      "guardrails: cost:many must be error_rate:SHARE"},
 };

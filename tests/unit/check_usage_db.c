@@ -210,6 +210,10 @@ START_TEST(since_and_until)
     ck_assert_uint_eq(json_object_array_length(get(r, "rows")), 0);
     ck_row(get(r, "total"), 0, 0, 0, 0, "0");
     json_object_put(r);
+    r = report("{\"since\": \"1970-01-01\", \"until\": \"2026-11-26\"}");
+    ck_row(get(r, "total"), 4, 5, 0, 400, "2.000001242");
+    ck_assert_str_eq(text(r, "since"), "1970-01-01T00:00:00.000Z");
+    json_object_put(r);
 }
 END_TEST
 
@@ -231,9 +235,14 @@ END_TEST
 
 START_TEST(wrong_arguments)
 {
-    static const char *const args[] = {"{\"by\": \"color\"}", "{\"by\": 1}",
-                                       "{\"since\": \"yesterday\"}", "{\"sinse\": \"2026-01-01\"}"};
-    static const char *const fields[] = {"by", "by", "since", "sinse"};
+    static const char *const args[] = {
+        "{\"by\": \"color\"}",
+        "{\"by\": 1}",
+        "{\"since\": \"yesterday\"}",
+        "{\"sinse\": \"2026-01-01\"}",
+        "{\"since\": \"2026-11-26\", \"until\": \"2026-11-25\"}",
+        "{\"until\": \"2026-10-31\"}"}; /* this month is what since is without a word */
+    static const char *const fields[] = {"by", "by", "since", "sinse", "until", "until"};
     for (size_t i = 0; i < sizeof(args) / sizeof(args[0]); i++) {
         struct json_object *a = json_tokener_parse(args[i]), *r = NULL;
         struct fail why = {0};
