@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/upstream.h"
@@ -646,6 +647,45 @@ START_TEST(tls_is_verified)
 }
 END_TEST
 
+static int64_t worked_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* What this thread works for a connection that the system's authorities do not vouch for. */
+static int64_t refused_connection_us(void)
+{
+    struct provider v = {.script = NULL};
+    struct caller c;
+    begin_tls(&v, "localhost");
+    upstream_trust(up, NULL);
+    provider_start(&v, "RA", JSON_ANSWER);
+    caller_init(&c, &v);
+    int64_t begun_us = worked_us();
+    caller_start(&c);
+    wait_for(&c.n_done, 1);
+    int64_t us = worked_us() - begun_us;
+    ck_assert_int_eq(c.result, TRANSFER_TLS_FAILED);
+    caller_done(&c);
+    end(&v);
+    return us;
+}
+
+/* The system's authorities are a hundred and more: every stream of the worker waits while they are
+ * parsed. */
+START_TEST(authorities_are_read_once)
+{
+    enum { MORE = 4 };
+    int64_t first_us = refused_connection_us(), more_us = 0;
+    for (int i = 0; i < MORE; i++)
+        more_us += refused_connection_us();
+    ck_assert_msg(more_us < MORE * first_us / 2, "the first %lld us, %d more %lld us",
+                  (long long)first_us, MORE, (long long)more_us);
+}
+END_TEST
+
 START_TEST(unusable_urls)
 {
     static const char *const urls[] = {"http://", "http://user@localhost:1", "no-url",
@@ -709,6 +749,7 @@ Suite *upstream_suite(void)
     tcase_add_test(t, cannot_connect);
     tcase_add_test(t, connect_timeout);
     tcase_add_test(t, tls_is_verified);
+    tcase_add_test(t, authorities_are_read_once);
     tcase_add_test(t, unusable_urls);
     tcase_add_loop_test(t, closed_under_way, 0, N_WIRES);
     suite_add_tcase(s, t);
