@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <check.h>
 #include <curl/curl.h>
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,6 +173,17 @@ static void tear_down(void)
     ck_assert_int_eq(uv_loop_close(&loop), 0);
 }
 
+static int n_descriptors(void)
+{
+    int n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    ck_assert_ptr_nonnull(d);
+    while (readdir(d) != NULL)
+        n++;
+    closedir(d);
+    return n;
+}
+
 #define JSON_ANSWER "HTTP/1.1 200 OK\r\nrequest-id: r1\r\nContent-Length: 5\r\n\r\nhello"
 
 static void expect_hello(struct caller *c)
@@ -246,6 +258,37 @@ START_TEST(connection_is_kept)
         caller_done(&c);
     }
     ck_assert_int_eq(v.n_connections, 1);
+    end(&v);
+}
+END_TEST
+
+/* The peer keeps it open for ever: it is closed here, also when nobody asks for that origin again.
+ */
+START_TEST(connection_gets_old)
+{
+    struct provider v;
+    struct caller c;
+    begin(&v, _i);
+    provider_start(&v, "RAR RA", JSON_ANSWER); /* the second R ends with the connection */
+    caller_init(&c, &v);
+    caller_start(&c);
+    wait_for(&c.n_done, 1);
+    caller_done(&c);
+    run_loop_ms(100); /* what the name was looked up with is gone */
+    int kept = n_descriptors();
+    upstream_sweep(up);
+    ck_assert_int_eq(n_descriptors(), kept);
+    loop.time += UPLINK_AGE_S * 1000 + 1;
+    upstream_sweep(up);
+    for (int i = 0; i < WAIT_MS && n_descriptors() > kept - 2; i++)
+        usleep(1000); /* the peer's too, once it has seen the end */
+    ck_assert_int_eq(n_descriptors(), kept - 2);
+    caller_init(&c, &v);
+    caller_start(&c);
+    wait_for(&c.n_done, 1);
+    expect_hello(&c);
+    ck_assert_int_eq(v.n_connections, 2);
+    caller_done(&c);
     end(&v);
 }
 END_TEST
@@ -735,6 +778,7 @@ Suite *upstream_suite(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_loop_test(t, asked_and_answered, 0, N_WIRES);
     tcase_add_loop_test(t, connection_is_kept, 0, N_WIRES);
+    tcase_add_loop_test(t, connection_gets_old, 0, N_WIRES);
     tcase_add_loop_test(t, connection_is_not_kept, 0, N_WIRES);
     tcase_add_loop_test(t, closed_before_use, 0, N_WIRES);
     tcase_add_loop_test(t, never_sent_twice, 0, N_WIRES);
