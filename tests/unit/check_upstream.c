@@ -262,8 +262,7 @@ START_TEST(connection_is_kept)
 }
 END_TEST
 
-/* The peer keeps it open for ever: it is closed here, also when nobody asks for that origin again.
- */
+/* The peer keeps it open for ever, and nobody asks for that origin again. */
 START_TEST(connection_gets_old)
 {
     struct provider v;
