@@ -2,6 +2,7 @@
 #include "router/health.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the 30 s window ---- */
@@ -134,14 +135,20 @@ static void look_at_speed(const struct health *h, int64_t now_ms, struct health_
     memcpy(ret->milli_tps, speed->milli_tps, sizeof(ret->milli_tps));
 }
 
+/* At least so long ago; a time that lies far ahead was noted before the clock was set back. */
+static bool is_past(int64_t at_ms, int64_t ms, int64_t now_ms)
+{
+    return llabs(now_ms - at_ms) >= ms;
+}
+
 /* Worth a request now and then, to know how it is. */
 static bool is_explorable(const struct health *h, int64_t now_ms, const struct health_view *v)
 {
     if (v->breaker.state != BREAKER_CLOSED)
         return false; /* its probes say when */
     if (v->outage)
-        return now_ms - h->last_failure_ms >= HEALTH_QUIET_MS;
-    return !v->has_latency || now_ms - h->last_sample_ms >= HEALTH_STALE_MS;
+        return is_past(h->last_failure_ms, HEALTH_QUIET_MS, now_ms);
+    return !v->has_latency || is_past(h->last_sample_ms, HEALTH_STALE_MS, now_ms);
 }
 
 void health_look(const struct health *h, int64_t now_ms, struct health_view *ret)

@@ -440,20 +440,20 @@ static void deliver(struct ledger *l, struct cells *batch)
     give_back(l, &done);
 }
 
-/* No room: what asks for more is refused, everything else waits in order. */
+/* No room: what asks for more is refused, everything else waits in order.  How far a stream has
+ * come does not: it says so again and again, as long as it runs, and there must be room for its
+ * end. */
 static void put_aside(struct ledger *l, struct cells *batch)
 {
-    struct cells holds = {0};
+    struct cells done = {0};
     struct cell *c;
     while ((c = cell_pop(batch)) != NULL) {
-        if (is_asked(c)) {
+        if (is_asked(c))
             answer_down(c);
-            cell_push(&holds, c);
-        } else {
-            cell_push(&l->kept, c);
-        }
+        bool waits = !is_asked(c) && c->op.kind != LEDGER_STREAMING;
+        cell_push(waits ? &l->kept : &done, c);
     }
-    deliver(l, &holds);
+    deliver(l, &done);
 }
 
 /* What was kept, in batches, as long as it can be written. */

@@ -5,7 +5,8 @@
 
 static void advance(struct recent *t, int64_t slot_ms, int64_t now_ms)
 {
-    if (now_ms - t->slot_start_ms >= RECENT_SLOTS * slot_ms) {
+    int64_t since_ms = now_ms - t->slot_start_ms;
+    if (since_ms >= RECENT_SLOTS * slot_ms || since_ms <= -slot_ms) {
         memset(t->slots, 0, sizeof(t->slots));
         t->slot_start_ms = now_ms;
         return;

@@ -1,7 +1,9 @@
 /* How much of something happened lately: a ring of RECENT_SLOTS slots, each with two counters,
  * the sum of which is the count of the last RECENT_SLOTS slot lengths.  What lies between a
  * tick of the slots and now is counted whole, so the window is up to one slot shorter than it
- * says.  Pure: time is an argument; a clock that steps back counts into the slot at hand.
+ * says.  Pure: time is an argument; of a clock that steps back less than a slot counts into the
+ * slot at hand (threads look at it one after the other), with more the ring begins anew: it would
+ * keep its counts until the clock had caught up.
  *
  * The slot length is the caller's and must be the same in every call for one ring. */
 #ifndef ROUTER_RECENT_H

@@ -111,14 +111,14 @@ static bool is_important(struct span name)
            (name.len == 14 && strncasecmp(name.ptr, "x-should-retry", 14) == 0);
 }
 
-static void relay_headers(struct call *c, struct span upstream, bool important)
+static void relay_headers(struct call *c, struct span upstream, bool important, size_t room)
 {
     struct buf *out = &c->req->reply_headers;
     struct span name, value, connection = header_find(upstream, "connection");
     size_t cursor = 0;
     while (header_next(upstream, &cursor, &name, &value)) {
         if (is_important(name) != important || stays_here(name) || is_nominated(connection, name) ||
-            out->len + name.len + value.len > CALL_RELAYED_HEADERS_MAX) {
+            out->len + name.len + value.len > room) {
             continue;
         }
         buf_add_span(out, name);
@@ -141,9 +141,11 @@ static void add_request_id(struct call *c, struct span upstream)
 
 void call_answer_headers(struct call *c, struct span upstream_headers)
 {
-    relay_headers(c, upstream_headers, true);
+    size_t left = request_header_room(c->req);
+    size_t room = left < CALL_RELAYED_HEADERS_MAX ? left : CALL_RELAYED_HEADERS_MAX;
+    relay_headers(c, upstream_headers, true, room);
     add_request_id(c, upstream_headers);
-    relay_headers(c, upstream_headers, false);
+    relay_headers(c, upstream_headers, false, room);
     add_own_headers(c);
 }
 

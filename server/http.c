@@ -238,6 +238,16 @@ static size_t head_size(struct MHD_Connection *conn)
     return info != NULL ? info->header_size : 0;
 }
 
+size_t request_header_room(const struct request *r)
+{
+    size_t used = HTTP_OWN_HEADERS;
+    if (r->conn != NULL) {
+        int n = MHD_get_connection_values(r->conn, MHD_HEADER_KIND, NULL, NULL);
+        used += head_size(r->conn) + (size_t)n * HTTP_HEADER_COST;
+    }
+    return used < HTTP_POOL_BYTES ? HTTP_POOL_BYTES - used : 0;
+}
+
 static int pass_gate(struct request *r, const char *method, const char *version, struct fail *f)
 {
     struct gate g;

@@ -8,6 +8,8 @@
 
 enum {
     HTTP_POOL_BYTES = 48 * 1024, /* per connection: 32 KiB of headers and room for the reply's */
+    HTTP_HEADER_COST = 64,       /* of the pool, for each header that the library has read */
+    HTTP_OWN_HEADERS = 3 * 1024, /* of a reply: ours and the library's */
     HTTP_SILENCE_MORE_S = 2, /* the library's timeout: so much later than the client timeout, that
                                 a slow body gets its answer first */
     HTTP_ROUNDS_MAX = 8      /* MHD_run per turn and daemon */
@@ -28,6 +30,10 @@ void front_close(struct front *f);
 void request_wake(struct request *r);
 /* Watches connections parked for long; called by the worker's park timer. */
 void request_watch_parked(struct worker *w);
+
+/* Bytes of the pool that the client's headers have left for a provider's in the reply: one that is
+ * too small for the reply closes the connection without a word. */
+size_t request_header_room(const struct request *r);
 
 /* The connection's socket, -1 when there is none. */
 int request_fd(const struct request *r);

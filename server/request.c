@@ -176,6 +176,15 @@ void request_reply(struct request *r, int status, const char *content_type)
     request_wake(r);
 }
 
+/* A list may be long, and its client read none of it: what is more than a grain needs a place in
+ * the load also where the request, for want of a body, has none. */
+static bool has_room(struct request *r)
+{
+    int64_t bytes = (int64_t)r->reply_body.len;
+    return r->slot.row != NULL || r->key == NULL || bytes <= SHED_GRAIN ||
+           shed_take(r->worker->site->shed, r->key->id, bytes, false, &r->slot) == SHED_IN;
+}
+
 void request_reply_json(struct request *r, struct json_object *o)
 {
     const char *text =
@@ -186,6 +195,13 @@ void request_reply_json(struct request *r, struct json_object *o)
         r->reply_body.failed = true; /* out of memory */
     }
     json_object_put(o);
+    if (!has_room(r)) {
+        struct fail f;
+        buf_done(&r->reply_body);
+        request_refuse_load(r, &f);
+        request_reply_fail(r, &f);
+        return;
+    }
     request_reply(r, 200, "application/json");
 }
 

@@ -118,7 +118,7 @@ void request_client_headers(const struct request *r, struct client_headers *ret,
 void request_add_header(struct request *r, const char *name, struct span value);
 void request_reply(struct request *r, int status,
                    const char *content_type); /* body: r->reply_body */
-/* 200 with the object, which is given up. */
+/* 200 with the object, which is given up; refused where the load has no room for a long one. */
 void request_reply_json(struct request *r, struct json_object *o);
 void request_reply_fail(struct request *r, const struct fail *f);
 /* As request_reply_fail, with members for the error object: `"availability":{...}` (no braces

@@ -61,6 +61,12 @@ struct server {
     struct worker workers[SERVE_THREADS_MAX];
 };
 
+/* For what lasts: the wall clock may be set meanwhile. */
+static int64_t monotonic_ms(void)
+{
+    return (int64_t)(uv_hrtime() / 1000000);
+}
+
 static void ledger_log(const char *line)
 {
     log_fault(LOG_INFO, "ledger", line, "%s", "");
@@ -308,13 +314,13 @@ static void tell_waiting(const struct fail *f, int ticks)
 static int own_database(struct server *s, const sigset_t *signals, struct fail *f)
 {
     const struct timespec tick = {.tv_nsec = TICK_MS * 1000000L};
-    int64_t until_ms = worker_now_ms() + lock_patience_ms(s);
+    int64_t until_ms = monotonic_ms() + lock_patience_ms(s);
     for (int ticks = 0;; ticks++) {
         s->writer = db_open(s->site.options.db, DB_OWN, f);
         if (s->writer != NULL) {
             return 0;
         }
-        if (!db_fail_is_owned(f) || worker_now_ms() >= until_ms) {
+        if (!db_fail_is_owned(f) || monotonic_ms() >= until_ms) {
             return -1;
         }
         tell_waiting(f, ticks);
@@ -566,7 +572,7 @@ static bool workers_ended(struct server *s)
 static void feed_watchdog(struct server *s, int64_t *due_ms)
 {
     int every_ms = notify_watchdog_ms();
-    if (every_ms == 0 || worker_now_ms() < *due_ms) {
+    if (every_ms == 0 || monotonic_ms() < *due_ms) {
         return;
     }
     bool all_turn = true;
@@ -578,7 +584,7 @@ static void feed_watchdog(struct server *s, int64_t *due_ms)
     if (all_turn) {
         notify_send("WATCHDOG=1");
     }
-    *due_ms = worker_now_ms() + every_ms;
+    *due_ms = monotonic_ms() + every_ms;
 }
 
 /* The next signal; 0: none within tick_ms (0: however long it takes). */
@@ -593,7 +599,7 @@ static int next_signal(const sigset_t *signals, int tick_ms)
 /* Finish what runs; a second signal or the deadline ends it. */
 static void drain(struct server *s, const sigset_t *signals, int64_t *due_ms)
 {
-    int64_t deadline_ms = worker_now_ms() + (int64_t)s->site.options.drain_timeout_s * 1000;
+    int64_t deadline_ms = monotonic_ms() + (int64_t)s->site.options.drain_timeout_s * 1000;
     bool now = false;
     log_line(LOG_INFO, "msg=\"draining\" timeout_s=%d", s->site.options.drain_timeout_s);
     notify_send("STOPPING=1\nSTATUS=draining: running requests finish");
@@ -602,7 +608,7 @@ static void drain(struct server *s, const sigset_t *signals, int64_t *due_ms)
     while (!workers_ended(s)) {
         int sig = next_signal(signals, TICK_MS);
         feed_watchdog(s, due_ms);
-        if (!now && (sig == SIGTERM || sig == SIGINT || worker_now_ms() >= deadline_ms)) {
+        if (!now && (sig == SIGTERM || sig == SIGINT || monotonic_ms() >= deadline_ms)) {
             now = true;
             log_line(LOG_WARN, "msg=\"ending what still runs\" reason=\"%s\"",
                      sig > 0 ? "a second signal" : "--drain-timeout is over");

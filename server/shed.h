@@ -1,5 +1,6 @@
 /* The load: how many requests with a body are in flight, and how many bytes of memory they keep.
- * What is too much is refused before its body is read, when refusing is still cheap.
+ * What is too much is refused before its body is read, when refusing is still cheap.  A long answer
+ * to one without a body counts from when it is written.
  *
  * Fair: up to the load everybody gets in.  Above it only a key that has less than its share, the
  * load divided by the keys that have something in flight; whoever made the load waits until the

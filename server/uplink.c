@@ -39,7 +39,8 @@ struct origin {
     char *name; /* scheme://host:port as in the URLs */
     char *host; /* of the Host field */
     bool tls;
-    bool listed;          /* else it goes with its last connection */
+    bool listed;          /* until the sweep finds it without connections; else it goes with its
+                             last one */
     struct uplink *first; /* idle, the warmest first */
     struct uplink *last;
     int n_idle;
@@ -291,9 +292,11 @@ static void set_options(struct uplink *l, int64_t connect_ms)
     curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, l);
     curl_easy_setopt(c, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
     curl_easy_setopt(c, CURLOPT_CLOSESOCKETDATA, l->pool);
+    /* With a directory libcurl reads and parses all authorities for each connection, 25 ms in which
+     * the loop stands still; those of a file it keeps with the multi handle, for a day. */
+    curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
     if (l->pool->ca_file != NULL) {
         curl_easy_setopt(c, CURLOPT_CAINFO, l->pool->ca_file);
-        curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
     }
 }
 
@@ -386,9 +389,6 @@ void uplink_give_back(struct uplink *l, bool reusable)
     l->ctx = NULL;
     l->idle_since_ms = uv_now(l->pool->loop);
     uplink_watch(l, true, false);
-    while (o->last != NULL && is_old(o->last)) {
-        drop_idle(o->last);
-    }
     idle_add(l);
 }
 
@@ -603,6 +603,23 @@ bool uplinks_turn(struct uplinks *u)
 bool uplinks_pending(const struct uplinks *u)
 {
     return u->kick;
+}
+
+void uplinks_sweep(struct uplinks *u)
+{
+    struct origin **at = &u->origins, *o = NULL;
+    while ((o = *at) != NULL) {
+        while (o->last != NULL && is_old(o->last)) {
+            drop_idle(o->last);
+        }
+        if (o->n_links > 0) {
+            at = &o->next;
+            continue;
+        }
+        *at = o->next;
+        u->n_origins--;
+        origin_free(o);
+    }
 }
 
 /* ---- life ---- */

@@ -21,7 +21,7 @@
 enum {
     UPLINK_ORIGINS_MAX = 1024, /* scheme://host:port whose connections are kept */
     UPLINK_IDLE_PER_ORIGIN = 512,
-    UPLINK_AGE_S = 30,        /* a connection that was idle for longer is not used again */
+    UPLINK_AGE_S = 30, /* a connection that was idle for longer is closed, never used again */
     UPLINK_RECORD = 16 * 1024 /* sent at a time over TLS */
 };
 
@@ -56,6 +56,9 @@ void uplinks_free(struct uplinks *s);
 bool uplinks_turn(struct uplinks *s);
 /* uplinks_turn has work to do. */
 bool uplinks_pending(const struct uplinks *s);
+/* Closes what has idled for too long, and forgets origins without a connection.  Every second or
+ * so; not from a callback. */
+void uplinks_sweep(struct uplinks *s);
 
 struct uplink_how {
     int64_t connect_ms;

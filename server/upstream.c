@@ -442,6 +442,11 @@ bool upstream_pending(const struct upstream *u)
     return u->first_flagged != NULL || uplinks_pending(u->links);
 }
 
+void upstream_sweep(struct upstream *u)
+{
+    uplinks_sweep(u->links);
+}
+
 int upstream_running(const struct upstream *u)
 {
     return u->n_running;

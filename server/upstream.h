@@ -55,6 +55,8 @@ void upstream_free(struct upstream *u);
 bool upstream_turn(struct upstream *u);
 /* upstream_turn has work to do. */
 bool upstream_pending(const struct upstream *u);
+/* Closes connections that have idled for too long; every second or so, not from a callback. */
+void upstream_sweep(struct upstream *u);
 int upstream_running(const struct upstream *u);
 
 /* req is borrowed until on_done.  NULL when memory is short or the URL is not usable. */

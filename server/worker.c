@@ -194,6 +194,7 @@ static void on_sweep(uv_timer_t *h)
                 conns_sweep(&w->conns, worker_tick_ms(w)));
     upload_sweep(w, worker_tick_ms(w));
     linger_sweep(w, worker_tick_ms(w));
+    upstream_sweep(w->upstream);
     __atomic_add_fetch(&w->turns, 1, __ATOMIC_RELAXED);
     if (w->accept_paused && w->accepting) {
         w->accept_paused = false;

@@ -10,7 +10,7 @@ import socket
 
 from crowd import LONG
 from harness import Report, SLOW, Wayfare, endpoint, price, provider, wait_for
-from rawprovider import RawProvider, whole
+from rawprovider import MESSAGE, RawProvider, whole
 
 report = Report()
 raw = RawProvider()
@@ -57,6 +57,35 @@ def models_of_all(upstream="up"):
 CATALOG = {"providers": providers_of_all() + [provider("m", raw.url)],
            "models": models_of_all() + [{"id": "test/m", "aliases": ["m"], "endpoints": [endpoint("m", "up", price("1", "5"))]}]}
 way = Wayfare(CATALOG, threads=1, args=["--verbose"], key_args=["--allow-provider-configs"])
+
+
+# ---- the largest heads ----
+
+def largest_heads(stream):
+    """As many and as large headers as a client may send, and more of the provider's than there is room for
+    beside them: what has been paid for arrives, with the headers that clients act on."""
+    body = good_body(stream=stream)
+    head = b"POST /v1/messages HTTP/1.1\r\nHost: h\r\nConnection: close\r\nx-api-key: %s\r\nContent-Length: %d\r\n" % (way.key.encode(), len(body))
+    n = 200 - head.count(b"\r\n") + 1
+    each = (32 * 1024 - len(head)) // n - 1
+    head += b"".join(b"x-%03d: %s\r\n" % (i, b"a" * (each - len("x-000: \r\n"))) for i in range(n))
+    answer = b"retry-after: 7\r\nrequest-id: req_1\r\n" + b"".join(b"x-relayed-%03d: %s\r\n" % (i, b"v" * 60) for i in range(200))
+    if stream:
+        events = b"".join(b"event: %s\ndata: %s\n\n" % (name.encode(), json.dumps(dict({"type": name}, **data)).encode()) for name, data in (
+            ("message_start", {"message": json.loads(MESSAGE)}), ("message_delta", {"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}),
+            ("message_stop", {})))
+        raw.answer = lambda request: whole(events, headers=answer, content_type=b"text/event-stream")
+    else:
+        raw.answer = lambda request: whole(headers=answer)
+    got = way.raw(head + b"\r\n" + body)
+    raw.answer = lambda request: whole()
+    assert check_wire("the largest heads") == 1
+    assert got.startswith(b"HTTP/1.1 200") and b"request-id: req_1" in got, (len(head), len(got), got[:200])
+    assert (b"message_stop" if stream else b"hello") in got, got[-200:]
+
+
+report.case("the largest heads", largest_heads, False)
+report.case("the largest heads, a stream", largest_heads, True)
 
 
 # ---- headers of the client ----

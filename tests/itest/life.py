@@ -5,6 +5,7 @@ service manager is told, drain, and the sandbox in service."""
 import ctypes
 import http.client
 import json
+import mmap
 import os
 import re
 import shutil
@@ -202,6 +203,73 @@ def test_watchdog():
     assert way.stop() == 0
 
 
+# ---- a wall clock that is set ----
+
+CLOCK = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile int64_t *ahead_s;
+
+static __attribute__((constructor)) void start(void)
+{
+    int fd = open(getenv("CLOCK_PAGE"), O_RDWR | O_CLOEXEC);
+    ahead_s = mmap(NULL, sizeof *ahead_s, PROT_READ, MAP_SHARED, fd, 0);
+    close(fd);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+    long rc = syscall(SYS_clock_gettime, clock, t);
+    t->tv_sec += clock == CLOCK_REALTIME ? *ahead_s : 0;
+    return (int)rc;
+}
+"""
+
+
+class Clock:
+    """What the server takes for the wall clock; set(s): so much ahead of the real one."""
+
+    def __init__(self):
+        work = tempfile.mkdtemp(prefix="wayfare-clock-")
+        source, library, page = (os.path.join(work, name) for name in ("clock.c", "clock.so", "page"))
+        with open(source, "w") as f:
+            f.write(CLOCK)
+        subprocess.run([os.environ.get("CC", "cc").split()[0], "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+        with open(page, "wb") as f:
+            f.write(bytes(8))
+        self.file = open(page, "r+b")
+        self.page = ctypes.c_int64.from_buffer(mmap.mmap(self.file.fileno(), 8))
+        asan = os.environ.get("ASAN_OPTIONS", "")
+        self.env = {"LD_PRELOAD": library, "CLOCK_PAGE": page, "ASAN_OPTIONS": (asan + ":" if asan else "") + "verify_asan_link_order=0"}
+
+    def set(self, ahead_s):
+        self.page.value = ahead_s
+
+
+def test_watchdog_when_the_clock_is_set_back():
+    """By an hour: the signs of life still come, or the service manager would kill the server."""
+    boss, clock = Supervisor(), Clock()
+    way = Held(CATALOG, boss, args=["--sandbox", "off"], more_env={"WATCHDOG_USEC": "2000000", **clock.env})
+
+    def beats(since):
+        return [at for at, line in boss.heard if line == "WATCHDOG=1" and at > since]
+
+    wait_for("two signs of life", lambda: len(beats(0)) >= 2, 20 * SLOW)
+    clock.set(-3600)
+    now = time.monotonic()
+    wait_for("signs of life after it", lambda: len(beats(now)) >= 3, 10 * SLOW)
+    assert way.messages()[0] == 200
+    clock.set(0)
+    assert way.stop() == 0
+
+
 # ---- drain ----
 
 
@@ -249,6 +317,22 @@ def test_drain():
     status, _, body = result["answer"]
     assert status == 200 and sse_events(body)[-1][0] == "message_stop"
     assert way.child.wait(30 * SLOW) == 0
+    sim.reset()
+
+
+def test_drain_when_the_clock_is_set_forward():
+    """By a day: that is no --drain-timeout."""
+    sim.script("one", output_tokens=60, tps=25)
+    clock = Clock()
+    way = Wayfare(CATALOG, args=["--sandbox", "off"], env=clock.env)
+    t, result = stream_in_thread(way)
+    way.child.send_signal(signal.SIGTERM)
+    wait_for("the drain", lambda: "msg=\"draining\"" in way.server_log())
+    clock.set(86400)
+    t.join(60 * SLOW)
+    status, _, body = result["answer"]
+    assert status == 200 and sse_events(body)[-1][0] == "message_stop", body[-300:]
+    assert way.child.wait(30 * SLOW) == 0 and "ending what still runs" not in way.server_log()
     sim.reset()
 
 

@@ -103,9 +103,11 @@ START_TEST(clock_that_steps_back)
 {
     struct health h = {0};
     record(&h, T0, HEALTH_OK, 4);
-    record(&h, T0 - 60000, HEALTH_FAILED, 1);
+    record(&h, T0 - HEALTH_SLOT_MS + 1, HEALTH_FAILED, 1); /* another thread's look at it */
     ck_assert_uint_eq(look(&h, T0).attempts_30s, 5);
     ck_assert(look(&h, T0).outage);
+    record(&h, T0 - 60000, HEALTH_FAILED, 1);
+    ck_assert_uint_eq(look(&h, T0 - 60000).attempts_30s, 1);
 }
 END_TEST
 
@@ -233,6 +235,23 @@ START_TEST(explorable)
 }
 END_TEST
 
+/* An outage of before the clock was set back is tried, and over when that went well. */
+START_TEST(outage_before_the_clock_was_set_back)
+{
+    struct health h = {0};
+    int64_t later = T0 + 3600000;
+    end_of(&h, later, HEALTH_OK);
+    health_sample(&h, later, 100, 1000);
+    ck_assert(look(&h, T0).explorable);
+    end_of(&h, later, HEALTH_FAILED);
+    ck_assert(look(&h, T0).outage && look(&h, T0).explorable);
+    ck_assert(!look(&h, later - HEALTH_QUIET_MS + 1).explorable);
+    end_of(&h, T0, HEALTH_OK);
+    ck_assert(!look(&h, T0).outage);
+    ck_assert_uint_eq(look(&h, T0).attempts_30s, 1);
+}
+END_TEST
+
 /* What each outcome means to the breaker: which of them ends a row of failures. */
 START_TEST(outcomes_and_the_row)
 {
@@ -272,6 +291,7 @@ Suite *health_suite(void)
     tcase_add_test(t, the_oldest_samples_make_room);
     tcase_add_test(t, kept_up_like_sorted_anew);
     tcase_add_test(t, explorable);
+    tcase_add_test(t, outage_before_the_clock_was_set_back);
     tcase_add_test(t, outcomes_and_the_row);
     suite_add_tcase(s, t);
     return s;

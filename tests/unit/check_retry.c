@@ -249,6 +249,24 @@ START_TEST(never_more_than_both)
 }
 END_TEST
 
+/* The budget of a second is not used up for as long as the clock was set back by. */
+START_TEST(a_clock_that_is_set_back)
+{
+    struct retry_budget budget = {0};
+    struct health h;
+    struct breaker_ticket t;
+    const struct retry_ask first = {.first = true, .count = true}, retry = {.last = true};
+    int64_t now = in_condition(&h, OUTAGE);
+    for (int i = 0; i < RETRY_MIN_PER_S; i++)
+        ck_assert_int_eq(retry_begin(&budget, &h, now, &retry, &t), RETRY_GO);
+    for (int64_t back_ms = 0; back_ms <= RETRY_SLOT_MS; back_ms += RETRY_SLOT_MS / 2) {
+        ck_assert_int_eq(retry_begin(&budget, &h, now - back_ms, &first, &t), RETRY_GO);
+        ck_assert_int_eq(retry_begin(&budget, &h, now - back_ms, &retry, &t),
+                         back_ms < RETRY_SLOT_MS ? RETRY_NO_BUDGET : RETRY_GO);
+    }
+}
+END_TEST
+
 Suite *retry_suite(void)
 {
     Suite *s = suite_create("retry");
@@ -256,6 +274,7 @@ Suite *retry_suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, verdicts);
     tcase_add_test(t, free_retries_count);
+    tcase_add_test(t, a_clock_that_is_set_back);
     tcase_add_test(t, patience);
     tcase_add_test(t, refused_is_not_begun);
     tcase_add_test(t, all_down);

@@ -3,9 +3,11 @@
 #define _GNU_SOURCE
 #include <check.h>
 #include <curl/curl.h>
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/upstream.h"
@@ -171,6 +173,17 @@ static void tear_down(void)
     ck_assert_int_eq(uv_loop_close(&loop), 0);
 }
 
+static int n_descriptors(void)
+{
+    int n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    ck_assert_ptr_nonnull(d);
+    while (readdir(d) != NULL)
+        n++;
+    closedir(d);
+    return n;
+}
+
 #define JSON_ANSWER "HTTP/1.1 200 OK\r\nrequest-id: r1\r\nContent-Length: 5\r\n\r\nhello"
 
 static void expect_hello(struct caller *c)
@@ -245,6 +258,36 @@ START_TEST(connection_is_kept)
         caller_done(&c);
     }
     ck_assert_int_eq(v.n_connections, 1);
+    end(&v);
+}
+END_TEST
+
+/* The peer keeps it open for ever, and nobody asks for that origin again. */
+START_TEST(connection_gets_old)
+{
+    struct provider v;
+    struct caller c;
+    begin(&v, _i);
+    provider_start(&v, "RAR RA", JSON_ANSWER); /* the second R ends with the connection */
+    caller_init(&c, &v);
+    caller_start(&c);
+    wait_for(&c.n_done, 1);
+    caller_done(&c);
+    run_loop_ms(100); /* what the name was looked up with is gone */
+    int kept = n_descriptors();
+    upstream_sweep(up);
+    ck_assert_int_eq(n_descriptors(), kept);
+    loop.time += UPLINK_AGE_S * 1000 + 1;
+    upstream_sweep(up);
+    for (int i = 0; i < WAIT_MS && n_descriptors() > kept - 2; i++)
+        usleep(1000); /* the peer's too, once it has seen the end */
+    ck_assert_int_eq(n_descriptors(), kept - 2);
+    caller_init(&c, &v);
+    caller_start(&c);
+    wait_for(&c.n_done, 1);
+    expect_hello(&c);
+    ck_assert_int_eq(v.n_connections, 2);
+    caller_done(&c);
     end(&v);
 }
 END_TEST
@@ -646,6 +689,45 @@ START_TEST(tls_is_verified)
 }
 END_TEST
 
+static int64_t worked_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* What this thread works for a connection that the system's authorities do not vouch for. */
+static int64_t refused_connection_us(void)
+{
+    struct provider v = {.script = NULL};
+    struct caller c;
+    begin_tls(&v, "localhost");
+    upstream_trust(up, NULL);
+    provider_start(&v, "RA", JSON_ANSWER);
+    caller_init(&c, &v);
+    int64_t begun_us = worked_us();
+    caller_start(&c);
+    wait_for(&c.n_done, 1);
+    int64_t us = worked_us() - begun_us;
+    ck_assert_int_eq(c.result, TRANSFER_TLS_FAILED);
+    caller_done(&c);
+    end(&v);
+    return us;
+}
+
+/* The system's authorities are a hundred and more: every stream of the worker waits while they are
+ * parsed. */
+START_TEST(authorities_are_read_once)
+{
+    enum { MORE = 4 };
+    int64_t first_us = refused_connection_us(), more_us = 0;
+    for (int i = 0; i < MORE; i++)
+        more_us += refused_connection_us();
+    ck_assert_msg(more_us < MORE * first_us / 2, "the first %lld us, %d more %lld us",
+                  (long long)first_us, MORE, (long long)more_us);
+}
+END_TEST
+
 START_TEST(unusable_urls)
 {
     static const char *const urls[] = {"http://", "http://user@localhost:1", "no-url",
@@ -695,6 +777,7 @@ Suite *upstream_suite(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_loop_test(t, asked_and_answered, 0, N_WIRES);
     tcase_add_loop_test(t, connection_is_kept, 0, N_WIRES);
+    tcase_add_loop_test(t, connection_gets_old, 0, N_WIRES);
     tcase_add_loop_test(t, connection_is_not_kept, 0, N_WIRES);
     tcase_add_loop_test(t, closed_before_use, 0, N_WIRES);
     tcase_add_loop_test(t, never_sent_twice, 0, N_WIRES);
@@ -709,6 +792,7 @@ Suite *upstream_suite(void)
     tcase_add_test(t, cannot_connect);
     tcase_add_test(t, connect_timeout);
     tcase_add_test(t, tls_is_verified);
+    tcase_add_test(t, authorities_are_read_once);
     tcase_add_test(t, unusable_urls);
     tcase_add_loop_test(t, closed_under_way, 0, N_WIRES);
     suite_add_tcase(s, t);
