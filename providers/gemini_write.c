@@ -166,13 +166,23 @@ static bool fits_response(const struct writing *w, const struct dialog_block *b)
     return w->generation >= 30 && is_media(b) && b->media.from == MEDIA_BASE64;
 }
 
+/* What has no other place inside or behind a response than its text. */
+static bool is_words(const struct dialog_block *b)
+{
+    return b->kind == BLOCK_TEXT || b->kind == BLOCK_REFUSAL || b->kind == BLOCK_RAW;
+}
+
 /* A response is an object: the texts of the result, joined, are its only member. */
 static void put_response(struct writing *w, const struct dialog_block *result)
 {
     struct buf text;
     buf_init(&text, DIALOG_MEMORY_MAX);
     for (const struct dialog_block *b = result->children.first; b != NULL; b = b->next) {
-        if (b->kind != BLOCK_TEXT || b->text.len == 0)
+        if (b->cache != CACHE_NONE)
+            drops_add(w->ask->drops, "cache_control");
+        if (b->kind == BLOCK_RAW && b->text.len == 0)
+            drops_add(w->ask->drops, "content");
+        if (!is_words(b) || b->text.len == 0)
             continue;
         buf_adds(&text, text.len > 0 ? "\n" : "");
         buf_add_span(&text, b->text);

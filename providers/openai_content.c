@@ -49,6 +49,26 @@ void openai_free_items(struct openai_items *list)
 
 /* ---- text ---- */
 
+bool openai_is_own_raw(const struct dialog_block *b)
+{
+    return b->raw_of != NULL && strcmp(b->raw_of, "openai") == 0;
+}
+
+bool openai_is_lost(const struct dialog_block *b)
+{
+    switch (b->kind) {
+    case BLOCK_RAW:
+        return !openai_is_own_raw(b) && b->text.len == 0;
+    case BLOCK_THINKING:
+    case BLOCK_REDACTED:
+    case BLOCK_TOOL_CALL:
+    case BLOCK_TOOL_RESULT:
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool openai_is_text(const struct openai_item *i)
 {
     if (i->block == NULL)
@@ -57,6 +77,8 @@ bool openai_is_text(const struct openai_item *i)
     case BLOCK_TEXT:
     case BLOCK_REFUSAL:
         return true;
+    case BLOCK_RAW:
+        return !openai_is_own_raw(i->block);
     case BLOCK_DOCUMENT:
         return i->block->media.from == MEDIA_TEXT;
     default:

@@ -37,7 +37,8 @@ enum dialog_kind {
     BLOCK_THINKING,    /* text (may be empty), signature */
     BLOCK_REDACTED,    /* thinking that only its maker can read: signature */
     BLOCK_REFUSAL,     /* text: the model's own words of refusal */
-    BLOCK_RAW          /* json: a block of one protocol that no other has; raw_of says which */
+    BLOCK_RAW          /* json: a block of one protocol that no other has; raw_of says which; text:
+                          what it says in words to the others, where that can be said */
 };
 
 /* Cache breakpoint behind a block (Anthropic's cache_control, Bedrock's cachePoint). */

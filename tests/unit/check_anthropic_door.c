@@ -122,7 +122,7 @@ static const struct {
               "\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/"
               "png\",\"data\":\"iVBO\"}},{\"type\":\"tool_reference\",\"tool_name\":\"f\"}]}]")),
      "u[tool_result:t*1h(text:r image:image/png:iVBO "
-     "raw:{\"type\":\"tool_reference\",\"tool_name\":\"f\"})]"},
+     "raw:f:{\"type\":\"tool_reference\",\"tool_name\":\"f\"})]"},
     /* thinking */
     {MESSAGES(MODEL("[{\"type\":\"thinking\",\"thinking\":\"h\\nm\",\"signature\":\"c2ln\"},{"
                     "\"type\":\"redacted_thinking\",\"data\":\"ZGF0\"},{\"type\":\"thinking\","

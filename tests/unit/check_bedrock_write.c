@@ -258,6 +258,16 @@ static const struct {
                    "\"content\":[{\"json\":{}}]}}]}],"
                    "\"toolConfig\":{\"tools\":[" SPEC("f") "]}}",
      "is_error"},
+    {"a result in words that are a block of Anthropic's, and one that has none", LLAMA, ANTHROPIC,
+     TOOL ",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}," CALLED(
+         "a", "f") ",{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":"
+                   "\"a\",\"content\":[{\"type\":\"tool_reference\",\"tool_name\":\"g\"},"
+                   "{\"type\":\"new_block\"}]}]}]",
+     "{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"hi\"}]}," CALLED_OUT(
+         "a", "f") ",{\"role\":\"user\",\"content\":[{\"toolResult\":{\"toolUseId\":\"a\","
+                   "\"content\":[{\"text\":\"g\"}]}}]}],\"toolConfig\":{\"tools\":[" SPEC(
+                       "f") "]}}",
+     "messages.content"},
     {"history with tools, a request without", NOVA, ANTHROPIC,
      "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}," CALLED(
          "a",

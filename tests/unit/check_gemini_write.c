@@ -356,6 +356,22 @@ START_TEST(test_result_without_text_and_with_two)
                         "\"name\":\"f\",\"args\":{}}}]},"
                         "{\"role\":\"user\",\"parts\":[{\"functionResponse\":{\"id\":\"c1\","
                         "\"name\":\"f\",\"response\":{\"result\":\"a\\nb\"}}}]}]");
+    ck_dropped("");
+    /* Blocks of another protocol: their words; where there are none, that is named. */
+    dialog_done(&d);
+    call("c1", "f", "{}");
+    b = result("c1", NULL);
+    for (int i = 0; i < 2; i++) {
+        struct dialog_block *raw = dialog_add(&d, &b->children, BLOCK_RAW);
+        raw->raw_of = "anthropic";
+        raw->json = SPAN("{\"type\":\"tool_reference\",\"tool_name\":\"g\"}");
+        raw->text = i == 0 ? SPAN("g") : SPAN("");
+    }
+    ck_sent("contents", "[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"id\":\"c1\","
+                        "\"name\":\"f\",\"args\":{}}}]},"
+                        "{\"role\":\"user\",\"parts\":[{\"functionResponse\":{\"id\":\"c1\","
+                        "\"name\":\"f\",\"response\":{\"result\":\"g\"}}}]}]");
+    ck_dropped("content");
 }
 END_TEST
 
