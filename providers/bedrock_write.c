@@ -395,6 +395,7 @@ static void write_system(struct bedrock_writer *w)
 
 void bedrock_write_converse(struct bedrock_writer *w)
 {
+    drops_add_all(w->ask->drops, &w->d->others);
     json_open_object(&w->o, NULL);
     write_system(w);
     json_open_array(&w->o, "messages");

@@ -350,6 +350,7 @@ int gemini_write(const struct provider_ask *ask, const char *protocol, struct bu
         .generation = gemini_generation(ask->target->upstream_model),
         .ok = true,
     };
+    drops_add_all(ask->drops, &ask->dialog->others);
     json_open_object(&w.o, NULL);
     put_system(&w);
     put_contents(&w);
