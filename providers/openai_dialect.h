@@ -27,7 +27,9 @@ enum openai_trait {
     TRAIT_STATED_PARAMS = 1 << 15,    /* nobody knows the server: what the catalog says counts */
     TRAIT_GOOGLE_SIGNATURE = 1 << 16, /* extra_content.google.thought_signature of tool calls */
     TRAIT_PREFIX = 1 << 17,           /* a last assistant's message is marked as a beginning */
-    TRAIT_SEARCHES = 1 << 18          /* searches the web for every answer, asked or not */
+    TRAIT_SEARCHES = 1 << 18,         /* searches the web for every answer, asked or not */
+    TRAIT_OTHER_PROTOCOL = 1 << 19    /* has OpenAI's words, not its protocol: what a client of that
+                                         says beyond them is not for it */
 };
 
 /* What usage.completion_tokens leaves out. */

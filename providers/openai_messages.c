@@ -337,6 +337,19 @@ static void put_history(struct openai_writing *w, const struct dialog_message *m
         put_reasoning_content(w, m);
 }
 
+/* A custom tool's, to a server of the protocol that has those. */
+static void put_custom_call(struct openai_writing *w, const struct dialog_block *b)
+{
+    json_open_object(&w->out, NULL);
+    put_call_id(w, "id", b->id);
+    json_put_string(&w->out, "type", SPAN("custom"));
+    json_open_object(&w->out, "custom");
+    json_put_string(&w->out, "name", b->name);
+    json_put_string(&w->out, "input", b->text);
+    json_close_object(&w->out);
+    json_close_object(&w->out);
+}
+
 static void put_call(struct openai_writing *w, const struct dialog_block *b)
 {
     static const char gemini[] = THINKING_FOREIGN "gemini:";
@@ -371,7 +384,10 @@ static void put_calls(struct openai_writing *w, const struct dialog_message *m)
         if (!open)
             json_open_array(&w->out, "tool_calls");
         open = true;
-        put_call(w, b);
+        if (openai_is_own_raw(b) && openai_is_native(w))
+            put_custom_call(w, b);
+        else
+            put_call(w, b);
     }
     if (open)
         json_close_array(&w->out);

@@ -32,7 +32,8 @@ enum dialog_kind {
     BLOCK_IMAGE,
     BLOCK_DOCUMENT,
     BLOCK_AUDIO,
-    BLOCK_TOOL_CALL,   /* id, name, json: the arguments, an object */
+    BLOCK_TOOL_CALL,   /* id, name, json: the arguments, an object; raw_of "openai": of a custom
+                          tool, whose input is the text */
     BLOCK_TOOL_RESULT, /* id of the call, children, is_error */
     BLOCK_THINKING,    /* text (may be empty), signature */
     BLOCK_REDACTED,    /* thinking that only its maker can read: signature */
