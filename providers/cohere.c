@@ -266,10 +266,11 @@ static const struct openai_dialect dialect = {
     .renamed = {{NUMBER_top_p, "p"}, {NUMBER_top_k, "k"}},
     .max_tokens = "max_tokens",
     .any_tool = "REQUIRED",
+    .no_tool = "NONE",
     .stops_max = 5,
     .stops = "stop_sequences",
     .thinking = THINK_BY_TYPE,
-    .choice = CHOICE_FORM_WORDS,
+    .choice = CHOICE_FORM_EITHER,
 };
 
 static int build(const struct provider_ask *ask, struct upreq *ret_up, struct fail *reterr)

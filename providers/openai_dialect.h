@@ -58,6 +58,7 @@ enum openai_history {
 enum openai_choice {
     CHOICE_FORM_ALL,
     CHOICE_FORM_WORDS,    /* auto, none, required: no single tool */
+    CHOICE_FORM_EITHER,   /* none, required: auto is not said */
     CHOICE_FORM_AUTO_NONE /* nobody can be forced */
 };
 
@@ -89,6 +90,7 @@ struct openai_dialect {
     const char *max_tokens; /* the member's name */
     const char *user;       /* likewise; NULL: none */
     const char *any_tool;   /* tool_choice that asks for some call */
+    const char *no_tool;    /* and for none; NULL: "none" */
     const char *efforts;    /* words it takes, from least to most, separated by blanks */
     int stops_max;          /* stop sequences; 0: none */
     const char *stops;      /* the member's name; NULL: "stop" */

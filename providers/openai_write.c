@@ -198,9 +198,11 @@ static void put_choice(struct openai_writing *w)
         if (choice == CHOICE_TOOL && w->dialog->n_tools > 1)
             openai_drop(w, "tool_choice.name", "tool_choice.function");
         json_put_string(&w->out, "tool_choice", span_of(w->dialect->any_tool));
-    } else {
-        bool none = choice == CHOICE_NONE;
-        json_put_string(&w->out, "tool_choice", none ? SPAN("none") : SPAN("auto"));
+    } else if (choice == CHOICE_NONE) {
+        const char *word = w->dialect->no_tool != NULL ? w->dialect->no_tool : "none";
+        json_put_string(&w->out, "tool_choice", span_of(word));
+    } else if (form != CHOICE_FORM_EITHER) {
+        json_put_string(&w->out, "tool_choice", SPAN("auto"));
     }
 }
 
