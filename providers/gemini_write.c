@@ -139,6 +139,7 @@ static struct span own_signature(const struct writing *w, struct span signature)
 
 static void put_call(struct writing *w, const struct dialog_block *b)
 {
+    char made[GEMINI_NAME_MAX + 1];
     need_content(w, "model");
     struct span signature = own_signature(w, b->signature);
     if (signature.len == 0 && !w->signed_call && w->generation >= 30)
@@ -147,7 +148,7 @@ static void put_call(struct writing *w, const struct dialog_block *b)
     json_open_object(&w->o, NULL);
     json_open_object(&w->o, "functionCall");
     json_put_some_string(&w->o, "id", b->id);
-    json_put_string(&w->o, "name", b->name);
+    json_put_string(&w->o, "name", gemini_name(b->name, made));
     json_put_raw(&w->o, "args", b->json.len > 0 ? b->json : SPAN("{}"));
     json_close_object(&w->o);
     json_put_some_string(&w->o, "thoughtSignature", signature);
@@ -212,6 +213,7 @@ static void put_response_media(struct writing *w, const struct dialog_block *res
 
 static void put_result(struct writing *w, const struct dialog_block *result)
 {
+    char made[GEMINI_NAME_MAX + 1];
     const struct dialog_block *call = dialog_find_call(w->ask->dialog, result->id);
     if (call == NULL) {
         refuse(w, "messages", "a tool result has no call before it with the same id");
@@ -221,7 +223,7 @@ static void put_result(struct writing *w, const struct dialog_block *result)
     json_open_object(&w->o, NULL);
     json_open_object(&w->o, "functionResponse");
     json_put_some_string(&w->o, "id", result->id);
-    json_put_string(&w->o, "name", call->name);
+    json_put_string(&w->o, "name", gemini_name(call->name, made));
     put_response(w, result);
     put_response_media(w, result);
     json_close_object(&w->o);
