@@ -1,6 +1,7 @@
 /* Writes an Anthropic request from a dialog: tools and settings here, the prompt in
  * anthropic_write_blocks.c, thinking as anthropic_thinking.c decides.
  * platform.claude.com/docs/en/api/messages. */
+#define _GNU_SOURCE /* memmem */
 #include "providers/anthropic_write.h"
 
 #include <stdlib.h>
@@ -71,6 +72,23 @@ static void put_others_of(struct anthropic_writing *w, const char *name, const c
     put_others(w, w->ask->chat->doc, own_member(w, name), written);
 }
 
+static bool has_word(struct span text, const char *word)
+{
+    return memmem(text.ptr, text.len, word, strlen(word)) != NULL;
+}
+
+/* "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive": that is not
+ * asked for where thinking had to be given up. */
+static bool needs_thinking(const struct anthropic_writing *w, const struct json_doc *doc,
+                           json_ref m)
+{
+    bool wanted =
+        w->d->reasoning.mode == REASONING_ON || w->d->reasoning.mode == REASONING_BUDGETED;
+    bool thinks = w->thinking == THINK_ADAPTIVE || w->thinking == THINK_BUDGET;
+    return wanted && !thinks && json_key_is(doc, m, "context_management") &&
+           has_word(json_raw(doc, m), "\"clear_thinking_");
+}
+
 /* Of the body itself.  Routing is ours alone. */
 static void put_other_members(struct anthropic_writing *w)
 {
@@ -84,7 +102,9 @@ static void put_other_members(struct anthropic_writing *w)
     while (m != JSON_NONE && (m = next_other(doc, 0, m, written)) != JSON_NONE) {
         bool left_out =
             w->cloud != NULL && w->cloud->leaves_out != NULL && w->cloud->leaves_out(w->ask, m);
-        if (!left_out && !prefs_is_routing_member(doc, m))
+        if (needs_thinking(w, doc, m))
+            anthropic_drop(w, "context_management", "context_management");
+        else if (!left_out && !prefs_is_routing_member(doc, m))
             put_member(w, doc, m);
     }
 }

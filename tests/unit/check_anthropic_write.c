@@ -176,6 +176,8 @@ END_TEST
 #define ADAPTIVE "\"thinking\":{\"type\":\"adaptive\"}"
 #define DISABLED "\"thinking\":{\"type\":\"disabled\"}"
 
+#define CLEARS "\"context_management\":{\"edits\":[{\"type\":\"clear_thinking_20251015\"}]}"
+
 static const struct row thinking[] = {
     {HI "," ADAPTIVE, ANTHROPIC, 0, 0, HI_OUT "," ADAPTIVE, ""},
     {HI "," DISABLED, ANTHROPIC, 0, 0, HI_OUT "," DISABLED, ""},
@@ -224,6 +226,11 @@ static const struct row thinking[] = {
      HI_OUT "," DISABLED ",\"temperature\":0.5", ""},
     {HI "," ADAPTIVE "," TOOL ",\"tool_choice\":{\"type\":\"any\"}", OPENAI, 0, 0,
      TOOL ",\"tool_choice\":{\"type\":\"any\"}," HI_OUT, "reasoning"},
+    /* thinking cannot be cleared where there is none */
+    {HI "," ADAPTIVE "," TOOL ",\"tool_choice\":{\"type\":\"any\"}," CLEARS, ANTHROPIC, 0, 0,
+     TOOL ",\"tool_choice\":{\"type\":\"any\"}," HI_OUT, "thinking, context_management"},
+    {HI "," ADAPTIVE "," CLEARS, ANTHROPIC, 0, 0, HI_OUT "," ADAPTIVE "," CLEARS, ""},
+    {HI "," CLEARS, ANTHROPIC, 0, 0, HI_OUT "," CLEARS, ""},
 };
 
 START_TEST(test_thinking)
