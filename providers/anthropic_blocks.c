@@ -303,8 +303,8 @@ static int read_raw(struct anthropic_body *b, struct place *place, json_ref v)
     return block != NULL ? anthropic_cache(b, v, &block->cache) : 0;
 }
 
-/* What the client's own search for tools found (.../tool-search-tool "Custom tool search").  Who has
- * no such block is told of all tools anyway: there the name says it. */
+/* What the client's own search for tools found (.../tool-search-tool "Custom tool search").  Who
+ * has no such block is told of all tools anyway: there the name says it. */
 static int read_tool_reference(struct anthropic_body *b, struct place *place, json_ref v)
 {
     struct dialog_block *block = add_raw(b, place, v);
