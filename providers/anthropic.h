@@ -69,11 +69,18 @@ void anthropic_replies_error(struct anthropic_replies *r, const struct json_doc 
 struct draft;
 void anthropic_draft_beta(struct draft *d, struct span client);
 
-/* Writes the body of a call from ask->dialog.  version NULL: for Anthropic's own path, with model
- * and stream; else for a cloud that says those elsewhere, with anthropic_version in their place.
- * 0, or -1 with reterr. */
-int anthropic_write(const struct provider_ask *ask, const char *version, struct buf *out,
-                    struct fail *reterr);
+/* A cloud with Claude in Anthropic's protocol: model and stream are said elsewhere, with
+ * anthropic_version in their place. */
+struct anthropic_cloud {
+    const char *version;
+    /* Whether it has no such member of the body (what is lost is named); NULL: it has all. */
+    bool (*leaves_out)(const struct provider_ask *ask, json_ref member);
+};
+
+/* Writes the body of a call from ask->dialog, and what a client of this protocol says besides from
+ * its own body.  cloud NULL: for Anthropic itself.  0, or -1 with reterr. */
+int anthropic_write(const struct provider_ask *ask, const struct anthropic_cloud *cloud,
+                    struct buf *out, struct fail *reterr);
 
 /* Thinking that Anthropic wrote, and will take back. */
 bool anthropic_is_own_signature(struct span signature);

@@ -287,6 +287,34 @@ static int read_redacted(struct anthropic_body *b, struct place *place, json_ref
     return block != NULL ? anthropic_need_string(b, v, "data", &block->signature) : 0;
 }
 
+static struct dialog_block *add_raw(struct anthropic_body *b, struct place *place, json_ref v)
+{
+    struct dialog_block *block = add(b, place, BLOCK_RAW);
+    if (block != NULL) {
+        block->raw_of = anthropic_word;
+        block->json = json_raw(b->doc, v);
+    }
+    return block;
+}
+
+static int read_raw(struct anthropic_body *b, struct place *place, json_ref v)
+{
+    struct dialog_block *block = add_raw(b, place, v);
+    return block != NULL ? anthropic_cache(b, v, &block->cache) : 0;
+}
+
+/* What the client's own search for tools found (.../tool-search-tool "Custom tool search").  Who
+ * has no such block is told of all tools anyway: there the name says it. */
+static int read_tool_reference(struct anthropic_body *b, struct place *place, json_ref v)
+{
+    struct dialog_block *block = add_raw(b, place, v);
+    if (block == NULL)
+        return 0;
+    return anthropic_string(b, v, "tool_name", &block->text) != 0
+               ? -1
+               : anthropic_cache(b, v, &block->cache);
+}
+
 /* ---- any block ---- */
 
 static const struct {
@@ -302,17 +330,8 @@ static const struct {
     {"image", read_image, true},
     {"document", read_document, true},
     {"search_result", read_search_result, true},
+    {"tool_reference", read_tool_reference, true},
 };
-
-static int read_raw(struct anthropic_body *b, struct place *place, json_ref v)
-{
-    struct dialog_block *block = add(b, place, BLOCK_RAW);
-    if (block == NULL)
-        return 0;
-    block->raw_of = anthropic_word;
-    block->json = json_raw(b->doc, v);
-    return anthropic_cache(b, v, &block->cache);
-}
 
 static int read_block(struct anthropic_body *b, struct place *place, json_ref v, bool nested)
 {

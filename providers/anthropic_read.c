@@ -106,7 +106,7 @@ static void note_tool_members(struct anthropic_body *b, json_ref tool)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (json_get(b->doc, tool, rows[i].member) != JSON_NONE)
-            drops_add(&b->d->unread, rows[i].name);
+            drops_add(&b->d->others, rows[i].name);
     }
 }
 
@@ -119,6 +119,7 @@ static int read_client_tool(struct anthropic_body *b, json_ref tool, struct dial
         anthropic_member(b, tool, "strict", KIND_BOOL, "true or false", &strict) != 0)
         return -1;
     note_tool_members(b, tool);
+    t->own_json = json_raw(b->doc, tool);
     if (schema != JSON_NONE)
         t->schema_json = json_raw(b->doc, schema);
     if (strict != JSON_NONE)
@@ -295,7 +296,7 @@ static int read_settings(struct anthropic_body *b)
 
 /* What the dialog has no place for; what is in neither list is nobody's that is known here.  speed
  * and inference_geo are the chat's: who gets the request is told. */
-static void note_unread(struct anthropic_body *b)
+static void note_others(struct anthropic_body *b)
 {
     static const char *const names[] = {
         "context_management", "container",  "mcp_servers", "thread",
@@ -304,7 +305,7 @@ static void note_unread(struct anthropic_body *b)
     for (json_ref m = json_first(b->doc, 0); m != JSON_NONE; m = json_next(b->doc, m)) {
         for (int i = 0; names[i] != NULL; i++) {
             if (json_key_is(b->doc, m, names[i]) && json_kind(b->doc, m) != JSON_NULL)
-                drops_add(&b->d->unread, names[i]);
+                drops_add(&b->d->others, names[i]);
         }
     }
 }
@@ -321,7 +322,7 @@ int anthropic_read(const struct chat *chat, struct dialog *ret, struct fail *ret
         anthropic_read_system(&b, system) != 0 || anthropic_read_messages(&b, messages) != 0 ||
         read_tools(&b) != 0 || read_tool_choice(&b) != 0 || read_settings(&b) != 0)
         return -1;
-    note_unread(&b);
+    note_others(&b);
     dialog_index_calls(ret);
     return ret->failed ? fail_set(reterr, ERR_bad_request, "messages",
                                   "the request is too large to be translated for a provider of "

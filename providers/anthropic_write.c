@@ -1,6 +1,7 @@
 /* Writes an Anthropic request from a dialog: tools and settings here, the prompt in
  * anthropic_write_blocks.c, thinking as anthropic_thinking.c decides.
  * platform.claude.com/docs/en/api/messages. */
+#define _GNU_SOURCE /* memmem */
 #include "providers/anthropic_write.h"
 
 #include <stdlib.h>
@@ -14,6 +15,98 @@ void anthropic_drop(struct anthropic_writing *w, const char *anthropic_name,
                     const char *openai_name)
 {
     drops_add(w->ask->drops, w->ask->chat->door == DOOR_ANTHROPIC ? anthropic_name : openai_name);
+}
+
+/* ---- what a dialog has no place for ---- */
+
+static bool is_one_of(const struct json_doc *doc, json_ref member, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        if (json_key_is(doc, member, *names))
+            return true;
+    }
+    return false;
+}
+
+/* The next member behind m that is none of these; the object itself: the first one. */
+static json_ref next_other(const struct json_doc *doc, json_ref object, json_ref m,
+                           const char *const *written)
+{
+    bool some = object != JSON_NONE && json_kind(doc, object) == JSON_OBJECT;
+    m = !some ? JSON_NONE : m == object ? json_first(doc, object) : json_next(doc, m);
+    while (m != JSON_NONE && is_one_of(doc, m, written))
+        m = json_next(doc, m);
+    return m;
+}
+
+/* Key and value, as they are written. */
+static void put_member(struct anthropic_writing *w, const struct json_doc *doc, json_ref m)
+{
+    size_t at = json_at(doc, m)->key_begin;
+    json_put_raw(&w->o, NULL, (struct span){doc->text.ptr + at, json_at(doc, m)->end - at});
+}
+
+static void put_others(struct anthropic_writing *w, const struct json_doc *doc, json_ref object,
+                       const char *const *written)
+{
+    json_ref m = object;
+    while ((m = next_other(doc, object, m, written)) != JSON_NONE)
+        put_member(w, doc, m);
+}
+
+/* A member of the client's body, where that is of this protocol; else JSON_NONE. */
+static json_ref own_member(const struct anthropic_writing *w, const char *name)
+{
+    return w->ours ? json_get(w->ask->chat->doc, 0, name) : JSON_NONE;
+}
+
+static bool has_others(const struct anthropic_writing *w, const char *name,
+                       const char *const *written)
+{
+    json_ref object = own_member(w, name);
+    return next_other(w->ask->chat->doc, object, object, written) != JSON_NONE;
+}
+
+static void put_others_of(struct anthropic_writing *w, const char *name, const char *const *written)
+{
+    put_others(w, w->ask->chat->doc, own_member(w, name), written);
+}
+
+static bool has_word(struct span text, const char *word)
+{
+    return memmem(text.ptr, text.len, word, strlen(word)) != NULL;
+}
+
+/* "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive": that is not
+ * asked for where thinking had to be given up. */
+static bool needs_thinking(const struct anthropic_writing *w, const struct json_doc *doc,
+                           json_ref m)
+{
+    bool wanted =
+        w->d->reasoning.mode == REASONING_ON || w->d->reasoning.mode == REASONING_BUDGETED;
+    bool thinks = w->thinking == THINK_ADAPTIVE || w->thinking == THINK_BUDGET;
+    return wanted && !thinks && json_key_is(doc, m, "context_management") &&
+           has_word(json_raw(doc, m), "\"clear_thinking_");
+}
+
+/* Of the body itself.  Routing is ours alone. */
+static void put_other_members(struct anthropic_writing *w)
+{
+    static const char *const written[] = {
+        "model",          "max_tokens",    "stream",   "tools",         "tool_choice",
+        "system",         "messages",      "thinking", "output_config", "output_format",
+        "stop_sequences", "temperature",   "top_p",    "top_k",         "service_tier",
+        "speed",          "inference_geo", "metadata", "cache_control", NULL};
+    const struct json_doc *doc = w->ask->chat->doc;
+    json_ref m = w->ours ? 0 : JSON_NONE;
+    while (m != JSON_NONE && (m = next_other(doc, 0, m, written)) != JSON_NONE) {
+        bool left_out =
+            w->cloud != NULL && w->cloud->leaves_out != NULL && w->cloud->leaves_out(w->ask, m);
+        if (needs_thinking(w, doc, m))
+            anthropic_drop(w, "context_management", "context_management");
+        else if (!left_out && !prefs_is_routing_member(doc, m))
+            put_member(w, doc, m);
+    }
 }
 
 /* ---- tools ---- */
@@ -49,6 +142,17 @@ static void put_schema(struct anthropic_writing *w, struct span schema)
     json_done(&doc);
 }
 
+static void put_others_of_tool(struct anthropic_writing *w, const struct dialog_tool *t)
+{
+    static const char *const written[] = {"type",   "name",          "description", "input_schema",
+                                          "strict", "cache_control", NULL};
+    struct json_doc doc;
+    json_init(&doc);
+    if (w->ours && t->own_json.len > 0 && json_parse(&doc, t->own_json, NULL) == 0)
+        put_others(w, &doc, 0, written);
+    json_done(&doc);
+}
+
 static void put_tool(struct anthropic_writing *w, const struct dialog_tool *t)
 {
     json_open_object(&w->o, NULL);
@@ -59,6 +163,7 @@ static void put_tool(struct anthropic_writing *w, const struct dialog_tool *t)
         anthropic_drop(w, "tools.strict", "tools.function.strict");
     else if (t->strict != TRI_ABSENT)
         json_put_bool(&w->o, "strict", t->strict == TRI_TRUE);
+    put_others_of_tool(w, t);
     anthropic_put_cache(w, t->cache);
     json_close_object(&w->o);
 }
@@ -213,13 +318,16 @@ static void put_thinking(struct anthropic_writing *w)
 {
     static const char *const words[] = {
         [THINK_OFF] = "disabled", [THINK_ADAPTIVE] = "adaptive", [THINK_BUDGET] = "enabled"};
+    static const char *const written[] = {"type", "budget_tokens", NULL};
     if (w->thinking == THINK_ABSENT)
         return;
     json_open_object(&w->o, "thinking");
     json_put_string(&w->o, "type", span_of(words[w->thinking]));
     if (w->thinking == THINK_BUDGET)
         json_put_int(&w->o, "budget_tokens", w->budget_tok);
-    if (w->thinking != THINK_OFF && w->d->reasoning.hidden)
+    if (w->thinking != THINK_OFF && w->ours)
+        put_others_of(w, "thinking", written);
+    else if (w->thinking != THINK_OFF && w->d->reasoning.hidden)
         json_put_string(&w->o, "display", SPAN("omitted"));
     json_close_object(&w->o);
 }
@@ -238,8 +346,9 @@ static bool takes_format(struct anthropic_writing *w)
 
 static void put_output_config(struct anthropic_writing *w)
 {
+    static const char *const written[] = {"effort", "format", NULL};
     bool format = takes_format(w);
-    if (!format && w->effort.len == 0)
+    if (!format && w->effort.len == 0 && !has_others(w, "output_config", written))
         return;
     json_open_object(&w->o, "output_config");
     json_put_some_string(&w->o, "effort", w->effort);
@@ -249,6 +358,7 @@ static void put_output_config(struct anthropic_writing *w)
         json_put_raw(&w->o, "schema", w->d->format.schema_json);
         json_close_object(&w->o);
     }
+    put_others_of(w, "output_config", written);
     json_close_object(&w->o);
 }
 
@@ -273,6 +383,17 @@ static void put_terms(struct anthropic_writing *w)
     json_put_some_string(&w->o, "inference_geo", span_of(w->ask->chat->geo));
 }
 
+static void put_metadata(struct anthropic_writing *w)
+{
+    static const char *const written[] = {"user_id", NULL};
+    if (w->d->user.len == 0 && !has_others(w, "metadata", written))
+        return;
+    json_open_object(&w->o, "metadata");
+    json_put_some_string(&w->o, "user_id", w->d->user);
+    put_others_of(w, "metadata", written);
+    json_close_object(&w->o);
+}
+
 static void put_answer_settings(struct anthropic_writing *w)
 {
     put_stops(w);
@@ -280,38 +401,35 @@ static void put_answer_settings(struct anthropic_writing *w)
     drop_unknown(w);
     put_service_tier(w);
     put_terms(w);
-    if (w->d->user.len > 0) {
-        json_open_object(&w->o, "metadata");
-        json_put_string(&w->o, "user_id", w->d->user);
-        json_close_object(&w->o);
-    }
+    put_metadata(w);
 }
 
 /* ---- the whole ---- */
 
-static void put_head(struct anthropic_writing *w, const char *version)
+static void put_head(struct anthropic_writing *w)
 {
-    if (version != NULL)
-        json_put_string(&w->o, "anthropic_version", span_of(version));
+    if (w->cloud != NULL)
+        json_put_string(&w->o, "anthropic_version", span_of(w->cloud->version));
     else
         json_put_string(&w->o, "model", span_of(w->ask->target->upstream_model));
     if (w->counts)
         return;
     json_put_int(&w->o, "max_tokens", w->max_tokens);
-    if (version == NULL && w->d->stream)
+    if (w->cloud == NULL && w->d->stream)
         json_put_bool(&w->o, "stream", true);
 }
 
-static void put_all(struct anthropic_writing *w, const char *version)
+static void put_all(struct anthropic_writing *w)
 {
     json_open_object(&w->o, NULL);
-    put_head(w, version);
+    put_head(w);
     put_tool_choice(w, put_tools(w));
     anthropic_put_prompt(w);
     put_thinking(w);
     put_output_config(w);
     if (!w->counts)
         put_answer_settings(w);
+    put_other_members(w);
     anthropic_put_cache(w, w->d->cache);
     json_close_object(&w->o);
 }
@@ -324,11 +442,12 @@ static int64_t max_tokens_of(const struct provider_ask *ask)
                                                   : MAX_TOKENS_DEFAULT;
 }
 
-int anthropic_write(const struct provider_ask *ask, const char *version, struct buf *out,
-                    struct fail *reterr)
+int anthropic_write(const struct provider_ask *ask, const struct anthropic_cloud *cloud,
+                    struct buf *out, struct fail *reterr)
 {
     struct anthropic_writing w = {
         .ask = ask,
+        .cloud = cloud,
         .d = ask->dialog,
         .o = {.buf = out},
         .ours = ask->chat->door == DOOR_ANTHROPIC,
@@ -338,8 +457,10 @@ int anthropic_write(const struct provider_ask *ask, const char *version, struct 
         .open_role = -1,
     };
     buf_init(&w.id, ID_MAX);
+    if (!w.ours)
+        drops_add_all(ask->drops, &ask->dialog->others);
     anthropic_decide_thinking(&w);
-    put_all(&w, version);
+    put_all(&w);
     buf_done(&w.id);
     if (w.id_too_long)
         return fail_set(reterr, ERR_bad_request, "messages",

@@ -2,13 +2,14 @@
 #ifndef PROVIDERS_ANTHROPIC_WRITE_H
 #define PROVIDERS_ANTHROPIC_WRITE_H
 
-#include "providers/provider.h"
+#include "providers/anthropic.h"
 #include "schema/json_out.h"
 
 enum anthropic_thinking { THINK_ABSENT, THINK_OFF, THINK_ADAPTIVE, THINK_BUDGET };
 
 struct anthropic_writing {
     const struct provider_ask *ask;
+    const struct anthropic_cloud *cloud; /* NULL: Anthropic itself */
     const struct dialog *d;
     struct json_out o;
     bool ours;   /* the client speaks this protocol too: nothing is put right for it but what

@@ -215,9 +215,10 @@ static void add_head(struct draft *d, const struct provider_ask *ask)
 
 static void add_written(struct draft *d, const struct provider_ask *ask)
 {
+    static const struct anthropic_cloud cloud = {BEDROCK_ANTHROPIC_VERSION, is_left_out};
     struct buf body;
     buf_init(&body, BEDROCK_BODY_MAX);
-    if (d->ok && anthropic_write(ask, BEDROCK_ANTHROPIC_VERSION, &body, d->reterr) != 0)
+    if (d->ok && anthropic_write(ask, &cloud, &body, d->reterr) != 0)
         d->ok = false;
     if (d->ok && !body.failed) {
         /* Betas go in at the end of the object. */

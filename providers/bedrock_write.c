@@ -202,10 +202,21 @@ static void write_call(struct bedrock_writer *w, const struct dialog_block *b)
     json_close_object(&w->o);
 }
 
-static bool is_result_content(const struct dialog_block *b)
+/* Of other protocols' blocks the words. */
+static bool is_result_content(struct bedrock_writer *w, const struct dialog_block *b)
 {
-    return b->kind == BLOCK_IMAGE || b->kind == BLOCK_DOCUMENT ||
-           (b->kind == BLOCK_TEXT && !is_blank(b->text));
+    switch (b->kind) {
+    case BLOCK_IMAGE:
+    case BLOCK_DOCUMENT:
+        return true;
+    case BLOCK_TEXT:
+    case BLOCK_REFUSAL:
+        return !is_blank(b->text);
+    default:
+        if (is_blank(b->text))
+            bedrock_drop(w, "messages.content", "messages.content");
+        return !is_blank(b->text);
+    }
 }
 
 static void write_result_content(struct bedrock_writer *w, const struct dialog_block *b)
@@ -229,7 +240,7 @@ static void write_result(struct bedrock_writer *w, const struct dialog_block *b)
     json_put_string(&w->o, "toolUseId", bedrock_name(b->id, id));
     json_open_array(&w->o, "content");
     for (const struct dialog_block *c = b->children.first; c != NULL; c = c->next) {
-        if (is_result_content(c)) {
+        if (is_result_content(w, c)) {
             write_result_content(w, c);
             n++;
         }
@@ -384,6 +395,7 @@ static void write_system(struct bedrock_writer *w)
 
 void bedrock_write_converse(struct bedrock_writer *w)
 {
+    drops_add_all(w->ask->drops, &w->d->others);
     json_open_object(&w->o, NULL);
     write_system(w);
     json_open_array(&w->o, "messages");

@@ -260,16 +260,17 @@ static bool is_error_body(struct span body)
 
 static const struct openai_dialect dialect = {
     .name = "cohere",
-    .traits = TRAIT_TOOLS | TRAIT_PARTS | TRAIT_SENDS_DONE,
+    .traits = TRAIT_TOOLS | TRAIT_PARTS | TRAIT_SENDS_DONE | TRAIT_OTHER_PROTOCOL,
     .numbers = 1u << NUMBER_temperature | 1u << NUMBER_top_p | 1u << NUMBER_top_k |
                1u << NUMBER_seed | 1u << NUMBER_frequency_penalty | 1u << NUMBER_presence_penalty,
     .renamed = {{NUMBER_top_p, "p"}, {NUMBER_top_k, "k"}},
     .max_tokens = "max_tokens",
     .any_tool = "REQUIRED",
+    .no_tool = "NONE",
     .stops_max = 5,
     .stops = "stop_sequences",
     .thinking = THINK_BY_TYPE,
-    .choice = CHOICE_FORM_WORDS,
+    .choice = CHOICE_FORM_EITHER,
 };
 
 static int build(const struct provider_ask *ask, struct upreq *ret_up, struct fail *reterr)

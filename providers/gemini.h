@@ -82,8 +82,15 @@ void gemini_args_piece(struct gemini_args *a, const struct json_doc *doc, json_r
 void gemini_args_end(struct gemini_args *a, struct buf *out);
 
 /* One answer, from one or many GenerateContentResponse objects. */
+enum { GEMINI_NAME_MAX = 64 };
+/* A function's name in the form in which it is sent; the same one always, two never become one. */
+struct span gemini_name(struct span name, char out[GEMINI_NAME_MAX + 1]);
+/* The name of a call as the client of the request knows it. */
+struct span gemini_find_name(const struct dialog *request, struct span name);
+
 struct gemini_reader {
     const char *protocol;
+    const struct dialog *request; /* may be NULL */
     struct teller teller;
     int generation; /* of the model that was asked */
     struct gemini_figures figures;

@@ -12,6 +12,7 @@ void gemini_reader_init(struct gemini_reader *r, const char *protocol,
 {
     memset(r, 0, sizeof(*r));
     r->protocol = protocol;
+    r->request = reading->dialog;
     r->teller.sink = reading->sink;
     r->generation = gemini_generation(reading->target->upstream_model);
     buf_init(&r->text, PROVIDER_EVENT_MAX);
@@ -173,7 +174,7 @@ static void read_call(struct gemini_reader *r, const struct json_doc *doc, json_
     json_ref args = json_get(doc, call, "args"), pieces = json_get(doc, call, "partialArgs");
     json_truth(doc, json_get(doc, call, "willContinue"), &more);
     if (name.len > 0) {
-        open_call(r, doc, part, call, name);
+        open_call(r, doc, part, call, gemini_find_name(r->request, name));
         if (!more && pieces == JSON_NONE) {
             struct span whole = json_is_object(doc, args) ? json_raw(doc, args) : SPAN("{}");
             r->content_bytes += (int64_t)whole.len;

@@ -42,12 +42,13 @@ static bool is_function(const struct dialog_tool *t)
 static void put_function(struct json_out *o, const struct provider_ask *ask,
                          const struct dialog_tool *t)
 {
+    char made[GEMINI_NAME_MAX + 1];
     if (t->strict == TRI_TRUE)
         drops_add(ask->drops, "strict");
     if (t->cache != CACHE_NONE)
         drops_add(ask->drops, "cache_control");
     json_open_object(o, NULL);
-    json_put_string(o, "name", t->name);
+    json_put_string(o, "name", gemini_name(t->name, made));
     json_put_some_string(o, "description", t->description);
     /* Not `parameters`: that one is a dialect of OpenAPI and refuses most of JSON Schema. */
     json_put_some_raw(o, "parametersJsonSchema", t->schema_json);
@@ -93,6 +94,7 @@ static void put_choice(struct json_out *o, const struct provider_ask *ask)
                                         [CHOICE_NONE] = "NONE",
                                         [CHOICE_TOOL] = "ANY"};
     const struct dialog *d = ask->dialog;
+    char made[GEMINI_NAME_MAX + 1];
     if (d->parallel == TRI_FALSE)
         drop(ask, "disable_parallel_tool_use", "parallel_tool_calls");
     if (d->choice == CHOICE_ABSENT)
@@ -102,7 +104,7 @@ static void put_choice(struct json_out *o, const struct provider_ask *ask)
     json_put_string(o, "mode", span_of(modes[d->choice]));
     if (d->choice == CHOICE_TOOL) {
         json_open_array(o, "allowedFunctionNames");
-        json_put_string(o, NULL, d->choice_name);
+        json_put_string(o, NULL, gemini_name(d->choice_name, made));
         json_close_array(o);
     }
     json_close_object(o);

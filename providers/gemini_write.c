@@ -139,6 +139,7 @@ static struct span own_signature(const struct writing *w, struct span signature)
 
 static void put_call(struct writing *w, const struct dialog_block *b)
 {
+    char made[GEMINI_NAME_MAX + 1];
     need_content(w, "model");
     struct span signature = own_signature(w, b->signature);
     if (signature.len == 0 && !w->signed_call && w->generation >= 30)
@@ -147,7 +148,7 @@ static void put_call(struct writing *w, const struct dialog_block *b)
     json_open_object(&w->o, NULL);
     json_open_object(&w->o, "functionCall");
     json_put_some_string(&w->o, "id", b->id);
-    json_put_string(&w->o, "name", b->name);
+    json_put_string(&w->o, "name", gemini_name(b->name, made));
     json_put_raw(&w->o, "args", b->json.len > 0 ? b->json : SPAN("{}"));
     json_close_object(&w->o);
     json_put_some_string(&w->o, "thoughtSignature", signature);
@@ -166,13 +167,23 @@ static bool fits_response(const struct writing *w, const struct dialog_block *b)
     return w->generation >= 30 && is_media(b) && b->media.from == MEDIA_BASE64;
 }
 
+/* What has no other place inside or behind a response than its text. */
+static bool is_words(const struct dialog_block *b)
+{
+    return b->kind == BLOCK_TEXT || b->kind == BLOCK_REFUSAL || b->kind == BLOCK_RAW;
+}
+
 /* A response is an object: the texts of the result, joined, are its only member. */
 static void put_response(struct writing *w, const struct dialog_block *result)
 {
     struct buf text;
     buf_init(&text, DIALOG_MEMORY_MAX);
     for (const struct dialog_block *b = result->children.first; b != NULL; b = b->next) {
-        if (b->kind != BLOCK_TEXT || b->text.len == 0)
+        if (b->cache != CACHE_NONE)
+            drops_add(w->ask->drops, "cache_control");
+        if (b->kind == BLOCK_RAW && b->text.len == 0)
+            drops_add(w->ask->drops, "content");
+        if (!is_words(b) || b->text.len == 0)
             continue;
         buf_adds(&text, text.len > 0 ? "\n" : "");
         buf_add_span(&text, b->text);
@@ -202,6 +213,7 @@ static void put_response_media(struct writing *w, const struct dialog_block *res
 
 static void put_result(struct writing *w, const struct dialog_block *result)
 {
+    char made[GEMINI_NAME_MAX + 1];
     const struct dialog_block *call = dialog_find_call(w->ask->dialog, result->id);
     if (call == NULL) {
         refuse(w, "messages", "a tool result has no call before it with the same id");
@@ -211,7 +223,7 @@ static void put_result(struct writing *w, const struct dialog_block *result)
     json_open_object(&w->o, NULL);
     json_open_object(&w->o, "functionResponse");
     json_put_some_string(&w->o, "id", result->id);
-    json_put_string(&w->o, "name", call->name);
+    json_put_string(&w->o, "name", gemini_name(call->name, made));
     put_response(w, result);
     put_response_media(w, result);
     json_close_object(&w->o);
@@ -340,6 +352,7 @@ int gemini_write(const struct provider_ask *ask, const char *protocol, struct bu
         .generation = gemini_generation(ask->target->upstream_model),
         .ok = true,
     };
+    drops_add_all(ask->drops, &ask->dialog->others);
     json_open_object(&w.o, NULL);
     put_system(&w);
     put_contents(&w);

@@ -112,6 +112,9 @@ struct openai_writing {
 void openai_write_messages(struct openai_writing *w);
 /* What cannot be told, by the name of the client's field in either protocol. */
 void openai_drop(struct openai_writing *w, const char *anthropic, const char *openai);
+/* The client speaks the server's protocol: what stands in its body goes on as it is, where nothing
+ * speaks against it. */
+bool openai_is_native(const struct openai_writing *w);
 /* Instructions may only stand before the first message. */
 bool openai_system_first(const struct openai_writing *w);
 /* The endpoint may be asked to think, as far as the catalog knows. */

@@ -49,6 +49,26 @@ void openai_free_items(struct openai_items *list)
 
 /* ---- text ---- */
 
+bool openai_is_own_raw(const struct dialog_block *b)
+{
+    return b->raw_of != NULL && strcmp(b->raw_of, "openai") == 0;
+}
+
+bool openai_is_lost(const struct dialog_block *b)
+{
+    switch (b->kind) {
+    case BLOCK_RAW:
+        return !openai_is_own_raw(b) && b->text.len == 0;
+    case BLOCK_THINKING:
+    case BLOCK_REDACTED:
+    case BLOCK_TOOL_CALL:
+    case BLOCK_TOOL_RESULT:
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool openai_is_text(const struct openai_item *i)
 {
     if (i->block == NULL)
@@ -57,6 +77,8 @@ bool openai_is_text(const struct openai_item *i)
     case BLOCK_TEXT:
     case BLOCK_REFUSAL:
         return true;
+    case BLOCK_RAW:
+        return !openai_is_own_raw(i->block);
     case BLOCK_DOCUMENT:
         return i->block->media.from == MEDIA_TEXT;
     default:
@@ -73,15 +95,23 @@ static void add_document_text(struct buf *out, const struct dialog_media *m)
     buf_add_span(out, m->data);
 }
 
-static void add_item_text(struct buf *out, const struct openai_item *i)
+static void drop_citations(struct openai_writing *w, const struct dialog_block *document)
+{
+    if (document->media.citations_enabled)
+        openai_drop(w, "citations", "citations");
+}
+
+static void add_item_text(struct openai_writing *w, struct buf *out, const struct openai_item *i)
 {
     if (i->block == NULL) {
         buf_add_span(out, i->label);
         return;
     }
     buf_adds(out, i->system ? "<system>\n" : "");
-    if (i->block->kind == BLOCK_DOCUMENT)
+    if (i->block->kind == BLOCK_DOCUMENT) {
+        drop_citations(w, i->block);
         add_document_text(out, &i->block->media);
+    }
     buf_add_span(out, i->block->text);
     buf_adds(out, i->system ? "\n</system>" : "");
 }
@@ -108,7 +138,7 @@ static void put_text_part(struct openai_writing *w, const struct openai_item *i,
     struct buf text;
     buf_init(&text, TEXT_MAX);
     buf_adds(&text, before);
-    add_item_text(&text, i);
+    add_item_text(w, &text, i);
     json_open_object(&w->out, NULL);
     json_put_string(&w->out, "type", SPAN("text"));
     json_put_string(&w->out, "text", buf_span(&text));
@@ -176,8 +206,7 @@ static void put_document(struct openai_writing *w, const struct dialog_block *b)
 {
     enum openai_documents form = w->dialect->documents;
     bool id = b->media.from == MEDIA_FILE_ID, url = b->media.from == MEDIA_URL;
-    if (b->media.citations_enabled)
-        openai_drop(w, "citations", "citations");
+    drop_citations(w, b);
     if (form == DOCUMENTS_NONE)
         refuse(w, "documents other than plain text cannot be sent to this provider");
     else if (url && form == DOCUMENTS_FILE)
@@ -268,7 +297,7 @@ static void put_string(struct openai_writing *w, const struct openai_items *list
     buf_adds(&text, before);
     for (int i = 0; i < list->n; i++) {
         buf_adds(&text, between(list, i));
-        add_item_text(&text, &list->at[i]);
+        add_item_text(w, &text, &list->at[i]);
         openai_put_cache(w, list->at[i].cache); /* says that it is dropped */
     }
     json_put_string(&w->out, "content", buf_span(&text));

@@ -23,6 +23,9 @@ void openai_add_item(struct openai_writing *w, struct openai_items *list, struct
 void openai_add_block(struct openai_writing *w, struct openai_items *list,
                       const struct dialog_block *b);
 void openai_free_items(struct openai_items *list);
+bool openai_is_own_raw(const struct dialog_block *b);
+/* It has no form in this protocol, not even words. */
+bool openai_is_lost(const struct dialog_block *b);
 /* Text, or something that becomes text. */
 bool openai_is_text(const struct openai_item *i);
 /* "content" of the message that is open; before: stands in front of the first text. */

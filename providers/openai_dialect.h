@@ -27,7 +27,9 @@ enum openai_trait {
     TRAIT_STATED_PARAMS = 1 << 15,    /* nobody knows the server: what the catalog says counts */
     TRAIT_GOOGLE_SIGNATURE = 1 << 16, /* extra_content.google.thought_signature of tool calls */
     TRAIT_PREFIX = 1 << 17,           /* a last assistant's message is marked as a beginning */
-    TRAIT_SEARCHES = 1 << 18          /* searches the web for every answer, asked or not */
+    TRAIT_SEARCHES = 1 << 18,         /* searches the web for every answer, asked or not */
+    TRAIT_OTHER_PROTOCOL = 1 << 19    /* has OpenAI's words, not its protocol: what a client of that
+                                         says beyond them is not for it */
 };
 
 /* What usage.completion_tokens leaves out. */
@@ -56,6 +58,7 @@ enum openai_history {
 enum openai_choice {
     CHOICE_FORM_ALL,
     CHOICE_FORM_WORDS,    /* auto, none, required: no single tool */
+    CHOICE_FORM_EITHER,   /* none, required: auto is not said */
     CHOICE_FORM_AUTO_NONE /* nobody can be forced */
 };
 
@@ -87,6 +90,7 @@ struct openai_dialect {
     const char *max_tokens; /* the member's name */
     const char *user;       /* likewise; NULL: none */
     const char *any_tool;   /* tool_choice that asks for some call */
+    const char *no_tool;    /* and for none; NULL: "none" */
     const char *efforts;    /* words it takes, from least to most, separated by blanks */
     int stops_max;          /* stop sequences; 0: none */
     const char *stops;      /* the member's name; NULL: "stop" */

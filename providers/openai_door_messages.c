@@ -71,8 +71,13 @@ static void read_call(struct openai_body *b, const struct openai_place *place, j
     struct dialog_block *call = openai_body_add(b, place, BLOCK_TOOL_CALL);
     call->id = split_id(b, id, &call->signature);
     name_call(b, function != JSON_NONE ? function : custom, call);
-    call->json = function != JSON_NONE ? read_arguments(b, function)
-                                       : wrap(b, "input", openai_body_text(b, custom, "input"));
+    if (function != JSON_NONE) {
+        call->json = read_arguments(b, function);
+    } else {
+        call->text = openai_body_text(b, custom, "input");
+        call->json = wrap(b, "input", call->text);
+        call->raw_of = "openai";
+    }
     call->cache = openai_body_cache(b, v);
 }
 

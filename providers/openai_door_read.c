@@ -188,7 +188,7 @@ static void read_choice_object(struct openai_body *b, json_ref v)
     json_ref set = openai_body_get(b, v, "allowed_tools", DOOR_KIND(OBJECT), "an object with mode");
     json_ref mode = openai_body_get(b, set, "mode", DOOR_KIND(STRING), "auto or required");
     if (set != JSON_NONE) {
-        drops_add(&b->d->unread, "tool_choice.allowed_tools");
+        drops_add(&b->d->others, "tool_choice.allowed_tools");
         if (mode != JSON_NONE)
             read_choice_word(b, mode);
         return;
@@ -318,13 +318,14 @@ static void read_stops(struct openai_body *b)
 /* ---- the whole ---- */
 
 /* Those that change the answer and have no place in a dialog. */
-static void note_unread(struct openai_body *b)
+static void note_others(struct openai_body *b)
 {
     static const char *const names[] = {
-        "web_search_options", "prediction", "modalities", "audio", "plugins", "transforms"};
+        "web_search_options", "search_parameters", "prediction", "modalities", "audio", "plugins",
+        "transforms"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (openai_body_get(b, 0, names[i], ~0u, "") != JSON_NONE)
-            drops_add(&b->d->unread, names[i]);
+            drops_add(&b->d->others, names[i]);
     }
 }
 
@@ -346,7 +347,7 @@ static void read_settings(struct openai_body *b, const struct chat *chat)
         d->service_tier = openai_body_text(b, 0, "service_tier");
     d->user = openai_body_text(b, 0, "user");
     d->cache = openai_body_cache(b, 0);
-    note_unread(b);
+    note_others(b);
 }
 
 int openai_door_read(const struct chat *chat, struct dialog *ret, struct fail *reterr)

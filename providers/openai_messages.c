@@ -100,9 +100,12 @@ static void put_tool_message(struct openai_writing *w, const struct dialog_block
     bool other = false;
     for (const struct dialog_block *c = result->children.first; c != NULL; c = c->next) {
         struct openai_item item = {.block = c, .cache = c->cache};
-        if (openai_is_text(&item))
+        if (openai_is_lost(c))
+            openai_drop(w, "content", "content");
+        else if (openai_is_text(&item))
             openai_add_item(w, &list, item);
-        other |= !openai_is_text(&item);
+        else
+            other = true;
     }
     if (list.n == 0)
         openai_add_item(
@@ -129,7 +132,7 @@ static void add_rest(struct openai_writing *w, struct openai_items *list,
     bool labelled = false;
     for (const struct dialog_block *c = result->children.first; c != NULL; c = c->next) {
         struct openai_item item = {.block = c, .cache = c->cache};
-        if (openai_is_text(&item))
+        if (openai_is_text(&item) || openai_is_lost(c))
             continue;
         if (!labelled)
             openai_add_item(w, list,
@@ -139,11 +142,6 @@ static void add_rest(struct openai_writing *w, struct openai_items *list,
     }
 }
 
-static bool is_own_raw(const struct dialog_block *b)
-{
-    return b->raw_of != NULL && strcmp(b->raw_of, "openai") == 0;
-}
-
 /* A tool's result where there are no tools: what it holds is said by the user. */
 static void add_result(struct openai_writing *w, struct openai_items *list,
                        const struct dialog_block *result)
@@ -151,9 +149,13 @@ static void add_result(struct openai_writing *w, struct openai_items *list,
     if (result->is_error || result->children.n == 0)
         openai_add_item(
             w, list, (struct openai_item){.label = result->is_error ? SPAN("Error:") : SPAN("")});
-    for (const struct dialog_block *c = result->children.first; c != NULL; c = c->next)
-        openai_add_block(w, list, c);
-    if (result->cache != CACHE_NONE && w->ok)
+    for (const struct dialog_block *c = result->children.first; c != NULL; c = c->next) {
+        if (openai_is_lost(c))
+            openai_drop(w, "content", "content");
+        else
+            openai_add_block(w, list, c);
+    }
+    if (result->cache != CACHE_NONE && w->ok && list->n > 0)
         list->at[list->n - 1].cache = result->cache;
 }
 
@@ -169,7 +171,7 @@ static void add_user_block(struct openai_writing *w, struct openai_items *list,
             add_result(w, list, b);
         break;
     case BLOCK_RAW:
-        if (is_own_raw(b))
+        if (openai_is_own_raw(b))
             openai_add_block(w, list, b);
         else
             openai_drop(w, "content", "content");
@@ -203,7 +205,7 @@ static void name_lost(struct openai_writing *w, const struct dialog_message *m)
 {
     bool lost = has_kind(m, BLOCK_IMAGE) || has_kind(m, BLOCK_DOCUMENT) || has_kind(m, BLOCK_AUDIO);
     for (const struct dialog_block *b = m->blocks.first; b != NULL; b = b->next)
-        lost |= b->kind == BLOCK_RAW && !is_own_raw(b);
+        lost |= b->kind == BLOCK_RAW && !openai_is_own_raw(b);
     if (lost)
         openai_drop(w, "content", "content");
     if (has_kind(m, BLOCK_TOOL_CALL) && !openai_has(w->dialect, TRAIT_TOOLS))
@@ -335,6 +337,19 @@ static void put_history(struct openai_writing *w, const struct dialog_message *m
         put_reasoning_content(w, m);
 }
 
+/* A custom tool's, to a server of the protocol that has those. */
+static void put_custom_call(struct openai_writing *w, const struct dialog_block *b)
+{
+    json_open_object(&w->out, NULL);
+    put_call_id(w, "id", b->id);
+    json_put_string(&w->out, "type", SPAN("custom"));
+    json_open_object(&w->out, "custom");
+    json_put_string(&w->out, "name", b->name);
+    json_put_string(&w->out, "input", b->text);
+    json_close_object(&w->out);
+    json_close_object(&w->out);
+}
+
 static void put_call(struct openai_writing *w, const struct dialog_block *b)
 {
     static const char gemini[] = THINKING_FOREIGN "gemini:";
@@ -369,7 +384,10 @@ static void put_calls(struct openai_writing *w, const struct dialog_message *m)
         if (!open)
             json_open_array(&w->out, "tool_calls");
         open = true;
-        put_call(w, b);
+        if (openai_is_own_raw(b) && openai_is_native(w))
+            put_custom_call(w, b);
+        else
+            put_call(w, b);
     }
     if (open)
         json_close_array(&w->out);
@@ -436,7 +454,7 @@ static bool is_said(const struct openai_writing *w, const struct dialog_block *b
 {
     bool refusal = b->kind == BLOCK_REFUSAL && !openai_has(w->dialect, TRAIT_REFUSAL);
     return refusal || (b->kind == BLOCK_TEXT && b->text.len > 0) ||
-           (b->kind == BLOCK_RAW && is_own_raw(b));
+           (b->kind == BLOCK_RAW && openai_is_own_raw(b));
 }
 
 static void gather_said(struct openai_writing *w, const struct dialog_message *m,

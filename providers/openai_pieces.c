@@ -36,6 +36,13 @@ struct piece {
     bool in_string, escaped;
 };
 
+/* A citation whose text has not begun.  What its spans say stands in text. */
+struct piece_source {
+    struct piece_source *next;
+    struct reply_citation citation;
+    struct buf text;
+};
+
 void pieces_init(struct pieces *q, const struct reply_sink *sink)
 {
     *q = (struct pieces){.sink = sink};
@@ -60,8 +67,21 @@ static void free_list(struct piece *p)
     }
 }
 
+static void free_sources(struct pieces *q)
+{
+    while (q->sources != NULL) {
+        struct piece_source *s = q->sources;
+        q->sources = s->next;
+        q->waiting -= s->text.len;
+        buf_done(&s->text);
+        free(s);
+    }
+    q->last_source = NULL;
+}
+
 void pieces_done(struct pieces *q)
 {
+    free_sources(q);
     free_list(q->first);
     free_list(q->closed);
     pieces_init(q, q->sink);
@@ -107,6 +127,12 @@ static bool is_whole(const struct piece *p)
     return !is_call(p) || p->state == ARGUMENTS_WHOLE || p->state == ARGUMENTS_EMPTY;
 }
 
+static void give_citation(struct pieces *q, const struct reply_citation *c)
+{
+    emit(q, (struct reply){
+                .kind = REPLY_DELTA, .block = REPLY_TEXT, .delta = DELTA_CITATION, .citation = *c});
+}
+
 /* The same answer always gets the same id, and two calls never the same. */
 static void make_id(const struct pieces *q, struct piece *p)
 {
@@ -123,6 +149,11 @@ static void open_piece(struct pieces *q, struct piece *p)
     r.name = buf_span(&p->name);
     p->opened = true;
     emit(q, r);
+    if (p->block != REPLY_TEXT)
+        return;
+    for (struct piece_source *s = q->sources; s != NULL; s = s->next)
+        give_citation(q, &s->citation);
+    free_sources(q);
 }
 
 static void give_text(struct pieces *q, struct piece *p)
@@ -288,13 +319,46 @@ void pieces_whole(struct pieces *q, const struct reply *open)
     pump(q, false);
 }
 
+/* There is room already, so that what was kept before stays where it is. */
+static struct span keep_source(struct piece_source *s, struct span of)
+{
+    size_t at = s->text.len;
+    buf_add_span(&s->text, of);
+    return (struct span){of.len > 0 ? s->text.ptr + at : "", of.len};
+}
+
+static void wait_for_text(struct pieces *q, const struct reply_citation *c)
+{
+    size_t room = c->url.len + c->title.len + c->quoted.len + c->json.len + 1;
+    struct piece_source *s = room < PIECES_WAITING_MAX - q->waiting ? calloc(1, sizeof(*s)) : NULL;
+    if (s == NULL) {
+        q->failed = true;
+        return;
+    }
+    buf_init(&s->text, PIECES_WAITING_MAX);
+    *(q->last_source != NULL ? &q->last_source->next : &q->sources) = s;
+    q->last_source = s;
+    if (!buf_reserve(&s->text, room)) {
+        q->failed = true;
+        return;
+    }
+    s->citation.json_of = c->json_of;
+    s->citation.url = keep_source(s, c->url);
+    s->citation.title = keep_source(s, c->title);
+    s->citation.quoted = keep_source(s, c->quoted);
+    s->citation.json = keep_source(s, c->json);
+    q->waiting += s->text.len;
+}
+
 void pieces_cite(struct pieces *q, const struct reply_citation *c)
 {
     struct piece *p = q->first;
-    if (p == NULL || p != q->last || p->block != REPLY_TEXT || !p->opened)
+    if (q->failed)
         return;
-    emit(q, (struct reply){
-                .kind = REPLY_DELTA, .block = REPLY_TEXT, .delta = DELTA_CITATION, .citation = *c});
+    if (p != NULL && p == q->last && p->block == REPLY_TEXT && p->opened)
+        give_citation(q, c);
+    else
+        wait_for_text(q, c);
 }
 
 /* ---- calls ---- */

@@ -22,11 +22,13 @@ enum {
 };
 
 struct piece;
+struct piece_source;
 
 struct pieces {
     const struct reply_sink *sink;
-    struct piece *first, *last; /* not closed yet, in order */
-    struct piece *closed;       /* calls that are over, latest first */
+    struct piece *first, *last;                 /* not closed yet, in order */
+    struct piece *closed;                       /* calls that are over, latest first */
+    struct piece_source *sources, *last_source; /* citations that wait for their text, in order */
     int n_calls;
     size_t waiting;
     bool refused;  /* the model refused in words */
@@ -53,7 +55,8 @@ void pieces_text(struct pieces *q, enum reply_block block, struct span text);
 void pieces_thinking(struct pieces *q, struct span text, int64_t key, struct span sign, bool final);
 /* A block that comes whole: redacted thinking, an image. */
 void pieces_whole(struct pieces *q, const struct reply *open);
-/* Of the text that is open; dropped when none is. */
+/* Of the text that is open, else of the next one: OpenRouter says what was found before it is
+ * cited. */
 void pieces_cite(struct pieces *q, const struct reply_citation *c);
 /* The call, a new one where none fits.  NULL: failed. */
 struct piece *pieces_call(struct pieces *q, const struct piece_key *key);

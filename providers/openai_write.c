@@ -12,6 +12,11 @@ void openai_drop(struct openai_writing *w, const char *anthropic, const char *op
     drops_add(w->ask->drops, w->ask->chat->door == DOOR_OPENAI ? openai : anthropic);
 }
 
+bool openai_is_native(const struct openai_writing *w)
+{
+    return w->ask->chat->door == DOOR_OPENAI && !openai_has(w->dialect, TRAIT_OTHER_PROTOCOL);
+}
+
 static bool has_param(const struct openai_writing *w, enum param p)
 {
     return (w->ask->target->params & PARAM_BIT(p)) != 0;
@@ -87,9 +92,9 @@ static void put_numbers(struct openai_writing *w)
 
 /* ---- tools ---- */
 
-static bool is_own(const struct dialog_tool *t)
+static bool is_own(const struct openai_writing *w, const struct dialog_tool *t)
 {
-    return t->raw_of == NULL || strcmp(t->raw_of, "openai") == 0;
+    return t->raw_of == NULL || (openai_is_native(w) && strcmp(t->raw_of, "openai") == 0);
 }
 
 /* OpenAI refuses an object's schema without "properties" ("object schema missing properties"),
@@ -134,7 +139,7 @@ static bool puts_tools(const struct openai_writing *w)
     if (!openai_has(w->dialect, TRAIT_TOOLS))
         return false;
     for (const struct dialog_tool *t = w->dialog->first_tool; t != NULL; t = t->next) {
-        if (is_own(t))
+        if (is_own(w, t))
             return true;
     }
     return false;
@@ -146,7 +151,7 @@ static void put_tools(struct openai_writing *w)
     if (some)
         json_open_array(&w->out, "tools");
     for (const struct dialog_tool *t = w->dialog->first_tool; t != NULL; t = t->next) {
-        if (!some || !is_own(t))
+        if (!some || !is_own(w, t))
             openai_drop(w, "tools", "tools");
         else if (t->raw_of != NULL)
             json_put_raw(&w->out, NULL, t->raw_json);
@@ -167,12 +172,23 @@ static void put_named_choice(struct openai_writing *w)
     json_close_object(&w->out);
 }
 
+/* A tool, or a set of tools, in the client's own words. */
+static bool put_own_choice(struct openai_writing *w)
+{
+    const struct json_doc *doc = w->ask->chat->doc;
+    json_ref v = openai_is_native(w) ? json_get(doc, 0, "tool_choice") : JSON_NONE;
+    if (!json_is_object(doc, v) || w->dialect->choice != CHOICE_FORM_ALL)
+        return false;
+    json_put_raw(&w->out, "tool_choice", json_raw(doc, v));
+    return true;
+}
+
 static void put_choice(struct openai_writing *w)
 {
     enum tool_choice choice = w->dialog->choice;
     enum openai_choice form = w->dialect->choice;
     bool forced = choice == CHOICE_ANY || choice == CHOICE_TOOL;
-    if (choice == CHOICE_ABSENT)
+    if (choice == CHOICE_ABSENT || put_own_choice(w))
         return;
     if (forced && form == CHOICE_FORM_AUTO_NONE) {
         openai_drop(w, "tool_choice", "tool_choice");
@@ -182,9 +198,11 @@ static void put_choice(struct openai_writing *w)
         if (choice == CHOICE_TOOL && w->dialog->n_tools > 1)
             openai_drop(w, "tool_choice.name", "tool_choice.function");
         json_put_string(&w->out, "tool_choice", span_of(w->dialect->any_tool));
-    } else {
-        bool none = choice == CHOICE_NONE;
-        json_put_string(&w->out, "tool_choice", none ? SPAN("none") : SPAN("auto"));
+    } else if (choice == CHOICE_NONE) {
+        const char *word = w->dialect->no_tool != NULL ? w->dialect->no_tool : "none";
+        json_put_string(&w->out, "tool_choice", span_of(word));
+    } else if (form != CHOICE_FORM_EITHER) {
+        json_put_string(&w->out, "tool_choice", SPAN("auto"));
     }
 }
 
@@ -434,6 +452,93 @@ static void put_stream(struct openai_writing *w)
     json_close_object(&w->out);
 }
 
+/* ---- what a dialog has no place for ---- */
+
+static bool is_one_of(const struct json_doc *doc, json_ref m, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        if (json_key_is(doc, m, *names))
+            return true;
+    }
+    return false;
+}
+
+/* Settings that go by another name here and have been written. */
+static bool is_renamed(const struct openai_writing *w, const struct json_doc *doc, json_ref m)
+{
+    static const char *const of_thinking[] = {"enable_thinking", "thinking_budget", NULL};
+    const struct openai_dialect *d = w->dialect;
+    for (int i = 0; i < OPENAI_RENAMED_MAX; i++) {
+        if (d->renamed[i].name != NULL && json_key_is(doc, m, d->renamed[i].name) &&
+            w->dialog->numbers[d->renamed[i].number].len > 0)
+            return true;
+    }
+    if (d->user != NULL && json_key_is(doc, m, d->user) && w->dialog->user.len > 0)
+        return true;
+    return d->thinking == THINK_BY_ENABLE && w->dialog->reasoning.mode != REASONING_ABSENT &&
+           is_one_of(doc, m, of_thinking);
+}
+
+static bool is_written(const struct openai_writing *w, const struct json_doc *doc, json_ref m)
+{
+    static const char *const names[] = {"model",
+                                        "messages",
+                                        "tools",
+                                        "functions",
+                                        "tool_choice",
+                                        "function_call",
+                                        "max_tokens",
+                                        "stream",
+                                        "parallel_tool_calls",
+                                        "stream_options",
+                                        "stop",
+                                        "max_completion_tokens",
+                                        "logprobs",
+                                        "logit_bias",
+                                        "response_format",
+                                        "reasoning",
+                                        "reasoning_effort",
+                                        "include_reasoning",
+                                        "thinking",
+                                        "verbosity",
+                                        "service_tier",
+                                        "cache_control",
+                                        "user",
+                                        "usage",
+                                        NULL};
+    for (int i = 0; i < NUMBER_COUNT; i++) {
+        if (json_key_is(doc, m, dialog_number_name((enum dialog_number)i)))
+            return true;
+    }
+    return is_one_of(doc, m, names) || is_renamed(w, doc, m) || prefs_is_routing_member(doc, m);
+}
+
+/* What the request says besides: to a server of the client's own protocol as it is written, but for
+ * what only OpenRouter understands. */
+static void put_others(struct openai_writing *w)
+{
+    static const char *const words[] = {"route",      "transforms", "plugins",
+                                        "session_id", "trace",      NULL};
+    static const char *const named[] = {"transforms", "plugins"};
+    const struct json_doc *doc = w->ask->chat->doc;
+    bool refuses = openai_refuses(w->ask->chat, w->dialect);
+    if (!openai_is_native(w)) {
+        drops_add_all(w->ask->drops, &w->dialog->others);
+        return;
+    }
+    for (json_ref m = json_first(doc, 0); m != JSON_NONE; m = json_next(doc, m)) {
+        size_t at = json_at(doc, m)->key_begin;
+        bool left_out = refuses && is_one_of(doc, m, words);
+        if (!left_out && !is_written(w, doc, m))
+            json_put_raw(&w->out, NULL,
+                         (struct span){doc->text.ptr + at, json_at(doc, m)->end - at});
+        for (size_t i = 0; left_out && i < sizeof(named) / sizeof(named[0]); i++) {
+            if (json_key_is(doc, m, named[i]) && json_kind(doc, m) != JSON_NULL)
+                drops_add(w->ask->drops, named[i]);
+        }
+    }
+}
+
 static void put_settings(struct openai_writing *w)
 {
     if (w->ask->max_tokens >= 0)
@@ -448,6 +553,7 @@ static void put_settings(struct openai_writing *w)
     put_user(w);
     if (w->dialog->cache != CACHE_NONE)
         openai_put_cache(w, w->dialog->cache);
+    put_others(w);
 }
 
 /* Tools and instructions first: providers cache what requests have in common from the beginning. */

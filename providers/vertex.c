@@ -101,9 +101,10 @@ static void add_client_body(struct draft *d, const struct chat *chat)
 
 static void add_written_body(struct draft *d, const struct provider_ask *ask)
 {
+    static const struct anthropic_cloud cloud = {.version = ANTHROPIC_VERSION};
     struct buf body;
     buf_init(&body, DIALOG_MEMORY_MAX);
-    if (d->ok && anthropic_write(ask, ANTHROPIC_VERSION, &body, d->reterr) != 0)
+    if (d->ok && anthropic_write(ask, &cloud, &body, d->reterr) != 0)
         d->ok = false;
     draft_body(d, &body);
     buf_done(&body);

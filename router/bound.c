@@ -54,10 +54,16 @@ static bool inflates_images(const struct endpoint *e)
     return is_mini(e->upstream_model) || (e->model != NULL && is_mini(e->model->slug));
 }
 
+/* Azure has OpenAI's models under another protocol's word. */
+static bool has_openai_images(const struct endpoint *e)
+{
+    const char *protocol = e->provider != NULL ? e->provider->protocol : "";
+    return strcmp(protocol, "openai") == 0 || strcmp(protocol, "azure-openai") == 0;
+}
+
 static int64_t media_tok(const struct chat *chat, const struct endpoint *e)
 {
-    bool openai = e->provider != NULL && strcmp(e->provider->protocol, "openai") == 0;
-    int64_t image = openai ? BOUND_IMAGE_OPENAI_TOK : BOUND_IMAGE_TOK;
+    int64_t image = has_openai_images(e) ? BOUND_IMAGE_OPENAI_TOK : BOUND_IMAGE_TOK;
     int64_t document = inflates_images(e) ? BOUND_PAGES_OPENAI * image : BOUND_DOCUMENT_TOK;
     return chat->n_images * image + chat->n_documents * document + chat->document_bytes;
 }

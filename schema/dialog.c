@@ -405,6 +405,12 @@ void drops_add(struct drops *s, const char *name)
         s->names[s->n++] = name;
 }
 
+void drops_add_all(struct drops *s, const struct drops *more)
+{
+    for (int i = 0; i < more->n; i++)
+        drops_add(s, more->names[i]);
+}
+
 void drops_print(const struct drops *s, struct buf *out)
 {
     for (int i = 0; i < s->n; i++) {

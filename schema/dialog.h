@@ -32,12 +32,14 @@ enum dialog_kind {
     BLOCK_IMAGE,
     BLOCK_DOCUMENT,
     BLOCK_AUDIO,
-    BLOCK_TOOL_CALL,   /* id, name, json: the arguments, an object */
+    BLOCK_TOOL_CALL,   /* id, name, json: the arguments, an object; raw_of "openai": of a custom
+                          tool, whose input is the text */
     BLOCK_TOOL_RESULT, /* id of the call, children, is_error */
     BLOCK_THINKING,    /* text (may be empty), signature */
     BLOCK_REDACTED,    /* thinking that only its maker can read: signature */
     BLOCK_REFUSAL,     /* text: the model's own words of refusal */
-    BLOCK_RAW          /* json: a block of one protocol that no other has; raw_of says which */
+    BLOCK_RAW          /* json: a block of one protocol that no other has; raw_of says which; text:
+                          what it says in words to the others, where that can be said */
 };
 
 /* Cache breakpoint behind a block (Anthropic's cache_control, Bedrock's cachePoint). */
@@ -93,6 +95,8 @@ struct dialog_tool {
     struct span raw_json; /* a tool that the provider runs, or of a type of its own: as written;
                              then name may be empty */
     const char *raw_of;   /* and whose it is, static; NULL for a plain function */
+    struct span own_json; /* a plain function as the client wrote it, for a provider of his protocol
+                             (may be empty); not compared */
 };
 
 enum tool_choice { CHOICE_ABSENT, CHOICE_AUTO, CHOICE_ANY, CHOICE_NONE, CHOICE_TOOL };
@@ -172,7 +176,9 @@ struct dialog {
     struct span user;         /* who is behind the request: user, metadata.user_id */
     enum cache_mark cache;    /* Anthropic's top-level cache_control */
     bool stream;
-    struct drops unread; /* what the request asks that has no place here; not compared */
+    /* What the request asks that has no place here, not compared: lost to everyone; and what a
+     * provider of the client's own protocol is told all the same, from the client's body. */
+    struct drops unread, others;
     bool failed; /* memory is short or DIALOG_MEMORY_MAX reached: what follows was not taken */
 
     struct dialog_call_at *calls; /* by id; NULL: not indexed */
@@ -214,6 +220,7 @@ const char *dialog_number_name(enum dialog_number n);
 const char *dialog_kind_name(enum dialog_kind k); /* "text", "tool_call", ... */
 
 void drops_add(struct drops *s, const char *name);
+void drops_add_all(struct drops *s, const struct drops *more);
 /* "top_k, cache_control" */
 void drops_print(const struct drops *s, struct buf *out);
 

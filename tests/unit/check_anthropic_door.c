@@ -122,7 +122,7 @@ static const struct {
               "\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/"
               "png\",\"data\":\"iVBO\"}},{\"type\":\"tool_reference\",\"tool_name\":\"f\"}]}]")),
      "u[tool_result:t*1h(text:r image:image/png:iVBO "
-     "raw:{\"type\":\"tool_reference\",\"tool_name\":\"f\"})]"},
+     "raw:f:{\"type\":\"tool_reference\",\"tool_name\":\"f\"})]"},
     /* thinking */
     {MESSAGES(MODEL("[{\"type\":\"thinking\",\"thinking\":\"h\\nm\",\"signature\":\"c2ln\"},{"
                     "\"type\":\"redacted_thinking\",\"data\":\"ZGF0\"},{\"type\":\"thinking\","
@@ -243,7 +243,10 @@ START_TEST(test_what_has_no_place_is_named)
                  "\"tools\":[{\"name\":\"f\","
                  "\"defer_loading\":true}]");
     drops_print(&dialog.unread, &names);
-    ck_assert_str_eq(names.ptr, "tools.defer_loading, service_tier, context_management, thread");
+    ck_assert_str_eq(names.ptr, "service_tier"); /* of other prices */
+    buf_reset(&names);
+    drops_print(&dialog.others, &names);
+    ck_assert_str_eq(names.ptr, "tools.defer_loading, context_management, thread");
     buf_done(&names);
 }
 END_TEST

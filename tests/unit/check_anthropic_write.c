@@ -72,7 +72,8 @@ static int write_request(enum provider_op op, int64_t max_tokens, const char *ve
                                .drops = &drops};
     drops.n = 0;
     buf_reset(&out);
-    return anthropic_write(&ask, version, &out, &fail);
+    const struct anthropic_cloud cloud = {.version = version};
+    return anthropic_write(&ask, version != NULL ? &cloud : NULL, &out, &fail);
 }
 
 /* members: all but model and max_tokens. */
@@ -143,6 +144,19 @@ static const struct row settings[] = {
      ""},
     {HI ",\"output_config\":{\"format\":{\"type\":\"json_schema\",\"schema\":{}}}", OPENAI,
      PARAMS(temperature), 0, HI_OUT, "response_format"},
+    /* what a dialog has no place for: of a client of this protocol it stays, in its own words */
+    {HI ",\"container\" : \"c_1\",\"provider_only\":[\"a\"],\"context_management\":{\"edits\": "
+        "[]},\"new\":1e0,\"metadata\":{\"user_id\":\"u\",\"k\":[ ]},\"output_config\":{\"effort\":"
+        "\"low\",\"task_budget\":{\"total\":20000}},\"models\":[\"b\"]",
+     ANTHROPIC, 0, 0,
+     HI_OUT ",\"output_config\":{\"effort\":\"low\",\"task_budget\":{\"total\":20000}},"
+            "\"metadata\":{\"user_id\":\"u\",\"k\":[ ]},\"container\" : \"c_1\","
+            "\"context_management\":{\"edits\": []},\"new\":1e0",
+     ""},
+    {HI ",\"output_config\":{\"task_budget\":{}},\"metadata\":{\"k\":1}", ANTHROPIC, 0, 0,
+     HI_OUT ",\"output_config\":{\"task_budget\":{}},\"metadata\":{\"k\":1}", ""},
+    {HI ",\"container\":\"c_1\",\"new\":1,\"context_management\":{},\"metadata\":{\"k\":1}", OPENAI,
+     0, 0, HI_OUT, "container, context_management"},
 };
 
 START_TEST(test_settings)
@@ -162,6 +176,8 @@ END_TEST
 #define ADAPTIVE "\"thinking\":{\"type\":\"adaptive\"}"
 #define DISABLED "\"thinking\":{\"type\":\"disabled\"}"
 
+#define CLEARS "\"context_management\":{\"edits\":[{\"type\":\"clear_thinking_20251015\"}]}"
+
 static const struct row thinking[] = {
     {HI "," ADAPTIVE, ANTHROPIC, 0, 0, HI_OUT "," ADAPTIVE, ""},
     {HI "," DISABLED, ANTHROPIC, 0, 0, HI_OUT "," DISABLED, ""},
@@ -169,6 +185,8 @@ static const struct row thinking[] = {
     {HI "," EFFORT("xhigh"), ANTHROPIC, 0, 0, HI_OUT "," EFFORT("xhigh"), ""},
     {HI ",\"thinking\":{\"type\":\"adaptive\",\"display\":\"omitted\"}", ANTHROPIC, 0, 0,
      HI_OUT ",\"thinking\":{\"type\":\"adaptive\",\"display\":\"omitted\"}", ""},
+    {HI ",\"thinking\":{\"type\":\"adaptive\",\"display\":\"summarized\"}", ANTHROPIC, 0, 0,
+     HI_OUT ",\"thinking\":{\"type\":\"adaptive\",\"display\":\"summarized\"}", ""},
     {HI ",\"thinking\":{\"type\":\"between_tools\"}", ANTHROPIC, 0, 0, HI_OUT "," ADAPTIVE, ""},
     /* a budget must be from 1024, and below max_tokens */
     {HI "," BUDGET(20000), OPENAI, 0, 0, HI_OUT "," BUDGET(8000), ""},
@@ -208,6 +226,11 @@ static const struct row thinking[] = {
      HI_OUT "," DISABLED ",\"temperature\":0.5", ""},
     {HI "," ADAPTIVE "," TOOL ",\"tool_choice\":{\"type\":\"any\"}", OPENAI, 0, 0,
      TOOL ",\"tool_choice\":{\"type\":\"any\"}," HI_OUT, "reasoning"},
+    /* thinking cannot be cleared where there is none */
+    {HI "," ADAPTIVE "," TOOL ",\"tool_choice\":{\"type\":\"any\"}," CLEARS, ANTHROPIC, 0, 0,
+     TOOL ",\"tool_choice\":{\"type\":\"any\"}," HI_OUT, "thinking, context_management"},
+    {HI "," ADAPTIVE "," CLEARS, ANTHROPIC, 0, 0, HI_OUT "," ADAPTIVE "," CLEARS, ""},
+    {HI "," CLEARS, ANTHROPIC, 0, 0, HI_OUT "," CLEARS, ""},
 };
 
 START_TEST(test_thinking)
@@ -260,6 +283,15 @@ static const struct row tools[] = {
      TOOLS("{\"type\":\"web_search_20250305\",\"name\":\"web_search\", "
            "\"max_uses\": 3}") "," HI_OUT,
      ""},
+    {HI "," TOOLS("{\"type\":\"custom\",\"name\":\"f\",\"input_schema\":{\"type\":\"object\"},"
+                  "\"defer_loading\": true,\"input_examples\":[{}],\"new\":1.0}"),
+     ANTHROPIC, 0, 0,
+     TOOLS("{\"name\":\"f\",\"input_schema\":{\"type\":\"object\"},\"defer_loading\": true,"
+           "\"input_examples\":[{}],\"new\":1.0}") "," HI_OUT,
+     ""},
+    {HI "," TOOLS("{\"name\":\"f\",\"input_schema\":{\"type\":\"object\"},\"defer_loading\":true}"),
+     OPENAI, 0, 0, TOOLS("{\"name\":\"f\",\"input_schema\":{\"type\":\"object\"}}") "," HI_OUT,
+     "tools.defer_loading"},
     {HI "," TOOL "," CHOICE("\"type\":\"auto\",\"disable_parallel_tool_use\":true"), ANTHROPIC, 0,
      0, TOOL "," CHOICE("\"type\":\"auto\",\"disable_parallel_tool_use\":true") "," HI_OUT, ""},
     {HI "," TOOL "," CHOICE("\"type\":\"tool\",\"name\":\"f\""), ANTHROPIC, 0, 0,

@@ -258,6 +258,16 @@ static const struct {
                    "\"content\":[{\"json\":{}}]}}]}],"
                    "\"toolConfig\":{\"tools\":[" SPEC("f") "]}}",
      "is_error"},
+    {"a result in words that are a block of Anthropic's, and one that has none", LLAMA, ANTHROPIC,
+     TOOL ",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}," CALLED(
+         "a", "f") ",{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":"
+                   "\"a\",\"content\":[{\"type\":\"tool_reference\",\"tool_name\":\"g\"},"
+                   "{\"type\":\"new_block\"}]}]}]",
+     "{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"hi\"}]}," CALLED_OUT(
+         "a",
+         "f") ",{\"role\":\"user\",\"content\":[{\"toolResult\":{\"toolUseId\":\"a\","
+              "\"content\":[{\"text\":\"g\"}]}}]}],\"toolConfig\":{\"tools\":[" SPEC("f") "]}}",
+     "messages.content"},
     {"history with tools, a request without", NOVA, ANTHROPIC,
      "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}," CALLED(
          "a",
@@ -539,6 +549,12 @@ START_TEST(invoke_is_written_anew_where_it_must)
         ck_assert_msg(as_written == !rows[i].anew, "%d: %s", i, body.ptr);
         ck_assert_msg(strstr(body.ptr, "wf:") == NULL, "%d: %s", i, body.ptr);
     }
+    /* What a dialog has no place for stays, and what Bedrock does not have is named. */
+    target.rules = RULE_BIT(RULE_no_sampling);
+    read_request(HI ",\"top_k\":1,\"context_management\":{\"edits\":[]},\"container\":\"c\"",
+                 ANTHROPIC);
+    ck_assert_int_eq(build(MAX_TOKENS), 0);
+    must_say("others", HEAD "," ANEW ",\"context_management\":{\"edits\":[]}}", "top_k, container");
     headers.anthropic_beta = SPAN("context-1m-2025-08-07");
     target.rules = 0;
     read_request(HI, OPENAI);

@@ -15,7 +15,8 @@ Suite *bound_suite(void);
 static struct json_doc doc;
 static struct chat chat;
 static struct buf body;
-static struct provider_row claude = {.protocol = "anthropic"}, gpt = {.protocol = "openai"};
+static struct provider_row claude = {.protocol = "anthropic"}, gpt = {.protocol = "openai"},
+                           azure = {.protocol = "azure-openai"};
 
 static void begin(void)
 {
@@ -406,13 +407,14 @@ START_TEST(toolsets_and_pictures)
     repeat(DOOR_OPENAI, MESSAGES "{\"role\":\"user\",\"content\":[", 7, add_image, "]}]}");
     at_least("images", bound_on(&gpt), 7 * (2833 + 8 * 5667));
     at_least("images", bound_on(&gpt), 7 * 10000 * 246 / 100);
+    ck_assert_int_eq(bound_on(&azure), bound_on(&gpt));
     /* Elsewhere they are smaller. */
     at_least("images", bound_on(&claude), 7 * 4784);
     ck_assert_int_lt(bound_on(&claude), 7 * 10000);
     /* No image is larger than what the model can read, but one model bills more than it reads. */
     ck_assert_int_lt(estimate_on(&gpt, 128000).prompt_bound_tok, 130000);
     const struct model mini = {.slug = "openai/gpt-4o-mini"};
-    struct endpoint named = endpoint_of(&gpt, 128000), known = endpoint_of(&gpt, 128000);
+    struct endpoint named = endpoint_of(&gpt, 128000), known = endpoint_of(&azure, 128000);
     named.upstream_model = "gpt-4o-mini-2024-07-18";
     known.upstream_model = "deployment-1";
     known.model = &mini;

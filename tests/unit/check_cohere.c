@@ -1,6 +1,7 @@
 /* Cohere's adapter: golden answers, what it is sent, and recorded answers where they are to be had
  * (WAYFARE_SHARED, default "../shared"). */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "providers/door.h"
@@ -42,20 +43,21 @@ static const char *const sent[] = {"\"model\":\"command-a\"",
                                    "\"arguments\":\"{\\\"a\\\":1}\"",
                                    "\"tool_call_id\":\"f_1\""};
 
-START_TEST(test_request)
+/* The body of the request, which lives until the next one. */
+static const char *build(const char *asked, struct drops *drops)
 {
+    static char body[4096];
     struct json_doc doc;
     struct chat chat;
     struct dialog dialog;
     struct upreq up;
     struct fail fail;
-    struct drops drops = {.n = 0};
     const struct client_headers headers = {.n_other = 0};
     json_init(&doc);
     chat_init(&chat);
     dialog_init(&dialog);
     upreq_init(&up);
-    ck_assert_int_eq(json_parse(&doc, span_of(request), &fail), 0);
+    ck_assert_int_eq(json_parse(&doc, span_of(asked), &fail), 0);
     ck_assert_int_eq(chat_read_anthropic(&chat, &doc, false, &fail), 0);
     ck_assert_int_eq(door_anthropic.read(&chat, &dialog, &fail), 0);
     const struct provider_ask ask = {.target = &target,
@@ -63,19 +65,53 @@ START_TEST(test_request)
                                      .chat = &chat,
                                      .dialog = &dialog,
                                      .max_tokens = 9,
-                                     .drops = &drops};
+                                     .drops = drops};
     ck_assert_msg(provider_cohere.build(&ask, &up, &fail) == 0, "%s", fail.text);
     ck_assert_str_eq(up.url, "https://api.cohere.com/v2/chat");
-    static char body[4096];
     body[upreq_read(&up, 0, body, sizeof(body) - 1)] = '\0';
-    for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++)
-        ck_assert_msg(strstr(body, sent[i]) != NULL, "no %s in %s", sent[i], body);
-    ck_assert(strstr(body, "stream_options") == NULL);
-    ck_assert_int_eq(drops.n, 0);
     upreq_done(&up);
     dialog_done(&dialog);
     chat_done(&chat);
     json_done(&doc);
+    return body;
+}
+
+START_TEST(test_request)
+{
+    struct drops drops = {.n = 0};
+    const char *body = build(request, &drops);
+    for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++)
+        ck_assert_msg(strstr(body, sent[i]) != NULL, "no %s in %s", sent[i], body);
+    ck_assert(strstr(body, "stream_options") == NULL);
+    ck_assert_int_eq(drops.n, 0);
+}
+END_TEST
+
+/* docs.cohere.com/reference/chat: REQUIRED or NONE; that the model decides is not said. */
+START_TEST(test_tool_choice)
+{
+    static const struct {
+        const char *choice, *sent;
+    } rows[] = {{"any", "\"tool_choice\":\"REQUIRED\""},
+                {"none", "\"tool_choice\":\"NONE\""},
+                {"auto", NULL}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char asked[512];
+        struct drops drops = {.n = 0};
+        snprintf(asked, sizeof(asked),
+                 "{\"model\":\"m\",\"max_tokens\":9,\"tool_choice\":{\"type\":\"%s\"},\"tools\":"
+                 "[{\"name\":\"f\",\"input_schema\":{\"type\":\"object\"}}],"
+                 "\"messages\":[{\"role\":\"user\",\"content\":\"go\"}]}",
+                 rows[i].choice);
+        const char *body = build(asked, &drops);
+        const char *at = strstr(body, "\"tool_choice\"");
+        if (rows[i].sent == NULL)
+            ck_assert_msg(at == NULL, "%s", body);
+        else
+            ck_assert_msg(at != NULL && strncmp(at, rows[i].sent, strlen(rows[i].sent)) == 0, "%s",
+                          body);
+        ck_assert_int_eq(drops.n, 0);
+    }
 }
 END_TEST
 
@@ -203,6 +239,7 @@ Suite *cohere_suite(void)
     TCase *t = tcase_create("cohere");
     tcase_add_test(t, test_golden_cases);
     tcase_add_test(t, test_request);
+    tcase_add_test(t, test_tool_choice);
     tcase_add_test(t, test_recordings);
     suite_add_tcase(s, t);
     return s;

@@ -1,9 +1,11 @@
 /* What the Gemini adapter sends for a dialog: address, headers, body, and what it drops. */
+#define _GNU_SOURCE /* memmem */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "providers/gemini.h"
+#include "tests/unit/golden.h"
 
 static struct dialog d;
 static struct chat chat;
@@ -356,6 +358,22 @@ START_TEST(test_result_without_text_and_with_two)
                         "\"name\":\"f\",\"args\":{}}}]},"
                         "{\"role\":\"user\",\"parts\":[{\"functionResponse\":{\"id\":\"c1\","
                         "\"name\":\"f\",\"response\":{\"result\":\"a\\nb\"}}}]}]");
+    ck_dropped("");
+    /* Blocks of another protocol: their words; where there are none, that is named. */
+    dialog_done(&d);
+    call("c1", "f", "{}");
+    b = result("c1", NULL);
+    for (int i = 0; i < 2; i++) {
+        struct dialog_block *raw = dialog_add(&d, &b->children, BLOCK_RAW);
+        raw->raw_of = "anthropic";
+        raw->json = SPAN("{\"type\":\"tool_reference\",\"tool_name\":\"g\"}");
+        raw->text = i == 0 ? SPAN("g") : SPAN("");
+    }
+    ck_sent("contents", "[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"id\":\"c1\","
+                        "\"name\":\"f\",\"args\":{}}}]},"
+                        "{\"role\":\"user\",\"parts\":[{\"functionResponse\":{\"id\":\"c1\","
+                        "\"name\":\"f\",\"response\":{\"result\":\"g\"}}}]}]");
+    ck_dropped("content");
 }
 END_TEST
 
@@ -491,6 +509,65 @@ START_TEST(test_tools)
                      "\"description\":\"Does f\",\"parametersJsonSchema\":{\"$schema\": \"x\", "
                      "\"type\": \"object\"}},{\"name\":\"g\"}]}]");
     ck_dropped("");
+}
+END_TEST
+
+/* Other names than Gemini takes: sent in another form, the same everywhere, and the client's again
+ * in the answer. */
+START_TEST(test_names)
+{
+    static const char *const names[] = {
+        "mcp__aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "mcp__aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", "3d_render", "-x",
+        "a b"};
+    char sent[GEMINI_NAME_MAX + 1], other[GEMINI_NAME_MAX + 1];
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct span name = span_of(names[i]), made = gemini_name(name, sent);
+        ck_assert(made.len <= GEMINI_NAME_MAX && !span_eq(made, name));
+        for (size_t k = 0; k < made.len; k++) {
+            bool letter = (made.ptr[k] | 32) >= 'a' && (made.ptr[k] | 32) <= 'z';
+            ck_assert(
+                letter || made.ptr[k] == '_' ||
+                (k > 0 && ((made.ptr[k] >= '0' && made.ptr[k] <= '9') || made.ptr[k] == '-')));
+        }
+        ck_assert(i == 0 || !span_eq(made, gemini_name(span_of(names[i - 1]), other)));
+        dialog_done(&d);
+        tool(names[i], "");
+        ck_assert(span_eq(gemini_find_name(&d, made), name));
+    }
+    ck_assert(span_is(gemini_find_name(NULL, SPAN("f")), "f"));
+    ck_assert(span_is(gemini_name(SPAN("_f.g-1"), sent), "_f.g-1"));
+    dialog_done(&d);
+    tool("3f", "");
+    call("c1", "3f", "{}");
+    result("c1", "a");
+    d.choice = CHOICE_TOOL;
+    d.choice_name = SPAN("3f");
+    target.upstream_model = "gemini-2.5-pro";
+#define SENT "_3f_07ff3007b4bf80cc"
+    ck_sent("contents", "[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"id\":\"c1\",\"name\":"
+                        "\"" SENT "\",\"args\":{}}}]},{\"role\":\"user\",\"parts\":["
+                        "{\"functionResponse\":{\"id\":\"c1\",\"name\":\"" SENT "\",\"response\":"
+                        "{\"result\":\"a\"}}}]}]");
+    ck_member("tools", "[{\"functionDeclarations\":[{\"name\":\"" SENT "\"}]}]");
+    ck_member("toolConfig", "{\"functionCallingConfig\":{\"mode\":\"ANY\",\"allowedFunctionNames\":"
+                            "[\"" SENT "\"]}}");
+    struct golden_replies heard;
+    struct usage_report usage;
+    golden_replies_init(&heard);
+    const struct reply_sink sink = {golden_on_reply, &heard};
+    const struct provider_reading reading = {.target = &target, .sink = &sink, .dialog = &d};
+    ck_assert_int_eq(
+        provider_gemini.read_body(&reading,
+                                  SPAN("{\"candidates\":[{\"content\":{\"parts\":[{"
+                                       "\"functionCall\":{\"id\":\"c2\",\"name\":"
+                                       "\"" SENT "\",\"args\":{}}}]},\"finishReason\":\"STOP\"}]}"),
+                                  &usage),
+        VERDICT_COMPLETE);
+    struct span lines = golden_lines(&heard);
+    ck_assert_msg(memmem(lines.ptr, lines.len, "name=3f\n", 8) != NULL, "%.*s", (int)lines.len,
+                  lines.ptr);
+    golden_replies_done(&heard);
 }
 END_TEST
 
@@ -699,6 +776,7 @@ Suite *gemini_write_suite(void)
     tcase_add_test(c, test_thinking_goes_back_to_its_maker_only);
     tcase_add_test(c, test_refusal_and_raw_blocks);
     tcase_add_test(c, test_tools);
+    tcase_add_test(c, test_names);
     tcase_add_test(c, test_tool_choice);
     tcase_add_test(c, test_numbers_keep_their_spelling);
     tcase_add_test(c, test_seed_that_is_no_int32);

@@ -129,7 +129,7 @@ static const struct {
      "tool_call:5:f:{}]"},
     {MESSAGES(MODEL("\"tool_calls\":[{\"id\":\"1\",\"type\":\"custom\",\"custom\":{\"name\":\"sh\","
                     "\"input\":\"ls \\\"x\\\"\"}}]")),
-     "a[tool_call:1:sh:{\"input\":\"ls \\\"x\\\"\"}]"},
+     "a[tool_call:ls \"x\":1:sh:{\"input\":\"ls \\\"x\\\"\"}]"},
     /* the form before there were tools */
     {MESSAGES(MODEL("\"content\":null,\"function_call\":{\"name\":\"f\",\"arguments\":\"{}"
                     "\"}") ",{\"role\":\"function\",\"name\":\"f\",\"content\":\"x\"}"
@@ -402,7 +402,7 @@ START_TEST(test_tool_choice)
         take(members);
         ck_assert_msg(dialog.choice == cases[i].want, "%s", members);
         ck_assert_msg(span_is(dialog.choice_name, cases[i].name), "%s", members);
-        ck_assert_int_eq(dialog.unread.n, strstr(members, "allowed") != NULL);
+        ck_assert_int_eq(dialog.others.n, strstr(members, "allowed") != NULL);
     }
 }
 END_TEST
@@ -472,7 +472,7 @@ START_TEST(test_what_has_no_place_is_named)
     buf_init(&names, 1024);
     take(HI ",\"web_search_options\":{},\"prediction\":{\"type\":\"content\"},\"modalities\":null,"
             "\"plugins\":[],\"some_future_field\":1");
-    drops_print(&dialog.unread, &names);
+    drops_print(&dialog.others, &names);
     ck_assert_str_eq(names.ptr, "web_search_options, prediction, plugins");
     buf_done(&names);
 }
