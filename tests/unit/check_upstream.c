@@ -646,6 +646,25 @@ START_TEST(tls_is_verified)
 }
 END_TEST
 
+/* Whoever writes "HTTPS" means it: nothing may go in plain text through what libcurl has opened. */
+START_TEST(a_scheme_in_capitals)
+{
+    struct provider v;
+    struct caller c;
+    begin(&v, _i);
+    provider_start(&v, "RA", JSON_ANSWER);
+    caller_init(&c, &v);
+    snprintf(c.url, sizeof c.url, _i == TLS ? "HTTPS://localhost:%u" : "HTTP://localhost:%u",
+             (unsigned)v.port);
+    ck_assert(upreq_set_url(&c.req, c.url, "/v1/messages"));
+    caller_start(&c);
+    wait_for(&c.n_done, 1);
+    expect_hello(&c);
+    caller_done(&c);
+    end(&v);
+}
+END_TEST
+
 START_TEST(unusable_urls)
 {
     static const char *const urls[] = {"http://", "http://user@localhost:1", "no-url",
@@ -694,6 +713,7 @@ Suite *upstream_suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_loop_test(t, asked_and_answered, 0, N_WIRES);
+    tcase_add_loop_test(t, a_scheme_in_capitals, 0, N_WIRES);
     tcase_add_loop_test(t, connection_is_kept, 0, N_WIRES);
     tcase_add_loop_test(t, connection_is_not_kept, 0, N_WIRES);
     tcase_add_loop_test(t, closed_before_use, 0, N_WIRES);
