@@ -153,14 +153,15 @@ static bool by_providers(struct look *k, int32_t *detail)
     return *detail != CAUSE_NONE;
 }
 
-/* A request may bring the credential along (provider_configs), or say that none is needed. */
+/* A request may bring the credential along (provider_configs), or an address where the operator's
+ * is not sent. */
 static bool brings_credential(const struct look *k)
 {
     const struct prefs *prefs = prefs_of(k);
     for (int i = 0; i < prefs->n_configs; i++) {
         const struct provider_config *c = &prefs->configs[i];
-        bool brings = c->api_key != 0 || (c->has_auth_type && c->auth_type == AUTH_NONE);
-        if (brings && endpoint_covered(k->endpoint, prefs_str(prefs, c->slug)))
+        if (prefs_config_is_elsewhere(c) &&
+            endpoint_covered(k->endpoint, prefs_str(prefs, c->slug)))
             return true;
     }
     return false;

@@ -386,6 +386,9 @@ static void after_body(struct call *c, struct span headers)
     if (!good && c->adapter->weigh_error != NULL) {
         c->adapter->weigh_error(buf_span(&c->answer), &c->http_status, &retry_after_ms);
     }
+    if (!good || verdict == VERDICT_ERROR) {
+        call_credential_hide(c, buf_span(&c->answer));
+    }
     if (!good) {
         call_credential_refused(c, retry_after_ms);
     }

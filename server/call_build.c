@@ -12,7 +12,12 @@ static void apply_config(struct call *c, const struct provider_config *pc,
                          struct provider_target *t, const char **headers)
 {
     const struct prefs *p = &c->chat.prefs;
-    t->secret = pc->api_key != 0 ? prefs_str(p, pc->api_key) : t->secret;
+    if (pc->api_key != 0) {
+        t->secret = prefs_str(p, pc->api_key);
+        t->auth_type = c->endpoint->provider->auth_type;
+    } else if (prefs_config_is_elsewhere(pc)) {
+        t->secret = NULL; /* the operator's goes to the operator's address alone */
+    }
     if (pc->base_url != 0) {
         const struct reach_list allowed = serve_reach(&c->worker->site->options);
         t->base_url = prefs_str(p, pc->base_url);
