@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The operator's credential is lent to requests, never given away: it goes to the operator's address in
 the operator's way alone, no answer that repeats it shows it, and what a request spoils of its own is
-not held against it."""
+not held against it.  And ids of a provider's that are no text leave records readable."""
 
 import json
 
@@ -103,12 +103,23 @@ def repeated():
     assert SECRET.decode() not in way.server_log()
 
 
+def ids_that_are_no_text():
+    for sent, kept in ((b"req_1", "req_1"), (b"\xff\xfe\x80", None), (b"req_\xc3\xa9", None)):
+        raw.answer = lambda request: whole(headers=b"request-id: %s\r\n" % sent)
+        status, headers, _ = ask()
+        assert status == 200 and way.generation(headers)["attempts"][0]["provider_request_id"] == kept, (sent, kept)
+    raw.answer = lambda request: whole()
+    status, _, data = way.request("GET", "/v1/generations?limit=100")
+    assert status == 200 and len(json.loads(data.decode("utf-8"))["data"]) > 3
+
+
 report.case("another address", another_address)
 report.case("another address needs no credential of the operator's", another_address_needs_none)
 report.case("another header", another_header)
 report.case("a key of one's own where none is needed", own_key_where_none_is_needed)
 report.case("what a request spoils is its own", spoiled_by_a_request)
 report.case("an error that repeats the credential", repeated)
+report.case("ids that are no text", ids_that_are_no_text)
 report.case("the ledger", way.verify)
 way.stop()
 report.end()
