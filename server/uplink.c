@@ -205,6 +205,27 @@ static struct origin *origin_new(const char *url, size_t len, enum reach reach)
     return o;
 }
 
+/* Is there a place in the list, at the cost of an origin without connections?  Requests may name
+ * origins of their own (provider_configs): they must not take the list for ever. */
+static bool has_room(struct uplinks *u)
+{
+    struct origin **at = &u->origins;
+    if (u->n_origins < UPLINK_ORIGINS_MAX) {
+        return true;
+    }
+    while (*at != NULL && (*at)->n_links > 0) {
+        at = &(*at)->next;
+    }
+    struct origin *unused = *at;
+    if (unused == NULL) {
+        return false;
+    }
+    *at = unused->next;
+    u->n_origins--;
+    origin_free(unused);
+    return true;
+}
+
 static struct origin *origin_for(struct uplinks *u, const char *url, enum reach reach)
 {
     size_t len = origin_len(url);
@@ -214,7 +235,7 @@ static struct origin *origin_for(struct uplinks *u, const char *url, enum reach 
         }
     }
     struct origin *o = origin_new(url, len, reach);
-    if (o != NULL && u->n_origins < UPLINK_ORIGINS_MAX) {
+    if (o != NULL && has_room(u)) {
         o->listed = true;
         o->next = u->origins;
         u->origins = o;
@@ -342,6 +363,13 @@ static bool is_old(const struct uplink *l)
     return uv_now(l->pool->loop) - l->idle_since_ms > UPLINK_AGE_S * 1000u;
 }
 
+static void drop_old(struct origin *o)
+{
+    while (o->last != NULL && is_old(o->last)) {
+        drop_idle(o->last);
+    }
+}
+
 static struct uplink *take_idle(struct origin *o)
 {
     struct uplink *l = NULL;
@@ -369,7 +397,13 @@ struct uplink *uplink_take(struct uplinks *u, const char *url, const struct upli
         return NULL;
     }
     struct uplink *l = how->fresh ? NULL : take_idle(o);
-    l = l != NULL ? l : link_new(u, o, how->connect_ms);
+    if (l == NULL) {
+        /* Nobody else looks after those of an origin that is not asked any more. */
+        for (struct origin *other = u->origins; other != NULL; other = other->next) {
+            drop_old(other);
+        }
+        l = link_new(u, o, how->connect_ms);
+    }
     if (l != NULL) {
         l->ctx = ctx;
     }
@@ -387,9 +421,7 @@ void uplink_give_back(struct uplink *l, bool reusable)
     l->ctx = NULL;
     l->idle_since_ms = uv_now(l->pool->loop);
     uplink_watch(l, true, false);
-    while (o->last != NULL && is_old(o->last)) {
-        drop_idle(o->last);
-    }
+    drop_old(o);
     idle_add(l);
 }
 

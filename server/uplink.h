@@ -21,7 +21,8 @@
 enum {
     UPLINK_ORIGINS_MAX = 1024, /* scheme://host:port whose connections are kept */
     UPLINK_IDLE_PER_ORIGIN = 512,
-    UPLINK_AGE_S = 30,        /* a connection that was idle for longer is not used again */
+    UPLINK_AGE_S = 30,        /* a connection that was idle for longer is not used again, and closed
+                                 with the next that is opened */
     UPLINK_RECORD = 16 * 1024 /* sent at a time over TLS */
 };
 

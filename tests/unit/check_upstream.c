@@ -249,6 +249,62 @@ START_TEST(connection_is_kept)
 }
 END_TEST
 
+/* Origins that requests name do not keep others from being remembered. */
+START_TEST(many_origins)
+{
+    struct provider v;
+    struct caller c;
+    begin(&v, _i);
+    provider_start(&v, "RARA", JSON_ANSWER);
+    for (int i = 0; i < UPLINK_ORIGINS_MAX + 1; i++) {
+        caller_init(&c, &v);
+        snprintf(c.url, sizeof c.url, "http://127.1.%d.%d:1", i / 256, i % 256);
+        ck_assert(upreq_set_url(&c.req, c.url, "/"));
+        caller_start(&c);
+        wait_for(&c.n_done, 1);
+        ck_assert_int_eq(c.result, TRANSFER_CONNECT_FAILED);
+        caller_done(&c);
+    }
+    for (int i = 0; i < 2; i++) {
+        caller_init(&c, &v);
+        caller_start(&c);
+        wait_for(&c.n_done, 1);
+        expect_hello(&c);
+        caller_done(&c);
+    }
+    ck_assert_int_eq(v.n_connections, 1);
+    end(&v);
+}
+END_TEST
+
+/* One that nobody has used for long is closed when another is opened, also to elsewhere. */
+START_TEST(old_connections_are_closed)
+{
+    struct provider v, other;
+    struct caller c;
+    begin(&v, PLAIN);
+    begin(&other, PLAIN);
+    provider_start(&v, "RA", JSON_ANSWER);
+    provider_start(&other, "RA", JSON_ANSWER);
+    caller_init(&c, &v);
+    caller_start(&c);
+    wait_for(&c.n_done, 1);
+    caller_done(&c);
+    run_loop_ms(50);
+    ck_assert_int_eq(__atomic_load_n(&v.n_closed, __ATOMIC_SEQ_CST), 0);
+    loop.time += (UPLINK_AGE_S + 1) * 1000; /* until the loop looks at the clock again */
+    caller_init(&c, &other);
+    caller_start(&c);
+    wait_for(&c.n_done, 1);
+    expect_hello(&c);
+    caller_done(&c);
+    run_loop_ms(50);
+    ck_assert_int_eq(__atomic_load_n(&v.n_closed, __ATOMIC_SEQ_CST), 1);
+    end(&v);
+    end(&other);
+}
+END_TEST
+
 /* Answers after which a connection must not be used again. */
 static const struct {
     const char *name, *script, *answer;
@@ -715,6 +771,8 @@ Suite *upstream_suite(void)
     tcase_add_loop_test(t, asked_and_answered, 0, N_WIRES);
     tcase_add_loop_test(t, a_scheme_in_capitals, 0, N_WIRES);
     tcase_add_loop_test(t, connection_is_kept, 0, N_WIRES);
+    tcase_add_loop_test(t, many_origins, 0, N_WIRES);
+    tcase_add_test(t, old_connections_are_closed);
     tcase_add_loop_test(t, connection_is_not_kept, 0, N_WIRES);
     tcase_add_loop_test(t, closed_before_use, 0, N_WIRES);
     tcase_add_loop_test(t, never_sent_twice, 0, N_WIRES);

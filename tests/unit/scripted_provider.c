@@ -109,6 +109,7 @@ static void *serve(void *ctx)
             SSL_shutdown(p.ssl);
         SSL_free(p.ssl);
         close(p.fd);
+        __atomic_add_fetch(&v->n_closed, 1, __ATOMIC_SEQ_CST);
         script = strchr(script, ' ');
         script = script != NULL ? script + 1 : NULL;
     }
