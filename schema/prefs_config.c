@@ -30,9 +30,24 @@ static bool is_ours(struct span name)
     return false;
 }
 
+/* Service tiers, latency and guardrails, which cost extra: asked for in a header they would be sent
+ * at prices that are not for them (docs.aws.amazon.com/bedrock/latest/APIReference/
+ * API_runtime_InvokeModel.html, docs.cloud.google.com/vertex-ai/generative-ai/docs/
+ * priority-paygo). */
+static bool asks_for_terms(struct span name)
+{
+    static const struct span families[] = {SPAN("x-amzn-bedrock-"), SPAN("x-vertex-ai-llm-")};
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+        if (name.len >= families[i].len &&
+            strncasecmp(name.ptr, families[i].ptr, families[i].len) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool is_header_name(struct span s)
 {
-    return field_is_name(s) && !is_ours(s);
+    return field_is_name(s) && !is_ours(s) && !asks_for_terms(s);
 }
 
 /* scheme://authority[/path], nothing that would hide another host or swallow the path
@@ -61,7 +76,7 @@ static const struct prefs_text_rule value_rule = {
 static const struct prefs_text_rule name_rule = {
     is_header_name, PREFS_HEADER_NAME_MAX,
     "an HTTP header name (a token of at most 128 characters) other than those of connection, "
-    "body and framing",
+    "body and framing, X-Amzn-Bedrock-* and X-Vertex-AI-LLM-*",
     false, false};
 static const struct prefs_text_rule url_rule = {
     is_base_url, PREFS_URL_MAX,

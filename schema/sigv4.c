@@ -87,7 +87,7 @@ static bool split_url(struct signing *s)
     size_t len = strcspn(begin, "/");
     s->path = span_of(begin[len] != '\0' ? begin + len : "/");
     s->host = (struct span){begin, len};
-    if (ends_with(s->host, strncmp(s->up->url, "https:", 6) == 0 ? ":443" : ":80"))
+    if (ends_with(s->host, strncasecmp(s->up->url, "https:", 6) == 0 ? ":443" : ":80"))
         s->host.len = (size_t)((const char *)memrchr(begin, ':', len) - begin);
     return s->host.len > 0;
 }

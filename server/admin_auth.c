@@ -90,8 +90,11 @@ int admin_auth_init(struct admin_auth *a, const char *host, const char *db_path,
     const char *token = getenv("WAYFARE_ADMIN_TOKEN");
     if (token == NULL)
         return token_of_file(db_path, a, reterr);
-    if (token[0] == '\0')
-        return fail_set(reterr, ERR_internal, NULL, "WAYFARE_ADMIN_TOKEN is set but empty");
+    if (strlen(token) < TOKEN_MIN)
+        return fail_set(reterr, ERR_internal, NULL,
+                        "WAYFARE_ADMIN_TOKEN is shorter than %d characters: unset it, and one is "
+                        "made and kept beside the database",
+                        TOKEN_MIN);
     hash_token(span_of(token), a->token_hash);
     return 0;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "schema/field.h"
 #include "server/http.h"
 #include "server/log.h"
 
@@ -386,6 +387,9 @@ static void after_body(struct call *c, struct span headers)
     if (!good && c->adapter->weigh_error != NULL) {
         c->adapter->weigh_error(buf_span(&c->answer), &c->http_status, &retry_after_ms);
     }
+    if (!good || verdict == VERDICT_ERROR) {
+        call_credential_hide(c, buf_span(&c->answer));
+    }
     if (!good) {
         call_credential_refused(c, retry_after_ms);
     }
@@ -425,6 +429,9 @@ static void on_done(void *ctx, enum transfer_result result)
     enum route_end end = c->cut != END_none ? c->cut : end_of(result);
     struct span id = header_find(headers, "request-id");
     id = id.len > 0 ? id : header_find(headers, "x-request-id");
+    if (!field_is_ascii(id)) {
+        id.len = 0; /* records are JSON: other bytes would make all of a listing unreadable */
+    }
     snprintf(c->provider_request_id, sizeof c->provider_request_id, "%.*s",
              (int)(id.len < 100 ? id.len : 100), id.ptr);
     c->sent = transfer_sent(c->transfer);

@@ -227,6 +227,9 @@ void call_credential_take(struct call *c);
 void call_credential_refused(struct call *c, int64_t retry_after_ms);
 /* The attempt is over: a credential that was held back and did its work is free again. */
 void call_credential_used(struct call *c, enum route_end end);
+/* Asterisks for the secret wherever it stands in these bytes of ours: some providers say in an
+ * error which key they were given, and it would go to the client and into the log. */
+void call_credential_hide(const struct call *c, struct span told);
 
 /* ---- call_origin.c: state that a provider keeps ---- */
 /* The request begins or continues a thread of messages. */

@@ -126,6 +126,7 @@ static void relay_headers(struct call *c, struct span upstream, bool important, 
         buf_add_span(out, value);
         buf_addc(out, '\0');
     }
+    call_credential_hide(c, buf_span(out));
 }
 
 /* The provider's name for the exchange under the header where this door's clients look for it. */

@@ -1,5 +1,6 @@
 /* Which of the operator's credentials an attempt is made with, and what its end says of it. */
 #define _GNU_SOURCE
+#include <stdint.h>
 #include <stdio.h>
 
 #include "schema/when.h"
@@ -36,6 +37,20 @@ void call_credential_take(struct call *c)
     }
     if (c->credential != NULL) {
         c->tried_keys |= 1u << c->credential->index;
+    }
+}
+
+/* ---- an answer that repeats it ---- */
+
+enum { SECRET_MIN = 8 }; /* a shorter one is a word that may be there by chance */
+
+void call_credential_hide(const struct call *c, struct span told)
+{
+    struct span secret = span_of(c->target.secret != NULL ? c->target.secret : "");
+    char *at = (char *)(uintptr_t)told.ptr, *end = at + told.len;
+    while (secret.len >= SECRET_MIN && at < end &&
+           (at = memmem(at, (size_t)(end - at), secret.ptr, secret.len)) != NULL) {
+        memset(at, '*', secret.len);
     }
 }
 
@@ -92,7 +107,8 @@ void call_credential_refused(struct call *c, int64_t retry_after_ms)
     }
     /* Counting tokens has limits of its own (platform.claude.com/docs/en/build-with-claude/
      * token-counting). */
-    if (r.kind != REFUSAL_NONE && (c->kind == CALL_MESSAGES || r.kind != REFUSAL_LIMITED)) {
+    if (r.kind != REFUSAL_NONE && !c->own_terms &&
+        (c->kind == CALL_MESSAGES || r.kind != REFUSAL_LIMITED)) {
         remember(c, &r, retry_after_ms);
     }
     enum up_class class = provider_classify(c->http_status);
@@ -103,7 +119,7 @@ void call_credential_refused(struct call *c, int64_t retry_after_ms)
 
 void call_credential_used(struct call *c, enum route_end end)
 {
-    if (end != END_complete || c->http_status / 100 != 2 || c->own_credential ||
+    if (end != END_complete || c->http_status / 100 != 2 || c->own_credential || c->own_terms ||
         c->credential == NULL) {
         return;
     }

@@ -200,6 +200,18 @@ int reach_check_configs(const struct prefs *p, const struct key_row *key,
                         "this key may not use provider_configs (created without "
                         "--allow-provider-configs)");
     }
+    for (int i = 0; i < p->n_configs; i++) {
+        const struct provider_config *c = &p->configs[i];
+        bool sends = c->auth_header_name != 0 || (c->has_auth_type && c->auth_type != AUTH_NONE);
+        if (c->api_key == 0 && sends) {
+            /* In another header the provider would tell the operator's: as a bad version of its
+             * protocol, for example. */
+            return fail_set(reterr, ERR_bad_request, "provider_configs",
+                            "provider_configs.%s: auth_type and auth_header_name say how its own "
+                            "api_key is sent: give one too",
+                            prefs_str(p, c->slug));
+        }
+    }
     for (int i = 0; i < p->n_configs && allowed != NULL; i++) {
         const char *url = prefs_str(p, p->configs[i].base_url);
         if (url != NULL && reach_of_url(url, allowed) == REACH_NOWHERE) {

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -201,7 +202,7 @@ static struct origin *origin_new(const char *url, size_t len, enum reach reach)
         return NULL;
     }
     o->reach = reach;
-    o->tls = strncmp(o->name, "https:", 6) == 0;
+    o->tls = strncasecmp(o->name, "https:", 6) == 0; /* as libcurl reads it */
     return o;
 }
 

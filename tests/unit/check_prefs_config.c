@@ -71,6 +71,8 @@ static const struct {
     {"headers", "{\"Transfer-Encoding\":\"hush\"}"},
     {"headers", "{\"connection\":\"hush\"}"},
     {"headers", "{\"accept-encoding\":\"hush\"}"},
+    {"headers", "{\"X-Amzn-Bedrock-Service-Tier\":\"hush\"}"},
+    {"headers", "{\"x-vertex-ai-llm-shared-request-type\":\"hush\"}"},
     {"timeout_ms", "999"},
     {"timeout_ms", "600001"},
     {"timeout_ms", "-1"},

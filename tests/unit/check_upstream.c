@@ -292,6 +292,35 @@ START_TEST(connection_gets_old)
 }
 END_TEST
 
+/* Origins that requests name do not keep others from being remembered. */
+START_TEST(many_origins)
+{
+    struct provider v;
+    struct caller c;
+    begin(&v, _i);
+    provider_start(&v, "RARA", JSON_ANSWER);
+    for (int i = 0; i < UPLINK_ORIGINS_MAX + 1; i++) {
+        caller_init(&c, &v);
+        snprintf(c.url, sizeof c.url, "http://127.1.%d.%d:1", i / 256, i % 256);
+        ck_assert(upreq_set_url(&c.req, c.url, "/"));
+        caller_start(&c);
+        wait_for(&c.n_done, 1);
+        ck_assert_int_eq(c.result, TRANSFER_CONNECT_FAILED);
+        caller_done(&c);
+    }
+    upstream_sweep(up);
+    for (int i = 0; i < 2; i++) {
+        caller_init(&c, &v);
+        caller_start(&c);
+        wait_for(&c.n_done, 1);
+        expect_hello(&c);
+        caller_done(&c);
+    }
+    ck_assert_int_eq(v.n_connections, 1);
+    end(&v);
+}
+END_TEST
+
 /* Answers after which a connection must not be used again. */
 static const struct {
     const char *name, *script, *answer;
@@ -728,6 +757,25 @@ START_TEST(authorities_are_read_once)
 }
 END_TEST
 
+/* Whoever writes "HTTPS" means it: nothing may go in plain text through what libcurl has opened. */
+START_TEST(a_scheme_in_capitals)
+{
+    struct provider v;
+    struct caller c;
+    begin(&v, _i);
+    provider_start(&v, "RA", JSON_ANSWER);
+    caller_init(&c, &v);
+    snprintf(c.url, sizeof c.url, _i == TLS ? "HTTPS://localhost:%u" : "HTTP://localhost:%u",
+             (unsigned)v.port);
+    ck_assert(upreq_set_url(&c.req, c.url, "/v1/messages"));
+    caller_start(&c);
+    wait_for(&c.n_done, 1);
+    expect_hello(&c);
+    caller_done(&c);
+    end(&v);
+}
+END_TEST
+
 START_TEST(unusable_urls)
 {
     static const char *const urls[] = {"http://", "http://user@localhost:1", "no-url",
@@ -776,8 +824,10 @@ Suite *upstream_suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_loop_test(t, asked_and_answered, 0, N_WIRES);
+    tcase_add_loop_test(t, a_scheme_in_capitals, 0, N_WIRES);
     tcase_add_loop_test(t, connection_is_kept, 0, N_WIRES);
     tcase_add_loop_test(t, connection_gets_old, 0, N_WIRES);
+    tcase_add_loop_test(t, many_origins, 0, N_WIRES);
     tcase_add_loop_test(t, connection_is_not_kept, 0, N_WIRES);
     tcase_add_loop_test(t, closed_before_use, 0, N_WIRES);
     tcase_add_loop_test(t, never_sent_twice, 0, N_WIRES);
