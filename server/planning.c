@@ -43,18 +43,23 @@ const struct provider *planning_adapter(const struct chat *chat, const struct en
     return provider_find(FORMATS[c->native_format - 1].protocol);
 }
 
-static void look_health(void *ctx, uint32_t endpoint_index, struct health_view *ret)
-{
-    const struct plan_source *s = ctx;
-    planning_health(s->state, &s->catalog->endpoints[endpoint_index], s->now_ms, ret);
-}
-
 /* The request brings an account or an address of its own: what the operator's calls have left in
- * caches is not there. */
+ * caches is not there, and what his credentials are refused is no matter. */
 static bool is_elsewhere(const struct plan_source *s, const struct endpoint *e)
 {
     const struct provider_config *c = prefs_config(&s->ask.chat->prefs, e->slug, e->provider->slug);
     return c != NULL && prefs_config_is_elsewhere(c);
+}
+
+static void look_health(void *ctx, uint32_t endpoint_index, struct health_view *ret)
+{
+    const struct plan_source *s = ctx;
+    const struct endpoint *e = &s->catalog->endpoints[endpoint_index];
+    if (is_elsewhere(s, e)) {
+        state_health_look(s->state, e->id, s->now_ms, ret);
+    } else {
+        planning_health(s->state, e, s->now_ms, ret);
+    }
 }
 
 static void look_warm(void *ctx, const struct endpoint *e, struct estimate_cache *ret)

@@ -170,6 +170,13 @@ def brought():
     assert status == 200 and headers["x-wayfare-provider"] == "spare" and headers["x-wayfare-attempts"] == "2", headers
     assert metric("credentials_refused_total") == before
     assert {ask("brought")[1]["x-wayfare-provider"] for _ in range(4)} == {"two"}
+    # Nor do the operator's, all refused, say anything of the client's.
+    sim.script("own", model="up-brought", status=403)
+    assert ask("brought", provider_order=["two"])[1]["x-wayfare-provider"] == "spare"
+    sim.script("own", model="up-brought", status=403, fail_key=KEYS["A"])
+    for config, serves in (({}, "spare"), ({"two": {"api_key": "sk-of-another"}}, "two")):
+        _, headers, _ = ask("brought", provider_order=[], provider_sort="price", provider_configs=config)
+        assert headers["x-wayfare-provider"] == serves and headers["x-wayfare-attempts"] == "1", (config, headers)
 
 
 def spent():
