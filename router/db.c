@@ -443,7 +443,8 @@ int db_checkpoint(struct db *db)
     int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", mode, NULL, NULL);
     db->wal_pages = 0; /* the next commit says how long it is */
     int primary = rc & 0xff;
-    bool later = primary == SQLITE_BUSY || primary == SQLITE_LOCKED || primary == SQLITE_FULL;
+    bool later = primary == SQLITE_BUSY || primary == SQLITE_LOCKED || primary == SQLITE_FULL ||
+                 primary == SQLITE_NOMEM;
     return rc == SQLITE_OK || later ? 0 : -1;
 }
 

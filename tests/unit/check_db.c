@@ -330,6 +330,20 @@ START_TEST(transactions)
 }
 END_TEST
 
+static void add_teams(struct db *db, int thousands)
+{
+    for (int i = 0; i < thousands; i++) {
+        ck_assert_int_eq(db_begin(db, NULL), 0);
+        struct sqlite3_stmt *s =
+            db_stmt(db, "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
+                        " INSERT INTO team(name, created_ms) SELECT hex(randomblob(30)), ?1"
+                        " FROM n");
+        db_bind_int(s, 1, i);
+        ck_assert_int_eq(db_step(db, s, NULL), 0);
+        ck_assert_int_eq(db_commit(db, NULL), 0);
+    }
+}
+
 /* Enough to make the WAL long; afterwards its pages are in the file. */
 START_TEST(checkpoints)
 {
@@ -337,16 +351,7 @@ START_TEST(checkpoints)
     struct stat before, after;
     db_checkpoint(db);
     stat(path, &before);
-    for (int i = 0; i < 3; i++) {
-        ck_assert_int_eq(db_begin(db, NULL), 0);
-        struct sqlite3_stmt *s =
-            db_stmt(db, "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
-                        " INSERT INTO team(name, created_ms) SELECT hex(randomblob(30)), ?1"
-                        " FROM n");
-        db_bind_int(s, 1, i);
-        ck_assert_int_eq(db_step(db, s, NULL), 0);
-        ck_assert_int_eq(db_commit(db, NULL), 0);
-    }
+    add_teams(db, 6);
     stat(path, &after);
     ck_assert_int_eq(before.st_size, after.st_size); /* nothing is copied unasked */
     for (int i = 0; i < 20; i++) {
@@ -415,8 +420,7 @@ static void *scarce_realloc(void *p, int n)
     return no_memory ? NULL : memory.xRealloc(p, n);
 }
 
-/* A transaction that could not be rolled back would be in the way of every other. */
-START_TEST(a_rollback_needs_no_memory)
+static void make_memory_scarce(void)
 {
     sqlite3_mem_methods scarce;
     sqlite3_shutdown();
@@ -425,6 +429,18 @@ START_TEST(a_rollback_needs_no_memory)
     scarce.xMalloc = scarce_malloc;
     scarce.xRealloc = scarce_realloc;
     ck_assert_int_eq(sqlite3_config(SQLITE_CONFIG_MALLOC, &scarce), SQLITE_OK);
+}
+
+static void make_memory_plenty(void)
+{
+    sqlite3_shutdown();
+    ck_assert_int_eq(sqlite3_config(SQLITE_CONFIG_MALLOC, &memory), SQLITE_OK);
+}
+
+/* A transaction that could not be rolled back would be in the way of every other. */
+START_TEST(a_rollback_needs_no_memory)
+{
+    make_memory_scarce();
     struct db *db = world_open(path);
     struct db *reader = db_open(path, DB_READ, NULL);
     ck_assert_ptr_nonnull(reader);
@@ -445,8 +461,30 @@ START_TEST(a_rollback_needs_no_memory)
     db_rollback(db);
     db_close(reader);
     db_close(db);
-    sqlite3_shutdown();
-    ck_assert_int_eq(sqlite3_config(SQLITE_CONFIG_MALLOC, &memory), SQLITE_OK);
+    make_memory_plenty();
+}
+END_TEST
+
+/* One that finds none is made later: nothing is lost by that, and a failure would end the process.
+ */
+START_TEST(a_checkpoint_without_memory)
+{
+    make_memory_scarce();
+    struct db *db = world_open(path);
+    struct stat before, after;
+    add_teams(db, 30);
+    stat(path, &before);
+    no_memory = true;
+    ck_assert_int_eq(db_checkpoint(db), 0);
+    no_memory = false;
+    stat(path, &after);
+    ck_assert_int_eq(before.st_size, after.st_size);
+    add_teams(db, 1);
+    ck_assert_int_eq(db_checkpoint(db), 0);
+    stat(path, &after);
+    ck_assert_int_gt(after.st_size, before.st_size + 100 * 4096);
+    db_close(db);
+    make_memory_plenty();
 }
 END_TEST
 
@@ -488,6 +526,7 @@ Suite *db_suite(void)
     tcase_add_test(t, values_come_back_as_they_were);
     tcase_add_test(t, transactions);
     tcase_add_test(t, a_rollback_needs_no_memory);
+    tcase_add_test(t, a_checkpoint_without_memory);
     tcase_add_test(t, checkpoints);
     tcase_add_test(t, backup);
     tcase_add_test(t, migrations_are_numbered);
