@@ -314,6 +314,16 @@ static void put_stops(struct anthropic_writing *w)
         json_close_array(&w->o);
 }
 
+/* Models without budgets leave the text out unless it is asked for (.../adaptive-thinking
+ * "Summarized thinking"); other protocols' clients expect it. */
+static void put_display(struct anthropic_writing *w)
+{
+    if (w->d->reasoning.hidden)
+        json_put_string(&w->o, "display", SPAN("omitted"));
+    else if (anthropic_rule(w, RULE_no_thinking_budget))
+        json_put_string(&w->o, "display", SPAN("summarized"));
+}
+
 static void put_thinking(struct anthropic_writing *w)
 {
     static const char *const words[] = {
@@ -327,8 +337,8 @@ static void put_thinking(struct anthropic_writing *w)
         json_put_int(&w->o, "budget_tokens", w->budget_tok);
     if (w->thinking != THINK_OFF && w->ours)
         put_others_of(w, "thinking", written);
-    else if (w->thinking != THINK_OFF && w->d->reasoning.hidden)
-        json_put_string(&w->o, "display", SPAN("omitted"));
+    else if (w->thinking != THINK_OFF)
+        put_display(w);
     json_close_object(&w->o);
 }
 

@@ -80,8 +80,10 @@ static int64_t calls_bytes(const struct json_doc *doc, json_ref calls)
 {
     int64_t n = 0;
     json_ref c = is(doc, calls, JSON_ARRAY) ? json_first(doc, calls) : JSON_NONE;
-    for (; c != JSON_NONE; c = json_next(doc, c))
+    for (; c != JSON_NONE; c = json_next(doc, c)) {
         n += arguments_bytes(doc, json_get(doc, c, "function"));
+        n += text_bytes(doc, json_get(doc, json_get(doc, c, "custom"), "input"));
+    }
     return n;
 }
 
