@@ -100,26 +100,67 @@ static int read_hosted(struct chat_reader *r, json_ref tool, const char *type)
     return chat_add_server_tool(r, type);
 }
 
+static bool is_one_of(const struct chat_reader *r, json_ref v, const char *const *words, size_t n)
+{
+    size_t i = 0;
+    while (i < n && !json_text_is(r->doc, v, words[i]))
+        i++;
+    return i < n;
+}
+
+/* Nothing is billed for it but the model's tokens.  Reading PDFs is, with OCR: 2 USD for 1,000
+ * pages (openrouter.ai/docs/guides/overview/multimodal/pdfs). */
+static int plugin_is_free(struct chat_reader *r, json_ref plugin, json_ref id, bool *ret)
+{
+    static const char *const free_ids[] = {"response-healing", "context-compression", "moderation"};
+    static const char *const free_engines[] = {"native", "cloudflare-ai", "pdf-text"};
+    json_ref pdf, engine;
+    *ret = is_one_of(r, id, free_ids, sizeof(free_ids) / sizeof(free_ids[0]));
+    if (!json_text_is(r->doc, id, "file-parser"))
+        return 0;
+    if (json_get_once(r->doc, plugin, "pdf", &pdf, r->reterr) != 0 ||
+        json_get_once(r->doc, pdf, "engine", &engine, r->reterr) != 0)
+        return -1;
+    *ret = engine == JSON_NONE ||
+           is_one_of(r, engine, free_engines, sizeof(free_engines) / sizeof(free_engines[0]));
+    return 0;
+}
+
 /* {"id": "web"}: a search before the model is asked, or as many as its own tool makes
- * (openrouter.ai/docs/features/web-search).  Other plugins search nothing. */
+ * (openrouter.ai/docs/features/web-search).  Any other that may cost something ("fusion" asks a
+ * panel of other models) is a tool that the provider runs, too: an endpoint must list it. */
+static int read_plugin(struct chat_reader *r, json_ref plugin)
+{
+    static const char suffix[] = "_plugin";
+    char tool[CHAT_TOOL_TYPE_MAX];
+    json_ref id, enabled;
+    bool on = true, is_free = false;
+    if (json_get_once(r->doc, plugin, "id", &id, r->reterr) != 0 ||
+        json_get_once(r->doc, plugin, "enabled", &enabled, r->reterr) != 0 ||
+        plugin_is_free(r, plugin, id, &is_free) != 0)
+        return -1;
+    json_truth(r->doc, enabled, &on);
+    if (!on || is_free || id == JSON_NONE || json_kind(r->doc, id) != JSON_STRING)
+        return 0;
+    if (json_text_is(r->doc, id, "web")) {
+        r->chat->web_plugin = true;
+        chat_add_searches(r, JSON_NONE);
+        return chat_add_server_tool(r, "web_search_plugin");
+    }
+    if (!json_text_fixed(r->doc, id, tool, sizeof(tool) - sizeof(suffix) + 1))
+        return json_refuse(r->doc, id, "the id of a plugin, a string of at most 56 bytes",
+                           r->reterr);
+    memcpy(tool + strlen(tool), suffix, sizeof(suffix));
+    r->chat->parts.n_hosted_free++;
+    return chat_add_server_tool(r, tool);
+}
+
 int chat_read_plugins(struct chat_reader *r, json_ref plugins)
 {
     if (plugins == JSON_NONE || json_kind(r->doc, plugins) != JSON_ARRAY)
         return 0;
     for (json_ref p = json_first(r->doc, plugins); p != JSON_NONE; p = json_next(r->doc, p)) {
-        json_ref id, enabled;
-        bool on = true;
-        if (json_kind(r->doc, p) != JSON_OBJECT)
-            continue;
-        if (json_get_once(r->doc, p, "id", &id, r->reterr) != 0 ||
-            json_get_once(r->doc, p, "enabled", &enabled, r->reterr) != 0)
-            return -1;
-        json_truth(r->doc, enabled, &on);
-        if (!on || !json_text_is(r->doc, id, "web"))
-            continue;
-        r->chat->web_plugin = true;
-        chat_add_searches(r, JSON_NONE);
-        if (chat_add_server_tool(r, "web_search_plugin") != 0)
+        if (json_kind(r->doc, p) == JSON_OBJECT && read_plugin(r, p) != 0)
             return -1;
     }
     return 0;

@@ -221,6 +221,14 @@ def test_the_web_plugin():
     assert chat(model="none", messages=HI, plugins=[{"id": "file-parser"}])[0] == 200
 
 
+def test_dear_plugins():
+    """Other models asked beside, pages read with OCR: nothing of their cost is in the answer's tokens."""
+    for plugin in ({"id": "fusion", "analysis_models": ["x/dear"]}, {"id": "file-parser", "pdf": {"engine": "mistral-ocr"}}):
+        for model in ("or", "none"):
+            status, _, data = chat(model=model, messages=HI, plugins=[plugin])
+            assert status == 404 and (plugin["id"] + "_plugin").encode() in data, (plugin, model, status, data)
+
+
 # ---- terms and tiers with prices of their own ----
 
 def as_sent(name):

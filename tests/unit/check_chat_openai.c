@@ -340,6 +340,12 @@ START_TEST(searches_by_other_names)
          "web_search_plugin"},
         {",\"plugins\":[{\"id\":\"web\",\"enabled\":false}]", 0, NULL},
         {",\"plugins\":[{\"id\":\"file-parser\"}]", 0, NULL},
+        {",\"plugins\":[{\"id\":\"file-parser\",\"pdf\":{\"engine\":\"native\"}}]", 0, NULL},
+        {",\"plugins\":[{\"id\":\"file-parser\",\"pdf\":{\"engine\":\"mistral-ocr\"}}]", 0,
+         "file-parser_plugin"},
+        {",\"plugins\":[{\"id\":\"response-healing\"},{\"id\":7},{}]", 0, NULL},
+        {",\"plugins\":[{\"id\":\"fusion\",\"analysis_models\":[\"x/opus\"]}]", 0, "fusion_plugin"},
+        {",\"plugins\":[{\"id\":\"fusion\",\"enabled\":false}]", 0, NULL},
         {",\"plugins\":[]", 0, NULL},
         {",\"plugins\":7", 0, NULL},
         {",\"search_parameters\":{}", 20, "web_search_parameters"},
@@ -361,6 +367,14 @@ START_TEST(searches_by_other_names)
     refuse(REQUEST(",\"search_parameters\":{\"max_search_results\":-1}"),
            "search_parameters.max_search_results", "an integer of 0 or more");
     refuse(REQUEST(",\"plugins\":[{\"id\":\"web\",\"id\":\"x\"}]"), "plugins[0].id", "");
+    refuse(
+        REQUEST(",\"plugins\":[{\"id\":\"file-parser\",\"pdf\":{\"engine\":\"native\",\"engine\":"
+                "\"mistral-ocr\"}}]"),
+        "plugins[0].pdf.engine", "");
+    refuse(
+        REQUEST(",\"plugins\":[{\"id\":\"12345678901234567890123456789012345678901234567890123456"
+                "7\"}]"),
+        "plugins[0].id", "at most 56 bytes");
 }
 END_TEST
 

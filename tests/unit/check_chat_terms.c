@@ -112,7 +112,10 @@ START_TEST(a_plugin_searches)
         ck_assert(chat.web_plugin && chat.web_search_uses == -1);
         ck_assert_str_eq(chat.server_tools[0], "web_search_plugin");
         ck_assert(take((enum chat_door)door, ASK(",\"plugins\":[{\"id\":\"x\"}]")) == 0);
-        ck_assert(!chat.web_plugin && chat.web_search_uses == 0 && chat.n_server_tools == 0);
+        ck_assert(!chat.web_plugin && chat.web_search_uses == 0);
+        ck_assert_str_eq(chat.server_tools[0], "x_plugin");
+        ck_assert(take((enum chat_door)door, ASK(",\"plugins\":[{\"id\":\"moderation\"}]")) == 0);
+        ck_assert_int_eq(chat.n_server_tools, 0);
     }
 }
 END_TEST
