@@ -121,7 +121,7 @@ static int plugin_is_free(struct chat_reader *r, json_ref plugin, json_ref id, b
     if (json_get_once(r->doc, plugin, "pdf", &pdf, r->reterr) != 0 ||
         json_get_once(r->doc, pdf, "engine", &engine, r->reterr) != 0)
         return -1;
-    *ret = engine == JSON_NONE || json_kind(r->doc, engine) == JSON_NULL ||
+    *ret = engine == JSON_NONE ||
            is_one_of(r, engine, free_engines, sizeof(free_engines) / sizeof(free_engines[0]));
     return 0;
 }
