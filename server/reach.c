@@ -202,8 +202,7 @@ int reach_check_configs(const struct prefs *p, const struct key_row *key,
     }
     for (int i = 0; i < p->n_configs; i++) {
         const struct provider_config *c = &p->configs[i];
-        bool sends = c->auth_header_name != 0 || (c->has_auth_type && c->auth_type != AUTH_NONE);
-        if (c->api_key == 0 && sends) {
+        if (c->api_key == 0 && (c->has_auth_type || c->auth_header_name != 0)) {
             /* In another header the provider would tell the operator's: as a bad version of its
              * protocol, for example. */
             return fail_set(reterr, ERR_bad_request, "provider_configs",
