@@ -22,7 +22,7 @@ struct provider {
     SSL_CTX *tls; /* NULL: plain */
     bool no_notify;
     pthread_t thread;
-    int go[2];                                       /* a pipe: the test's signals */
+    int go[2];                             /* a pipe: the test's signals */
     int n_requests, n_connections, ending; /* __atomic */
     char last_head[8192];
     size_t last_body;
