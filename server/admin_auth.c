@@ -15,6 +15,7 @@
 
 #include "router/identity.h"
 #include "server/admin_path.h"
+#include "server/log.h"
 
 enum { TOKEN_MAX = 512, TOKEN_MIN = 16, HOST_MAX = 256 };
 
@@ -90,11 +91,15 @@ int admin_auth_init(struct admin_auth *a, const char *host, const char *db_path,
     const char *token = getenv("WAYFARE_ADMIN_TOKEN");
     if (token == NULL)
         return token_of_file(db_path, a, reterr);
-    if (strlen(token) < TOKEN_MIN)
+    if (token[0] == '\0')
         return fail_set(reterr, ERR_internal, NULL,
-                        "WAYFARE_ADMIN_TOKEN is shorter than %d characters: unset it, and one is "
-                        "made and kept beside the database",
-                        TOKEN_MIN);
+                        "WAYFARE_ADMIN_TOKEN is set but empty: unset it, and one is made and kept "
+                        "beside the database");
+    if (strlen(token) < TOKEN_MIN)
+        log_line(LOG_WARN,
+                 "msg=\"WAYFARE_ADMIN_TOKEN can be guessed: it has less than %d "
+                 "characters; without it one is made\"",
+                 TOKEN_MIN);
     hash_token(span_of(token), a->token_hash);
     return 0;
 }

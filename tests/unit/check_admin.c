@@ -87,18 +87,17 @@ START_TEST(token)
 }
 END_TEST
 
-/* An empty secret would be one that everybody knows, a short one can be tried out. */
-START_TEST(short_token_is_refused)
+/* An empty secret would be one that everybody knows. */
+START_TEST(empty_token_is_refused)
 {
-    static const char *const given[] = {"", "a", "fifteen letters"};
     struct admin_auth a;
-    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
-        struct fail fail = {0};
-        setenv("WAYFARE_ADMIN_TOKEN", given[i], 1);
-        ck_assert_int_eq(admin_auth_init(&a, "127.0.0.1", "/nonexistent/db", &fail), -1);
-        ck_assert_ptr_nonnull(strstr(fail.text, "WAYFARE_ADMIN_TOKEN is shorter than 16"));
-        unsetenv("WAYFARE_ADMIN_TOKEN");
-    }
+    struct fail fail = {0};
+    setenv("WAYFARE_ADMIN_TOKEN", "", 1);
+    ck_assert_int_eq(admin_auth_init(&a, "127.0.0.1", "/nonexistent/db", &fail), -1);
+    ck_assert_ptr_nonnull(strstr(fail.text, "WAYFARE_ADMIN_TOKEN is set but empty"));
+    setenv("WAYFARE_ADMIN_TOKEN", "short", 1); /* the operator's choice: told, taken */
+    ck_assert_int_eq(admin_auth_init(&a, "127.0.0.1", "/nonexistent/db", &fail), 0);
+    unsetenv("WAYFARE_ADMIN_TOKEN");
 }
 END_TEST
 
@@ -310,7 +309,7 @@ Suite *admin_suite(void)
     TCase *t = tcase_create("auth");
     tcase_add_loop_test(t, site, 0, ROWS(sites));
     tcase_add_loop_test(t, token, 0, ROWS(tokens));
-    tcase_add_test(t, short_token_is_refused);
+    tcase_add_test(t, empty_token_is_refused);
     tcase_add_test(t, token_file_is_made_once);
     tcase_add_test(t, long_socket_paths_go_through_the_directory);
     suite_add_tcase(s, t);
