@@ -362,7 +362,7 @@ def leaves_while_parked(rst):
         seen.extend(w for w in sim.unread_witness() if w["event"] == "end")
         return len(seen) == 4
 
-    wait_for("the provider to be told", told, 5)
+    wait_for("the provider to be told", told, 20)
     assert all(w["ended"] == "client_closed" for w in seen), seen
     idle(way)
     way.verify()

@@ -181,6 +181,7 @@ Suite *service_account_suite(void)
 {
     Suite *s = suite_create("service_account");
     TCase *c = tcase_create("service_account");
+    tcase_set_timeout(c, 60); /* making keys takes as long as it takes */
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, test_what_is_one);
     tcase_add_test(c, test_file_is_read);
