@@ -88,11 +88,11 @@ static int bind_preset(struct sqlite3_stmt *s, struct json_object *value, struct
         return 0;
     }
     struct span text;
-    text.ptr = json_object_is_type(value, json_type_string)
-                   ? json_object_get_string(value)
-                   : json_object_to_json_string_length(value, JSON_C_TO_STRING_PLAIN, &text.len);
     if (json_object_is_type(value, json_type_string))
-        text.len = (size_t)json_object_get_string_len(value);
+        text =
+            (struct span){json_object_get_string(value), (size_t)json_object_get_string_len(value)};
+    else
+        text.ptr = json_object_to_json_string_length(value, JSON_C_TO_STRING_PLAIN, &text.len);
     struct buf out;
     buf_init(&out, PRESET_MAX);
     int rc = read_preset(text, &out, reterr);

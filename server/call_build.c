@@ -15,8 +15,6 @@ static void apply_config(struct call *c, const struct provider_config *pc,
     if (pc->api_key != 0) {
         t->secret = prefs_str(p, pc->api_key);
         t->auth_type = c->endpoint->provider->auth_type; /* the operator may need none */
-    } else if (prefs_config_is_elsewhere(pc)) {
-        t->secret = NULL; /* the operator's goes to the operator's address alone */
     }
     if (c->adapter != c->endpoint->provider->adapter && t->auth_type != AUTH_NONE) {
         t->auth_type = AUTH_API_KEY; /* native_format: in that protocol's own header */
