@@ -170,7 +170,7 @@ def test_arms_as_computed():
 
 def test_sticky_after_a_restart():
     def arms():
-        return [arm_of(head) for head in ask_all(by_user("users", 8))]
+        return [arm_of(head) for head in ask_all(by_user("users", 32))]
     before = arms()
     server.stop()
     server.start()

@@ -180,9 +180,10 @@ brisk = Wayfare(CATALOG, args=["--client-timeout", str(PATIENCE)])
 
 
 def fill(key=None, n=LOAD):
-    """So many requests that wait for their provider."""
+    """So many more requests that wait for their provider."""
+    before = metric(way, "wayfare_requests_in_flight")
     clients = [Client(way).post(key or hog, body_of("slow")) for _ in range(n)]
-    wait_for("them to be in flight", lambda: metric(way, "wayfare_requests_in_flight") >= n)
+    wait_for("them to be in flight", lambda: metric(way, "wayfare_requests_in_flight") == before + n)
     return clients
 
 
