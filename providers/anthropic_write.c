@@ -19,22 +19,13 @@ void anthropic_drop(struct anthropic_writing *w, const char *anthropic_name,
 
 /* ---- what a dialog has no place for ---- */
 
-static bool is_one_of(const struct json_doc *doc, json_ref member, const char *const *names)
-{
-    for (; *names != NULL; names++) {
-        if (json_key_is(doc, member, *names))
-            return true;
-    }
-    return false;
-}
-
 /* The next member behind m that is none of these; the object itself: the first one. */
 static json_ref next_other(const struct json_doc *doc, json_ref object, json_ref m,
                            const char *const *written)
 {
     bool some = object != JSON_NONE && json_kind(doc, object) == JSON_OBJECT;
     m = !some ? JSON_NONE : m == object ? json_first(doc, object) : json_next(doc, m);
-    while (m != JSON_NONE && is_one_of(doc, m, written))
+    while (m != JSON_NONE && json_key_is_any(doc, m, written))
         m = json_next(doc, m);
     return m;
 }
@@ -77,6 +68,19 @@ static bool has_word(struct span text, const char *word)
     return memmem(text.ptr, text.len, word, strlen(word)) != NULL;
 }
 
+/* Has the cloud no such member? What is lost with it is named. m may be JSON_NONE. */
+static bool is_left_out(const struct anthropic_writing *w, json_ref m)
+{
+    return m != JSON_NONE && w->cloud != NULL && w->cloud->leaves_out != NULL &&
+           w->cloud->leaves_out(w->ask, m);
+}
+
+/* The same of a member of the body that is written from the dialog. */
+static bool is_left_out_named(const struct anthropic_writing *w, const char *name)
+{
+    return is_left_out(w, json_get(w->ask->chat->doc, 0, name));
+}
+
 /* "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive": that is not
  * asked for where thinking had to be given up. */
 static bool needs_thinking(const struct anthropic_writing *w, const struct json_doc *doc,
@@ -100,8 +104,7 @@ static void put_other_members(struct anthropic_writing *w)
     const struct json_doc *doc = w->ask->chat->doc;
     json_ref m = w->ours ? 0 : JSON_NONE;
     while (m != JSON_NONE && (m = next_other(doc, 0, m, written)) != JSON_NONE) {
-        bool left_out =
-            w->cloud != NULL && w->cloud->leaves_out != NULL && w->cloud->leaves_out(w->ask, m);
+        bool left_out = is_left_out(w, m);
         if (needs_thinking(w, doc, m))
             anthropic_drop(w, "context_management", "context_management");
         else if (!left_out && !prefs_is_routing_member(doc, m))
@@ -376,7 +379,7 @@ static void put_output_config(struct anthropic_writing *w)
 static void put_service_tier(struct anthropic_writing *w)
 {
     struct span tier = w->d->service_tier;
-    if (tier.len == 0)
+    if (tier.len == 0 || is_left_out_named(w, "service_tier"))
         return;
     if (w->ours || span_is(tier, "auto"))
         json_put_string(&w->o, "service_tier", tier);
@@ -389,8 +392,10 @@ static void put_service_tier(struct anthropic_writing *w)
 /* Only an endpoint whose prices are for these gets the request. */
 static void put_terms(struct anthropic_writing *w)
 {
-    json_put_some_string(&w->o, "speed", span_of(w->ask->chat->speed));
-    json_put_some_string(&w->o, "inference_geo", span_of(w->ask->chat->geo));
+    if (!is_left_out_named(w, "speed"))
+        json_put_some_string(&w->o, "speed", span_of(w->ask->chat->speed));
+    if (!is_left_out_named(w, "inference_geo"))
+        json_put_some_string(&w->o, "inference_geo", span_of(w->ask->chat->geo));
 }
 
 static void put_metadata(struct anthropic_writing *w)
@@ -440,7 +445,8 @@ static void put_all(struct anthropic_writing *w)
     if (!w->counts)
         put_answer_settings(w);
     put_other_members(w);
-    anthropic_put_cache(w, w->d->cache);
+    if (!is_left_out_named(w, "cache_control"))
+        anthropic_put_cache(w, w->d->cache);
     json_close_object(&w->o);
 }
 

@@ -81,13 +81,13 @@ void gemini_args_piece(struct gemini_args *a, const struct json_doc *doc, json_r
 /* The rest of the text: what is open is closed. */
 void gemini_args_end(struct gemini_args *a, struct buf *out);
 
-/* One answer, from one or many GenerateContentResponse objects. */
 enum { GEMINI_NAME_MAX = 64 };
 /* A function's name in the form in which it is sent; the same one always, two never become one. */
 struct span gemini_name(struct span name, char out[GEMINI_NAME_MAX + 1]);
 /* The name of a call as the client of the request knows it. */
 struct span gemini_find_name(const struct dialog *request, struct span name);
 
+/* One answer, from one or many GenerateContentResponse objects. */
 struct gemini_reader {
     const char *protocol;
     const struct dialog *request; /* may be NULL */

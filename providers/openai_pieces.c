@@ -43,6 +43,11 @@ struct piece_source {
     struct buf text;
 };
 
+static size_t memory_of(size_t text_bytes)
+{
+    return sizeof(struct piece_source) + text_bytes;
+}
+
 void pieces_init(struct pieces *q, const struct reply_sink *sink)
 {
     *q = (struct pieces){.sink = sink};
@@ -72,7 +77,7 @@ static void free_sources(struct pieces *q)
     while (q->sources != NULL) {
         struct piece_source *s = q->sources;
         q->sources = s->next;
-        q->waiting -= s->text.len;
+        q->waiting -= memory_of(s->text.len);
         buf_done(&s->text);
         free(s);
     }
@@ -330,24 +335,23 @@ static struct span keep_source(struct piece_source *s, struct span of)
 static void wait_for_text(struct pieces *q, const struct reply_citation *c)
 {
     size_t room = c->url.len + c->title.len + c->quoted.len + c->json.len + 1;
-    struct piece_source *s = room < PIECES_WAITING_MAX - q->waiting ? calloc(1, sizeof(*s)) : NULL;
-    if (s == NULL) {
+    bool fits_in = memory_of(room) < PIECES_WAITING_MAX - q->waiting;
+    struct piece_source *s = fits_in ? calloc(1, sizeof(*s)) : NULL;
+    if (s != NULL)
+        buf_init(&s->text, PIECES_WAITING_MAX);
+    if (s == NULL || !buf_reserve(&s->text, room)) {
+        free(s);
         q->failed = true;
         return;
     }
-    buf_init(&s->text, PIECES_WAITING_MAX);
     *(q->last_source != NULL ? &q->last_source->next : &q->sources) = s;
     q->last_source = s;
-    if (!buf_reserve(&s->text, room)) {
-        q->failed = true;
-        return;
-    }
     s->citation.json_of = c->json_of;
     s->citation.url = keep_source(s, c->url);
     s->citation.title = keep_source(s, c->title);
     s->citation.quoted = keep_source(s, c->quoted);
     s->citation.json = keep_source(s, c->json);
-    q->waiting += s->text.len;
+    q->waiting += memory_of(s->text.len);
 }
 
 void pieces_cite(struct pieces *q, const struct reply_citation *c)

@@ -172,15 +172,21 @@ static void put_named_choice(struct openai_writing *w)
     json_close_object(&w->out);
 }
 
-/* A tool, or a set of tools, in the client's own words. */
+/* A custom tool, or a set of tools, in the client's own words.  A function is named as among the
+ * tools: its name may have been shortened. */
 static bool put_own_choice(struct openai_writing *w)
 {
     const struct json_doc *doc = w->ask->chat->doc;
     json_ref v = openai_is_native(w) ? json_get(doc, 0, "tool_choice") : JSON_NONE;
-    if (!json_is_object(doc, v) || w->dialect->choice != CHOICE_FORM_ALL)
+    if (!json_is_object(doc, v) || json_get(doc, v, "function") != JSON_NONE)
         return false;
-    json_put_raw(&w->out, "tool_choice", json_raw(doc, v));
-    return true;
+    if (w->dialect->choice == CHOICE_FORM_ALL) {
+        json_put_raw(&w->out, "tool_choice", json_raw(doc, v));
+        return true;
+    }
+    if (json_get(doc, v, "allowed_tools") != JSON_NONE)
+        openai_drop(w, "tool_choice", "tool_choice.allowed_tools");
+    return false;
 }
 
 static void put_choice(struct openai_writing *w)
@@ -454,15 +460,6 @@ static void put_stream(struct openai_writing *w)
 
 /* ---- what a dialog has no place for ---- */
 
-static bool is_one_of(const struct json_doc *doc, json_ref m, const char *const *names)
-{
-    for (; *names != NULL; names++) {
-        if (json_key_is(doc, m, *names))
-            return true;
-    }
-    return false;
-}
-
 /* Settings that go by another name here and have been written. */
 static bool is_renamed(const struct openai_writing *w, const struct json_doc *doc, json_ref m)
 {
@@ -476,7 +473,7 @@ static bool is_renamed(const struct openai_writing *w, const struct json_doc *do
     if (d->user != NULL && json_key_is(doc, m, d->user) && w->dialog->user.len > 0)
         return true;
     return d->thinking == THINK_BY_ENABLE && w->dialog->reasoning.mode != REASONING_ABSENT &&
-           is_one_of(doc, m, of_thinking);
+           json_key_is_any(doc, m, of_thinking);
 }
 
 static bool is_written(const struct openai_writing *w, const struct json_doc *doc, json_ref m)
@@ -510,7 +507,8 @@ static bool is_written(const struct openai_writing *w, const struct json_doc *do
         if (json_key_is(doc, m, dialog_number_name((enum dialog_number)i)))
             return true;
     }
-    return is_one_of(doc, m, names) || is_renamed(w, doc, m) || prefs_is_routing_member(doc, m);
+    return json_key_is_any(doc, m, names) || is_renamed(w, doc, m) ||
+           prefs_is_routing_member(doc, m);
 }
 
 /* What the request says besides: to a server of the client's own protocol as it is written, but for
@@ -528,7 +526,7 @@ static void put_others(struct openai_writing *w)
     }
     for (json_ref m = json_first(doc, 0); m != JSON_NONE; m = json_next(doc, m)) {
         size_t at = json_at(doc, m)->key_begin;
-        bool left_out = refuses && is_one_of(doc, m, words);
+        bool left_out = refuses && json_key_is_any(doc, m, words);
         if (!left_out && !is_written(w, doc, m))
             json_put_raw(&w->out, NULL,
                          (struct span){doc->text.ptr + at, json_at(doc, m)->end - at});

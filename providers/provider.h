@@ -113,7 +113,7 @@ struct provider {
     void *(*stream_open)(const struct provider_reading *reading);
     bool (*stream_feed)(void *stream, struct span bytes,
                         void (*on_event)(void *ctx, const struct event *ev), void *ctx);
-    /* Bytes of the stream seen so far end at an event boundary: a keep-alive may go in. */
+    /* Bytes of the stream seen so far end at an event boundary. */
     bool (*stream_at_boundary)(const void *stream);
     /* The body has ended: what only that tells (a protocol without a last event) goes to the sink
      * and shows in stream_state.  NULL: nothing. */

@@ -78,6 +78,7 @@ enum plan_cause {
     CAUSE_ORDER,
     CAUSE_NOT_FIRST, /* allowed_providers */
     CAUSE_CREDENTIAL,
+    CAUSE_ADDRESS,
     CAUSE_ADAPTER, /* no_credential */
     CAUSE_TERMS,
     CAUSE_SOUND,

@@ -97,9 +97,11 @@ static void say_no_credential(const struct topic *t)
     if (t->x->detail == CAUSE_ADAPTER)
         buf_addf(t->out, "this server does not speak the protocol \"%s\" of %s", p->protocol,
                  p->slug);
+    else if (t->x->detail == CAUSE_ADDRESS)
+        buf_addf(t->out, "this server's catalog has no base_url for %s", p->slug);
     else
         buf_addf(t->out, "the operator of this server has no usable credential for %s", p->slug);
-    for (int i = 0; t->x->detail != CAUSE_ADAPTER && i < p->n_credentials; i++) {
+    for (int i = 0; t->x->detail == CAUSE_CREDENTIAL && i < p->n_credentials; i++) {
         if (p->credentials[i].why != NULL)
             buf_addf(t->out, ": %s", p->credentials[i].why);
     }

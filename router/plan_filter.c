@@ -155,20 +155,19 @@ static bool by_providers(struct look *k, int32_t *detail)
 
 /* A request may bring the credential along (provider_configs), say that none is needed, or name
  * an address, to which none of the operator's goes. */
-static bool brings_credential(const struct look *k)
-{
-    const struct endpoint *e = k->endpoint;
-    const struct provider_config *c = prefs_config(prefs_of(k), e->slug, e->provider->slug);
-    return c != NULL && prefs_config_is_elsewhere(c);
-}
-
 static bool by_credential(struct look *k, int32_t *detail)
 {
-    const struct provider_row *provider = k->endpoint->provider;
+    const struct endpoint *e = k->endpoint;
+    const struct provider_row *provider = e->provider;
+    const struct provider_config *c = prefs_config(prefs_of(k), e->slug, provider->slug);
     if (provider->adapter == NULL)
         *detail = CAUSE_ADAPTER;
-    else if (provider_credential(provider, 0) == NULL && !brings_credential(k))
+    else if (provider_credential(provider, 0) != NULL)
+        *detail = CAUSE_NONE;
+    else if (c == NULL || !prefs_config_is_elsewhere(c))
         *detail = CAUSE_CREDENTIAL;
+    else if (provider->base_url[0] == '\0' && c->base_url == 0)
+        *detail = CAUSE_ADDRESS; /* one that an imported catalog names, and no more */
     return *detail != CAUSE_NONE;
 }
 

@@ -22,14 +22,6 @@ int preset_apply(const struct key_row *key, struct prefs *p, struct fail *reterr
     return ok;
 }
 
-static bool is_named(const struct json_doc *doc, json_ref member, const char *const *names)
-{
-    while (*names != NULL && !json_key_is(doc, member, *names)) {
-        names++;
-    }
-    return *names != NULL;
-}
-
 int preset_check(const struct json_doc *doc, const char *what, const char *const *also,
                  struct fail *reterr)
 {
@@ -45,7 +37,7 @@ int preset_check(const struct json_doc *doc, const char *what, const char *const
                             "provider_configs belong to a request: nothing else can bring any");
         }
         bool preference = prefs_is_routing_member(doc, m) && !json_key_is(doc, m, "models");
-        if (!preference && !is_named(doc, m, also)) {
+        if (!preference && !json_key_is_any(doc, m, also)) {
             return fail_set(reterr, ERR_bad_request, what, "%s: %.*s is not a routing preference",
                             what, (int)(node->key_len < 64 ? node->key_len : 64),
                             doc->text.ptr + node->key_begin + 1);

@@ -188,7 +188,7 @@ int usage_db_time(const struct arg_count *since, const struct arg_count *until, 
     zone_free(utc);
     if (since->given)
         ret->start_ms = since->value;
-    if (until->given && until->value != 0)
+    if (until->given)
         ret->end_ms = until->value;
     return until->given ? check_order(ret, since->given, reterr) : 0;
 }

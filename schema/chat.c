@@ -101,8 +101,8 @@ static int refuse_twin(struct chat_reader *r, char *name, const struct chat_memb
         return 0;
     return fail_set(r->reterr, ERR_bad_request, name,
                     "a member differs from %s only in the case of letters, and some servers take "
-                    "it for the same: write %s",
-                    name, name);
+                    "it for the same: names are written in small letters",
+                    name);
 }
 
 int chat_split_members(struct chat_reader *r, const struct chat_member *rows, int n,

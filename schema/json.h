@@ -109,6 +109,8 @@ bool json_resolve(struct span written, char *out, size_t *ret_len);
 
 /* Key comparison with escapes resolved. */
 bool json_key_is(const struct json_doc *d, json_ref member, const char *name);
+/* Against each of a NULL-terminated list. */
+bool json_key_is_any(const struct json_doc *d, json_ref member, const char *const *names);
 bool json_key_has_prefix(const struct json_doc *d, json_ref member, const char *prefix);
 /* The first member of that name, or JSON_NONE (also when `object` is none). */
 json_ref json_get(const struct json_doc *d, json_ref object, const char *name);

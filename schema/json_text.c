@@ -176,6 +176,13 @@ bool json_key_is(const struct json_doc *d, json_ref member, const char *name)
     return key_matches(d, member, span_of(name), false);
 }
 
+bool json_key_is_any(const struct json_doc *d, json_ref member, const char *const *names)
+{
+    while (*names != NULL && !json_key_is(d, member, *names))
+        names++;
+    return *names != NULL;
+}
+
 bool json_key_has_prefix(const struct json_doc *d, json_ref member, const char *prefix)
 {
     if (prefix[0] != '\0' && begins_otherwise(d, member, prefix))

@@ -28,8 +28,16 @@ void api_route(struct request *r)
     struct fail f;
     struct worker *w = r->worker;
     const struct reach_list allowed = serve_reach(&w->site->options);
-    if (dry_run(w->catalog, r->key, w->site->state, w->experiments, &allowed, buf_span(&r->body),
-                r->begun_ms, worker_draw(w), &answer, &f) != 0) {
+    const struct dry_run ask = {.catalog = w->catalog,
+                                .key = r->key,
+                                .state = w->site->state,
+                                .experiments = w->experiments,
+                                .allowed = &allowed,
+                                .body = buf_span(&r->body),
+                                .session = request_session(r),
+                                .now_ms = r->begun_ms,
+                                .seed = worker_draw(w)};
+    if (dry_run(&ask, &answer, &f) != 0) {
         request_reply_fail(r, &f);
         return;
     }

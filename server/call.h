@@ -148,7 +148,7 @@ struct call {
     enum err cut_code;
     char cut_text[FAIL_TEXT_MAX]; /* END_over_cap: what the client is told */
     bool hold_waiting, hold_open, sent, paused;
-    bool started, stopped;             /* the stream's first and last event were seen */
+    bool started, stopped, errored;    /* the stream's first, last, error event was seen */
     enum route_end cut;                /* why we cancelled the transfer ourselves */
     char error_text[CALL_MESSAGE_MAX]; /* what the stream's error event says */
     int64_t sent_ms;                   /* wall clock */
@@ -351,7 +351,10 @@ int call_answer_refused(struct call *c, const struct ledger_answer *a);
 void call_answer_no_endpoint(struct call *c, const struct plan_inputs *in);
 void call_answer_estimate(struct call *c); /* count_tokens, locally */
 void call_note_attempt(struct call *c, enum route_end end);
-/* The provider's own words in an error's body or event; out stays as it is where there are none. */
+/* The provider's own words in an error's body or event, without the credential: in *store, empty
+ * where there are none.  False: they are not in the form of its protocol. */
+bool call_read_message(const struct call *c, struct span body, struct buf *store, struct span *ret);
+/* The same; out stays as it is where there are none. */
 void call_read_error(const struct call *c, struct span body, char out[CALL_MESSAGE_MAX]);
 const char *call_slug(const struct call *c);
 

@@ -573,20 +573,30 @@ static void read_any_message(struct span body, struct buf *text)
     json_done(&d);
 }
 
-void call_read_error(const struct call *c, struct span body, char out[CALL_MESSAGE_MAX])
+bool call_read_message(const struct call *c, struct span body, struct buf *store, struct span *ret)
 {
     struct reply_error error = {.http_status = c->http_status};
+    bool own = c->adapter->read_error(body, store, &error) && error.message.len > 0;
+    if (!own) {
+        buf_reset(store);
+        read_any_message(body, store);
+        error.message = buf_span(store);
+    }
+    call_credential_hide(c, error.message); /* unescaped, it may have come to light */
+    *ret = error.message;
+    return own;
+}
+
+void call_read_error(const struct call *c, struct span body, char out[CALL_MESSAGE_MAX])
+{
+    struct span message;
     struct buf store;
     buf_init(&store, CALL_ANSWER_MAX);
-    if (!c->adapter->read_error(body, &store, &error) || error.message.len == 0) {
-        buf_reset(&store);
-        read_any_message(body, &store);
-        error.message = buf_span(&store);
-    }
-    if (error.message.len > 0) {
+    call_read_message(c, body, &store, &message);
+    if (message.len > 0) {
         snprintf(out, CALL_MESSAGE_MAX, "%.*s",
-                 (int)(error.message.len < CALL_MESSAGE_MAX ? error.message.len : CALL_MESSAGE_MAX),
-                 error.message.ptr);
+                 (int)(message.len < CALL_MESSAGE_MAX ? message.len : CALL_MESSAGE_MAX),
+                 message.ptr);
     }
     buf_done(&store);
 }

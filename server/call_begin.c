@@ -30,26 +30,10 @@ static int read_chat(struct call *c, struct fail *f)
     c->req->report_body |= c->chat.report;
     c->chat.include_usage |= c->req->report_body; /* a stream of chunks has no other place for it */
     const struct reach_list allowed = serve_reach(&c->worker->site->options);
-    return reach_check_configs(&c->chat.prefs, c->key, &allowed, f) == 0 ? call_repeat_read(c, f)
-                                                                         : -1;
-}
-
-/* A request that is written anew for another protocol would lose it: who is asked to go on with a
- * thread then sees its last message alone. */
-static void keep_who_is_told_of_state(struct call *c)
-{
-    int n = 0;
-    for (int i = 0; i < c->plan.n_candidates; i++) {
-        const struct endpoint *e = c->plan.candidates[i].endpoint;
-        const struct provider_target target = {.slug = e->slug,
-                                               .base_url = e->provider->base_url,
-                                               .upstream_model = e->upstream_model,
-                                               .rules = e->rules};
-        if (!provider_must_rewrite(planning_adapter(&c->chat, e), &c->chat, &target)) {
-            c->plan.candidates[n++] = c->plan.candidates[i];
-        }
+    if (reach_check_configs(&c->chat.prefs, c->catalog, c->key, &allowed, f) != 0) {
+        return -1;
     }
-    c->plan.n_candidates = n;
+    return call_repeat_read(c, f);
 }
 
 /* State that one provider keeps (a thread, a container, a file) is known to it alone, and to the
@@ -77,16 +61,19 @@ static bool state_is_safe(struct call *c)
 static void refuse_state(struct call *c)
 {
     struct fail f;
-    const char *field = c->chat.pinned_field != NULL ? c->chat.pinned_field : c->chat.native_state;
-    fail_set(
-        &f, ERR_bad_request, field,
-        c->plan.n_candidates > 0
-            ? "%s refers to state that one provider keeps, and several could serve this request: "
-              "name one with provider_only, or send the whole conversation"
-            : "%s refers to state that one provider keeps, and none that could serve this request "
-              "is sent it as it is (another protocol, or a model that needs the request mended): "
-              "send the whole conversation",
-        field);
+    const struct chat *chat = &c->chat;
+    const char *field = chat->pinned_field != NULL ? chat->pinned_field : chat->native_state;
+    const char *text =
+        "refers to state that one provider keeps, and several could serve this request: "
+        "name one with provider_only, or send the whole conversation";
+    if (c->plan.n_candidates == 0 && (chat->pinned_state[0] != '\0' || chat->thread_create)) {
+        text = "refers to state that one provider keeps, and none that could serve this request "
+               "speaks its protocol: send the whole conversation";
+    } else if (c->plan.n_candidates == 0) {
+        text = "is there in its own protocol alone, which no endpoint that could serve this "
+               "request speaks: leave it out";
+    }
+    fail_set(&f, ERR_bad_request, field, "%s %s", field, text);
     request_reply_fail_more(
         c->req, &f, -1,
         call_has_thread(c) ? SPAN("\"details\":{\"error_code\":\"thread_unsupported_request\","
@@ -100,9 +87,7 @@ static void keep_counting(struct call *c)
     int n = 0;
     for (int i = 0; i < c->plan.n_candidates; i++) {
         const struct endpoint *e = c->plan.candidates[i].endpoint;
-        const struct provider_target target = {.upstream_model = e->upstream_model};
-        const struct provider *adapter = planning_adapter(&c->chat, e);
-        if (adapter->can_count_tokens && adapter->native_door(&target) == c->chat.door) {
+        if (planning_adapter(&c->chat, e)->can_count_tokens && planning_is_native(&c->chat, e)) {
             c->plan.candidates[n++] = c->plan.candidates[i];
         }
     }
@@ -132,8 +117,8 @@ static void start_plan(struct call *c)
         call_done(c);
         return;
     }
-    if (c->chat.native_state != NULL && c->kind == CALL_MESSAGES) {
-        keep_who_is_told_of_state(c);
+    if (c->kind == CALL_MESSAGES) {
+        planning_keep_native(&c->chat, &c->plan);
     }
     if (c->plan.n_candidates == 0 || !state_is_safe(c)) {
         refuse_state(c);

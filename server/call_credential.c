@@ -42,15 +42,45 @@ void call_credential_take(struct call *c)
 
 /* ---- an answer that repeats it ---- */
 
-enum { SECRET_MIN = 8 }; /* a shorter one is a word that may be there by chance */
+enum {
+    SECRET_MIN = 8,        /* a shorter one is a word that may be there by chance */
+    ESCAPED_MAX = 8 * 1024 /* a longer one is looked for as it is alone */
+};
+
+static void hide(struct span told, struct span secret)
+{
+    char *at = (char *)(uintptr_t)told.ptr, *end = at + told.len;
+    while (at < end && (at = memmem(at, (size_t)(end - at), secret.ptr, secret.len)) != NULL) {
+        memset(at, '*', secret.len);
+    }
+}
+
+/* As PHP writes it in JSON: "\/". */
+static struct span escape_slashes(struct span secret, char out[ESCAPED_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < secret.len; i++) {
+        if (n + 2 > ESCAPED_MAX) {
+            return secret;
+        }
+        if (secret.ptr[i] == '/') {
+            out[n++] = '\\';
+        }
+        out[n++] = secret.ptr[i];
+    }
+    return (struct span){out, n};
+}
 
 void call_credential_hide(const struct call *c, struct span told)
 {
     struct span secret = span_of(c->target.secret != NULL ? c->target.secret : "");
-    char *at = (char *)(uintptr_t)told.ptr, *end = at + told.len;
-    while (secret.len >= SECRET_MIN && at < end &&
-           (at = memmem(at, (size_t)(end - at), secret.ptr, secret.len)) != NULL) {
-        memset(at, '*', secret.len);
+    char escaped[ESCAPED_MAX];
+    if (secret.len < SECRET_MIN || told.len < secret.len) {
+        return;
+    }
+    hide(told, secret);
+    if (memchr(secret.ptr, '/', secret.len) != NULL) {
+        hide(told, escape_slashes(secret, escaped));
     }
 }
 

@@ -4,13 +4,6 @@
 
 #include "server/call.h"
 
-/* Headers that name a session, the client's own first: Claude Code; opencode and OpenRouter's. */
-static struct span session_header(const struct request *r)
-{
-    struct span session = request_header(r, "x-claude-code-session-id");
-    return session.len > 0 ? session : request_header(r, "x-session-id");
-}
-
 static void apply(struct call *c)
 {
     if (c->place.arm->has_model) {
@@ -58,7 +51,7 @@ int call_experiment_join(struct call *c, struct fail *reterr)
     if (x == NULL) {
         return 0;
     }
-    experiment_who_read(&c->chat, session_header(c->req), &who);
+    experiment_who_read(&c->chat, request_session(c->req), &who);
     who.names[UNIT_KEY].part[0] = span_of(c->key->public_id);
     who.names[UNIT_REQUEST].part[0] =
         (struct span){(const char *)c->request_id.b, sizeof c->request_id.b};

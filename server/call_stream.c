@@ -14,6 +14,7 @@ static void on_event(void *ctx, const struct event *ev)
         call_origin_note(c, ev->data);
     }
     if (ev->kind == EVENT_ERROR) {
+        c->errored = true;
         call_read_error(c, ev->data, c->error_text);
     }
     c->started |= ev->kind == EVENT_START;
@@ -149,6 +150,9 @@ bool call_stream_body(struct call *c, struct span bytes)
     }
     if (c->req == NULL) {
         return true;
+    }
+    if (c->errored) { /* libcurl's bytes are ours until we return */
+        call_credential_hide(c, bytes);
     }
     if (!c->committed && !may_begin(c)) {
         if (c->cut != END_none) {

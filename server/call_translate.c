@@ -35,6 +35,9 @@ static void write_reply(struct call *c, const struct reply *r)
 static void on_reply(void *ctx, const struct reply *r)
 {
     struct call *c = ctx;
+    if (r->kind == REPLY_ERROR) {
+        call_credential_hide(c, r->error.message);
+    }
     if (r->kind == REPLY_END) {
         c->reply_ended = true;
     } else if (c->req != NULL) {
@@ -85,20 +88,18 @@ void call_translate_close(struct call *c)
 
 void call_translate_error(struct call *c, struct fail *ret)
 {
-    struct reply_error error = {.http_status = c->http_status};
+    struct span said;
     struct buf store;
     buf_init(&store, CALL_ANSWER_MAX);
-    if (c->adapter->read_error != NULL &&
-        c->adapter->read_error(buf_span(&c->answer), &store, &error) && error.message.len > 0) {
-        fail_set(ret, call_error_for_status(c->http_status), NULL, "%.*s",
-                 (int)(error.message.len < FAIL_TEXT_MAX ? error.message.len : FAIL_TEXT_MAX),
-                 error.message.ptr);
+    bool own = call_read_message(c, buf_span(&c->answer), &store, &said);
+    int len = (int)(said.len < FAIL_TEXT_MAX ? said.len : FAIL_TEXT_MAX);
+    enum err code = call_error_for_status(c->http_status);
+    if (own) {
+        fail_set(ret, code, NULL, "%.*s", len, said.ptr);
     } else {
-        char said[CALL_MESSAGE_MAX] = "";
-        call_read_error(c, buf_span(&c->answer), said);
-        fail_set(ret, call_error_for_status(c->http_status), NULL,
-                 "%s answered with status %d and a body that is not of its protocol%s%s",
-                 call_slug(c), c->http_status, said[0] != '\0' ? ": " : "", said);
+        fail_set(ret, code, NULL,
+                 "%s answered with status %d and a body that is not of its protocol%s%.*s",
+                 call_slug(c), c->http_status, len > 0 ? ": " : "", len, len > 0 ? said.ptr : "");
     }
     buf_done(&store);
 }

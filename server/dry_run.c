@@ -1,6 +1,8 @@
 /* The dry run: one plan, made as for a request, told instead of carried out. */
 #include "server/dry_run.h"
 
+#include <stdio.h>
+
 #include "router/budget_db.h"
 #include "router/preset.h"
 #include "router/route.h"
@@ -129,9 +131,19 @@ static struct json_object *excluded_rows(const struct plan_inputs *in, const str
     return rows;
 }
 
-static struct json_object *warning_rows(const struct plan *plan)
+static struct json_object *warning_rows(const struct chat *chat, const struct plan *plan,
+                                        int not_native)
 {
     struct json_object *rows = json_object_new_array();
+    char text[FAIL_TEXT_MAX];
+    if (not_native > 0) {
+        snprintf(
+            text, sizeof text,
+            "%s is told to endpoints of its own protocol alone: %d that fit otherwise are left "
+            "aside",
+            chat->native_state, not_native);
+        json_object_array_add(rows, json_object_new_string(text));
+    }
     if (plan->tiny_cap_warning)
         json_object_array_add(
             rows, json_object_new_string("a price cap below 0.001 USD per million tokens looks "
@@ -180,12 +192,13 @@ static struct json_object *dropped_rows(struct chat *chat, const struct plan *pl
 }
 
 static struct json_object *route_object(const struct plan_inputs *in, struct chat *chat,
-                                        const struct plan *plan)
+                                        struct plan *plan)
 {
+    int not_native = planning_keep_native(chat, plan);
     struct json_object *o = json_object_new_object();
     json_object_object_add(o, "plan", plan_rows(chat, plan));
     json_object_object_add(o, "excluded", excluded_rows(in, plan));
-    json_object_object_add(o, "warnings", warning_rows(plan));
+    json_object_object_add(o, "warnings", warning_rows(chat, plan, not_native));
     json_object_object_add(o, "dropped", dropped_rows(chat, plan));
     return o;
 }
@@ -224,18 +237,18 @@ static int plan_and_tell(const struct plan_inputs *in, struct chat *chat, struct
     return rc;
 }
 
-/* What the arm changes is in the plan. */
-static struct json_object *join(const struct experiments *x, const struct catalog *catalog,
-                                const struct key_row *key, struct chat *chat, uint64_t seed)
+/* What the arm changes is in the plan. NULL: it is in no experiment. */
+static struct json_object *join(const struct dry_run *ask, struct chat *chat)
 {
     struct experiment_who who = {0};
     struct experiment_place at;
-    if (x == NULL)
+    if (ask->experiments == NULL)
         return NULL;
-    experiment_who_read(chat, SPAN(""), &who);
-    who.names[UNIT_KEY].part[0] = span_of(key != NULL ? key->public_id : "");
-    who.names[UNIT_REQUEST].part[0] = (struct span){(const char *)&seed, sizeof(seed)};
-    experiments_assign(x, catalog, key != NULL ? &key->policy : NULL, chat, &who, &at);
+    experiment_who_read(chat, ask->session, &who);
+    who.names[UNIT_KEY].part[0] = span_of(ask->key != NULL ? ask->key->public_id : "");
+    who.names[UNIT_REQUEST].part[0] = (struct span){(const char *)&ask->seed, sizeof ask->seed};
+    experiments_assign(ask->experiments, ask->catalog, ask->key != NULL ? &ask->key->policy : NULL,
+                       chat, &who, &at);
     if (at.experiment == NULL)
         return NULL;
     experiment_apply(at.arm, chat);
@@ -246,34 +259,39 @@ static struct json_object *join(const struct experiments *x, const struct catalo
     return o;
 }
 
-int dry_run(const struct catalog *catalog, const struct key_row *key, struct state *state,
-            const struct experiments *experiments, const struct reach_list *allowed,
-            struct span body, int64_t now_ms, uint64_t seed, struct json_object **ret,
-            struct fail *reterr)
+/* A request that was read: into an experiment, under the key's preset, planned. */
+static int run(const struct dry_run *ask, struct chat *chat, struct json_object **ret,
+               struct fail *reterr)
 {
-    struct plan_source source = {.catalog = catalog, .state = state, .now_ms = now_ms};
-    struct json_object *experiment = NULL;
+    struct plan_source source = {
+        .catalog = ask->catalog, .state = ask->state, .now_ms = ask->now_ms};
+    struct plan_inputs in;
+    struct json_object *experiment = join(ask, chat);
+    int rc = preset_apply(ask->key, &chat->prefs, reterr);
+    if (rc == 0)
+        rc = reach_check_configs(&chat->prefs, ask->catalog, ask->key, ask->allowed, reterr);
+    if (rc == 0) {
+        plan_inputs_fill(&in, &source, chat, ask->key, ask->seed);
+        rc = plan_and_tell(&in, chat, ret, reterr);
+    }
+    if (rc == 0)
+        json_object_object_add(*ret, "experiment", experiment);
+    else
+        json_object_put(experiment);
+    return rc;
+}
+
+int dry_run(const struct dry_run *ask, struct json_object **ret, struct fail *reterr)
+{
     struct json_doc doc;
     struct chat chat;
     json_init(&doc);
     chat_init(&chat);
-    int rc = json_parse(&doc, body, reterr);
+    int rc = json_parse(&doc, ask->body, reterr);
     if (rc == 0)
         rc = chat_read_anthropic(&chat, &doc, false, reterr);
     if (rc == 0)
-        experiment = join(experiments, catalog, key, &chat, seed);
-    if (rc == 0)
-        rc = preset_apply(key, &chat.prefs, reterr);
-    if (rc == 0 && key != NULL)
-        rc = reach_check_configs(&chat.prefs, key, allowed, reterr);
-    if (rc == 0) {
-        struct plan_inputs in;
-        plan_inputs_fill(&in, &source, &chat, key, seed);
-        rc = plan_and_tell(&in, &chat, ret, reterr);
-    }
-    if (rc == 0)
-        json_object_object_add(*ret, "experiment", json_object_get(experiment));
-    json_object_put(experiment);
+        rc = run(ask, &chat, ret, reterr);
     chat_done(&chat);
     json_done(&doc);
     return rc;

@@ -11,14 +11,21 @@
 #include "server/reach.h"
 #include "server/state.h"
 
-/* state may be NULL (no server: no health known). key may be NULL (no key policy).
- * experiments: what runs, NULL = nothing; the arm is that of this body (a unit `request` is drawn
- * with the seed), and where there is no key for a missing unit, none. allowed: the hosts of
- * provider_configs, NULL = not known. ret: the `route` shape of docs/api.md. 0, or -1 with reterr
- * exactly as /v1/messages would refuse the body. */
-int dry_run(const struct catalog *catalog, const struct key_row *key, struct state *state,
-            const struct experiments *experiments, const struct reach_list *allowed,
-            struct span body, int64_t now_ms, uint64_t seed, struct json_object **ret,
-            struct fail *reterr);
+/* The arm is that of this body and session (a unit `request` is drawn with the seed), and where
+ * there is no key for a missing unit, none. */
+struct dry_run {
+    const struct catalog *catalog;
+    const struct key_row *key;             /* NULL: no key policy */
+    struct state *state;                   /* NULL: no health is known */
+    const struct experiments *experiments; /* what runs; NULL: nothing */
+    const struct reach_list *allowed;      /* hosts of provider_configs; NULL: not known */
+    struct span body, session;             /* session: of the header, may be empty */
+    int64_t now_ms;
+    uint64_t seed; /* of draws */
+};
+
+/* ret: the `route` shape of docs/api.md.  0, or -1 with reterr exactly as /v1/messages would
+ * refuse the body. */
+int dry_run(const struct dry_run *ask, struct json_object **ret, struct fail *reterr);
 
 #endif

@@ -67,6 +67,12 @@ struct span request_header(const struct request *r, const char *name)
     return v != NULL ? field_trim(span_of(v)) : (struct span){"", 0};
 }
 
+struct span request_session(const struct request *r)
+{
+    struct span session = request_header(r, "x-claude-code-session-id");
+    return session.len > 0 ? session : request_header(r, "x-session-id");
+}
+
 bool request_has_header(const struct request *r, const char *name)
 {
     if (r->conn == NULL) {
@@ -242,8 +248,12 @@ size_t request_header_room(const struct request *r)
 {
     size_t used = HTTP_OWN_HEADERS;
     if (r->conn != NULL) {
-        int n = MHD_get_connection_values(r->conn, MHD_HEADER_KIND, NULL, NULL);
+        /* What it has read of the head, an entry each; cookies are taken apart in a copy. */
+        enum MHD_ValueKind kinds =
+            MHD_HEADER_KIND | MHD_COOKIE_KIND | MHD_GET_ARGUMENT_KIND; /* NOLINT: flags */
+        int n = MHD_get_connection_values(r->conn, kinds, NULL, NULL);
         used += head_size(r->conn) + (size_t)n * HTTP_HEADER_COST;
+        used += request_header(r, MHD_HTTP_HEADER_COOKIE).len;
     }
     return used < HTTP_POOL_BYTES ? HTTP_POOL_BYTES - used : 0;
 }

@@ -44,8 +44,14 @@ int op_route(struct ops_env *env, struct json_object *args, struct json_object *
     struct experiments *experiments = catalog != NULL ? state_experiments(state) : NULL;
     int rc = catalog != NULL ? find_key(identity, a.key.value, &key, reterr) : -1;
     if (rc == 0)
-        rc = dry_run(catalog, key, state, experiments, NULL, span_of(a.body.value),
-                     identity_now_ms(), seed, ret, reterr);
+        rc = dry_run(&(struct dry_run){.catalog = catalog,
+                                       .key = key,
+                                       .state = state,
+                                       .experiments = experiments,
+                                       .body = span_of(a.body.value),
+                                       .now_ms = identity_now_ms(),
+                                       .seed = seed},
+                     ret, reterr);
     identity_unref(identity);
     experiments_unref(experiments);
     catalog_unref(catalog);

@@ -1,7 +1,7 @@
 /* Operations that read for long while the server runs (ledger verify, prune and reconcile,
- * backup, reports of experiments): each on a thread and over a connection of its own, so that
- * neither clients nor other operations wait for it, and broken off when the server ends.
- * Any thread that may block. */
+ * backup, replay, reports of experiments): each on a thread and over a connection of its own, so
+ * that neither clients nor other operations wait for it, and broken off when the server ends. Any
+ * thread that may block. */
 #ifndef SERVER_OPS_LONG_H
 #define SERVER_OPS_LONG_H
 

@@ -43,6 +43,25 @@ const struct provider *planning_adapter(const struct chat *chat, const struct en
     return provider_find(FORMATS[c->native_format - 1].protocol);
 }
 
+bool planning_is_native(const struct chat *chat, const struct endpoint *e)
+{
+    const struct provider_target target = {
+        .slug = e->slug, .base_url = e->provider->base_url, .upstream_model = e->upstream_model};
+    return planning_adapter(chat, e)->native_door(&target) == chat->door;
+}
+
+int planning_keep_native(const struct chat *chat, struct plan *plan)
+{
+    int n = 0, all = plan->n_candidates;
+    for (int i = 0; i < all && chat->native_state != NULL; i++) {
+        if (planning_is_native(chat, plan->candidates[i].endpoint)) {
+            plan->candidates[n++] = plan->candidates[i];
+        }
+    }
+    plan->n_candidates = chat->native_state != NULL ? n : all;
+    return all - plan->n_candidates;
+}
+
 /* The request brings an account or an address of its own: what the operator's calls have left in
  * caches is not there, and what his credentials are refused is no matter. */
 static bool is_elsewhere(const struct plan_source *s, const struct endpoint *e)

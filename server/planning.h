@@ -24,6 +24,13 @@ void planning_health(struct state *s, const struct endpoint *e, int64_t now_ms,
 /* Who speaks to the endpoint for this request: its provider's adapter, unless the request says
  * (provider_configs.native_format) that the other protocol is spoken there. */
 const struct provider *planning_adapter(const struct chat *chat, const struct endpoint *e);
+/* Is that in the client's own protocol?  (The request may have to be mended all the same.) */
+bool planning_is_native(const struct chat *chat, const struct endpoint *e);
+
+/* A thread or a container (chat->native_state) is told to endpoints that speak the client's own
+ * protocol alone: who is asked to go on with a thread otherwise sees its last message and nothing
+ * else.  The other candidates leave the plan; their number. */
+int planning_keep_native(const struct chat *chat, struct plan *plan);
 
 /* source must outlive the use of ret_in. key may be NULL (no key policy). */
 void plan_inputs_fill(struct plan_inputs *ret_in, struct plan_source *source,

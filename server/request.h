@@ -108,6 +108,9 @@ struct request {
 struct span request_header(const struct request *r, const char *name);
 /* Is it there, be it empty? */
 bool request_has_header(const struct request *r, const char *name);
+/* The session that a header names, the client's own first: Claude Code's; opencode and
+ * OpenRouter's (x-session-id).  Empty when none does. */
+struct span request_session(const struct request *r);
 /* A query argument, NULL when absent. */
 const char *request_query(const struct request *r, const char *name);
 /* Takes the headers a provider may see. Spans live as long as the request; the joined beta

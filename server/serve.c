@@ -148,7 +148,8 @@ static void write_life_metrics(struct server *s, struct buf *out)
                    __atomic_load_n(&s->site.connections, __ATOMIC_RELAXED));
     struct shed_numbers load;
     shed_look(s->site.shed, &load);
-    metrics_sample(out, "requests_in_flight", "Requests with a body that are in flight", "gauge",
+    metrics_sample(out, "requests_in_flight",
+                   "Requests with a body, and long answers to others, that are in flight", "gauge",
                    load.requests);
     metrics_sample(out, "buffer_bytes", "Memory kept by them, in grains of 64 KiB", "gauge",
                    load.bytes);
@@ -512,7 +513,7 @@ static int start_admin(struct server *s, struct fail *f)
                               .lock = &s->site.reader_lock,
                               .longs = ops_long_new()};
     if (s->ops.longs == NULL) {
-        return fail_set(f, ERR_internal, NULL, "out of memory");
+        return fail_set(f, ERR_internal, NULL, "no memory, or no threads, for long operations");
     }
     struct admin_options o = {
         .host = s->admin_host,

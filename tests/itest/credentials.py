@@ -32,8 +32,9 @@ catalog = {
     "models": [model(n, "many", "spare") for n in ("turns", "limited", "barred", "invalid", "again", "state", "threads",
                                                      "left")] +
               [model("alone", "two"), model("alone-barred", "two"), model("spent", "two", "spare"),
-               model("quota", "chat", "spare"), model("brought", "two", "spare"), model("untold", "chat", "spare")],
+               model("quota", "chat", "spare"), model("brought", "two", "spare"), model("untold", "chat", "spare"), dict(model("mended", "spare"))],
 }
+catalog["models"][-1]["endpoints"][0]["rules"] = ["no_sampling"]
 way = Wayfare(catalog, env={"TEST_KEY_" + n: k for n, k in KEYS.items()}, key_args=["--allow-provider-configs"])
 
 
@@ -255,6 +256,14 @@ def untold():
     status, headers, body = ask("untold", thread={"type": "create"})
     assert status == 200 and headers["x-wayfare-provider"] == "spare", (status, headers, body)
     assert not used("untold", "chat")
+    body = {"model": "test/untold", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}], "thread": {"type": "create"}}
+    dry = json.loads(way.request("POST", "/v1/route", body)[2])
+    assert [p["provider"] for p in dry["plan"]] == ["spare"] and "thread is told" in dry["warnings"][0], dry
+    # A model that has to be spared a parameter is told all the same.
+    status, headers, body = ask("mended", temperature=0.5, container={"skills": [{"type": "anthropic", "skill_id": "x"}]})
+    assert status == 200 and headers["x-wayfare-dropped"] == "temperature", (status, headers, body)
+    status, headers, body = ask("untold", provider_only=["chat"], container={"skills": [{"type": "anthropic", "skill_id": "x"}]})
+    assert status == 400 and b"leave it out" in body, (status, body)
 
 
 def no_secret():

@@ -184,6 +184,10 @@ def test_sessions():
         {"session_id": "s1"}, {"headers": {"x-claude-code-session-id": "s1"}}, {"headers": {"x-session-id": "s1"}},
         {"metadata": {"user_id": code}}, {"metadata": {"user_id": "user_1_account_2_session_s1"}})}
     assert len(same) == 1, same
+    for i in range(32):
+        asked = {"headers": {"x-session-id": "r%d" % i}}
+        _, _, body = server.messages(path="/v1/route", model="sessions", **asked)
+        assert "sessions/" + json.loads(body)["experiment"]["arm"] == arm_of(ask(model="sessions", **asked)), (i, body)
     many = {arm_of(head) for head in ask_all({"model": "sessions", "session_id": "s%d" % i} for i in range(16))}
     assert many == {"sessions/A", "sessions/B"}, many
     status, head, body = server.request("POST", "/v1/chat/completions", {

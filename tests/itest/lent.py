@@ -9,6 +9,8 @@ from harness import Report, Wayfare, endpoint, price, provider
 from rawprovider import RawProvider, whole
 
 SECRET = b"sk-operator-secret"  # of the harness
+PAIR = b"AKIAEXAMPLE00:wJalrXUtnFEMIbPxRfiCYEXAMPLEKEY"
+SLASHED = b"sk/operator/secret1"
 OWN = "sk-of-the-client"
 report = Report()
 raw = RawProvider()
@@ -21,10 +23,16 @@ def model(name, *providers):
 
 CATALOG = {
     "providers": [provider("alpha", raw.url), provider("beta", raw.url), provider("open", raw.url, credential={"none": True}),
-                  provider("bare", raw.url, credential={"env": "TEST_NO_SUCH_KEY"})],
-    "models": [model("m", "alpha"), model("two", "alpha", "beta"), model("open", "open"), model("bare", "bare")],
+                  provider("bare", raw.url, credential={"env": "TEST_NO_SUCH_KEY"}),
+                  provider("bed", raw.url, protocol="bedrock", region="us-east-1", credential={"env": "TEST_PAIR"}),
+                  provider("slashed", raw.url, credential={"env": "TEST_SLASHED"}),
+                  provider("chat", raw.url, protocol="openai")],
+    "models": [model("m", "alpha"), model("two", "alpha", "beta"), model("open", "open"), model("bare", "bare"), model("named", "named"), model("bed", "bed"),
+               model("slashed", "slashed"), model("twice", "slashed", "bare"), model("chat", "chat")],
 }
-way = Wayfare(CATALOG, args=["--verbose", "--allow-base-url", "127.0.0.1"], threads=1, key_args=["--allow-provider-configs"])
+CATALOG["providers"].append({"slug": "named", "name": "Named", "protocol": "anthropic", "base_url": ""})  # as imported lists name them
+way = Wayfare(CATALOG, args=["--verbose", "--allow-base-url", "127.0.0.1"], threads=1, key_args=["--allow-provider-configs"],
+              env={"TEST_PAIR": PAIR.decode(), "TEST_SLASHED": SLASHED.decode()})
 
 
 def ask(name="m", path="/v1/messages", config=None, provider_slug="alpha", **more):
@@ -62,6 +70,42 @@ def another_header():
     assert len(raw.requests) == before
     status, _, data = ask(config={"auth_type": "custom", "auth_header_name": "x-mine", "api_key": OWN})
     assert status == 200 and b"x-mine: " + OWN.encode() in raw.requests[-1] and SECRET not in raw.requests[-1], (status, data)
+
+
+def another_name():
+    """Under a slug that nobody has the client's key would be left aside, and the operator would pay."""
+    before = len(raw.requests)
+    for slug in ("alfa", "alpha/fast", "Alpha2", "test/m"):
+        for path in ("/v1/messages", "/v1/messages/count_tokens", "/v1/route"):
+            status, _, data = ask(config={"api_key": OWN}, provider_slug=slug, path=path)
+            assert status == 400 and b"provider_configs." + slug.lower().encode() in data.lower() and OWN.encode() not in data, (slug, data)
+    assert len(raw.requests) == before
+    # of another model's provider: the client sends the same with all it asks
+    assert ask(config={"api_key": OWN}, provider_slug="open")[0] == 200
+
+
+def nobody_knows_where():
+    """A provider that an imported catalog only names: a key does not make it one that can be called."""
+    status, _, data = ask("named", config={"api_key": OWN}, provider_slug="named")
+    assert status == 404 and b"no base_url for named" in data, (status, data)
+    status, _, data = ask("named", config={"api_key": OWN, "base_url": elsewhere.url}, provider_slug="named")
+    assert status == 200 and OWN.encode() in elsewhere.requests[-1], (status, data)
+
+
+def another_protocol():
+    """In the other protocol a credential goes into another header; half of a pair of keys is never sent."""
+    before = len(raw.requests)
+    for name, slug, word in (("bed", "bed", "openai"), ("bed", "bed", "anthropic"), ("m", "alpha", "openai"), ("chat", "chat", "anthropic")):
+        for path in ("/v1/messages", "/v1/route"):
+            status, _, data = ask(name, config={"native_format": word}, provider_slug=slug, path=path)
+            assert status == 400 and b"native_format" in data and b"api_key" in data, (name, word, status, data)
+    assert len(raw.requests) == before
+    for config in ({"native_format": "openai", "api_key": OWN}, {"native_format": "openai", "base_url": elsewhere.url}):
+        ask("bed", config=config, provider_slug="bed")
+        for sent in (raw.requests + elsewhere.requests)[before:]:
+            assert PAIR not in sent and PAIR.split(b":")[1] not in sent, sent
+    assert len(raw.requests) > before
+    assert ask(config={"native_format": "anthropic"})[0] == 200  # what it is
 
 
 def own_key_where_none_is_needed():
@@ -103,6 +147,42 @@ def repeated():
     assert SECRET.decode() not in way.server_log()
 
 
+def event(name, **data):
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), json.dumps(dict({"type": name}, **data)).encode())
+
+
+def repeated_in_a_stream():
+    told = event("error", error={"type": "authentication_error", "message": "bad key " + SECRET.decode()})
+    start = event("message_start", message={"id": "msg_1", "type": "message", "role": "assistant", "model": "x", "content": [],
+                                            "stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1}})
+    text = event("content_block_start", index=0, content_block={"type": "text", "text": ""}) + \
+        event("content_block_delta", index=0, delta={"type": "text_delta", "text": "hello"})
+    for pieces in ((told,), (start, told), (start + text, told), (start + text + told,)):
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % sum(map(len, pieces))
+        raw.answer = lambda request: [head, *pieces]
+        for name in ("m", "two"):
+            for path in ("/v1/messages", "/v1/chat/completions"):
+                status, headers, data = ask(name, path=path, stream=True)
+                assert (status == 200) == (text in b"".join(pieces)), (pieces, path, status, data)
+                assert SECRET not in data and b"bad key " + b"*" * len(SECRET) in data, (pieces, path, status, data)
+                assert SECRET.decode() not in json.dumps(way.generation(headers)), headers
+    raw.answer = lambda request: whole()
+    assert SECRET.decode() not in way.server_log()
+
+
+def repeated_with_escapes():
+    """As PHP's servers write a slash in JSON."""
+    for status_line in (b"400 Bad", b"500 Oh"):
+        raw.answer = lambda request: whole(b'{"type":"error","error":{"type":"x","message":"bad key %s"}}' % SLASHED.replace(b"/", b"\\/"), status_line)
+        for name in ("slashed", "twice"):
+            for path in ("/v1/messages", "/v1/chat/completions"):
+                status, _, data = ask(name, path=path)
+                assert status >= 400 and b"bad key **" in data, (status, data)
+                assert b"secret1" not in data and SLASHED not in data, (status_line, path, data)
+    raw.answer = lambda request: whole()
+    assert "secret1" not in way.server_log()
+
+
 def ids_that_are_no_text():
     for sent, kept in ((b"req_1", "req_1"), (b"\xff\xfe\x80", None), (b"req_\xc3\xa9", None)):
         raw.answer = lambda request: whole(headers=b"request-id: %s\r\n" % sent)
@@ -116,9 +196,14 @@ def ids_that_are_no_text():
 report.case("another address", another_address)
 report.case("another address needs no credential of the operator's", another_address_needs_none)
 report.case("another header", another_header)
+report.case("a slug that nobody has", another_name)
+report.case("a provider without an address", nobody_knows_where)
+report.case("another protocol", another_protocol)
 report.case("a key of one's own where none is needed", own_key_where_none_is_needed)
 report.case("what a request spoils is its own", spoiled_by_a_request)
 report.case("an error that repeats the credential", repeated)
+report.case("an error in a stream that repeats it", repeated_in_a_stream)
+report.case("an error that repeats it with escapes", repeated_with_escapes)
 report.case("ids that are no text", ids_that_are_no_text)
 report.case("the ledger", way.verify)
 way.stop()

@@ -555,6 +555,11 @@ START_TEST(invoke_is_written_anew_where_it_must)
                  ANTHROPIC);
     ck_assert_int_eq(build(MAX_TOKENS), 0);
     must_say("others", HEAD "," ANEW ",\"context_management\":{\"edits\":[]}}", "top_k, container");
+    read_request(HI ",\"top_k\":1,\"service_tier\":\"auto\",\"cache_control\":{\"type\":"
+                    "\"ephemeral\"}",
+                 ANTHROPIC);
+    ck_assert_int_eq(build(MAX_TOKENS), 0);
+    must_say("said elsewhere", HEAD "," ANEW "}", "top_k, service_tier, cache_control");
     headers.anthropic_beta = SPAN("context-1m-2025-08-07");
     target.rules = 0;
     read_request(HI, OPENAI);
