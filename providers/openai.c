@@ -80,7 +80,8 @@ static enum verdict judge_body(const struct json_doc *doc, const struct openai_d
     struct openai_figures figures = {.seen = 0};
     json_ref choices = json_get(doc, 0, "choices");
     bool error = has_error(doc);
-    bool answer = choices != JSON_NONE && json_kind(doc, choices) == JSON_ARRAY;
+    bool answer = choices != JSON_NONE && json_kind(doc, choices) == JSON_ARRAY &&
+                  json_first(doc, choices) != JSON_NONE; /* without any it is none */
     if (!answer && !error)
         return VERDICT_FOREIGN;
     openai_read_figures(&figures, doc, json_get(doc, 0, "usage"));

@@ -11,6 +11,7 @@
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -267,8 +268,11 @@ static const unsigned forbidden[] = {
     SYS_personality,
 };
 
-/* These a library may try and do without: a second way to make system calls. */
-static const unsigned refused[] = {SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register};
+/* These a library may try and do without: a second way to make system calls, or threads. */
+static const unsigned refused[] = {
+    SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register,
+    SYS_clone3, /* its flags are in memory, where no filter sees them: threads come by clone */
+};
 
 enum { N_FORBIDDEN = sizeof forbidden / sizeof forbidden[0] };
 enum { N_REFUSED = sizeof refused / sizeof refused[0] };
@@ -291,6 +295,16 @@ enum { N_REFUSED = sizeof refused / sizeof refused[0] };
 #define RETURN(verdict) BPF_STMT(BPF_RET | BPF_K, verdict)
 #define JUMP(condition, value, yes, no) BPF_JUMP(BPF_JMP | (condition) | BPF_K, value, yes, no)
 
+/* Threads, and no namespaces: in one of its own a process is root and may mount.  Like `sockets`
+ * it reads the number of the call from the accumulator. */
+static const struct sock_filter clones[] = {
+    JUMP(BPF_JEQ, SYS_clone, 0, 4),
+    LOAD(args[0]), /* the flags */
+    JUMP(BPF_JSET, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET, 0, 1),
+    RETURN(SECCOMP_RET_ERRNO | EPERM),
+    RETURN(SECCOMP_RET_ALLOW),
+};
+
 /* Sockets are of the internet, local, or ask for routes (name resolution does); none is raw.  Reads
  * the number of the call from the accumulator; the last but one instruction is the end of all
  * that is allowed. */
@@ -310,12 +324,16 @@ static const struct sock_filter sockets[] = {
 };
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "where an argument's lower half is");
 
-enum { N_HEAD = 6, N_SOCKETS = sizeof sockets / sizeof sockets[0] };
+enum {
+    N_HEAD = 6,
+    N_CLONES = sizeof clones / sizeof clones[0],
+    N_SOCKETS = sizeof sockets / sizeof sockets[0]
+};
 
 /* Two instructions for each call: is it this one, then this verdict. */
 static bool enter_seccomp(void)
 {
-    struct sock_filter program[N_HEAD + 2 * (N_FORBIDDEN + N_REFUSED) + N_SOCKETS] = {
+    struct sock_filter program[N_HEAD + 2 * (N_FORBIDDEN + N_REFUSED) + N_CLONES + N_SOCKETS] = {
         LOAD(arch), JUMP(BPF_JEQ, NATIVE_ARCH, 1, 0),   RETURN(SECCOMP_RET_KILL_PROCESS),
         LOAD(nr),   JUMP(BPF_JGE, FOREIGN_CALLS, 0, 1), RETURN(SECCOMP_RET_KILL_PROCESS),
     };
@@ -328,8 +346,9 @@ static bool enter_seccomp(void)
         program[n++] = (struct sock_filter)JUMP(BPF_JEQ, refused[i], 0, 1);
         program[n++] = (struct sock_filter)RETURN(SECCOMP_RET_ERRNO | ENOSYS);
     }
-    memcpy(program + n, sockets, sizeof sockets);
-    n = (unsigned short)(n + N_SOCKETS);
+    memcpy(program + n, clones, sizeof clones);
+    memcpy(program + n + N_CLONES, sockets, sizeof sockets);
+    n = (unsigned short)(n + N_CLONES + N_SOCKETS);
     struct sock_fprog filter = {.len = n, .filter = program};
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) == 0;
 }

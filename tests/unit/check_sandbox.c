@@ -6,6 +6,7 @@
 #include <linux/landlock.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,6 +247,24 @@ static int try_thread(void)
     return ret;
 }
 
+static int try_clone(void)
+{
+    long child = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
+    if (child == 0)
+        _exit(0);
+    int denied = child < 0 && errno == EPERM ? DENIED : OTHER;
+    return syscall(SYS_clone3, NULL, 0) == -1 && errno == ENOSYS ? denied : OTHER;
+}
+
+static int try_fork(void)
+{
+    pid_t child = fork();
+    int status = -1;
+    if (child == 0)
+        _exit(0);
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0 ? DONE : OTHER;
+}
+
 static int try_core(void)
 {
     struct rlimit r = {1, 1};
@@ -273,6 +292,8 @@ static const struct {
     {"keyctl", try_keyctl, KILLED, CALLS},
     {"bpf", try_bpf, KILLED, CALLS},
     {"io_uring", try_io_uring, DENIED, CALLS},
+    {"clone into a namespace", try_clone, DENIED, CALLS},
+    {"clone for a process", try_fork, DONE, 0},
     {"a raw socket", try_raw, DENIED, CALLS},
     {"a raw socket of IPv6", try_raw6, DENIED, CALLS},
     {"a packet socket", try_packet, DENIED, CALLS},
