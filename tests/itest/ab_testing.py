@@ -106,15 +106,28 @@ def check_forecast(way):
 # ---- the walk ----
 
 
+def walk(found):
+    """A server of its own, and {commands: how what they printed differs from the page}."""
+    way = demo()
+    wrong = {}
+    for (commands, expected), output in zip(found, run_all(way, found)):
+        diff = list(difflib.unified_diff(shape(expected or ""), shape(output), "the page", "the output of: " + commands.strip(),
+                                         lineterm=""))
+        if diff:
+            wrong[commands] = diff
+    return way, wrong
+
+
 def test_the_page_is_true():
     found = blocks()
-    way = demo()
-    outputs = run_all(way, found)
-    wrong = []
-    for (commands, expected), output in zip(found, outputs):
-        wrong += difflib.unified_diff(shape(expected or ""), shape(output), "the page", "the output of: " + commands.strip(),
-                                      lineterm="")
-    assert not wrong, "\n".join(wrong)
+    way, wrong = walk(found)
+    if wrong and all("experiment show" in commands for commands in wrong):
+        # Who is in which arm is chance, and once in ten thousand times one arm's users are surely happier, or its
+        # answers faster: another draw must be as the page says.
+        print("# another verdict: %s" % "\n".join(line for diff in wrong.values() for line in diff))
+        assert way.stop() == 0
+        way, wrong = walk(found)
+    assert not wrong, "\n".join(line for diff in wrong.values() for line in diff)
     assert len([e for _, e in found if e]) >= 6, "the page shows nothing"
     check_table()
     check_forecast(way)

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 
-from harness import SLOW, Report, Sim, Wayfare, endpoint, price, provider, sse_events
+from harness import SLOW, Report, Sim, Wayfare, endpoint, price, provider, sse_events, wait_for
 
 report = Report()
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nrequest-id: req_raw\r\nconnection: close\r\n\r\n"
@@ -51,6 +51,7 @@ class Raw:
     def __init__(self):
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.url = "http://127.0.0.1:%d" % self.sock.getsockname()[1]
+        self.taken = 0  # connections: each has the pieces that were played when it came
         self.play([])
         threading.Thread(target=self.serve, daemon=True).start()
 
@@ -61,6 +62,7 @@ class Raw:
         while True:
             conn, _ = self.sock.accept()
             threading.Thread(target=self.answer, args=(conn, self.pieces, self.go), daemon=True).start()
+            self.taken += 1
 
     @staticmethod
     def answer(conn, pieces, go):
@@ -86,6 +88,9 @@ sim = Sim(["spare", "slow"])
 LONG = {"connect_ms": 5000, "first_byte_ms": 120000, "idle_ms": 120000, "total_ms": 300000}
 
 
+SHORT_MS = int(1500 * SLOW)  # the spare one has no more
+
+
 def model(name, *endpoints):
     return {"id": "test/" + name, "endpoints": list(endpoints)}
 
@@ -94,7 +99,7 @@ def on(slug, upstream):
     return endpoint(slug, upstream, price("1", "5"))
 
 
-SLOWLY = "delay_ms=11500"
+SLOWLY = "delay_ms=%d" % (10000 + 3000 * SLOW)  # the first sign of life comes after 10 s, on a busy machine later
 way = Wayfare({
     "providers": [provider("raw", raw.url, timeouts=LONG), provider("spare", sim.url["spare"], timeouts=LONG),
                   provider("chat", raw.url + "/v1", protocol="openai", timeouts=LONG),
@@ -103,9 +108,9 @@ way = Wayfare({
                model("late", on("slow", "late?" + SLOWLY)),
                model("late-fails", on("slow", "f?status=529&" + SLOWLY), on("spare", "s")),
                model("late-alone", on("slow", "g?status=429&retry_after=3&" + SLOWLY)),
-               model("limits", dict(on("slow", "h?hang=1"), timeouts={"first_byte_ms": 300}), on("spare", "s")),
+               model("limits", dict(on("slow", "h?hang=1"), timeouts={"first_byte_ms": SHORT_MS}), on("spare", "s")),
                dict(model("limits-of-model", on("slow", "i?hang=1"), on("spare", "s")),
-                    timeouts={"first_byte_ms": 300})],
+                    timeouts={"first_byte_ms": SHORT_MS})],
 })
 PATHS = {"messages": "/v1/messages", "chat": "/v1/chat/completions"}
 FIRST = ["raw", "chat", "slow", "spare"]
@@ -314,9 +319,12 @@ def wait_together():
     threads = [threading.Thread(target=wait_at, args=c) for c in cases]
     for door in FRAMES:
         threads.append(threading.Thread(target=stall_within_an_event, args=(door,)))
-    for t in threads:
+    for t in threads[:len(cases)]:
         t.start()
-        time.sleep(0.5)  # raw plays one after the other
+    for t in threads[len(cases):]:
+        taken = raw.taken
+        t.start()
+        wait_for("the call", lambda: raw.taken > taken)  # raw plays one after the other
     waited["whole"] = ask("messages", "late-alone", stream=False)
     for t in threads:
         t.join()

@@ -331,7 +331,7 @@ def cut_at_the_cap():
     attempt = way.generation(headers)["attempts"][0]
     assert attempt["usage_source"] == "partial", attempt
     assert usd(attempt["cost_usd"]) <= usd(attempt["hold_usd"]) <= usd("0.10"), attempt
-    assert [w for w in sim.witness() if w["event"] == "end" and w["ended"] == "client_closed"], "the provider goes on"
+    wait_for("the provider to be told", lambda: [w for w in sim.witness() if w["event"] == "end" and w["ended"] == "client_closed"])
     way.verify()
 
 

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 
-from harness import Report, Sim, Wayfare, endpoint, price, provider, sse_events, wait_for
+from harness import SLOW, Report, Sim, Wayfare, endpoint, price, provider, sse_events, wait_for
 
 KEYS = {"A": "sk-operator-first-AAAA", "B": "sk-operator-second-BBBB", "C": "sk-operator-third-CCCC"}
 HEADERS = ("x-api-key", "authorization")
@@ -44,8 +44,13 @@ def ask(name, **more):
 
 def used(name, site=None):
     """Last letters of the credentials in the simulator's log, call by call."""
+    def over():
+        """Once every call that began has ended: the client may be told before that is written."""
+        lines = sim.witness()
+        return lines if sum(1 if w["event"] == "begin" else -1 for w in lines) == 0 else None
+
     found = []
-    for w in sim.witness():
+    for w in wait_for("the simulator", over) if sim.witness() else []:
         if w["event"] == "end" and w.get("model") == "up-" + name and (site is None or w["site"] == site):
             shown = [v for h, v in heads(w) if h.lower() in HEADERS]
             found.append(shown[0][-1])
@@ -64,7 +69,7 @@ def plan(name):
 
 def metric(name):
     host, port = way.admin.rsplit(":", 1)
-    conn = http.client.HTTPConnection(host, int(port), timeout=30)
+    conn = http.client.HTTPConnection(host, int(port), timeout=30 * SLOW)
     conn.request("GET", "/metrics", headers={"authorization": "Bearer admin-token-for-tests"})
     text = conn.getresponse().read().decode()
     conn.close()

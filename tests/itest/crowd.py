@@ -284,7 +284,7 @@ class Witness:
         """As lines(), once every call that has begun in them has ended: its client may have the last
         byte a little before the simulator has written that it sent it."""
         lines = self.lines()
-        until = time.monotonic() + seconds
+        until = time.monotonic() + seconds * SLOW
         while sum(1 if x["event"] == "begin" else -1 for x in lines) > 0 and time.monotonic() < until:
             time.sleep(0.01)
             lines += self.lines()

@@ -9,10 +9,10 @@ import threading
 import time
 from decimal import Decimal
 
-from harness import Report, Sim, Wayfare, catalog_of, endpoint, price, provider, wait_for
+from harness import SLOW, Report, Sim, Wayfare, catalog_of, endpoint, price, provider, wait_for
 
 sim = Sim(["stops", "bills"])
-LIMITS = {"connect_ms": 500, "first_byte_ms": 800, "idle_ms": 800, "total_ms": 4000}
+LIMITS = {k: int(ms * SLOW) for k, ms in dict(connect_ms=2000, first_byte_ms=2500, idle_ms=2500, total_ms=20000).items()}
 models = [{"id": "test/" + n, "aliases": [n], "endpoints": [endpoint(n, "m-" + n, price("3", "15"))]} for n in sim.url]
 catalog = {"providers": [provider("stops", sim.url["stops"], timeouts=LIMITS, cancel_stops_billing=True),
                          provider("bills", sim.url["bills"], timeouts=LIMITS, cancel_stops_billing=False)],
@@ -25,7 +25,7 @@ def start(model, stream, **more):
     """Sends a request and returns its socket."""
     body = json.dumps(dict({"model": model, "max_tokens": 200, "stream": stream,
                             "messages": [{"role": "user", "content": "leave me"}]}, **more)).encode()
-    sock = socket.create_connection((way.host, way.port), timeout=10)
+    sock = socket.create_connection((way.host, way.port), timeout=30 * SLOW)
     sock.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: " + way.key.encode() +
                  b"\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     return sock
@@ -74,8 +74,8 @@ def last_id():
 
 def gone_mid_stream(model, events, how):
     sim.reset()
-    sim.script(model, output_tokens=60, tps=200, ttft_ms=20)
-    before = last_id()
+    sim.script(model, output_tokens=60, tps=60, ttft_ms=20)  # a second: the client is to leave before the end
+    before, seen = last_id(), len(sim.witness())
     sock = start(model, True)
     read_events(sock, events)
     leave(sock, how)
@@ -87,9 +87,8 @@ def gone_mid_stream(model, events, how):
     else:
         assert attempt["usage_source"] == "partial", attempt
         assert attempt["usage"]["input_tokens"] > 0 and Decimal(attempt["cost_usd"]) > 0, attempt
-        seen = wait_for("the provider to see the close", lambda: [
-            w for w in sim.witness() if w["event"] == "end" and w["ended"] == "client_closed"], 5)
-        assert seen
+        wait_for("the provider to see the close", lambda: [
+            w for w in sim.witness()[seen:] if w["event"] == "end" and w["ended"] == "client_closed"], 5)
 
 
 for model in ("stops", "bills"):
@@ -100,10 +99,10 @@ for model in ("stops", "bills"):
 
 def gone_before_headers(model, stream, how):
     sim.reset()
-    sim.script(model, output_tokens=20, delay_ms=500)
-    before = last_id()
+    sim.script(model, output_tokens=20, delay_ms=1000)
+    before, seen = last_id(), len(sim.witness())
     sock = start(model, stream)
-    time.sleep(0.2)
+    wait_for("the call", lambda: [w for w in sim.witness()[seen:] if w["event"] == "begin"])
     leave(sock, how)
     g = settled_after(before)
     attempt = g["attempts"][0]
@@ -196,20 +195,20 @@ report.case("slow reader", slow_reader)
 
 def ping_in_silence():
     sim.reset()
-    long = dict(LIMITS, idle_ms=30000, total_ms=60000)
-    quiet = [{"id": "test/quiet", "endpoints": [endpoint("quiet", "m-stops?gap_ms=11000&output_tokens=8", price("3", "15"))]}]
+    long = dict(LIMITS, idle_ms=int(30000 * SLOW), total_ms=int(120000 * SLOW))
+    quiet = [{"id": "test/quiet", "endpoints": [endpoint("quiet", "m-stops?chunk=700&gap_ms=%d&output_tokens=8" % (10000 + 3000 * SLOW),
+                                                                 price("3", "15"))]}]
     way.import_catalog({"providers": [provider("quiet", sim.url["stops"], timeouts=long)], "models": quiet})
     status, headers, body = way.messages(model="test/quiet", stream=True)
-    assert status == 200 and b"event: ping" in body and body.rstrip().endswith(b'{"type":"message_stop"}') or \
-        b"message_stop" in body, body[-300:]
-    assert body.count(b"event: ping") >= 1, body
+    assert status == 200 and b"message_stop" in body, body[-300:]
+    assert body.count(b"event: ping") >= 2, body  # one is the provider's own
 
 
 def cap_in_a_crowd():
     """1,000 requests that hold the same amount against a cap for 50 of them, none of which ends
     while they come: exactly 50 reach the provider."""
     sim.reset()
-    long = dict(LIMITS, first_byte_ms=60000, total_ms=60000)
+    long = dict(LIMITS, first_byte_ms=int(60000 * SLOW), total_ms=int(60000 * SLOW))
     crowd = [{"id": "test/crowd", "endpoints": [endpoint("crowded", "crowd-model?delay_ms=9000&output_tokens=1", price("3", "15"))]}]
     way.import_catalog({"providers": [provider("crowded", sim.url["stops"], timeouts=long)], "models": crowd})
     body = {"model": "test/crowd", "max_tokens": 100, "messages": [{"role": "user", "content": "crowd"}]}
@@ -229,7 +228,13 @@ def cap_in_a_crowd():
         t.start()
     for t in threads:
         t.join()
-    sent = [w for w in sim.witness() if w["event"] == "end" and w["model"] == "crowd-model"]
+
+    def over():
+        """Once every call that began has ended: the client may be told before that is written."""
+        lines = sim.witness()
+        return lines if sum(1 if w["event"] == "begin" else -1 for w in lines) == 0 else None
+
+    sent = [w for w in wait_for("the simulator", over) if w["event"] == "end" and w["model"] == "crowd-model"]
     start = min(w["begin_ms"] for w in sent)
     early = [w for w in sent if w["begin_ms"] < start + 8900]
     assert len(early) == 50, (len(early), time.monotonic() - began)

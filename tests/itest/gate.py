@@ -56,8 +56,8 @@ def calls(listener="good"):
     return _state[listener]
 
 
-def read_answers(sock, quiet=0.4, first=10.0):
-    """All bytes until the server closes or is quiet: (bytes, closed)."""
+def read_answers(sock, quiet=0.4, first=10.0, enough=1):
+    """All bytes until the server closes or, after so many answers, is quiet: (bytes, closed)."""
     out, wait = b"", first * SLOW
     while select.select([sock], [], [], wait)[0]:
         try:
@@ -67,7 +67,7 @@ def read_answers(sock, quiet=0.4, first=10.0):
         if not piece:
             return out, True
         out += piece
-        wait = quiet * SLOW
+        wait = (quiet if out.count(b"HTTP/1.") >= enough else first) * SLOW
     return out, False
 
 
@@ -112,7 +112,8 @@ def doubtful(data, expect, closes=True, quiet=0.4):
     """expect: the statuses the first answer may have; None may also be no answer at all."""
     before = calls("canary")
     sock = send(data)
-    out, closed = read_answers(sock, quiet, first=1.0 if None in expect else 10.0)
+    # Where it closes, its end is waited for; a busy machine takes its time.
+    out, closed = read_answers(sock, 2.0 if closes else quiet, first=1.0 if None in expect else 10.0)
     sock.close()
     got = statuses(out)
     assert calls("canary") == before, "the canary was executed: %r" % out[:300]
@@ -142,7 +143,7 @@ class Unfinished(threading.Thread):
         if self.half_close:
             sock.shutdown(socket.SHUT_WR)
         closed = False
-        while not closed and time.monotonic() < begun + 10 + 3 * SLOW:
+        while not closed and time.monotonic() < begun + 10 + 10 * SLOW:
             closed = read_answers(sock, first=1.0 / SLOW)[1]
             try:
                 sock.sendall(self.drip) if self.drip else None
@@ -153,7 +154,7 @@ class Unfinished(threading.Thread):
 
     def result(self):
         self.join()
-        assert self.lasted is not None, "still open after %d s" % (10 + 3 * SLOW)
+        assert self.lasted is not None, "still open after %d s" % (10 + 10 * SLOW)
 
 
 UNFINISHED = {
@@ -295,7 +296,7 @@ report.case("a path of 40 KiB", doubtful, b"POST /" + b"a" * 40960 + b" HTTP/1.1
 def exchange(data, expect, quiet=0.4):
     before = calls()
     sock = send(data)
-    out, _ = read_answers(sock, quiet)
+    out, _ = read_answers(sock, quiet, enough=len(expect))
     sock.close()
     got = [s for s in statuses(out) if s != 100]
     assert got == expect, (got, out[:300])
@@ -370,7 +371,7 @@ report.case("slow body", slow_body)
 
 def expect_continue(key, final):
     sock = send(LINE + HOST + key + length(len(GOOD)) + b"Expect: 100-continue\r\n\r\n")
-    out, _ = read_answers(sock, quiet=0, first=2.0)
+    out, _ = read_answers(sock, quiet=0)
     if final == 200:
         assert out == b"HTTP/1.1 100 Continue\r\n\r\n", out
     sock.sendall(GOOD)

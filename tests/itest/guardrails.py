@@ -36,8 +36,8 @@ def ask(model, n):
 
 
 def ask_impatiently(model, n):
-    """Clients that wait for a second."""
-    return storm(way, [Shot(way.key, message(model, max_tokens=20), after=1.0 * SLOW) for _ in range(n)], width=100)
+    """Clients that wait for two seconds."""
+    return storm(way, [Shot(way.key, message(model, max_tokens=20), after=2.0 * SLOW) for _ in range(n)], width=100)
 
 
 def has_looked():

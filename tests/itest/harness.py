@@ -60,6 +60,13 @@ def wait_for(what, condition, seconds=10.0):
         time.sleep(0.02)
 
 
+def clear_of_midnight(seconds):
+    """Waits for the next day (UTC) where it begins within so many seconds: then all windows begin anew."""
+    left = 86400 - time.time() % 86400
+    if left < seconds * SLOW:
+        time.sleep(left + 0.1)
+
+
 class Process:
     """A child whose first lines on stdout say where it listens."""
 
@@ -100,7 +107,7 @@ class Sim(Process):
     def script(self, name, model="*", **keys):
         """Sets behaviour of one listener's model; "*" is every model."""
         host = self.url[name].split("//")[1]
-        conn = http.client.HTTPConnection(host, timeout=10)
+        conn = http.client.HTTPConnection(host, timeout=10 * SLOW)
         conn.request("POST", "/_sim/script", json.dumps(dict(keys, model=model)))
         answer = conn.getresponse()
         body = answer.read()
@@ -109,7 +116,7 @@ class Sim(Process):
 
     def reset(self):
         for url in self.url.values():
-            conn = http.client.HTTPConnection(url.split("//")[1], timeout=10)
+            conn = http.client.HTTPConnection(url.split("//")[1], timeout=10 * SLOW)
             conn.request("POST", "/_sim/reset", "{}")
             assert conn.getresponse().status == 200
             conn.close()

@@ -9,7 +9,8 @@ import socket
 import threading
 import time
 
-from harness import Report, Sim, Wayfare, catalog_of, endpoint, price, run_module, sse_events, wait_for
+from crowd import metric
+from harness import SLOW, Sim, Wayfare, catalog_of, endpoint, price, run_module, sse_events, wait_for
 
 sim = Sim(["cheap", "dear"])
 MODELS = [{"id": "test/m", "aliases": ["m"], "name": "M", "endpoints": [
@@ -82,9 +83,9 @@ def test_rotation():
 
 
 def test_expired():
-    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1 + 2 * SLOW))
     k = key("--expires", soon)
-    wait_for("the key to expire", lambda: ask(k)[0] == 401, 4)
+    wait_for("the key to expire", lambda: ask(k)[0] == 401, 6)
     done = way.cli("key", "create", "--team", "t", "--name", "x", "--expires", "2020-01-01", check=False)
     assert done.returncode == 1 and "future" in done.stderr
 
@@ -152,27 +153,30 @@ def test_kill_and_recover():
 
 
 def test_drain_finishes_streams():
-    sim.script("cheap", output_tokens=40, tps=40)
-    result = {}
+    sim.script("cheap", output_tokens=40, tps=max(1, int(20 / SLOW)))
+    result, before = {}, metric(way, "wayfare_streams_total")
 
     def stream():
         result["answer"] = way.messages(stream=True, provider_only=["cheap"])
 
     t = threading.Thread(target=stream)
     t.start()
-    time.sleep(0.3)
+    wait_for("the stream", lambda: metric(way, "wayfare_streams_total") > before)
     code = {}
     stopper = threading.Thread(target=lambda: code.update(exit=way.stop()))
     stopper.start()
-    time.sleep(0.2)
-    try:
-        socket.create_connection((way.host, way.port), timeout=1).close()
-        refused = False
-    except OSError:
-        refused = True
+
+    def refused():
+        try:
+            socket.create_connection((way.host, way.port), timeout=1).close()
+        except OSError:
+            return True
+        return False
+
+    wait_for("connections to be refused", refused)
     t.join()
     stopper.join()
-    assert refused and code["exit"] == 0
+    assert code["exit"] == 0
     status, headers, body = result["answer"]
     assert status == 200 and sse_events(body)[-1][0] == "message_stop"
     sim.reset()
@@ -182,15 +186,15 @@ def test_drain_deadline():
     way.args = ["--drain-timeout", "1"]
     way.start()
     sim.script("cheap", output_tokens=4000, tps=20)
-    result = {}
+    result, before = {}, metric(way, "wayfare_streams_total")
     t = threading.Thread(target=lambda: result.update(answer=way.messages(stream=True, max_tokens=4000,
                                                                            provider_only=["cheap"])))
     t.start()
-    time.sleep(0.5)
+    wait_for("the stream", lambda: metric(way, "wayfare_streams_total") > before)
     began = time.monotonic()
     assert way.stop() == 0
     t.join()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 10 * SLOW
     status, headers, body = result["answer"]
     events = [n for n, _ in sse_events(body)]
     assert status == 200 and events[-1] == "error" and "message_stop" not in events, events[-3:]

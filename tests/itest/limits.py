@@ -12,10 +12,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
-from harness import Report, Sim, Wayfare, endpoint, price, provider, wait_for
+from harness import SLOW, Report, Sim, Wayfare, endpoint, price, provider, wait_for
 
 sim = Sim(["stops", "bills"])
-LIMITS = {"connect_ms": 500, "first_byte_ms": 3000, "idle_ms": 3000, "total_ms": 60000}
+LIMITS = {k: int(ms * SLOW) for k, ms in dict(connect_ms=2000, first_byte_ms=3000, idle_ms=3000, total_ms=60000).items()}
 models = [{"id": "test/" + n, "aliases": [n], "endpoints": [endpoint(n, "m-" + n, price("3", "15"))]} for n in sim.url]
 # of which nothing is learned before its case
 models.append({"id": "test/tpm", "aliases": ["tpm"], "endpoints": [endpoint("stops", "m-tpm", price("3", "15"))]})
@@ -51,7 +51,7 @@ class Key:
     def stream(self, **fields):
         """The socket of a stream whose answer has begun."""
         body = json.dumps(self.body(stream=True, **fields)).encode()
-        sock = socket.create_connection((way.host, way.port), timeout=20)
+        sock = socket.create_connection((way.host, way.port), timeout=20 * SLOW)
         sock.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: " + self.text.encode() +
                      b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         return sock
@@ -192,7 +192,7 @@ def read_events(sock, n):
 
 def concurrency():
     sim.reset()
-    sim.script("stops", output_tokens=80, tps=100, ttft_ms=100)
+    sim.script("stops", output_tokens=80, tps=max(1, int(30 / SLOW)), ttft_ms=100)
     key = Key("--concurrency", "3")
     socks = [key.stream(max_tokens=200) for _ in range(3)]
     wait_for("three to run", lambda: key.used()["concurrency"] == 3, 5)
@@ -214,7 +214,7 @@ def slot_comes_back(model, events, how):
     """The client leaves before the answer, or after so many events; the one slot is free again."""
     key = Key("--concurrency", "1", model=model)
     sim.reset()
-    sim.script(model, output_tokens=40, tps=200, ttft_ms=60, delay_ms=60)
+    sim.script(model, output_tokens=40, tps=200, ttft_ms=60, delay_ms=60 if events else 1000)
     sock = key.stream()
     if events:
         read_events(sock, events)
@@ -267,7 +267,7 @@ report.case("the slot comes back after every ending", every_ending)
 
 
 def metrics():
-    conn = http.client.HTTPConnection(way.admin, timeout=10)
+    conn = http.client.HTTPConnection(way.admin, timeout=30 * SLOW)
     conn.request("GET", "/metrics", headers={"authorization": "Bearer admin-token-for-tests"})
     text = conn.getresponse().read().decode()
     conn.close()
@@ -337,7 +337,7 @@ report.case("values that are none", bad_values)
 
 def parallel_duplicates(stream):
     sim.reset()
-    sim.script("stops", delay_ms=300)
+    sim.script("stops", delay_ms=1000)
     key, before = Key(), calls("stops")
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: repeat(key, "same", stream=stream), range(40)))
@@ -399,10 +399,10 @@ report.case("what may have been billed does not", unknown_does_not)
 
 def canceled_is_remembered():
     sim.reset()
-    sim.script("bills", output_tokens=60, tps=60)
+    sim.script("bills", output_tokens=60, tps=20)  # three seconds: the repetition is to come before the end
     key, before = Key(model="bills"), calls("bills")
     body = json.dumps(key.body(stream=True)).encode()
-    sock = socket.create_connection((way.host, way.port), timeout=20)
+    sock = socket.create_connection((way.host, way.port), timeout=20 * SLOW)
     sock.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nIdempotency-Key: left\r\nx-api-key: " + key.text.encode() +
                  b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     read_events(sock, 3)
@@ -434,7 +434,7 @@ def gone_before_sending_runs_again():
     values = []
     while busy.is_alive() and len(values) < 300:
         values.append("early %d" % len(values))
-        sock = socket.create_connection((way.host, way.port), timeout=20)
+        sock = socket.create_connection((way.host, way.port), timeout=20 * SLOW)
         sock.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: " + key.text.encode() +
                      b"\r\nIdempotency-Key: " + values[-1].encode() +
                      b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)

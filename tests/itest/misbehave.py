@@ -7,6 +7,7 @@ tests/itest/besieged.py does the same with crowds."""
 
 import json
 import os
+import re
 import resource
 import select
 import socket
@@ -179,11 +180,10 @@ hog, good = way.key, new_key(way, "good")
 brisk = Wayfare(CATALOG, args=["--client-timeout", str(PATIENCE)])
 
 
-def fill(key=None, n=LOAD):
-    """So many more requests that wait for their provider."""
-    before = metric(way, "wayfare_requests_in_flight")
+def fill(key=None, n=LOAD, beside=0):
+    """So many requests that wait for their provider, beside those that do already."""
     clients = [Client(way).post(key or hog, body_of("slow")) for _ in range(n)]
-    wait_for("them to be in flight", lambda: metric(way, "wayfare_requests_in_flight") == before + n)
+    wait_for("them to be in flight", lambda: metric(way, "wayfare_requests_in_flight") == beside + n)
     return clients
 
 
@@ -204,7 +204,7 @@ def shed_fairly():
     for path in ("/health/ready", "/v1/models", "/v1/key"):
         assert way.request("GET", path)[0] == 200, path
     # who has less than its share gets in: half of the load, with two keys
-    others = fill(good, LOAD // 2)
+    others = fill(good, LOAD // 2, beside=LOAD)
     refusal(Client(way).post(good, body_of("m")).answer(), 529, "overloaded_error")
     assert Client(way).post(new_key(way, "third"), body_of("m")).answer()[0] == 200
     for c in clients:
@@ -256,7 +256,7 @@ def memory():
     assert c.answer(30 / SLOW)[0] == 529, "not told at once"
     c.end()
     leave(clients)
-    assert metric(way, "wayfare_buffer_bytes") == 0
+    wait_for("their memory to be free", lambda: metric(way, "wayfare_buffer_bytes") == 0)
 
 
 def concurrency_counts_uploads():
@@ -425,7 +425,9 @@ def no_descriptors():
         small.start()
     finally:
         subprocess.Popen = launch
-    most = int([x for x in small.server_log().splitlines() if "max_connections=" in x][-1].split("max_connections=")[1].split()[0])
+    # Of its second start.
+    told = wait_for("the log", lambda: re.findall(r"max_connections=(\d+)\b.*\n", small.server_log())[1:])
+    most = int(told[0])
     assert 50 <= most < 200, most
     crowd = [Client(small) for _ in range(min(400, soft // 2))]
     wait_for("its limit", lambda: metric(small, "wayfare_connections") == most)

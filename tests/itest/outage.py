@@ -28,7 +28,7 @@ GOODPUT, BROWN_RETRIES = 0.95, 0.20
 # Beside other tests a latency says little of the server: the short form allows for that.
 LATE = (1 if LONG else 10) * SLOW
 HOW = {"rst": fault("accept_rst"), "blackhole": fault("blackhole"), "refuse": None}
-WAIT_MS = int(400 * SLOW)
+WAIT_MS = int(1500 * SLOW)
 
 SETS = list(HOW) + ["dead", "brown", "both"]
 LANES = {"%s-%s" % (s, x): None for s in SETS for x in ("abc" if s == "dead" else "ab")}

@@ -5,7 +5,8 @@ import http.client
 import json
 from decimal import ROUND_CEILING, Decimal
 
-from harness import Sim, Wayfare, catalog_of, run_module, sse_events
+from crowd import metric
+from harness import SLOW, Sim, Wayfare, catalog_of, run_module, sse_events, wait_for
 
 sim = Sim(["alpha", "beta"])
 way = Wayfare(catalog_of(sim))
@@ -54,7 +55,7 @@ def test_same_bytes_as_direct():
     for stream in (False, True):
         body = json.dumps({"model": "m-alpha", "max_tokens": 40, "stream": stream,
                            "messages": [{"role": "user", "content": "same bytes? \u00fc"}]})
-        conn = http.client.HTTPConnection(sim.url["alpha"].split("//")[1], timeout=10)
+        conn = http.client.HTTPConnection(sim.url["alpha"].split("//")[1], timeout=10 * SLOW)
         conn.request("POST", "/v1/messages", body, {"x-api-key": "x", "content-type": "application/json",
                                                   "anthropic-version": "2023-06-01"})
         direct = conn.getresponse().read()
@@ -220,6 +221,7 @@ def test_keep_alive():
 
 
 def test_usage_totals():
+    wait_for("the last attempt's end", lambda: metric(way, "wayfare_ledger_running") == 0)
     rows = way.cli_json("usage", "--by", "provider")
     total = sum(Decimal(r["cost_usd"]) for r in rows["rows"])
     assert total == Decimal(rows["total"]["cost_usd"]) and rows["total"]["requests"] > 0

@@ -6,10 +6,10 @@ import json
 import os
 from decimal import Decimal
 
-from harness import Report, Sim, Wayfare, endpoint, price, provider
+from harness import SLOW, Report, Sim, Wayfare, endpoint, price, provider
 
 sim = Sim(["a", "b", "c", "d"])
-LIMITS = {"connect_ms": 500, "first_byte_ms": 400, "idle_ms": 400, "total_ms": 3000}
+LIMITS = {k: int(ms * SLOW) for k, ms in dict(connect_ms=2000, first_byte_ms=1500, idle_ms=1500, total_ms=6000).items()}
 A = price("1.000001", "5", cache_read="0.1", cache_write_5m="1.25", cache_write_1h="2", request="0.0000000003")
 B = price("0.5", "2", web_search="0.02")
 C = price("2", "1", cache_read="0.05", tiers=[{"above_prompt_tokens": 5000, "prompt": "4", "completion": "20"}])

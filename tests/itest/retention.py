@@ -13,11 +13,12 @@ import sys
 import time
 from decimal import Decimal
 
-from harness import Report, Sim, Wayfare, catalog_of, wait_for
+from harness import Report, Sim, Wayfare, catalog_of, clear_of_midnight, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROWS = 3000
 AXES = ["team", "key", "model", "provider", "day", "experiment"]
+clear_of_midnight(120)  # reports are asked for up to the start of today
 TODAY = datetime.datetime.now(datetime.timezone.utc).date()
 
 sim = Sim(["acme"])

@@ -46,7 +46,7 @@ class Sim:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(10)
+        return self.process.wait(10 * SLOW)
 
 
 class Answer:
@@ -90,7 +90,7 @@ def decode_chunks(data):
         at = line_end + 2 + size + 2
 
 
-def receive(sock, timeout=5.0, head_only=False):
+def receive(sock, timeout=5.0 * SLOW, head_only=False):
     """Reads one answer from a connection."""
     answer, data, start = Answer(), b"", time.monotonic()
     while True:
@@ -148,7 +148,7 @@ def request_bytes(body, path="/v1/messages", method="POST", headers=()):
     return "\r\n".join(lines).encode() + body
 
 
-def ask(sim, body, path="/v1/messages", method="POST", headers=(), index=0, timeout=5.0):
+def ask(sim, body, path="/v1/messages", method="POST", headers=(), index=0, timeout=5.0 * SLOW):
     with connect(sim, index) as sock:
         sock.sendall(request_bytes(body, path, method, headers))
         return receive(sock, timeout)
@@ -381,7 +381,8 @@ def control_endpoint(sim):
     equal(ask(sim, message("ctl")).json()["content"][0]["text"], "a&b=%")
     stats = ask(sim, b"", "/_sim/stats", "GET").json()
     row = [m for m in stats["models"] if m["model"] == "ctl" and m["site"] == "alpha"][0]
-    equal((row["requests"], row["complete"], row["failed"], row["in_flight"]), (5, 3, 2, 0))
+    equal((row["requests"], row["failed"]), (5, 2))
+    equal(row["complete"] + row["in_flight"], 3)  # its client may have the last answer a little before that is counted
     equal(post("/_sim/reset", b""), 200)
     equal(ask(sim, message(), "/beta/v1/messages").status, 200)
 
@@ -424,7 +425,7 @@ def no_answer(sim):
     equal((answer.status, answer.end), (0, "reset"))
     answer = ask(sim, message("m?hang=1"), timeout=0.3)
     equal((answer.status, answer.end), (0, "timeout"))
-    answer = ask(sim, message("m?hang_after_events=2", stream=True), timeout=0.3)
+    answer = ask(sim, message("m?hang_after_events=2", stream=True), timeout=1.5 * SLOW)
     equal((len(answer.events()), answer.end), (2, "timeout"))
 
 
@@ -465,10 +466,10 @@ def line_forms(sim):
 @check
 def timing(sim):
     answer = ask(sim, message("m?delay_ms=150"))
-    assert 0.14 < answer.time < 0.5 * SLOW, answer.time
-    answer = ask(sim, message("m?ttft_ms=100&tps=100&output_tokens=20", stream=True))
-    assert 0.28 < answer.time < 0.8 * SLOW, answer.time
-    assert b"200 OK" in answer.pieces[0][1] and answer.pieces[0][0] < 0.08 * SLOW
+    assert 0.14 < answer.time < 2 * SLOW, answer.time
+    answer = ask(sim, message("m?ttft_ms=1000&tps=100&output_tokens=20", stream=True))
+    assert 1.18 < answer.time < 3 * SLOW, answer.time
+    assert b"200 OK" in answer.pieces[0][1] and answer.pieces[0][0] < 0.8
     assert b"message_start" not in answer.pieces[0][1]
     answer = ask(sim, message("m?ttft_ms=100&tps=100&output_tokens=20"))
     assert answer.pieces[0][0] > 0.28, answer.pieces[0][0]
@@ -547,7 +548,7 @@ def pipelined_burst(sim):
     with connect(sim) as sock:
         sock.sendall(request_bytes(message("m?output_tokens=1")) * 500)
         data, n = b"", 0
-        sock.settimeout(5)
+        sock.settimeout(5 * SLOW)
         while n < 500:
             data += sock.recv(1 << 20)
             n = data.count(b'"type":"message","role"')
@@ -558,15 +559,16 @@ def pipelined_burst(sim):
 def client_leaves(sim):
     sock = connect(sim)
     sock.sendall(request_bytes(message("leaver?tps=20&output_tokens=1000", stream=True)))
-    receive(sock, 0.3)
+    receive(sock, 0.5 * SLOW)
     stats = lambda: [m for m in ask(sim, b"", "/_sim/stats", "GET").json()["models"]
                      if m["model"] == "leaver"][0]
     equal(stats()["in_flight"], 1)
     sock.close()
-    time.sleep(0.2)
-    row = stats()
+    until = time.monotonic() + 5 * SLOW
+    while (row := stats())["in_flight"] and time.monotonic() < until:
+        time.sleep(0.02)
     equal((row["in_flight"], row["failed"]), (0, 1))
-    assert 0 < row["output_tokens"] < 40, row
+    assert 0 < row["output_tokens"] < 100 * SLOW, row
 
 
 @check

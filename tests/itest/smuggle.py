@@ -21,7 +21,7 @@ from harness import SLOW, Report, Sim, Wayfare, catalog_of, endpoint, price
 SEED = int(sys.argv[1]) if len(sys.argv) > 1 else 20261129
 COUNT = int(sys.argv[2]) if len(sys.argv) > 2 else 20000 if LONG else int(1500 / SLOW)
 AT_ONCE = 64
-QUIET_S = 1.0  # a connection that has nothing to say for so long, and whose sender has ended, is over
+QUIET_S = 1.0 * SLOW  # a connection that has nothing to say for so long, and whose sender has ended, is over
 
 sim = Sim(["good", "canary"])
 way = Wayfare(catalog_of(sim, models=[

@@ -160,7 +160,7 @@ def test_renewed_before_it_expires():
     google = Google(4, 4, 3600)
     way = google.serve()
     deadline = time.time() + 7
-    while time.time() < deadline:
+    while time.time() < deadline or len(google.forms) < 3 and time.time() < deadline + 10 * SLOW:
         begun = time.time()
         assert ask(way)[0] == 200
         number = int(google.calls[-1][1].rsplit("-", 1)[1])

@@ -430,13 +430,11 @@ END_TEST
 /* In one batch with good ones: they are written, it is not, and says so. */
 START_TEST(a_poison_row_spoils_nobody)
 {
-    sem_t gate;
-    pthread_t blocker;
+    struct live_gate gate;
     struct box b;
     live_start();
     box_open(&b);
-    sem_init(&gate, 0, 0);
-    pthread_create(&blocker, NULL, live_gate, &gate);
+    live_gate_shut(&gate);
     box_hold(&b, 1, 1, 1, 100);
     struct ledger_op *op = ledger_op_new(live.ledger);
     world_hold(op, 2, 1, 1, 100);
@@ -449,9 +447,8 @@ START_TEST(a_poison_row_spoils_nobody)
     op->port = b.port;
     ledger_send(live.ledger, op);
     box_hold(&b, 4, 1, 1, 100);
-    sem_post(&gate);
+    live_gate_open(&gate);
     box_wait(&b, 4);
-    pthread_join(blocker, NULL);
     ck_assert_int_eq(b.n_ok, 2);
     ck_assert_int_eq(b.n_down, 2);
     ck_assert_msg(strstr(live.log, "there is no key 77") != NULL, "%s", live.log);

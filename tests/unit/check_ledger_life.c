@@ -23,17 +23,13 @@ static int limit_pages(struct db *on, void *arg)
 /* n holds that arrive while the ledger is busy, so that they are one batch. */
 static int hold_batch(int first, int n)
 {
-    sem_t gate;
-    pthread_t blocker;
+    struct live_gate gate;
     struct box b;
     box_open(&b);
-    sem_init(&gate, 0, 0);
-    pthread_create(&blocker, NULL, live_gate, &gate);
-    usleep(5000); /* the gate is at work */
+    live_gate_shut(&gate);
     for (int i = 0; i < n; i++)
         box_hold(&b, first + i, 1, 1, 1000);
-    sem_post(&gate);
-    pthread_join(blocker, NULL);
+    live_gate_open(&gate);
     box_wait(&b, n);
     ck_assert_int_eq(b.n_ok + b.n_down, n);
     box_close(&b);
@@ -100,19 +96,16 @@ END_TEST
 
 START_TEST(a_port_that_leaves_early)
 {
-    sem_t gate;
-    pthread_t blocker;
+    struct live_gate gate;
     struct box b;
     live_start();
     box_open(&b);
-    sem_init(&gate, 0, 0);
-    pthread_create(&blocker, NULL, live_gate, &gate);
+    live_gate_shut(&gate);
     for (int i = 0; i < 10; i++)
         box_hold(&b, i, 1, 1, 100);
     box_close(&b);
-    sem_post(&gate);
+    live_gate_open(&gate);
     ledger_barrier(live.ledger);
-    pthread_join(blocker, NULL);
     ck_assert_int_eq(b.wakes, 0);
     ck_assert_int_eq(world_int(live.eyes, "SELECT count(*) FROM attempt"), 10);
 }
@@ -120,22 +113,18 @@ END_TEST
 
 START_TEST(one_wake_for_a_batch)
 {
-    sem_t gate;
-    pthread_t blocker;
+    struct live_gate gate;
     struct box b;
     struct ledger_stats stats;
     live_start();
     box_open(&b);
-    sem_init(&gate, 0, 0);
-    pthread_create(&blocker, NULL, live_gate, &gate);
-    usleep(20000); /* the gate is at work */
+    live_gate_shut(&gate);
     for (int i = 0; i < 100; i++)
         box_hold(&b, i, 1, 1, 100);
     ledger_stats(live.ledger, &stats);
     ck_assert_uint_ge(stats.queue_len, 100);
     uint64_t commits = stats.commits;
-    sem_post(&gate);
-    pthread_join(blocker, NULL);
+    live_gate_open(&gate);
     box_wait(&b, 100);
     ck_assert_int_eq(b.wakes, 1);
     ledger_stats(live.ledger, &stats);
@@ -150,8 +139,7 @@ END_TEST
 
 START_TEST(a_queue_that_is_full)
 {
-    sem_t gate;
-    pthread_t blocker;
+    struct live_gate gate;
     struct box b;
     live_start();
     ck_assert_int_eq(live_hold(0, 1, 100, NULL), ERR_OK);
@@ -161,16 +149,13 @@ START_TEST(a_queue_that_is_full)
     live_start();
     ck_assert_int_eq(live_hold(1000000, 1, 1, NULL), ERR_over_budget);
     box_open(&b);
-    sem_init(&gate, 0, 0);
-    pthread_create(&blocker, NULL, live_gate, &gate);
-    usleep(20000);
+    live_gate_shut(&gate);
     for (int i = 1; i <= LEDGER_QUEUE_MAX + 5; i++)
         box_hold(&b, i, 1, 1, 1000);
     live_end(LEDGER_SETTLE, 0, 1); /* is still taken */
     box_drain(&b);
     ck_assert_int_ge(b.n_down, 5);
-    sem_post(&gate);
-    pthread_join(blocker, NULL);
+    live_gate_open(&gate);
     box_wait(&b, LEDGER_QUEUE_MAX + 5);
     ck_assert_int_le(b.n_down, 6);
     ck_assert_int_eq(b.n_over, LEDGER_QUEUE_MAX + 5 - b.n_down);

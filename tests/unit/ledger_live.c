@@ -129,13 +129,31 @@ void live_close(int request, const char *status)
 
 static int wait_at_gate(struct db *on, void *arg)
 {
+    struct live_gate *g = arg;
     (void)on;
-    sem_wait(arg);
+    sem_post(&g->at_work);
+    sem_wait(&g->open);
     return 0;
 }
 
-void *live_gate(void *arg)
+static void *block(void *arg)
 {
     ledger_job(live.ledger, wait_at_gate, arg);
     return NULL;
+}
+
+void live_gate_shut(struct live_gate *g)
+{
+    sem_init(&g->at_work, 0, 0);
+    sem_init(&g->open, 0, 0);
+    ck_assert_int_eq(pthread_create(&g->blocker, NULL, block, g), 0);
+    sem_wait(&g->at_work);
+}
+
+void live_gate_open(struct live_gate *g)
+{
+    sem_post(&g->open);
+    pthread_join(g->blocker, NULL);
+    sem_destroy(&g->at_work);
+    sem_destroy(&g->open);
 }

@@ -3,6 +3,7 @@
 #ifndef TESTS_UNIT_LEDGER_LIVE_H
 #define TESTS_UNIT_LEDGER_LIVE_H
 
+#include <pthread.h>
 #include <semaphore.h>
 
 #include "tests/unit/ledger_world.h"
@@ -42,7 +43,12 @@ enum err live_hold(int request, int64_t key, int64_t amount, struct ledger_answe
 /* Attempt 1 of the request streams, settles or is void; then the request itself ends. */
 void live_end(enum ledger_op_kind kind, int request, int64_t cost_pusd);
 void live_close(int request, const char *status);
-/* For pthread_create: the ledger's thread is busy until the semaphore is posted. */
-void *live_gate(void *semaphore);
+/* The ledger's thread is busy from the end of live_gate_shut until live_gate_open. */
+struct live_gate {
+    sem_t at_work, open;
+    pthread_t blocker;
+};
+void live_gate_shut(struct live_gate *g);
+void live_gate_open(struct live_gate *g);
 
 #endif

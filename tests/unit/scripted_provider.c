@@ -116,16 +116,21 @@ static void *serve(void *ctx)
     return NULL;
 }
 
-void provider_listen(struct provider *v)
+void provider_place(struct provider *v)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof a;
     v->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(bind(v->listener, (struct sockaddr *)&a, len), 0);
-    ck_assert_int_eq(listen(v->listener, 64), 0);
     getsockname(v->listener, (struct sockaddr *)&a, &len);
     v->port = ntohs(a.sin_port);
     ck_assert_int_eq(pipe(v->go), 0);
+}
+
+void provider_listen(struct provider *v)
+{
+    provider_place(v);
+    ck_assert_int_eq(listen(v->listener, 64), 0);
 }
 
 void provider_start(struct provider *v, const char *script, const char *answer)

@@ -31,7 +31,9 @@ struct provider {
     char ca_path[64];
 };
 
-/* Only the port: nobody accepts. */
+/* Only the port, which nobody else can take: it refuses. */
+void provider_place(struct provider *v);
+/* And nobody accepts. */
 void provider_listen(struct provider *v);
 /* `answer` unless v->answer is set already. */
 void provider_start(struct provider *v, const char *script, const char *answer);
