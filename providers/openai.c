@@ -82,11 +82,11 @@ static enum verdict judge_body(const struct json_doc *doc, const struct openai_d
     bool error = has_error(doc);
     bool answer = choices != JSON_NONE && json_kind(doc, choices) == JSON_ARRAY &&
                   json_first(doc, choices) != JSON_NONE; /* without any it is none */
-    if (!answer && !error)
-        return VERDICT_FOREIGN;
     openai_read_figures(&figures, doc, json_get(doc, 0, "usage"));
     openai_read_figures(&figures, doc, json_get(doc, json_get(doc, 0, "x_groq"), "usage"));
-    openai_figures_to_usage(&figures, d, ret_usage);
+    openai_figures_to_usage(&figures, d, ret_usage); /* of what is no answer too: it is billed */
+    if (!answer && !error)
+        return VERDICT_FOREIGN;
     bool stated = figures.seen != 0;
     if (reading->sink != NULL && !give_meaning(doc, d, reading, stated ? &figures : NULL))
         return VERDICT_FOREIGN;

@@ -121,6 +121,8 @@ bool openai_system_first(const struct openai_writing *w);
 bool openai_may_think(const struct openai_writing *w);
 /* A tool's name: longer ones than OpenAI takes are sent in another form, and are the client's again
  * in the answer (openai_find_name). */
+/* Does any of its tools have a name that is shortened? */
+bool openai_has_long_name(const struct dialog *request);
 void openai_put_name(struct openai_writing *w, const char *key, struct span name);
 /* "cache_control", where the dialect has such marks. */
 void openai_put_cache(struct openai_writing *w, enum cache_mark mark);

@@ -14,6 +14,14 @@ static struct span shorten(struct span name, char out[NAME_MAX + 1])
     return (struct span){out, (size_t)n};
 }
 
+bool openai_has_long_name(const struct dialog *request)
+{
+    const struct dialog_tool *t = request->first_tool;
+    while (t != NULL && t->name.len <= NAME_MAX)
+        t = t->next;
+    return t != NULL;
+}
+
 void openai_put_name(struct openai_writing *w, const char *key, struct span name)
 {
     char made[NAME_MAX + 1];

@@ -172,15 +172,15 @@ static void put_named_choice(struct openai_writing *w)
     json_close_object(&w->out);
 }
 
-/* A custom tool, or a set of tools, in the client's own words.  A function is named as among the
- * tools: its name may have been shortened. */
+/* A custom tool, or a set of tools, in the client's own words, but for names that are shortened
+ * among the tools. */
 static bool put_own_choice(struct openai_writing *w)
 {
     const struct json_doc *doc = w->ask->chat->doc;
     json_ref v = openai_is_native(w) ? json_get(doc, 0, "tool_choice") : JSON_NONE;
     if (!json_is_object(doc, v) || json_get(doc, v, "function") != JSON_NONE)
         return false;
-    if (w->dialect->choice == CHOICE_FORM_ALL) {
+    if (w->dialect->choice == CHOICE_FORM_ALL && !openai_has_long_name(w->dialog)) {
         json_put_raw(&w->out, "tool_choice", json_raw(doc, v));
         return true;
     }

@@ -91,9 +91,11 @@ int64_t estimate_raw_tok(const struct chat *chat)
     return tok;
 }
 
+/* A limit of 0 is to some servers nothing at all (Anthropic's: the prompt is cached and no more),
+ * to others no limit: expected is nothing, held is for no limit. */
 static int64_t completion_bound(const struct chat *chat, const struct endpoint *e)
 {
-    if (chat->max_tokens >= 0)
+    if (chat->max_tokens > 0)
         return chat->max_tokens;
     if (e->max_completion_tokens > 0)
         return e->max_completion_tokens;
@@ -118,7 +120,8 @@ static void expect_prompt(const struct estimate_expected *known, struct estimate
     est->prompt_tok = min64(est->prompt_tok, est->prompt_bound_tok);
 }
 
-static void expect_completion(const struct estimate_expected *known, struct estimate *est)
+static void expect_completion(const struct chat *chat, const struct estimate_expected *known,
+                              struct estimate *est)
 {
     est->completion_tok = ESTIMATE_COMPLETION_TOK;
     est->completion_from = (struct estimate_source){ESTIMATE_BY_DEFAULT, 0};
@@ -127,6 +130,8 @@ static void expect_completion(const struct estimate_expected *known, struct esti
         est->completion_from = known->completion_from;
     }
     est->completion_tok = min64(est->completion_tok, est->completion_bound_tok);
+    if (chat->max_tokens == 0)
+        est->completion_tok = 0;
 }
 
 /* ---- the cache ---- */
@@ -215,7 +220,7 @@ void estimate_make(const struct chat *chat, const struct endpoint *e,
         unasked_read_tok(e);
     const struct estimate_expected *known = expected != NULL ? expected : &NOTHING;
     expect_prompt(known, ret);
-    expect_completion(known, ret);
+    expect_completion(chat, known, ret);
     ret->searches = search_expected(chat, e, known);
     expect_cache(chat, e, cache != NULL ? cache : &COLD, ret);
     ret->completion_hold_tok = ret->completion_bound_tok;
@@ -282,7 +287,7 @@ bool estimate_speaks(const struct chat *chat, const struct endpoint *e)
  * provider stops, and stops billing, when it is cut off. */
 static bool hold_can_grow(const struct chat *chat, const struct endpoint *e)
 {
-    return chat->max_tokens < 0 && chat->stream && e->provider->cancel_stops_billing &&
+    return chat->max_tokens <= 0 && chat->stream && e->provider->cancel_stops_billing &&
            !may_think_unseen(chat, e) && !estimate_speaks(chat, e) && e->search != SEARCH_DEEP &&
            !(chat->needs & NEED_SERVER_TOOLS);
 }

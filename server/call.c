@@ -434,6 +434,7 @@ static void on_done(void *ctx, enum transfer_result result)
     }
     snprintf(c->provider_request_id, sizeof c->provider_request_id, "%.*s",
              (int)(id.len < 100 ? id.len : 100), id.ptr);
+    call_credential_hide(c, span_of(c->provider_request_id));
     c->sent = transfer_sent(c->transfer);
     c->denied = transfer_denied(c->transfer);
     if (c->denied != NULL) {

@@ -150,12 +150,13 @@ void call_answer_headers(struct call *c, struct span upstream_headers)
     add_own_headers(c);
 }
 
-static const char *content_type_of(struct span headers, char out[128])
+static const char *content_type_of(const struct call *c, struct span headers, char out[128])
 {
     struct span type = header_find(headers, "content-type");
     size_t n = type.len < 127 ? type.len : 127;
     memcpy(out, type.ptr, n);
     out[n] = '\0';
+    call_credential_hide(c, (struct span){out, n});
     return type.len > 0 ? out : "application/json";
 }
 
@@ -221,9 +222,13 @@ static void end_with_error(struct call *c, const struct fail *f, struct span mem
     buf_done(&event);
 }
 
-/* What goes to the client: only that keeps it from thinking that the stream is dead. */
+/* What goes to the client: only that keeps it from thinking that the stream is dead.  Whole events,
+ * in memory of ours or libcurl's, which is ours until we return. */
 static void show(struct call *c, struct span bytes)
 {
+    if (c->errored) {
+        call_credential_hide(c, bytes);
+    }
     if (bytes.len > 0) {
         request_stream_write(c->req, bytes);
         c->out_tick_ms = worker_tick_ms(c->worker);
@@ -265,7 +270,7 @@ void call_answer_body(struct call *c, struct span upstream_headers)
         c->answer = r->reply_body;
         r->reply_body = taken;
     }
-    request_reply(r, c->http_status, content_type_of(upstream_headers, type));
+    request_reply(r, c->http_status, content_type_of(c, upstream_headers, type));
 }
 
 /* Errors of a provider that are told in Wayfare's words: the row without a meaning of its own
@@ -352,7 +357,7 @@ void call_answer_pass(struct call *c, struct span upstream_headers)
         struct buf taken = c->answer;
         c->answer = r->reply_body;
         r->reply_body = taken;
-        content_type_of(upstream_headers, type);
+        content_type_of(c, upstream_headers, type);
     } else {
         pass_foreign(c);
     }
@@ -385,7 +390,7 @@ void call_answer_stream_begin(struct call *c, struct span upstream_headers)
     char type[128];
     request_stream_begin(c->req, c->http_status,
                          c->translated ? "text/event-stream"
-                                       : content_type_of(upstream_headers, type));
+                                       : content_type_of(c, upstream_headers, type));
 }
 
 /* OpenAI's usage chunk is always asked for, and taken out again for a client that did not. */

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "router/preset.h"
 #include "server/call.h"
+#include "server/provider_configs.h"
 
 static int read_body(struct call *c, struct fail *f)
 {
@@ -30,7 +31,7 @@ static int read_chat(struct call *c, struct fail *f)
     c->req->report_body |= c->chat.report;
     c->chat.include_usage |= c->req->report_body; /* a stream of chunks has no other place for it */
     const struct reach_list allowed = serve_reach(&c->worker->site->options);
-    if (reach_check_configs(&c->chat.prefs, c->catalog, c->key, &allowed, f) != 0) {
+    if (provider_configs_check(&c->chat.prefs, c->catalog, c->key, &allowed, f) != 0) {
         return -1;
     }
     return call_repeat_read(c, f);

@@ -52,6 +52,7 @@ static void hide(struct span told, struct span secret)
     char *at = (char *)(uintptr_t)told.ptr, *end = at + told.len;
     while (at < end && (at = memmem(at, (size_t)(end - at), secret.ptr, secret.len)) != NULL) {
         memset(at, '*', secret.len);
+        at += secret.len; /* it may be asterisks itself */
     }
 }
 

@@ -151,9 +151,6 @@ bool call_stream_body(struct call *c, struct span bytes)
     if (c->req == NULL) {
         return true;
     }
-    if (c->errored) { /* libcurl's bytes are ours until we return */
-        call_credential_hide(c, bytes);
-    }
     if (!c->committed && !may_begin(c)) {
         if (c->cut != END_none) {
             return true;

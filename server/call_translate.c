@@ -32,14 +32,31 @@ static void write_reply(struct call *c, const struct reply *r)
     }
 }
 
+/* Without the credential, should it be in there: in a copy, the words may be a constant. */
+static void write_error(struct call *c, const struct reply *r)
+{
+    struct reply told = *r;
+    struct buf text;
+    buf_init(&text, CALL_ANSWER_MAX);
+    size_t n = r->error.type.len;
+    if (buf_add_span(&text, r->error.type) && buf_add_span(&text, r->error.message)) {
+        call_credential_hide(c, buf_span(&text));
+        told.error.type = (struct span){n > 0 ? text.ptr : "", n};
+        told.error.message = text.len > n ? (struct span){text.ptr + n, text.len - n} : SPAN("");
+        write_reply(c, &told);
+    } else {
+        c->reply_broken = true;
+    }
+    buf_done(&text);
+}
+
 static void on_reply(void *ctx, const struct reply *r)
 {
     struct call *c = ctx;
-    if (r->kind == REPLY_ERROR) {
-        call_credential_hide(c, r->error.message);
-    }
     if (r->kind == REPLY_END) {
         c->reply_ended = true;
+    } else if (c->req != NULL && r->kind == REPLY_ERROR) {
+        write_error(c, r);
     } else if (c->req != NULL) {
         write_reply(c, r);
     }

@@ -9,6 +9,7 @@
 #include "schema/chat.h"
 #include "schema/money.h"
 #include "server/planning.h"
+#include "server/provider_configs.h"
 
 enum { DETAIL_MAX = 4096 };
 
@@ -269,7 +270,7 @@ static int run(const struct dry_run *ask, struct chat *chat, struct json_object 
     struct json_object *experiment = join(ask, chat);
     int rc = preset_apply(ask->key, &chat->prefs, reterr);
     if (rc == 0)
-        rc = reach_check_configs(&chat->prefs, ask->catalog, ask->key, ask->allowed, reterr);
+        rc = provider_configs_check(&chat->prefs, ask->catalog, ask->key, ask->allowed, reterr);
     if (rc == 0) {
         plan_inputs_fill(&in, &source, chat, ask->key, ask->seed);
         rc = plan_and_tell(&in, chat, ret, reterr);

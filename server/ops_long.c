@@ -14,7 +14,7 @@
 
 enum { AGAIN_MS = 20 };
 
-struct call {
+struct long_call {
     const struct ops_env *env;
     const struct op *op;
     struct json_object *args, **ret;
@@ -27,8 +27,8 @@ struct runner {
     struct ops_long *longs;
     pthread_t thread;
     pthread_cond_t wake;
-    struct call *call; /* NULL: idle */
-    struct db *db;     /* of its call, while it is open */
+    struct long_call *call; /* NULL: idle */
+    struct db *db;          /* of its call, while it is open */
 };
 
 struct ops_long {
@@ -51,7 +51,7 @@ static void set_db(struct runner *r, struct db *db)
     pthread_mutex_unlock(&r->longs->lock);
 }
 
-static int run(struct runner *r, const struct call *c)
+static int run(struct runner *r, const struct long_call *c)
 {
     struct ops_env own = *c->env;
     own.db = db_open(db_path(c->env->db), DB_READ, c->reterr);
@@ -72,7 +72,7 @@ static void *runner_main(void *arg)
     pthread_setname_np(pthread_self(), "wf-report");
     pthread_mutex_lock(&l->lock);
     while (r->call != NULL || !is_stopping(l)) {
-        struct call *c = r->call;
+        struct long_call *c = r->call;
         if (c == NULL) {
             pthread_cond_wait(&r->wake, &l->lock);
             continue;
@@ -99,7 +99,7 @@ static struct runner *idle_runner(struct ops_long *l)
     return NULL;
 }
 
-static bool run_elsewhere(struct ops_long *l, struct call *c)
+static bool run_elsewhere(struct ops_long *l, struct long_call *c)
 {
     pthread_mutex_lock(&l->lock);
     struct runner *r = idle_runner(l);
@@ -116,7 +116,7 @@ static bool run_elsewhere(struct ops_long *l, struct call *c)
 int ops_long_run(struct ops_long *l, const struct ops_env *env, const struct op *op,
                  struct json_object *args, struct json_object **ret, struct fail *reterr)
 {
-    struct call c = {.env = env, .op = op, .args = args, .ret = ret, .reterr = reterr};
+    struct long_call c = {.env = env, .op = op, .args = args, .ret = ret, .reterr = reterr};
     bool ran = run_elsewhere(l, &c);
     if (is_stopping(l) && (!ran || c.result != 0))
         return fail_set(reterr, ERR_draining, NULL, "the server is shutting down%s",

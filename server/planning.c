@@ -26,21 +26,30 @@ void planning_health(struct state *s, const struct endpoint *e, int64_t now_ms,
     }
 }
 
+static const struct {
+    enum chat_door door;
+    const char *protocol;
+} FORMATS[] = {{DOOR_OPENAI, "openai"}, {DOOR_ANTHROPIC, "anthropic"}}; /* native_format - 1 */
+
+static struct provider_target target_of(const struct endpoint *e)
+{
+    return (struct provider_target){
+        .slug = e->slug, .base_url = e->provider->base_url, .upstream_model = e->upstream_model};
+}
+
+bool planning_is_other_format(const struct provider_config *c, const struct endpoint *e)
+{
+    const struct provider_target target = target_of(e);
+    const struct provider *own = e->provider->adapter;
+    return c != NULL && c->native_format != 0 && own != NULL &&
+           own->native_door(&target) != FORMATS[c->native_format - 1].door;
+}
+
 const struct provider *planning_adapter(const struct chat *chat, const struct endpoint *e)
 {
-    static const struct {
-        enum chat_door door;
-        const char *protocol;
-    } FORMATS[] = {{DOOR_OPENAI, "openai"}, {DOOR_ANTHROPIC, "anthropic"}}; /* native_format - 1 */
-    const struct provider *own = e->provider->adapter;
-    const struct provider_target target = {.base_url = e->provider->base_url,
-                                           .upstream_model = e->upstream_model};
     const struct provider_config *c = prefs_config(&chat->prefs, e->slug, e->provider->slug);
-    if (c == NULL || c->native_format == 0 ||
-        own->native_door(&target) == FORMATS[c->native_format - 1].door) {
-        return own;
-    }
-    return provider_find(FORMATS[c->native_format - 1].protocol);
+    return planning_is_other_format(c, e) ? provider_find(FORMATS[c->native_format - 1].protocol)
+                                          : e->provider->adapter;
 }
 
 bool planning_is_native(const struct chat *chat, const struct endpoint *e)

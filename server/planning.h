@@ -21,6 +21,8 @@ struct plan_source {
 void planning_health(struct state *s, const struct endpoint *e, int64_t now_ms,
                      struct health_view *ret);
 
+/* Does native_format of c (may be NULL) name another protocol than the endpoint's own? */
+bool planning_is_other_format(const struct provider_config *c, const struct endpoint *e);
 /* Who speaks to the endpoint for this request: its provider's adapter, unless the request says
  * (provider_configs.native_format) that the other protocol is spoken there. */
 const struct provider *planning_adapter(const struct chat *chat, const struct endpoint *e);

@@ -3,7 +3,10 @@
 #include "server/reach.h"
 
 #include <arpa/inet.h>
+#include <string.h>
 #include <strings.h>
+
+#include "schema/span.h"
 
 /* ---- addresses ---- */
 
@@ -190,74 +193,4 @@ enum reach reach_of_url(const char *url, const struct reach_list *allowed)
         }
     }
     return best;
-}
-
-/* Whose slug it is: a provider's, or that of one of its endpoints ("provider/variant"). */
-static const struct provider_row *owner_of(const struct catalog *catalog, const char *slug)
-{
-    const struct provider_row *found = catalog_provider(catalog, span_of(slug));
-    for (int i = 0; found == NULL && strchr(slug, '/') != NULL && i < catalog->n_endpoints; i++) {
-        if (strcmp(catalog->endpoints[i].slug, slug) == 0) {
-            found = catalog->endpoints[i].provider;
-        }
-    }
-    return found;
-}
-
-/* What a config says of how a credential is sent, but brings none to be sent so: the operator's
- * would be.  A provider may tell it then, as a bad version of its protocol, and half of a key pair
- * is there to sign with and is never sent.  NULL: nothing. */
-static const char *lent_setting(const struct provider_config *c, const struct provider_row *owner)
-{
-    static const char *const formats[] = {"openai", "anthropic"}; /* native_format - 1 */
-    if (c->api_key == 0 && (c->has_auth_type || c->auth_header_name != 0)) {
-        return "auth_type and auth_header_name say how its own api_key is sent";
-    }
-    if (c->api_key == 0 && c->base_url == 0 && c->native_format != 0 &&
-        strcmp(formats[c->native_format - 1], owner->protocol) != 0) {
-        return "native_format has another header for the api_key than the catalog";
-    }
-    return NULL;
-}
-
-static int check_config(const struct prefs *p, const struct provider_config *c,
-                        const struct catalog *catalog, const struct reach_list *allowed,
-                        struct fail *reterr)
-{
-    const char *slug = prefs_str(p, c->slug), *url = prefs_str(p, c->base_url);
-    const struct provider_row *owner = owner_of(catalog, slug);
-    if (owner == NULL) {
-        return fail_set(reterr, ERR_bad_request, "provider_configs",
-                        "provider_configs.%s: this server's catalog has no provider and no "
-                        "endpoint of that slug: nobody would be sent it",
-                        slug);
-    }
-    const char *lent = lent_setting(c, owner);
-    if (lent != NULL) {
-        return fail_set(reterr, ERR_bad_request, "provider_configs",
-                        "provider_configs.%s: %s: give one too", slug, lent);
-    }
-    if (allowed != NULL && url != NULL && reach_of_url(url, allowed) == REACH_NOWHERE) {
-        return fail_set(reterr, ERR_forbidden, "provider_configs",
-                        "the host of provider_configs base_url is not in the operator's "
-                        "allow-list (serve --allow-base-url)");
-    }
-    return 0;
-}
-
-int reach_check_configs(const struct prefs *p, const struct catalog *catalog,
-                        const struct key_row *key, const struct reach_list *allowed,
-                        struct fail *reterr)
-{
-    if (p->n_configs > 0 && key != NULL && !key->allow_provider_configs) {
-        return fail_set(reterr, ERR_forbidden, "provider_configs",
-                        "this key may not use provider_configs (created without "
-                        "--allow-provider-configs)");
-    }
-    for (int i = 0; i < p->n_configs; i++) {
-        if (check_config(p, &p->configs[i], catalog, allowed, reterr) != 0) {
-            return -1;
-        }
-    }
-    return 0;
 }

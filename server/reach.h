@@ -8,10 +8,8 @@
 #ifndef SERVER_REACH_H
 #define SERVER_REACH_H
 
+#include <stdbool.h>
 #include <sys/socket.h>
-
-#include "router/catalog.h"
-#include "router/identity.h"
 
 enum { REACH_HOST_MAX = 253 };
 
@@ -32,12 +30,4 @@ enum reach reach_of_url(const char *url, const struct reach_list *allowed);
  * NULL: it is public.  Addresses within addresses (::ffff:10.0.0.1, 6to4, NAT64) count as what
  * they contain.  Ranges: IANA's registries of special-purpose addresses (RFC 6890). */
 const char *reach_range(const struct sockaddr *addr, socklen_t len);
-/* May this key bring these provider_configs, and is each for somebody?  (A key under a misspelt
- * slug would be left aside, and the operator would pay.)  key NULL: who asks is not known, nor
- * what he may.  allowed NULL: no list is known (the command line), hosts are not checked.
- * 0, or -1 with ERR_forbidden or ERR_bad_request. */
-int reach_check_configs(const struct prefs *p, const struct catalog *catalog,
-                        const struct key_row *key, const struct reach_list *allowed,
-                        struct fail *reterr);
-
 #endif

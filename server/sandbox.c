@@ -300,7 +300,10 @@ enum { N_REFUSED = sizeof refused / sizeof refused[0] };
 static const struct sock_filter clones[] = {
     JUMP(BPF_JEQ, SYS_clone, 0, 4),
     LOAD(args[0]), /* the flags */
-    JUMP(BPF_JSET, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET, 0, 1),
+    JUMP(BPF_JSET,
+         CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC |
+             CLONE_NEWCGROUP,
+         0, 1),
     RETURN(SECCOMP_RET_ERRNO | EPERM),
     RETURN(SECCOMP_RET_ALLOW),
 };

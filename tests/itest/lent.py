@@ -26,10 +26,13 @@ CATALOG = {
                   provider("bare", raw.url, credential={"env": "TEST_NO_SUCH_KEY"}),
                   provider("bed", raw.url, protocol="bedrock", region="us-east-1", credential={"env": "TEST_PAIR"}),
                   provider("slashed", raw.url, credential={"env": "TEST_SLASHED"}),
-                  provider("chat", raw.url, protocol="openai")],
+                  provider("chat", raw.url, protocol="openai"), provider("gem", raw.url, protocol="gemini"),
+                  provider("az", raw.url, protocol="azure-openai"), provider("ver", raw.url + "/v1/projects/p/locations/l", protocol="vertex")],
     "models": [model("m", "alpha"), model("two", "alpha", "beta"), model("open", "open"), model("bare", "bare"), model("named", "named"), model("bed", "bed"),
-               model("slashed", "slashed"), model("twice", "slashed", "bare"), model("chat", "chat")],
+               model("slashed", "slashed"), model("twice", "slashed", "bare"), model("chat", "chat"), model("gem", "gem"),
+               model("az", "az"), model("ver", "ver")],
 }
+CATALOG["models"][-1]["endpoints"][0]["upstream_model"] = "claude-sonnet-4-5"
 CATALOG["providers"].append({"slug": "named", "name": "Named", "protocol": "anthropic", "base_url": ""})  # as imported lists name them
 way = Wayfare(CATALOG, args=["--verbose", "--allow-base-url", "127.0.0.1"], threads=1, key_args=["--allow-provider-configs"],
               env={"TEST_PAIR": PAIR.decode(), "TEST_SLASHED": SLASHED.decode()})
@@ -106,6 +109,8 @@ def another_protocol():
             assert PAIR not in sent and PAIR.split(b":")[1] not in sent, sent
     assert len(raw.requests) > before
     assert ask(config={"native_format": "anthropic"})[0] == 200  # what it is
+    assert ask("az", config={"native_format": "openai"}, provider_slug="az", path="/v1/route")[0] == 200
+    assert ask("ver", config={"native_format": "anthropic"}, provider_slug="ver", path="/v1/route")[0] == 200  # Claude there
 
 
 def own_key_where_none_is_needed():
@@ -157,17 +162,34 @@ def repeated_in_a_stream():
                                             "stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1}})
     text = event("content_block_start", index=0, content_block={"type": "text", "text": ""}) + \
         event("content_block_delta", index=0, delta={"type": "text_delta", "text": "hello"})
-    for pieces in ((told,), (start, told), (start + text, told), (start + text + told,)):
+    cuts = [(start + text, told[:i], told[i:]) for i in (1, told.index(SECRET), told.index(SECRET) + 5, len(told) - 2, len(told) - 1)]
+    lines = told.splitlines(keepends=True)
+    for pieces in ((told,), (start, told), (start + text, told), (start + text + told,), *cuts, (start + text, *lines)):
         head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % sum(map(len, pieces))
         raw.answer = lambda request: [head, *pieces]
         for name in ("m", "two"):
-            for path in ("/v1/messages", "/v1/chat/completions"):
-                status, headers, data = ask(name, path=path, stream=True)
+            for path, more in (("/v1/messages", {}), ("/v1/chat/completions", {}), ("/v1/messages", {"x-wayfare-report": "body"})):
+                status, headers, data = ask(name, path=path, stream=True, headers=more)
                 assert (status == 200) == (text in b"".join(pieces)), (pieces, path, status, data)
                 assert SECRET not in data and b"bad key " + b"*" * len(SECRET) in data, (pieces, path, status, data)
                 assert SECRET.decode() not in json.dumps(way.generation(headers)), headers
     raw.answer = lambda request: whole()
     assert SECRET.decode() not in way.server_log()
+
+
+def repeated_by_chance():
+    """A key of the client's that is made of asterisks, or stands in our own words for it."""
+    raw.answer = lambda request: whole(b'{"type":"error","error":{"type":"x","message":"bad key ************"}}', b"401 No")
+    status, _, data = ask(config={"api_key": "********"})
+    assert status >= 400 and b"bad key ************" in data, (status, data)
+    raw.answer = lambda request: whole(json.dumps({"candidates": [{"content": {"parts": []}, "finishReason": "MALFORMED_FUNCTION_CALL"}],
+                                                   "modelVersion": "x", "responseId": "r"}).encode())
+    for word in ("malformed", "malformeX"):
+        for stream in (False, True):
+            status, _, data = ask("gem", config={"api_key": word}, provider_slug="gem", stream=stream)
+            assert status >= 400, (status, data)
+    raw.answer = lambda request: whole()
+    assert ask()[0] == 200
 
 
 def repeated_with_escapes():
@@ -203,6 +225,7 @@ report.case("a key of one's own where none is needed", own_key_where_none_is_nee
 report.case("what a request spoils is its own", spoiled_by_a_request)
 report.case("an error that repeats the credential", repeated)
 report.case("an error in a stream that repeats it", repeated_in_a_stream)
+report.case("a key that is there by chance", repeated_by_chance)
 report.case("an error that repeats it with escapes", repeated_with_escapes)
 report.case("ids that are no text", ids_that_are_no_text)
 report.case("the ledger", way.verify)

@@ -102,7 +102,7 @@ START_TEST(completion)
     e.max_completion_tokens = 64000;
     ck_assert_int_eq(make(&c, &e).completion_bound_tok, 64000);
     c.max_tokens = 0;
-    ck_assert_int_eq(make(&c, &e).completion_bound_tok, 0);
+    ck_assert_int_eq(make(&c, &e).completion_bound_tok, 64000);
     ck_assert_int_eq(make(&c, &e).completion_tok, 0);
 }
 END_TEST
@@ -363,8 +363,8 @@ END_TEST
 /* 250,000 bytes are about 62,500 tokens, but can be 250,000: the tier is in reach. */
 START_TEST(worst_case_reaches_the_dear_tier)
 {
-    struct endpoint e = endpoint_of(3, 15);
-    struct chat c = text_chat(250000, 250000, 0);
+    struct endpoint e = endpoint_of(3, 0);
+    struct chat c = text_chat(250000, 250000, 1);
     e.price.n_tiers = 1;
     e.price.tiers[0].above_prompt_tok = 200000;
     for (int i = 0; i < PRICE_ITEM_COUNT; i++)
@@ -379,19 +379,19 @@ END_TEST
 START_TEST(worst_case_of_searches_images_documents)
 {
     struct endpoint e = endpoint_of(1, 0);
-    struct chat c = text_chat(920, 920, 0);
+    struct chat c = text_chat(920, 920, 1);
     e.price.base.pusd[PRICE_web_search] = 10000000000;
     e.price.base.pusd[PRICE_image] = 1000000000;
     c.web_search_uses = 3;
     name_tool(&c, c.n_server_tools++, "web_search_20250305");
     struct estimate est = make(&c, &e);
     /* the text and what was found are read again after each search */
-    ck_assert_int_eq(est.prompt_bound_tok, 4 * 1000 + (1 + 2 + 3) * 25000);
-    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 154000 * 1000ll + 3 * 10000000ll);
+    ck_assert_int_eq(est.prompt_bound_tok, 4 * 1000 + 3 + (1 + 2 + 3) * 25000);
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 154003 * 1000ll + 3 * 10000000ll);
     c.web_search_uses = -1;
     est = make(&c, &e);
     ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est),
-                     (11000 + 55 * 25000) * 1000ll + 10 * 10000000ll);
+                     (11010 + 55 * 25000) * 1000ll + 10 * 10000000ll);
     c.web_search_uses = c.n_server_tools = 0;
     c.n_images = 2;
     est = make(&c, &e);

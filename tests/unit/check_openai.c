@@ -238,6 +238,28 @@ START_TEST(test_waiting_text_is_bounded)
 }
 END_TEST
 
+/* So are sources that wait for their text, by what they take of memory. */
+START_TEST(test_waiting_sources_are_bounded)
+{
+    struct counter counter = {.argument_bytes = 0};
+    struct reply_sink sink = {count_reply, &counter};
+    struct provider_reading reading = {.target = &target, .sink = &sink};
+    const struct provider *p = &provider_openai;
+    void *stream = p->stream_open(&reading);
+    bool ok = true;
+    int n = 0;
+    for (; ok && n < 400000; n++)
+        ok = p->stream_feed(stream,
+                            SPAN("data: {\"choices\":[{\"index\":0,\"delta\":{\"annotations\":[{"
+                                 "\"type\":\"url_citation\",\"url_citation\":{\"url\":\"u\"}}]}}]}"
+                                 "\n\n"),
+                            ignore_event, NULL);
+    ck_assert(!ok);
+    ck_assert_int_lt(n, 200000);
+    p->stream_close(stream);
+}
+END_TEST
+
 /* The first piece of a call is given out when it comes, not when the call is whole. */
 START_TEST(test_deltas_go_out_as_they_arrive)
 {
@@ -305,6 +327,21 @@ START_TEST(test_long_names_come_back)
         ck_assert_str_eq(named.name, rows[i].told);
     }
     dialog_done(&dialog);
+}
+END_TEST
+
+/* Without a choice it is no answer; what it states of its use counts. */
+START_TEST(test_body_without_choices)
+{
+    static struct usage_report report;
+    struct provider_reading reading = {.target = &target};
+    ck_assert_int_eq(
+        provider_openai.read_body(
+            &reading,
+            SPAN("{\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}"),
+            &report),
+        VERDICT_FOREIGN);
+    ck_assert_int_eq(report.total.n[USAGE_output_tok], 7);
 }
 END_TEST
 
@@ -419,6 +456,8 @@ Suite *openai_suite(void)
     tcase_add_test(limits, test_boundary);
     tcase_add_test(limits, test_event_over_the_maximum);
     tcase_add_test(limits, test_too_many_calls_break_the_stream);
+    tcase_add_test(limits, test_waiting_sources_are_bounded);
+    tcase_add_test(limits, test_body_without_choices);
     tcase_add_test(limits, test_waiting_text_is_bounded);
     tcase_add_test(limits, test_deltas_go_out_as_they_arrive);
     tcase_add_test(limits, test_long_names_come_back);
