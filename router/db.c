@@ -25,6 +25,8 @@ enum {
     DB_APPLICATION_ID = 0x57415946,
     DB_CHECKPOINT_PAGES = 1024, /* 4 MiB of WAL: worth a passive checkpoint */
     DB_RESTART_PAGES = 16384,   /* 64 MiB: readers have kept the WAL from being reused */
+    DB_LOG_WAIT_MS = 10000,
+    DB_LOG_LOOK_MS = 20,
     DB_BACKUP_STEP_PAGES = 256,
     DB_PROGRESS_OPS = 10000 /* about a millisecond */
 };
@@ -37,6 +39,7 @@ struct db {
     int lock_fd;  /* -1: none (reader, ":memory:") */
     bool unclean; /* __atomic */
     int wal_pages;
+    bool log_is_long; /* __atomic */
     int n_stmts;
     bool interrupted;          /* __atomic */
     pthread_mutex_t step_lock; /* of in_long_step, and of interrupting it */
@@ -436,16 +439,32 @@ void db_rollback(struct db *db)
 int db_checkpoint(struct db *db)
 {
     assert(db->mode == DB_OWN);
-    if (db->wal_pages < DB_CHECKPOINT_PAGES)
+    bool restart = db->log_is_long || db->wal_pages >= DB_RESTART_PAGES;
+    if (!restart && db->wal_pages < DB_CHECKPOINT_PAGES)
         return 0;
-    int mode =
-        db->wal_pages < DB_RESTART_PAGES ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART;
+    int mode = restart ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
     int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", mode, NULL, NULL);
     db->wal_pages = 0; /* the next commit says how long it is */
+    __atomic_store_n(&db->log_is_long, restart && rc != SQLITE_OK, __ATOMIC_RELAXED);
     int primary = rc & 0xff;
     bool later = primary == SQLITE_BUSY || primary == SQLITE_LOCKED || primary == SQLITE_FULL ||
                  primary == SQLITE_NOMEM;
     return rc == SQLITE_OK || later ? 0 : -1;
+}
+
+bool db_log_is_long(const struct db *writer)
+{
+    return __atomic_load_n(&writer->log_is_long, __ATOMIC_RELAXED);
+}
+
+void db_wait_for_log(const struct db *writer, const bool *stop)
+{
+    const struct timespec look = {.tv_nsec = DB_LOG_LOOK_MS * 1000000L};
+    for (int ms = 0; ms < DB_LOG_WAIT_MS && db_log_is_long(writer); ms += DB_LOG_LOOK_MS) {
+        if (__atomic_load_n(stop, __ATOMIC_RELAXED))
+            return;
+        nanosleep(&look, NULL);
+    }
 }
 
 /* ---- backup ---- */

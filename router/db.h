@@ -62,6 +62,13 @@ int db_backup(struct db *db, const char *dest, struct fail *reterr);
 /* Copies the WAL back, by the writer and when it is long; cheap otherwise.  -1: an I/O error,
  * after which only a restart tells what is in the file. */
 int db_checkpoint(struct db *db);
+/* The WAL is as long as it should become, and begins anew once nobody reads what is in it.
+ * Any thread. */
+bool db_log_is_long(const struct db *writer);
+/* Before a read that takes long: waits until that is over, so that reads which overlap do not make
+ * it longer without end; DB_LOG_WAIT_MS at most, and no longer than until *stop (__atomic).
+ * Any thread that may block. */
+void db_wait_for_log(const struct db *writer, const bool *stop);
 int db_schema_version(struct db *db);
 int db_schema_known(void);
 

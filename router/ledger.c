@@ -298,6 +298,11 @@ void ledger_barrier(struct ledger *l)
     wait_for(l, &w);
 }
 
+void ledger_wait_for_log(const struct ledger *l, const bool *stop)
+{
+    db_wait_for_log(l->db, stop);
+}
+
 /* ---- the ledger thread: writing ---- */
 
 static void say(const struct ledger *l, const char *line)
@@ -585,13 +590,14 @@ static struct timespec in_ms(long ms)
 
 static void wait_for_work(struct ledger *l)
 {
-    if (!l->no_room && !l->low) {
+    bool log_is_long = db_log_is_long(l->db); /* readers wait for its end */
+    if (!l->no_room && !l->low && !log_is_long) {
         l->idle = true;
         pthread_cond_wait(&l->work, &l->mutex);
         l->idle = false;
         return;
     }
-    struct timespec until = in_ms(l->no_room ? RETRY_MS : ROOM_CHECK_MS / 2);
+    struct timespec until = in_ms(log_is_long || l->no_room ? RETRY_MS : ROOM_CHECK_MS / 2);
     l->idle = true;
     pthread_cond_timedwait(&l->work, &l->mutex, &until);
     l->idle = false;

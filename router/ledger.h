@@ -180,6 +180,8 @@ int ledger_job_reload(struct ledger *l, int (*fn)(struct db *db, void *arg), voi
 /* Waits until everything sent before is committed (or, while the disk is full, kept for
  * later). Not on a loop thread. */
 void ledger_barrier(struct ledger *l);
+/* db_wait_for_log, of its database. */
+void ledger_wait_for_log(const struct ledger *l, const bool *stop);
 
 /* Drains, commits, stops the thread, gives the connection back. */
 void ledger_stop(struct ledger *l);

@@ -121,6 +121,7 @@ static void *auditor_main(void *arg)
     int64_t begin_us = monotonic_us();
     timed(a, check_start(a, &f), begin_us, &f);
     while (cursor != NULL && !pacer_stopping(&a->pacer)) {
+        db_wait_for_log(a->writer, &a->pacer.stop);
         begin_us = monotonic_us();
         timed(a, audit_db_step(a->db, cursor, on_violation, a, &f), begin_us, &f);
         pacer_sleep(&a->pacer, (int64_t)a->every_s * 1000);

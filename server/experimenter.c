@@ -67,6 +67,7 @@ static void look_at(struct experimenter *x, const char *name)
 {
     char reason[REPORT_REASON_MAX];
     struct fail f = {.code = ERR_OK};
+    ledger_wait_for_log(x->env->ledger, &x->pacer.stop);
     int broken = experiment_report_guard(x->db, name, reason, &f);
     db_rest(x->db);
     if (pacer_stopping(&x->pacer)) {

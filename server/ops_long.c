@@ -54,6 +54,7 @@ static void set_db(struct runner *r, struct db *db)
 static int run(struct runner *r, const struct long_call *c)
 {
     struct ops_env own = *c->env;
+    ledger_wait_for_log(own.ledger, &r->longs->stop);
     own.db = db_open(db_path(c->env->db), DB_READ, c->reterr);
     own.stop = &r->longs->stop;
     if (own.db == NULL)

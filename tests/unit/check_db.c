@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 /* Opening, locking, migrating, backing up. */
 #include <check.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -465,6 +466,40 @@ START_TEST(a_rollback_needs_no_memory)
 }
 END_TEST
 
+/* Readers keep the WAL from beginning anew; those that read for long wait for that first. */
+START_TEST(the_log_of_long_readers)
+{
+    const bool stop = true, go_on = false;
+    struct db *db = world_open(path), *reader = db_open(path, DB_READ, NULL);
+    struct stat longer, after;
+    char wal[PATH_MAX];
+    snprintf(wal, sizeof(wal), "%s-wal", path);
+    world_sql(reader, "BEGIN");
+    ck_assert_int_eq(db_step(reader, db_stmt(reader, "SELECT count(*) FROM team"), NULL), 1);
+    world_sql(db, "CREATE TABLE large(x)");
+    for (int mib = 0; mib < 70; mib++)
+        world_sql(db, "INSERT INTO large VALUES(randomblob(1048576))");
+    ck_assert(!db_log_is_long(db));
+    ck_assert_int_eq(db_checkpoint(db), 0);
+    ck_assert(db_log_is_long(db));
+    db_wait_for_log(db, &stop);
+    ck_assert_int_eq(db_checkpoint(db), 0); /* also when nothing was written since */
+    ck_assert(db_log_is_long(db));
+    stat(wal, &longer);
+    db_rest(reader);
+    world_sql(reader, "ROLLBACK");
+    ck_assert_int_eq(db_checkpoint(db), 0);
+    ck_assert(!db_log_is_long(db));
+    db_wait_for_log(db, &go_on);
+    world_sql(db, "INSERT INTO large VALUES(randomblob(1048576))");
+    stat(wal, &after);
+    ck_assert_int_gt(longer.st_size, 70 << 20);
+    ck_assert_int_le(after.st_size, 65 << 20); /* journal_size_limit cuts it when it begins anew */
+    db_close(reader);
+    db_close(db);
+}
+END_TEST
+
 /* One that finds none is made later: nothing is lost by that, and a failure would end the process.
  */
 START_TEST(a_checkpoint_without_memory)
@@ -528,6 +563,7 @@ Suite *db_suite(void)
     tcase_add_test(t, a_rollback_needs_no_memory);
     tcase_add_test(t, a_checkpoint_without_memory);
     tcase_add_test(t, checkpoints);
+    tcase_add_test(t, the_log_of_long_readers);
     tcase_add_test(t, backup);
     tcase_add_test(t, migrations_are_numbered);
     suite_add_tcase(s, t);
