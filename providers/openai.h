@@ -121,9 +121,9 @@ bool openai_system_first(const struct openai_writing *w);
 bool openai_may_think(const struct openai_writing *w);
 /* A tool's name: longer ones than OpenAI takes are sent in another form, and are the client's again
  * in the answer (openai_find_name). */
+void openai_put_name(struct openai_writing *w, const char *key, struct span name);
 /* Does any of its tools have a name that is shortened? */
 bool openai_has_long_name(const struct dialog *request);
-void openai_put_name(struct openai_writing *w, const char *key, struct span name);
 /* "cache_control", where the dialect has such marks. */
 void openai_put_cache(struct openai_writing *w, enum cache_mark mark);
 
@@ -145,6 +145,8 @@ enum verdict openai_judge_body(const struct provider_reading *reading,
                                const struct openai_dialect *d, struct span body,
                                struct usage_report *ret_usage);
 bool openai_is_error_body(struct span body);
+/* An event of a stream that is an error without an `error`: older vLLM, Mistral, FastAPI. */
+bool openai_is_flat_error(const struct json_doc *doc);
 bool openai_read_error(struct span body, struct buf *store, struct reply_error *ret);
 void openai_weigh_error(struct span body, int *io_status, int64_t *io_retry_after_ms);
 

@@ -140,6 +140,16 @@ static bool find_flat(const struct json_doc *doc, struct buf *store, struct repl
     return !store->failed;
 }
 
+bool openai_is_flat_error(const struct json_doc *doc)
+{
+    json_ref object = json_get(doc, 0, "object");
+    bool says_so = object != JSON_NONE && json_text_is(doc, object, "error");
+    bool coded =
+        json_get(doc, 0, "code") != JSON_NONE && is(doc, json_get(doc, 0, "message"), JSON_STRING);
+    return json_get(doc, 0, "choices") == JSON_NONE &&
+           (says_so || coded || json_get(doc, 0, "detail") != JSON_NONE);
+}
+
 /* A body whose shape OpenAI's clients understand. */
 bool openai_is_error_body(struct span body)
 {

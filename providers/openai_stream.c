@@ -110,6 +110,8 @@ static enum event_kind on_chunk(struct openai_stream *s, struct event *ev)
         return EVENT_OTHER;
     }
     struct openai_glance g = openai_glance(&s->doc);
+    if (!g.chunk && openai_is_flat_error(&s->doc))
+        return EVENT_ERROR;
     if (!g.chunk || s->done)
         return EVENT_OTHER;
     s->typed = true;

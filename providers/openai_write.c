@@ -180,11 +180,12 @@ static bool put_own_choice(struct openai_writing *w)
     json_ref v = openai_is_native(w) ? json_get(doc, 0, "tool_choice") : JSON_NONE;
     if (!json_is_object(doc, v) || json_get(doc, v, "function") != JSON_NONE)
         return false;
-    if (w->dialect->choice == CHOICE_FORM_ALL && !openai_has_long_name(w->dialog)) {
+    bool set = json_get(doc, v, "allowed_tools") != JSON_NONE;
+    if (w->dialect->choice == CHOICE_FORM_ALL && !(set && openai_has_long_name(w->dialog))) {
         json_put_raw(&w->out, "tool_choice", json_raw(doc, v));
         return true;
     }
-    if (json_get(doc, v, "allowed_tools") != JSON_NONE)
+    if (set)
         openai_drop(w, "tool_choice", "tool_choice.allowed_tools");
     return false;
 }

@@ -32,6 +32,9 @@ enum {
 };
 
 static const char ROLLBACK[] = "ROLLBACK";
+/* What stands for a statement that could not be compiled: it takes any arguments, and fails as that
+ * did. */
+static const char STARVED[] = "SELECT no_memory(), ?64";
 
 struct db {
     sqlite3 *handle;
@@ -41,6 +44,7 @@ struct db {
     int wal_pages;
     bool log_is_long; /* __atomic */
     int n_stmts;
+    sqlite3_stmt *starved;
     bool interrupted;          /* __atomic */
     pthread_mutex_t step_lock; /* of in_long_step, and of interrupting it */
     bool in_long_step;
@@ -299,6 +303,25 @@ static void configure_sqlite(void)
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
+static void no_memory(sqlite3_context *c, int n, sqlite3_value **values)
+{
+    (void)n;
+    (void)values;
+    sqlite3_result_error_nomem(c);
+}
+
+/* Compiled while there is memory, for when there is none: see db_rollback and db_stmt. */
+static int keep_at_hand(struct db *db, struct fail *reterr)
+{
+    if (sqlite3_create_function(db->handle, "no_memory", 0, SQLITE_UTF8, NULL, no_memory, NULL,
+                                NULL) != SQLITE_OK)
+        return sqlite_fail(db, "cannot be used", reterr);
+    db->starved = db_stmt(db, STARVED);
+    if (db->starved == NULL || db_stmt(db, ROLLBACK) == db->starved)
+        return fail_set(reterr, ERR_ledger_down, NULL, "%s: out of memory", db->path);
+    return 0;
+}
+
 struct db *db_open(const char *path, enum db_mode mode, struct fail *reterr)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -316,10 +339,9 @@ struct db *db_open(const char *path, enum db_mode mode, struct fail *reterr)
     db->lock_fd = -1;
     pthread_mutex_init(&db->step_lock, NULL);
     snprintf(db->path, sizeof(db->path), "%s", path);
-    if ((mode == DB_OWN ? open_owned(db, reterr) : open_read(db, reterr)) == 0) {
-        db_stmt(db, ROLLBACK); /* compiled while there is memory: see db_rollback */
+    if ((mode == DB_OWN ? open_owned(db, reterr) : open_read(db, reterr)) == 0 &&
+        keep_at_hand(db, reterr) == 0)
         return db;
-    }
     db_close(db);
     return NULL;
 }
@@ -403,13 +425,17 @@ struct sqlite3_stmt *db_stmt(struct db *db, const char *sql)
         sqlite3_clear_bindings(*stmt);
         return *stmt;
     }
-    db->n_stmts++;
-    assert(db->n_stmts <= DB_STMT_MAX / 2); /* else sql is not a literal */
-    if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL) !=
-        SQLITE_OK) {
+    int rc = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL);
+    if ((rc & 0xff) == SQLITE_NOMEM) {
+        sqlite3_reset(db->starved); /* NULL is fine */
+        return db->starved;
+    }
+    if (rc != SQLITE_OK) {
         fprintf(stderr, "wayfare: %s: %s\n", sqlite3_errmsg(db->handle), sql);
         abort();
     }
+    db->n_stmts++;
+    assert(db->n_stmts <= DB_STMT_MAX / 2); /* else sql is not a literal */
     db->cache[slot].sql = sql;
     return *stmt;
 }

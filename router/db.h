@@ -43,7 +43,8 @@ void db_interrupt(struct db *db);
 void db_long_step(struct db *db, bool on);
 
 /* A prepared statement, kept for the life of the connection and reset here.  sql must be a
- * string literal (the cache is keyed by its address). Asserts that it compiles. */
+ * string literal (the cache is keyed by its address). Asserts that it compiles; without memory for
+ * that it is a statement whose step says so. */
 struct sqlite3_stmt *db_stmt(struct db *db, const char *sql);
 
 /* Resets every statement: the connection's view of the file ends and the next statement sees

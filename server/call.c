@@ -341,6 +341,7 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
         c->adapter->stream_finish(c->stream);
         verdict = c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
     }
+    c->errored |= verdict == VERDICT_ERROR; /* its event may have ended with the body */
     if (verdict == VERDICT_COMPLETE && end != END_foreign) {
         end = END_complete; /* the last event came; how the connection ended does not matter */
     } else if (end == END_complete) {
@@ -427,6 +428,7 @@ static void on_done(void *ctx, enum transfer_result result)
     struct call *c = ctx;
     struct span headers = transfer_headers(c->transfer); /* alive until we return */
     enum route_end end = c->cut != END_none ? c->cut : end_of(result);
+    call_credential_hide(c, headers); /* before anything is cut out of them */
     struct span id = header_find(headers, "request-id");
     id = id.len > 0 ? id : header_find(headers, "x-request-id");
     if (!field_is_ascii(id)) {
@@ -434,7 +436,6 @@ static void on_done(void *ctx, enum transfer_result result)
     }
     snprintf(c->provider_request_id, sizeof c->provider_request_id, "%.*s",
              (int)(id.len < 100 ? id.len : 100), id.ptr);
-    call_credential_hide(c, span_of(c->provider_request_id));
     c->sent = transfer_sent(c->transfer);
     c->denied = transfer_denied(c->transfer);
     if (c->denied != NULL) {

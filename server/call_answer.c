@@ -126,7 +126,6 @@ static void relay_headers(struct call *c, struct span upstream, bool important, 
         buf_add_span(out, value);
         buf_addc(out, '\0');
     }
-    call_credential_hide(c, buf_span(out));
 }
 
 /* The provider's name for the exchange under the header where this door's clients look for it. */
@@ -150,13 +149,12 @@ void call_answer_headers(struct call *c, struct span upstream_headers)
     add_own_headers(c);
 }
 
-static const char *content_type_of(const struct call *c, struct span headers, char out[128])
+static const char *content_type_of(struct span headers, char out[128])
 {
     struct span type = header_find(headers, "content-type");
     size_t n = type.len < 127 ? type.len : 127;
     memcpy(out, type.ptr, n);
     out[n] = '\0';
-    call_credential_hide(c, (struct span){out, n});
     return type.len > 0 ? out : "application/json";
 }
 
@@ -270,7 +268,7 @@ void call_answer_body(struct call *c, struct span upstream_headers)
         c->answer = r->reply_body;
         r->reply_body = taken;
     }
-    request_reply(r, c->http_status, content_type_of(c, upstream_headers, type));
+    request_reply(r, c->http_status, content_type_of(upstream_headers, type));
 }
 
 /* Errors of a provider that are told in Wayfare's words: the row without a meaning of its own
@@ -357,7 +355,7 @@ void call_answer_pass(struct call *c, struct span upstream_headers)
         struct buf taken = c->answer;
         c->answer = r->reply_body;
         r->reply_body = taken;
-        content_type_of(c, upstream_headers, type);
+        content_type_of(upstream_headers, type);
     } else {
         pass_foreign(c);
     }
@@ -386,11 +384,12 @@ void call_answer_stream_begin(struct call *c, struct span upstream_headers)
     if (c->opened) {
         return;
     }
+    call_credential_hide(c, upstream_headers);
     call_answer_headers(c, upstream_headers);
     char type[128];
     request_stream_begin(c->req, c->http_status,
                          c->translated ? "text/event-stream"
-                                       : content_type_of(c, upstream_headers, type));
+                                       : content_type_of(upstream_headers, type));
 }
 
 /* OpenAI's usage chunk is always asked for, and taken out again for a client that did not. */

@@ -2,7 +2,7 @@
  * ledger does not know them; their arm's error rate must.  Workers leave them here, the experiment
  * thread writes them, all that wait in one transaction (router/experiment_db.h).
  *
- * A crash loses those of the last second: they are figures, not money.
+ * A crash loses those of the last seconds: they are figures, not money.
  * Thread: unserved_add any (a short lock; only where a request has failed this way), unserved_write
  * one that may wait. */
 #ifndef SERVER_UNSERVED_H

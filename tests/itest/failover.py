@@ -14,7 +14,8 @@ closed = socket.socket()
 closed.bind(("127.0.0.1", 0))
 DEAD = "http://127.0.0.1:%d" % closed.getsockname()[1]  # bound, never listening: refuses
 
-LIMITS = {k: int(ms * SLOW) for k, ms in dict(connect_ms=2000, first_byte_ms=1000, idle_ms=1000, total_ms=10000).items()}
+LIMITS = {k: int(ms * SLOW) for k, ms in dict(connect_ms=2000, first_byte_ms=1000, total_ms=10000).items()}
+LIMITS["idle_ms"] = 600  # less than a stream's beginning is held back
 catalog = catalog_of(sim, timeouts=LIMITS)
 catalog["providers"].append(provider("dead", DEAD, timeouts=LIMITS))
 for i in range(3):

@@ -177,6 +177,28 @@ def repeated_in_a_stream():
     assert SECRET.decode() not in way.server_log()
 
 
+def repeated_in_chunks():
+    """Of OpenAI's protocol: with an end or without, and as servers say it without an `error`."""
+    chunk = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"x","choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":null}]}\n\n'
+    word = b"bad key " + SECRET
+    for told in (b'{"error":{"message":"%s","type":"x"}}', b'{"object":"error","message":"%s","code":40001}', b'{"detail":"%s"}'):
+        event_of = b"data: " + told % word + b"\n\n"
+        for pieces in ((chunk, event_of), (chunk + event_of,), (chunk, event_of[:-1]), (chunk, event_of[:-2]), (chunk, event_of[:30], event_of[30:-2])):
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % sum(map(len, pieces))
+            raw.answer = lambda request: [head, *pieces]
+            for path, more, fields in (("/v1/messages", {}, {}), ("/v1/chat/completions", {}, {}), ("/v1/chat/completions", {"x-wayfare-report": "body"}, {}),
+                                       ("/v1/chat/completions", {}, {"stream_options": {"include_usage": True}})):
+                status, headers, data = ask("chat", path=path, stream=True, headers=more, **fields)
+                assert status == 200 and b"hello" in data, (pieces, path, status, data)
+                assert SECRET not in data and SECRET.decode() not in json.dumps(way.generation(headers)), (pieces, path, data)
+    raw.answer = lambda request: whole(headers=b"request-id: %s%s\r\n" % (b"x" * 90, SECRET), content_type=b"application/json; a=%s%s" % (b"x" * 100, SECRET))
+    status, headers, _ = ask()
+    told = json.dumps([headers, way.generation(headers)])
+    assert status == 200 and SECRET.decode()[:10] not in told, told
+    raw.answer = lambda request: whole()
+    assert SECRET.decode() not in way.server_log()
+
+
 def repeated_by_chance():
     """A key of the client's that is made of asterisks, or stands in our own words for it."""
     raw.answer = lambda request: whole(b'{"type":"error","error":{"type":"x","message":"bad key ************"}}', b"401 No")
@@ -225,6 +247,7 @@ report.case("a key of one's own where none is needed", own_key_where_none_is_nee
 report.case("what a request spoils is its own", spoiled_by_a_request)
 report.case("an error that repeats the credential", repeated)
 report.case("an error in a stream that repeats it", repeated_in_a_stream)
+report.case("an error in a stream of chunks that repeats it", repeated_in_chunks)
 report.case("a key that is there by chance", repeated_by_chance)
 report.case("an error that repeats it with escapes", repeated_with_escapes)
 report.case("ids that are no text", ids_that_are_no_text)

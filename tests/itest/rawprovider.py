@@ -7,6 +7,8 @@ import socket
 import threading
 import time
 
+from harness import wait_for
+
 MESSAGE = json.dumps({"id": "msg_raw", "type": "message", "role": "assistant", "model": "raw", "stop_reason": "end_turn",
                       "stop_sequence": None, "content": [{"type": "text", "text": "hello"}],
                       "usage": {"input_tokens": 5, "output_tokens": 2}}).encode()
@@ -84,9 +86,13 @@ class Liveness:
 
     def __init__(self, way):
         self.way, self.worst_s, self.worst_cpu_s, self.asked, self.stopping = way, 0.0, 0.0, 0, False
-        self.worker = next(task for task in glob.glob("/proc/%d/task/*" % way.child.pid)
-                           if open(task + "/comm").read().startswith("wf-worker"))
+        self.worker = wait_for("the worker's name", self._find_worker)
         self.thread = threading.Thread(target=self._ask)
+
+    def _find_worker(self):
+        """It names itself, perhaps after the server has said that it listens."""
+        tasks = glob.glob("/proc/%d/task/*" % self.way.child.pid)
+        return next((task for task in tasks if open(task + "/comm").read().startswith("wf-worker")), None)
 
     def cpu_s(self):
         """Of the worker, until now."""

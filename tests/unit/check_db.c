@@ -466,6 +466,30 @@ START_TEST(a_rollback_needs_no_memory)
 }
 END_TEST
 
+static int step_once(struct db *db, struct fail *reterr)
+{
+    struct sqlite3_stmt *s = db_stmt(db, "SELECT count(*) FROM team WHERE name = ?1 AND id > ?2");
+    db_bind_text(s, 1, "x");
+    db_bind_int(s, 2, 0);
+    return db_step(db, s, reterr);
+}
+
+START_TEST(a_statement_without_memory)
+{
+    make_memory_scarce();
+    struct db *db = world_open(path);
+    struct fail f = {.text = ""};
+    no_memory = true;
+    ck_assert_int_eq(step_once(db, &f), -1);
+    ck_assert_int_eq(step_once(db, &f), -1);
+    no_memory = false;
+    ck_assert_msg(strstr(f.text, "memory") != NULL, "%s", f.text);
+    ck_assert_int_eq(step_once(db, &f), 1);
+    db_close(db);
+    make_memory_plenty();
+}
+END_TEST
+
 /* Readers keep the WAL from beginning anew; those that read for long wait for that first. */
 START_TEST(the_log_of_long_readers)
 {
@@ -563,6 +587,7 @@ Suite *db_suite(void)
     tcase_add_test(t, a_rollback_needs_no_memory);
     tcase_add_test(t, a_checkpoint_without_memory);
     tcase_add_test(t, checkpoints);
+    tcase_add_test(t, a_statement_without_memory);
     tcase_add_test(t, the_log_of_long_readers);
     tcase_add_test(t, backup);
     tcase_add_test(t, migrations_are_numbered);
