@@ -184,8 +184,7 @@ int foreign_add_provider(struct catalog_reader *r, const struct foreign *f)
 static bool take_alias(struct catalog_reader *r, const struct foreign *f)
 {
     const struct known_provider *k = catalog_known_provider(span_of(f->provider));
-    if (f->alias == NULL || k == NULL || strlen(f->alias) >= CATALOG_NAME_MAX ||
-        strpbrk(f->alias, " \t\r\n") != NULL)
+    if (f->alias == NULL || k == NULL || !foreign_name_ok(f->alias, CATALOG_NAME_MAX))
         return false;
     const char *owner = catalog_builder_owner(r->builder, f->alias);
     if (owner == NULL)
