@@ -103,6 +103,21 @@ static bool parse(struct json_doc *doc, struct span text)
     return json_parse(doc, text, NULL) == 0 && json_kind(doc, 0) == JSON_OBJECT;
 }
 
+/* An event that says its failure without an `error`, as some servers' bodies do. */
+static enum event_kind on_flat_error(struct openai_stream *s, struct span data)
+{
+    if (!s->error && s->reply != NULL) {
+        struct reply_error error;
+        struct buf store;
+        buf_init(&store, PROVIDER_EVENT_MAX);
+        bool read = openai_read_error(data, &store, &error);
+        openai_reply_fail(s->reply, read ? error.message : data);
+        buf_done(&store);
+    }
+    s->error = true;
+    return EVENT_ERROR;
+}
+
 static enum event_kind on_chunk(struct openai_stream *s, struct event *ev)
 {
     if (!parse(&s->doc, ev->data)) {
@@ -110,8 +125,8 @@ static enum event_kind on_chunk(struct openai_stream *s, struct event *ev)
         return EVENT_OTHER;
     }
     struct openai_glance g = openai_glance(&s->doc);
-    if (!g.chunk && openai_is_flat_error(&s->doc))
-        return EVENT_ERROR;
+    if (!g.chunk && !s->done && openai_is_flat_error(&s->doc))
+        return on_flat_error(s, ev->data);
     if (!g.chunk || s->done)
         return EVENT_OTHER;
     s->typed = true;

@@ -283,10 +283,11 @@ int audit_db_verify(struct db *db, struct json_object **ret, struct fail *reterr
     a->db = db;
     a->violations = json_object_new_array();
     struct json_object *report = json_object_new_object(), *checked = json_object_new_object();
-    int rc = db_step(db, db_stmt(db, "SAVEPOINT audit"), reterr);
+    bool own;
+    int rc = db_snapshot(db, &own, reterr);
     if (rc == 0)
         rc = run_checks(a, checked, reterr);
-    db_step(db, db_stmt(db, "RELEASE audit"), NULL);
+    db_snapshot_end(db, own);
     json_object_object_add(report, "ok",
                            json_object_new_boolean(json_object_array_length(a->violations) == 0));
     json_object_object_add(report, "violations", a->violations);

@@ -427,7 +427,10 @@ struct sqlite3_stmt *db_stmt(struct db *db, const char *sql)
     }
     int rc = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL);
     if ((rc & 0xff) == SQLITE_NOMEM) {
-        sqlite3_reset(db->starved); /* NULL is fine */
+        if (db->starved != NULL) {
+            sqlite3_reset(db->starved);
+            sqlite3_clear_bindings(db->starved);
+        }
         return db->starved;
     }
     if (rc != SQLITE_OK) {
@@ -460,6 +463,18 @@ void db_rollback(struct db *db)
     sqlite3_stmt *s = db_stmt(db, ROLLBACK);
     sqlite3_step(s);
     sqlite3_reset(s);
+}
+
+int db_snapshot(struct db *db, bool *ret_own, struct fail *reterr)
+{
+    *ret_own = sqlite3_get_autocommit(db->handle) != 0;
+    return *ret_own ? run(db, "BEGIN", reterr) : 0;
+}
+
+void db_snapshot_end(struct db *db, bool own)
+{
+    if (own)
+        db_rollback(db);
 }
 
 int db_checkpoint(struct db *db)

@@ -56,6 +56,11 @@ int db_begin(struct db *db, struct fail *reterr);
 int db_commit(struct db *db, struct fail *reterr);
 void db_rollback(struct db *db);
 
+/* One view of the file for several questions: the caller's transaction where there is one, else one
+ * of our own, in which nothing is written.  The end needs no memory. */
+int db_snapshot(struct db *db, bool *ret_own, struct fail *reterr);
+void db_snapshot_end(struct db *db, bool own);
+
 /* A consistent copy of the database into dest (must not exist), fsynced.  Outside any
  * transaction, from either kind of connection: a reader copies its snapshot while the writer
  * goes on. */

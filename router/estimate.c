@@ -91,12 +91,11 @@ int64_t estimate_raw_tok(const struct chat *chat)
     return tok;
 }
 
-/* A limit of 0 is nothing at all in Anthropic's protocol (the prompt is cached and no more), and to
- * some other servers no limit: expected is nothing, held there is for no limit. */
+/* A limit of 0 is nothing at all to Anthropic (the prompt is cached and no more), and no limit to
+ * others, some of which speak its protocol: expected is nothing, held is for no limit. */
 static int64_t completion_bound(const struct chat *chat, const struct endpoint *e)
 {
-    if (chat->max_tokens > 0 ||
-        (chat->max_tokens == 0 && strcmp(e->provider->protocol, "anthropic") == 0))
+    if (chat->max_tokens > 0)
         return chat->max_tokens;
     if (e->max_completion_tokens > 0)
         return e->max_completion_tokens;

@@ -421,10 +421,11 @@ int reconcile_db_compare(struct db *db, const struct reconcile_export *e, const 
                            .reterr = reterr};
     struct window covered = e->span;
     *corrections = (struct correction_list){0};
-    if (db_step(db, db_stmt(db, "SAVEPOINT reconcile"), reterr) != 0)
+    bool own;
+    if (db_snapshot(db, &own, reterr) != 0)
         return -1;
     int rc = compare(&c, &covered);
-    db_step(db, db_stmt(db, "RELEASE reconcile"), NULL);
+    db_snapshot_end(db, own);
     if (rc == 0) {
         struct json_object *r = json_object_new_object();
         json_object_object_add(r, "provider", json_object_new_string(provider));

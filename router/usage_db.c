@@ -152,13 +152,14 @@ static int read_report(struct db *db, const struct grouping *g, struct window *s
 {
     struct rollup_span parts;
     struct row sum = {{0}, 0};
-    struct json_object *rows = json_object_new_array(), *total = json_object_new_object();
-    if (db_step(db, db_stmt(db, "SAVEPOINT report"), reterr) != 0)
+    bool own;
+    if (db_snapshot(db, &own, reterr) != 0)
         return -1;
+    struct json_object *rows = json_object_new_array(), *total = json_object_new_object();
     int rc = rollup_db_span(db, span, &parts, reterr);
     if (rc == 0)
         rc = add_rows(db, g, &parts, rows, &sum, reterr);
-    db_step(db, db_stmt(db, "RELEASE report"), NULL);
+    db_snapshot_end(db, own);
     add_figures(total, &sum);
     json_object_object_add(report, "since", shape_instant(span->start_ms));
     json_object_object_add(report, "until", shape_instant(span->end_ms));

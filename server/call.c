@@ -183,7 +183,7 @@ static void attempt_reset(struct call *c)
     c->denied = NULL;
     c->cut = END_none;
     c->sent = c->paused = c->hold_open = c->hold_waiting = false;
-    c->started = c->stopped = c->errored = false;
+    c->started = c->stopped = c->suspect = false;
     c->checkpoint_tick_ms = -1;
     c->uncounted_bytes = 0;
     c->head_tick_ms = c->content_tick_ms = -1;
@@ -341,7 +341,6 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
         c->adapter->stream_finish(c->stream);
         verdict = c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
     }
-    c->errored |= verdict == VERDICT_ERROR; /* its event may have ended with the body */
     if (verdict == VERDICT_COMPLETE && end != END_foreign) {
         end = END_complete; /* the last event came; how the connection ended does not matter */
     } else if (end == END_complete) {
@@ -428,7 +427,7 @@ static void on_done(void *ctx, enum transfer_result result)
     struct call *c = ctx;
     struct span headers = transfer_headers(c->transfer); /* alive until we return */
     enum route_end end = c->cut != END_none ? c->cut : end_of(result);
-    call_credential_hide(c, headers); /* before anything is cut out of them */
+    call_credential_hide_headers(c, headers); /* before anything is cut out of them */
     struct span id = header_find(headers, "request-id");
     id = id.len > 0 ? id : header_find(headers, "x-request-id");
     if (!field_is_ascii(id)) {

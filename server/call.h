@@ -148,7 +148,8 @@ struct call {
     enum err cut_code;
     char cut_text[FAIL_TEXT_MAX]; /* END_over_cap: what the client is told */
     bool hold_waiting, hold_open, sent, paused;
-    bool started, stopped, errored;    /* the stream's first, last, error event was seen */
+    bool started, stopped;             /* the stream's first, last event was seen */
+    bool suspect;                      /* something to be shown may repeat the credential */
     enum route_end cut;                /* why we cancelled the transfer ourselves */
     char error_text[CALL_MESSAGE_MAX]; /* what the stream's error event says */
     int64_t sent_ms;                   /* wall clock */
@@ -230,6 +231,8 @@ void call_credential_used(struct call *c, enum route_end end);
 /* Asterisks for the secret wherever it stands in these bytes of ours: some providers say in an
  * error which key they were given, and it would go to the client and into the log. */
 void call_credential_hide(const struct call *c, struct span told);
+/* The same in the values of a header list; what a header is called stays. */
+void call_credential_hide_headers(const struct call *c, struct span headers);
 
 /* ---- call_origin.c: state that a provider keeps ---- */
 /* The request begins or continues a thread of messages. */

@@ -224,7 +224,7 @@ static void end_with_error(struct call *c, const struct fail *f, struct span mem
  * in memory of ours or libcurl's, which is ours until we return. */
 static void show(struct call *c, struct span bytes)
 {
-    if (c->errored) {
+    if (c->suspect) {
         call_credential_hide(c, bytes);
     }
     if (bytes.len > 0) {
@@ -384,7 +384,7 @@ void call_answer_stream_begin(struct call *c, struct span upstream_headers)
     if (c->opened) {
         return;
     }
-    call_credential_hide(c, upstream_headers);
+    call_credential_hide_headers(c, upstream_headers);
     call_answer_headers(c, upstream_headers);
     char type[128];
     request_stream_begin(c->req, c->http_status,
@@ -510,14 +510,12 @@ static void end_translated(struct call *c)
 
 void call_answer_stream(struct call *c, struct span bytes)
 {
-    if (!c->translated && !is_edited(c)) {
-        pass_events(c, bytes);
-        return;
-    }
     if (c->translated) {
         end_translated(c);
-    } else {
+    } else if (is_edited(c)) {
         edit_stream(c, bytes);
+    } else {
+        pass_events(c, bytes);
     }
     show(c, buf_span(&c->shown));
     buf_reset(&c->shown);
@@ -531,6 +529,7 @@ void call_answer_keep_alive(struct call *c)
 /* A stream may end without its last blank line. */
 void call_answer_stream_finish(struct call *c)
 {
+    c->suspect = true;
     if (c->translated) {
         call_answer_stream(c, SPAN(""));
     } else if (is_edited(c) && !sse_at_boundary(&c->stream_split)) {

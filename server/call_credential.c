@@ -85,6 +85,15 @@ void call_credential_hide(const struct call *c, struct span told)
     }
 }
 
+void call_credential_hide_headers(const struct call *c, struct span headers)
+{
+    struct span name, value;
+    size_t cursor = 0;
+    while (header_next(headers, &cursor, &name, &value)) {
+        call_credential_hide(c, value);
+    }
+}
+
 /* ---- what its end says ---- */
 
 static const struct {

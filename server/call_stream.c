@@ -14,9 +14,10 @@ static void on_event(void *ctx, const struct event *ev)
         call_origin_note(c, ev->data);
     }
     if (ev->kind == EVENT_ERROR) {
-        c->errored = true;
         call_read_error(c, ev->data, c->error_text);
     }
+    /* Servers say an error in many ways: whatever is no part of the answer may be one. */
+    c->suspect |= ev->kind == EVENT_OTHER || ev->kind == EVENT_ERROR;
     c->started |= ev->kind == EVENT_START;
     c->stopped |= ev->kind == EVENT_STOP;
 }
@@ -165,6 +166,7 @@ bool call_stream_body(struct call *c, struct span bytes)
         call_arm(c);
     }
     call_answer_stream(c, bytes);
+    c->suspect &= c->raw.len > 0; /* some of it may not be whole yet */
     if (!c->extend_waiting) {
         call_grow(c);
     }

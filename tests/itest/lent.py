@@ -191,12 +191,88 @@ def repeated_in_chunks():
                 status, headers, data = ask("chat", path=path, stream=True, headers=more, **fields)
                 assert status == 200 and b"hello" in data, (pieces, path, status, data)
                 assert SECRET not in data and SECRET.decode() not in json.dumps(way.generation(headers)), (pieces, path, data)
+    headers_that_repeat_it()
+
+
+def headers_that_repeat_it():
     raw.answer = lambda request: whole(headers=b"request-id: %s%s\r\n" % (b"x" * 90, SECRET), content_type=b"application/json; a=%s%s" % (b"x" * 100, SECRET))
     status, headers, _ = ask()
     told = json.dumps([headers, way.generation(headers)])
     assert status == 200 and SECRET.decode()[:10] not in told, told
     raw.answer = lambda request: whole()
     assert SECRET.decode() not in way.server_log()
+
+
+def said(path, name, config, *pieces):
+    """A provider's stream in these pieces, as the client has it, and its record."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % sum(map(len, pieces))
+    raw.answer = lambda request: [head, *pieces]
+    for more in ({}, {"x-wayfare-report": "body"}):
+        status, headers, data = ask(name, path=path, stream=True, headers=more, config=config)
+        assert SECRET not in data and SECRET.decode() not in json.dumps(way.generation(headers)), (pieces, path, data)
+        yield status, data, way.generation(headers)
+    raw.answer = lambda request: whole()
+
+
+CHUNK = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"x","choices":[{"index":0,"delta":{%s},"finish_reason":%s}]%s}\n\n'
+HELLO = CHUNK % (b'"content":"hello"', b"null", b"")
+LAST = CHUNK % (b"", b'"stop"', b',"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}')
+DONE = b"data: [DONE]\n\n"
+WORD = b"bad key " + SECRET
+FLAT = (b'{"object":"error","message":"%s","code":40001}' % WORD, b'{"detail":"%s"}' % WORD)
+
+
+def flat_error_in_a_stream():
+    """An error without an `error` is one: whatever comes behind it, the answer is not whole."""
+    for error in FLAT:
+        for name in (b"event: error\n", b""):
+            for end in (b"", DONE, LAST + DONE):
+                for path in ("/v1/messages", "/v1/chat/completions"):
+                    for status, data, record in said(path, "chat", None, HELLO, name + b"data: " + error + b"\n\n" + end):
+                        assert status == 200 and b"hello" in data and b"bad key ***" in data, (error, name, end, path, data)
+                        assert b"message_stop" not in data, (error, name, end, data)
+                        assert record["status"] == "error", record
+                        assert record["attempts"][-1]["end_reason"] == "stream_error", record
+
+
+def odd_errors_in_a_stream():
+    """Where and how nobody says an error, but some server does."""
+    for told in (b"data: " + FLAT[1], b"data: %s\n" % FLAT[1], DONE + b'data: {"error":{"message":"%s"}}\n\n' % WORD,
+                 b'data: {"message":"%s","type":"x"}\n\n' % WORD, b"data: %s\n\n" % WORD, b'data: [{"error":{"message":"%s"}}]\n\n' % WORD):
+        for before in ((HELLO,), (HELLO, LAST), (HELLO + LAST,)):
+            for path in ("/v1/messages", "/v1/chat/completions"):
+                for status, data, _ in said(path, "chat", None, *before, told):
+                    # What is no event of the protocol, before anything went out: no answer at all.
+                    assert status == 502 or (status == 200 and b"hello" in data), (told, path, data)
+    text = event("message_start", message={"id": "msg_1", "type": "message", "role": "assistant", "model": "x", "content": [], "stop_reason": None,
+                                           "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1}}) + \
+        event("content_block_start", index=0, content_block={"type": "text", "text": ""}) + \
+        event("content_block_delta", index=0, delta={"type": "text_delta", "text": "hello"})
+    last = event("content_block_stop", index=0) + event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 2}) + \
+        event("message_stop")
+    failed = event("error", error={"type": "x", "message": WORD.decode()})
+    for told in (b'data: {"error":{"message":"%s"}}\n\n' % WORD, b"data: " + FLAT[1] + b"\n\n", b"data: %s\n\n" % WORD, last + failed, last + failed[:-1],
+                 last + failed[:-2]):
+        for pieces in ((text, told), (text + told,), (text + told[:20], told[20:])):
+            for status, data, _ in said("/v1/messages", "m", None, *pieces):
+                assert status == 502 or (status == 200 and b"hello" in data), (pieces, data)
+
+
+def content_that_repeats_it():
+    """A model's own words go on as they are."""
+    told = CHUNK % (b'"content":"%s"' % WORD, b"null", b"")
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+    raw.answer = lambda request: [head, HELLO, told, LAST, DONE]
+    status, _, data = ask("chat", path="/v1/chat/completions", stream=True)
+    assert status == 200 and data.count(WORD) == 1, data
+    raw.answer = lambda request: whole()
+
+
+def header_called_like_the_key():
+    raw.answer = lambda request: whole(headers=b"set-cookie: sess=1\r\n")
+    status, headers, _ = ask(config={"api_key": "set-cookie"})
+    assert status == 200 and "sess=1" not in headers.values(), headers
+    raw.answer = lambda request: whole()
 
 
 def repeated_by_chance():
@@ -248,6 +324,10 @@ report.case("what a request spoils is its own", spoiled_by_a_request)
 report.case("an error that repeats the credential", repeated)
 report.case("an error in a stream that repeats it", repeated_in_a_stream)
 report.case("an error in a stream of chunks that repeats it", repeated_in_chunks)
+report.case("an error without an `error`", flat_error_in_a_stream)
+report.case("errors of other shapes, and elsewhere", odd_errors_in_a_stream)
+report.case("content that repeats it", content_that_repeats_it)
+report.case("a header that is called like the key", header_called_like_the_key)
 report.case("a key that is there by chance", repeated_by_chance)
 report.case("an error that repeats it with escapes", repeated_with_escapes)
 report.case("ids that are no text", ids_that_are_no_text)

@@ -490,6 +490,27 @@ START_TEST(a_statement_without_memory)
 }
 END_TEST
 
+/* A transaction that stays would show the reader the same view for good. */
+START_TEST(a_snapshot_without_memory)
+{
+    bool own, inner;
+    make_memory_scarce();
+    struct db *db = world_open(path);
+    ck_assert_int_eq(db_snapshot(db, &own, NULL), 0);
+    ck_assert_int_eq(db_snapshot(db, &inner, NULL), 0);
+    ck_assert(own && !inner);
+    ck_assert_int_eq(db_step(db, db_stmt(db, "SELECT count(*) FROM team"), NULL), 1);
+    no_memory = true;
+    db_snapshot_end(db, inner);
+    db_snapshot_end(db, own);
+    no_memory = false;
+    ck_assert_int_eq(db_begin(db, NULL), 0);
+    db_rollback(db);
+    db_close(db);
+    make_memory_plenty();
+}
+END_TEST
+
 /* Readers keep the WAL from beginning anew; those that read for long wait for that first. */
 START_TEST(the_log_of_long_readers)
 {
@@ -588,6 +609,7 @@ Suite *db_suite(void)
     tcase_add_test(t, a_checkpoint_without_memory);
     tcase_add_test(t, checkpoints);
     tcase_add_test(t, a_statement_without_memory);
+    tcase_add_test(t, a_snapshot_without_memory);
     tcase_add_test(t, the_log_of_long_readers);
     tcase_add_test(t, backup);
     tcase_add_test(t, migrations_are_numbered);
