@@ -15,7 +15,7 @@ static bool has_budget(const struct retry_budget *b, int64_t now_ms)
     uint64_t share = (uint64_t)sum.all * RETRY_PERCENT / 100;
     uint64_t burst = share * RETRY_BURST_PERCENT / 100 / RECENT_SLOTS;
     return sum.bad < larger(share, RETRY_MIN_PER_S * RECENT_SLOTS) &&
-           recent_now(&b->paid, RETRY_SLOT_MS, now_ms).bad < larger(burst, RETRY_MIN_PER_S);
+           recent_now(&b->paid, RETRY_SLOT_MS, now_ms).bad < larger(burst, RETRY_MIN_AT_ONCE);
 }
 
 static bool out_of_patience(const struct retry_ask *ask)

@@ -15,6 +15,7 @@ enum {
     RETRY_SLOT_MS = 1000,
     RETRY_BURST_PERCENT = 130,  /* of a second's part of that, in one second */
     RETRY_MIN_PER_S = 3,        /* a model with few requests has its retries */
+    RETRY_MIN_AT_ONCE = 10,     /* and a third of those of 10 s in one second */
     RETRY_PATIENCE_PERCENT = 80 /* of the client's time: after that no retry begins */
 };
 

@@ -245,8 +245,7 @@ struct route_action route_hold_refused(struct route *r, enum err code, int64_t r
     if (r->first_refused < 0)
         r->first_refused = (int)(refused - r->plan->candidates);
     r->n_attempts--;
-    bool is_cap = code == ERR_over_budget || code == ERR_budget_busy;
-    int index = is_cap ? find_next(r, refused->hold_nusd) : -1;
+    int index = err_is_cap(code) ? find_next(r, refused->hold_nusd) : -1;
     return index >= 0 ? begin_attempt(r, index) : fail_with(code, retry_after_ms);
 }
 
@@ -273,6 +272,12 @@ struct route_action route_put_off(struct route *r)
     r->n_attempts--;
     plan_put_last(r->plan, r->next);
     return begin_attempt(r, find_any_next(r));
+}
+
+struct route_action route_stop(const struct route *r)
+{
+    assert(r->n_attempts > 0 && !r->committed);
+    return conclude(r);
 }
 
 struct route_action route_pass_over(struct route *r)

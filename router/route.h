@@ -91,6 +91,8 @@ bool route_has_more(const struct route *r);
 /* The retry budget does not pay for the current candidate (not an attempt): ROUTE_TRY another, or
  * the answer for the attempts made. */
 struct route_action route_pass_over(struct route *r);
+/* Nothing else can be tried (a hold was refused, or a build): the answer for the attempts made. */
+struct route_action route_stop(const struct route *r);
 /* No retry begins any more: the answer for the attempts made. */
 struct route_action route_give_up(struct route *r);
 /* The response head is known: ROUTE_TRY = give this one up and try the next, which is the same

@@ -37,6 +37,12 @@ struct fail {
 /* Never NULL; asserts that code is in range and not ERR_OK. */
 const struct err_info *err_info(enum err code);
 
+/* A spend cap is in the way: what costs less may still fit. */
+static inline bool err_is_cap(enum err code)
+{
+    return code == ERR_over_budget || code == ERR_budget_busy;
+}
+
 /* Fills *f (f may be NULL) and returns -1, so that a caller can write
  * `return fail_set(f, ERR_bad_request, "max_tokens", "max_tokens must be ...");`
  * field may be NULL.  Text that does not fit is cut. */

@@ -90,6 +90,7 @@ static void call_recycle(struct call *c)
     catalog_unref(c->catalog);
     identity_unref(c->identity);
     call_experiment_leave(c);
+    call_failure_forget(c);
     chat_done(&c->chat);
     upreq_reset(&c->upreq, CALL_KEEP_BODY);
     sse_done(&c->stream_split);
@@ -129,7 +130,8 @@ void call_free_pool(struct worker *w)
 int64_t call_bytes(const struct call *c)
 {
     return (int64_t)(c->body.len + c->answer.len + c->shown.len + c->raw.len + c->held.len +
-                     c->doc.count * sizeof *c->doc.nodes);
+                     c->doc.count * sizeof *c->doc.nodes) +
+           call_failure_bytes(c);
 }
 
 static void detach(struct call *c)
@@ -188,6 +190,7 @@ static void attempt_reset(struct call *c)
     c->uncounted_bytes = 0;
     c->head_tick_ms = c->content_tick_ms = -1;
     usage_report_clear(&c->usage);
+    c->earlier_nusd += money_charge_nusd(c->cost_pusd);
     c->content_bytes = c->cost_pusd = 0;
     c->provider_request_id[0] = c->error_text[0] = '\0';
 }
@@ -201,18 +204,49 @@ static void close_stream(struct call *c)
     call_translate_close(c);
 }
 
-/* Closes the attempt's books.  verdict counts for END_complete, truncated and the like. */
-static void attempt_over(struct call *c, enum route_end end, enum verdict verdict)
+/* c->answer is an error: what it means, beside its status, and for the credential. */
+static void weigh_error(struct call *c, int64_t *retry_after_ms)
+{
+    if (c->adapter->weigh_error != NULL) {
+        c->adapter->weigh_error(buf_span(&c->answer), &c->http_status, retry_after_ms);
+    }
+    call_credential_hide(c, buf_span(&c->answer));
+    call_credential_refused(c, *retry_after_ms);
+}
+
+/* The status that an error has which was said with 200 in place of an answer; 0 = it has none. */
+static int status_of_error(const struct call *c)
+{
+    struct reply_error error = {.http_status = 0};
+    struct buf store;
+    buf_init(&store, CALL_ANSWER_MAX);
+    bool read = c->adapter->read_error(buf_span(&c->answer), &store, &error);
+    buf_done(&store);
+    return read && error.http_status >= 400 ? error.http_status : 0;
+}
+
+/* Closes the attempt's books.  verdict counts for END_complete, truncated and the like.  Returns
+ * how it ended: an error in place of an answer counts as if it had come with its status. */
+static enum route_end attempt_over(struct call *c, enum route_end end, enum verdict verdict)
 {
     assert(c->transfer == NULL);
     uv_timer_stop(&c->timer);
     if (c->kind == CALL_MESSAGES) {
         call_settle(c, end, verdict);
     }
+    bool instead = end == END_stream_error && !c->committed && c->content_tick_ms < 0;
+    int status = instead ? status_of_error(c) : 0;
+    if (status > 0) {
+        int64_t retry_after_ms = -1;
+        end = END_status;
+        c->http_status = status;
+        weigh_error(c, &retry_after_ms);
+    }
     call_note_attempt(c, end);
     call_health_end(c, end);
     call_credential_used(c, end);
     close_stream(c);
+    return end;
 }
 
 static bool is_event_stream(const struct call *c)
@@ -290,7 +324,7 @@ static enum route_end end_of(enum transfer_result result)
     return END_reset;
 }
 
-/* Seconds or milliseconds of the provider's own retry headers; -1 = none. */
+/* Milliseconds, seconds or a date (RFC 9110 section 10.2.3); -1 = none. */
 static int64_t retry_after_of(struct span headers)
 {
     struct span ms = header_find(headers, "retry-after-ms");
@@ -301,7 +335,12 @@ static int64_t retry_after_of(struct span headers)
     for (; i < v.len && i < 9 && v.ptr[i] >= '0' && v.ptr[i] <= '9'; i++) {
         n = n * 10 + (v.ptr[i] - '0');
     }
-    return i == 0 ? -1 : ms.len > 0 ? n : n * 1000;
+    if (i > 0) {
+        return ms.len > 0 ? n : n * 1000;
+    }
+    int64_t at_ms = v.len > 0 ? header_date_ms(v) : -1;
+    int64_t now_ms = worker_now_ms();
+    return at_ms < 0 ? -1 : at_ms > now_ms ? at_ms - now_ms : 0;
 }
 
 /* The drain deadline cut it. */
@@ -352,7 +391,7 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
     if (c->translated && end == END_complete && (c->reply_broken || c->shown.failed)) {
         end = END_foreign;
     }
-    attempt_over(c, end, verdict);
+    end = attempt_over(c, end, verdict);
     if (end == END_complete) {
         call_stream_release(c, headers); /* an answer without content is one */
     }
@@ -366,6 +405,8 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
         call_answer_stream_finish(c);
         request_stream_end(c->req, false); /* the provider's own error event has been relayed */
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
+    } else if (end == END_status) {
+        act(c, route_on_head(&c->route, c->http_status, retry_after_of(headers)), headers);
     } else {
         act(c, route_on_end(&c->route, end), headers);
     }
@@ -384,14 +425,10 @@ static void after_body(struct call *c, struct span headers)
         }
     }
     int64_t retry_after_ms = retry_after_of(headers);
-    if (!good && c->adapter->weigh_error != NULL) {
-        c->adapter->weigh_error(buf_span(&c->answer), &c->http_status, &retry_after_ms);
-    }
-    if (!good || verdict == VERDICT_ERROR) {
-        call_credential_hide(c, buf_span(&c->answer));
-    }
     if (!good) {
-        call_credential_refused(c, retry_after_ms);
+        weigh_error(c, &retry_after_ms);
+    } else if (verdict == VERDICT_ERROR) {
+        call_credential_hide(c, buf_span(&c->answer));
     }
     enum route_end end = !good                        ? END_status
                          : verdict == VERDICT_FOREIGN ? END_foreign
@@ -400,10 +437,10 @@ static void after_body(struct call *c, struct span headers)
     if (end == END_complete) {
         call_origin_note(c, buf_span(&c->answer));
     }
-    attempt_over(c, end, verdict);
+    end = attempt_over(c, end, verdict);
     if (c->req == NULL) {
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
-    } else if (good && end != END_complete) {
+    } else if (end != END_complete && end != END_status) {
         act(c, route_on_end(&c->route, end), headers);
     } else {
         act(c, route_on_head(&c->route, c->http_status, retry_after_ms), headers);
@@ -478,12 +515,26 @@ static void send_attempt(struct call *c)
 
 /* ---- the next candidate ---- */
 
+/* No other attempt can be made: the answer for those that were.  false: there were none. */
+static bool answer_for_attempts(struct call *c)
+{
+    struct span headers;
+    if (c->route.n_attempts == 0 || !call_failure_take_back(c, &headers)) {
+        return false;
+    }
+    act(c, route_stop(&c->route), headers);
+    return true;
+}
+
 /* The request cannot be told to this provider; another may take it. */
 static void on_build_refused(struct call *c, const struct fail *f)
 {
     struct route_action next = route_build_refused(&c->route, f->code);
     if (next.step == ROUTE_TRY && call_health_begin(c, &next)) {
         try_next(c);
+        return;
+    }
+    if (answer_for_attempts(c)) {
         return;
     }
     call_answer_error(c, f, -1, (struct span){NULL, 0});
@@ -562,6 +613,9 @@ static void finished(struct call *c, struct span headers)
 static void act(struct call *c, struct route_action a, struct span headers)
 {
     if (a.step == ROUTE_TRY && call_health_begin(c, &a)) {
+        if (c->n_attempts > 0) {
+            call_failure_keep(c, headers);
+        }
         try_next(c);
         return;
     }
@@ -640,7 +694,7 @@ void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
             call_shadow_copy(c);
         }
         send_attempt(c);
-    } else if (!hold_another(c, a)) {
+    } else if (!hold_another(c, a) && !(err_is_cap(a->code) && answer_for_attempts(c))) {
         call_record_end(c, "refused", call_answer_refused(c, a));
         call_done(c);
     }

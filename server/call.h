@@ -104,6 +104,8 @@ struct call {
     struct shed_slot slot; /* once the client has left */
     int n_attempts;
     struct call_attempt attempts[ROUTE_ATTEMPTS_MAX];
+    int64_t earlier_nusd;         /* charged for the attempts before the running one */
+    struct call_failure *failure; /* the last one's, while the next has no hold yet; or NULL */
 
     /* the running attempt */
     struct call_turn turn;
@@ -219,6 +221,15 @@ void call_stream_release(struct call *c, struct span upstream_headers);
 /* The request asks for a stream, and its answer will be one. */
 bool call_wants_stream(const struct call *c);
 
+/* ---- call_failure.c ---- */
+/* An attempt has failed, another is to be made: keeps what the provider answered. */
+void call_failure_keep(struct call *c, struct span headers);
+/* There will be no other: as call_failure_keep found it.  The headers live until call_done.
+ * false: nothing is kept. */
+bool call_failure_take_back(struct call *c, struct span *ret_headers);
+void call_failure_forget(struct call *c);
+int64_t call_failure_bytes(const struct call *c);
+
 /* ---- call_credential.c ---- */
 /* Chooses c->credential for an attempt at c->endpoint. */
 void call_credential_take(struct call *c);
@@ -304,6 +315,8 @@ void call_checkpoint_bytes(struct call *c, size_t n);
 void call_settle(struct call *c, enum route_end end, enum verdict verdict);
 /* Price of c->usage now, in pico-USD. */
 int64_t call_cost_pusd(struct call *c);
+/* What the request costs with c->cost_pusd for the running attempt and all that came before it. */
+const char *call_cost_text(const struct call *c, char out[MONEY_TEXT_MAX]);
 /* The request is over. status: "ok", "error", "canceled". */
 void call_record_end(struct call *c, const char *status, int http_status);
 /* Words for what the ledger refused; own_nusd: what this attempt holds already (an extension). */

@@ -158,12 +158,6 @@ static const char *content_type_of(struct span headers, char out[128])
     return type.len > 0 ? out : "application/json";
 }
 
-static const char *cost_text(struct call *c, int64_t pusd, char out[MONEY_TEXT_MAX])
-{
-    (void)c;
-    return money_print(money_charge_nusd(pusd), MONEY_SCALE_NUSD, out);
-}
-
 /* A provider that was asked for a stream may still answer as a whole, and the other way round:
  * the client gets what it asked for. */
 static void answer_translated(struct call *c)
@@ -252,7 +246,7 @@ void call_answer_body(struct call *c, struct span upstream_headers)
         answer_late(c);
         return;
     }
-    cost_text(c, c->cost_pusd, cost);
+    call_cost_text(c, cost);
     call_answer_headers(c, upstream_headers);
     if (c->kind == CALL_MESSAGES) {
         request_add_header(r, "x-wayfare-cost", span_of(cost));
@@ -356,6 +350,9 @@ void call_answer_pass(struct call *c, struct span upstream_headers)
         c->answer = r->reply_body;
         r->reply_body = taken;
         content_type_of(upstream_headers, type);
+        if (strncasecmp(type, "text/event-stream", 17) == 0) {
+            snprintf(type, sizeof type, "application/json"); /* the data of its error event */
+        }
     } else {
         pass_foreign(c);
     }
@@ -418,7 +415,7 @@ static bool edit_event(void *ctx, const struct sse_event *ev)
         c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
         c->cost_pusd = call_cost_pusd(c);
     }
-    cost_text(c, c->cost_pusd, cost);
+    call_cost_text(c, cost);
     if (c->chat.door == DOOR_OPENAI) {
         report_chunk(ev->name, ev->data, call_slug(c), cost, !hides_usage(c), &c->shown);
     } else {

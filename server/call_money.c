@@ -218,15 +218,22 @@ int64_t call_cost_pusd(struct call *c)
     return pusd;
 }
 
+const char *call_cost_text(const struct call *c, char out[MONEY_TEXT_MAX])
+{
+    return money_print(c->earlier_nusd + money_charge_nusd(c->cost_pusd), MONEY_SCALE_NUSD, out);
+}
+
 /* Nothing of the provider's own counting is known. */
 static void estimate_unknown(struct call *c)
 {
     const struct candidate *cand = route_current(&c->route);
-    usage_report_clear(&c->usage);
     if (!c->endpoint->provider->cancel_stops_billing) {
-        c->cost_pusd = hold_pusd(c);
+        int64_t stated_pusd = call_cost_pusd(c);
+        c->cost_pusd = stated_pusd > hold_pusd(c) ? stated_pusd : hold_pusd(c);
+        usage_report_clear(&c->usage);
         return;
     }
+    usage_report_clear(&c->usage);
     guess_prompt(c, cand->estimate.prompt_tok, &c->usage.total);
     c->cost_pusd = call_cost_pusd(c);
 }
@@ -272,6 +279,14 @@ static void estimate_whole(struct call *c)
     bill_guess(c, 0);
 }
 
+/* The connection ended before the answer did, and the provider may generate and bill the rest. */
+static bool bills_on(const struct call *c, enum route_end end)
+{
+    bool broken = end == END_timed_out || end == END_reset || end == END_truncated ||
+                  end == END_client_gone || end == END_drained || end == END_over_cap;
+    return broken && !c->endpoint->provider->cancel_stops_billing;
+}
+
 /* Which evidence there is, by how the attempt ended. */
 static enum usage_source judge(struct call *c, enum route_end end, enum verdict verdict)
 {
@@ -286,7 +301,7 @@ static enum usage_source judge(struct call *c, enum route_end end, enum verdict 
     if (whole && counted && !c->usage.unfinished) {
         return cost_now(c, &c->cost_pusd) ? USAGE_FINAL : USAGE_ESTIMATED;
     }
-    if (counted) {
+    if (counted && !bills_on(c, end)) {
         return complete_partial(c);
     }
     if (end == END_complete) {

@@ -66,9 +66,8 @@ static int64_t least_tok(const struct chat *chat)
 
 bool call_may_clamp(const struct call *c, const struct ledger_answer *a)
 {
-    bool is_cap = a->code == ERR_over_budget || a->code == ERR_budget_busy;
     bool wants_some = c->chat.max_tokens != 0; /* else a lower limit would be a higher one */
-    return is_cap && wants_some && c->key->on_limit == ON_LIMIT_CLAMP;
+    return err_is_cap(a->code) && wants_some && c->key->on_limit == ON_LIMIT_CLAMP;
 }
 
 bool call_clamp(struct call *c, const struct ledger_answer *a)

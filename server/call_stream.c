@@ -15,6 +15,10 @@ static void on_event(void *ctx, const struct event *ev)
     }
     if (ev->kind == EVENT_ERROR) {
         call_read_error(c, ev->data, c->error_text);
+        if (c->content_tick_ms < 0) { /* it stands for the whole answer */
+            buf_reset(&c->answer);
+            buf_add_span(&c->answer, ev->data);
+        }
     }
     /* Servers say an error in many ways: whatever is no part of the answer may be one. */
     c->suspect |= ev->kind == EVENT_OTHER || ev->kind == EVENT_ERROR;

@@ -90,7 +90,7 @@ void call_translate_end(struct call *c)
         return;
     }
     c->reply_ended = false;
-    money_print(money_charge_nusd(c->cost_pusd), MONEY_SCALE_NUSD, c->cost_usd);
+    call_cost_text(c, c->cost_usd);
     c->door_answer.cost_usd = c->cost_usd;
     write_reply(c, &(struct reply){.kind = REPLY_END});
 }

@@ -3,8 +3,10 @@
 #include "server/upstream.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <time.h>
 
 #include "schema/http1.h"
 
@@ -520,6 +522,19 @@ bool header_next(struct span headers, size_t *cursor, struct span *ret_name, str
         return true;
     }
     return false;
+}
+
+int64_t header_date_ms(struct span value)
+{
+    char text[30]; /* "Mon, 30 Nov 2026 01:45:00 GMT" */
+    struct tm tm = {.tm_sec = 0};
+    if (value.len != sizeof text - 1) {
+        return -1;
+    }
+    snprintf(text, sizeof text, "%.*s", (int)value.len, value.ptr);
+    const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    time_t s = end != NULL && *end == '\0' ? timegm(&tm) : -1;
+    return s < 0 ? -1 : (int64_t)s * 1000;
 }
 
 struct span header_find(struct span headers, const char *name)

@@ -73,6 +73,9 @@ const char *transfer_denied(const struct transfer *t);
 struct span transfer_headers(const struct transfer *t);
 /* Value of a header in such a list, case-insensitive; empty when absent. */
 struct span header_find(struct span headers, const char *name);
+/* An HTTP date (RFC 9110 section 5.6.7, as everybody writes it now) as Unix time; -1 = it is none.
+ */
+int64_t header_date_ms(struct span value);
 /* Iterates: *cursor starts at 0. */
 bool header_next(struct span headers, size_t *cursor, struct span *ret_name,
                  struct span *ret_value);
