@@ -59,11 +59,12 @@ struct cli_option {
 /* How a member of a result is shown to people. */
 enum cli_cell {
     CELL_TEXT,
-    CELL_COUNT,  /* right-aligned */
-    CELL_USD,    /* right-aligned, decimals filled up to the longest of the column */
-    CELL_TIME,   /* to the second */
-    CELL_LIST,   /* joined with commas */
-    CELL_BUDGETS /* "100/month" */
+    CELL_COUNT,      /* right-aligned */
+    CELL_USD,        /* right-aligned, decimals filled up to the longest of the column */
+    CELL_TIME,       /* to the second */
+    CELL_LIST,       /* joined with commas */
+    CELL_KEY_LIMITS, /* "12.5 of 100/month": spent, cap and window, those of scope key */
+    CELL_TEAM_LIMITS
 };
 
 struct cli_column {

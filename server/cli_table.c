@@ -85,7 +85,7 @@ static const struct cli_option team_options[] = {
     {0}};
 static const struct cli_column team_columns[] = {
     {"name", "TEAM", CELL_TEXT},
-    {"budgets", "BUDGETS $", CELL_BUDGETS},
+    {"limits", "SPENT OF BUDGET $", CELL_TEAM_LIMITS},
     {"timezone", "TIMEZONE", CELL_TEXT},
     {"bound", "BOUND", CELL_TEXT},
     {"keys", "KEYS", CELL_COUNT},
@@ -133,7 +133,7 @@ static const struct cli_column key_columns[] = {
     {"team", "TEAM", CELL_TEXT},
     {"name", "NAME", CELL_TEXT},
     {"status", "STATUS", CELL_TEXT},
-    {"budgets", "BUDGETS $", CELL_BUDGETS},
+    {"limits", "SPENT OF BUDGET $", CELL_KEY_LIMITS},
     {"models", "MODELS", CELL_LIST},
     {"providers_only", "ONLY", CELL_LIST},
     {"providers_ignore", "IGNORE", CELL_LIST},

@@ -350,12 +350,14 @@ END_TEST
 START_TEST(prints_csv)
 {
     print("team list --format csv",
-          "{\"data\": [{\"name\": \"a,\\\"b\", \"budgets\": [{\"window\": \"day\","
-          " \"cap_usd\": \"5\"}, {\"window\": \"month\", \"cap_usd\": \"7.5\"}],"
+          "{\"data\": [{\"name\": \"a,\\\"b\", \"limits\": [{\"scope\": \"team\", \"window\": "
+          "\"day\","
+          " \"spent_usd\": \"0\", \"cap_usd\": \"5\"}, {\"scope\": \"team\","
+          " \"window\": \"month\", \"spent_usd\": \"1.2\", \"cap_usd\": \"7.5\"}],"
           " \"timezone\": \"=1+1\", \"keys\": 2, \"created_at\": \"2026-11-25T06:34:35.123Z\"}]}",
           0,
-          "name,budgets,timezone,bound,keys,created_at\r\n"
-          "\"a,\"\"b\",\"5/day, 7.5/month\",\"'=1+1\",,2,2026-11-25T06:34:35.123Z\r\n");
+          "name,limits,timezone,bound,keys,created_at\r\n"
+          "\"a,\"\"b\",\"0 of 5/day, 1.2 of 7.5/month\",\"'=1+1\",,2,2026-11-25T06:34:35.123Z\r\n");
 }
 END_TEST
 
