@@ -131,7 +131,7 @@ int experiment_read_prefs(struct experiment_arm *arm, const char *json, struct f
     static const char *const also[] = {"model", "models", NULL};
     struct json_doc doc;
     json_init(&doc);
-    int rc = json_parse(&doc, span_of(json != NULL && json[0] != '\0' ? json : "{}"), reterr);
+    int rc = json_parse(&doc, span_of(json != NULL ? json : "{}"), reterr);
     if (rc == 0)
         rc = preset_check(&doc, "prefs", also, reterr);
     if (rc == 0)

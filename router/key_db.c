@@ -109,6 +109,9 @@ static int bind_list(struct sqlite3_stmt *s, const char *name, struct json_objec
     struct json_object *list = NULL;
     if (args_list(name, value, &list, reterr) != 0)
         return -1;
+    if (list == NULL && value != NULL) /* nothing is allowed, or everything? */
+        return fail_set(reterr, ERR_bad_request, name, "%s is empty; null stands for no list",
+                        name);
     db_bind_text(
         s, 2, list != NULL ? json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN) : NULL);
     json_object_put(list);

@@ -168,7 +168,7 @@ static int put_arm(struct cli_call *call, const struct cli_option *o, const char
     const char *is = strchr(word, '='), *colon = strrchr(word, ':');
     size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
     if (is == NULL || is == word || colon == NULL || colon < is + 2 || digits == 0 || digits > 9 ||
-        colon[1 + digits] != '\0' || colon - is > PATH_MAX)
+        colon[1 + digits] != '\0' || strtoll(colon + 1, NULL, 10) == 0 || colon - is > PATH_MAX)
         return refuse(call, CLI_EXIT_USAGE, "%s must be %s, not %s", shown(o, name), o->arg, word);
     snprintf(path, sizeof(path), "%.*s", (int)(colon - is - 1), is + 1);
     int rc = CLI_EXIT_OK;
@@ -502,4 +502,16 @@ void cli_call_done(struct cli_call *call)
     json_object_put(call->args);
     buf_done(&call->text);
     *call = (struct cli_call){0};
+}
+
+bool cli_is_usage(const struct cli_call *call, const struct fail *fail)
+{
+    char member[MEMBER_MAX];
+    const struct cli_option *o = call->command->options;
+    for (; fail->code == ERR_bad_request && o != NULL && o->name != NULL; o++) {
+        member_name(o, member);
+        if (strcmp(member, fail->field) == 0 && json_object_object_get_ex(call->args, member, NULL))
+            return o->kind != CLI_FILE && o->kind != CLI_ARM && o->kind != CLI_CATALOG;
+    }
+    return false;
 }

@@ -106,6 +106,10 @@ def usage_errors(sh):
     for option in ("--retain-days", "--drain-timeout"):
         code, out, err = sh.run("serve", option, str(10 ** 8))
         check("usage error: serve %s names it" % option, one_line_error(code, out, err, 2) and option + " must be" in err, err)
+    for option in ("--listen", "--admin-listen"):
+        for address in ("foo", "127.0.0.1:99999", "127.0.0.1:", ""):
+            code, out, err = sh.run("serve", option, address)
+            check("usage error: serve %s %r" % (option, address), one_line_error(code, out, err, 2) and option + " must be" in err, err)
     sh.write("nul", "{}\0{")
     for words in (("key", "create", "--team", "x", "--preset", "nul"), ("catalog", "import", "nul")):
         code, out, err = sh.run(*words)
@@ -116,6 +120,24 @@ def usage_errors(sh):
     code, out, err = sh.run("usage")
     check("a question makes no database", one_line_error(code, out, err, 1) and
           not os.path.exists(sh.path("wayfare.db")), err)
+
+
+def wrong_values(sh, mode):
+    """What only the operation can judge is told as what the reader of the command line refuses."""
+    sh.ok("team", "create", "wrong")
+    key = sh.json("key", "create", "--team", "wrong")["id"]
+    sh.write("prefs", {})
+    sh.write("empty", "")
+    arms = ("--model", "small", "--arm", "a=prefs:1", "--arm", "b=none:1")
+    for words in (("usage", "--since", "yesterday"), ("key", "create", "--team", "wrong", "--expires", "tomorrow"),
+                  ("key", "rotate", key, "--grace", "24"), ("generation", "list", "--limit", "0"), ("ledger", "prune", "--older-than", "x"),
+                  ("team", "create", "x", "--timezone", "Mars/Olympus"), ("replay", "--discount", "a=200"),
+                  ("experiment", "create", "x", *arms, "--metric", "q:up"), ("experiment", "create", "x", *arms, "--guardrail", "q"),
+                  ("experiment", "create", "x", *arms, "--ramp", "0"), ("experiment", "create", "x", "--model", "small", "--arm", "a=prefs:0")):
+        check(mode + "usage error: " + " ".join(words), one_line_error(*sh.run(*words), 2), sh.run(*words))
+    for words in (("experiment", "create", "x", "--model", "small", "--arm", "a=empty:1", "--arm", "b=none:1"),
+                  ("key", "create", "--team", "wrong", "--preset", "empty"), ("generation", "list", "--team", "nobody")):
+        check(mode + "no usage error: " + " ".join(words), one_line_error(*sh.run(*words), 1), sh.run(*words))
 
 
 def teams_and_keys(sh, mode):
@@ -274,6 +296,11 @@ def admin_listener(sh, server):
     check("admin: team create", status == 200 and json.loads(data)["name"] == "over http", data)
     status, data = server.ask("PATCH", "/admin/v1/teams/over%20http", json.dumps({"budget": "5", "window": "week"}), auth)
     check("admin: team set", status == 200 and json.loads(data)["budgets"] == [{"window": "week", "cap_usd": "5"}], data)
+    status, data = server.ask("PATCH", "/admin/v1/teams/over%20http", json.dumps({"name": "renamed"}), auth)
+    check("admin: what stands in the path is not in the body", status == 400 and json.loads(data)["error"]["field"] == "name", data)
+    for models in ([], ""):
+        status, data = server.ask("POST", "/admin/v1/keys", json.dumps({"team": "over http", "models": models}), auth)
+        check("admin: a list %r makes no key without limits" % models, status == 400 and json.loads(data)["error"]["field"] == "models", data)
     status, data = server.ask("POST", "/admin/v1/keys", json.dumps({"team": "over http", "colour": 1}), auth)
     check("admin: unknown argument", status == 400 and json.loads(data)["error"]["field"] == "colour", data)
     status, data = server.ask("POST", "/admin/v1/keys", json.dumps({"team": "over http"}), auth)
@@ -312,6 +339,7 @@ def with_server(sh, server):
     teams_and_keys(sh, "server: ")
     catalog_and_route(sh, "server: ")
     books(sh, "server: ")
+    wrong_values(sh, "server: ")
     many_at_once(sh, "server: ")
     admin_listener(sh, server)
     second = sh.run("serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
@@ -353,6 +381,7 @@ def direct(sh):
     teams_and_keys(sh, "direct: ")
     catalog_and_route(sh, "direct: ")
     books(sh, "direct: ")
+    wrong_values(sh, "direct: ")
     many_at_once(sh, "direct: ")
     lock_without_socket(sh)
     stale_socket(sh)

@@ -86,6 +86,9 @@ static const struct {
     {"{\"name\":\"x\",\"model\":\"m\",\"arms\":[{\"name\":\"a\",\"prefs\":\"[1]\"},"
      "{\"name\":\"b\"}]}",
      "arms", "arm a: prefs must be a JSON object"},
+    {"{\"name\":\"x\",\"model\":\"m\",\"arms\":[{\"name\":\"a\",\"prefs\":\"\"},"
+     "{\"name\":\"b\"}]}",
+     "arms", "arm a: not valid JSON"},
     {"{\"name\":\"x\",\"model\":\"m\",\"arms\":[{\"name\":\"a\",\"colour\":1},{\"name\":\"b\"}]}",
      "colour", ""},
     {"{\"name\":\"x\",\"model\":\"m\"," ARMS ",\"unit\":\"team\"}", "unit",
