@@ -88,15 +88,9 @@ static int bind_preset(struct sqlite3_stmt *s, struct json_object *value, struct
         db_bind_text(s, 2, NULL);
         return 0;
     }
-    struct span text;
-    if (json_object_is_type(value, json_type_string))
-        text =
-            (struct span){json_object_get_string(value), (size_t)json_object_get_string_len(value)};
-    else
-        text.ptr = json_object_to_json_string_length(value, JSON_C_TO_STRING_PLAIN, &text.len);
     struct buf out;
     buf_init(&out, PRESET_MAX);
-    int rc = read_preset(text, &out, reterr);
+    int rc = read_preset(args_json_text(value), &out, reterr);
     if (rc == 0)
         db_bind_span(s, 2, buf_span(&out));
     buf_done(&out);

@@ -105,6 +105,8 @@ extern const struct cli_option cli_global_options[];
  * env_db: value of WAYFARE_DB or NULL. call must be given to cli_call_done in any case. */
 int cli_parse(int argc, char *const *argv, const char *env_db, struct cli_call *call);
 void cli_call_done(struct cli_call *call);
+/* Its result is rows. */
+bool cli_takes_csv(const struct cli_command *c);
 /* What an operation answered is the fault of an option's value, which only it can judge: as wrong
  * as what cli_parse refuses.  Not the content of a file that an option names. */
 bool cli_is_usage(const struct cli_call *call, const struct fail *fail);

@@ -17,7 +17,7 @@ static const char *const usage_by[] = {"team", "key",        "model", "provider"
 const struct cli_option cli_global_options[] = {
     {"db", "PATH", CLI_TEXT, 0, NULL, NULL, NULL, "the database (default: $WAYFARE_DB, else ./wayfare.db)"},
     {"json", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "print JSON instead of a table"},
-    {"format", "F", CLI_TEXT, 0, NULL, NULL, formats, "table, json or csv"},
+    {"format", "F", CLI_TEXT, 0, NULL, NULL, formats, "table or json; csv, too, where it is a list"},
     {"help", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "this text"},
     {0}};
 
@@ -186,7 +186,7 @@ static const struct cli_option replay_options[] = {
     {"until", "D", CLI_TEXT, 0, NULL, NULL, NULL, "date or RFC 3339 time, not included (default: now)"},
     {"team", "T", CLI_TEXT, 0, NULL, NULL, NULL, "only of this team"},
     {"prefs", "FILE", CLI_FILE, 0, NULL, NULL, NULL, "JSON of routing preferences: choose endpoints anew under them ({}: in the default order)"},
-    {"catalog", "FILE", CLI_FILE, 0, NULL, NULL, NULL, "endpoints and prices instead of those of the database; any format of catalog import"},
+    {"catalog", "FILE", CLI_CATALOG, 0, NULL, NULL, NULL, "endpoints and prices instead of those of the database; as for catalog import, builtin too"},
     {"discount", "PROVIDER=PERCENT", CLI_TEXT, CLI_REPEATED, NULL, NULL, NULL, "taken off all prices of the provider; may be repeated"},
     {0}};
 static const struct cli_column replay_columns[] = {

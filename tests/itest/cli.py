@@ -208,6 +208,17 @@ def catalog_and_route(sh, mode):
     check(mode + "route names a bad field", one_line_error(code, out, err, 1) and "provider_sort" in err, err)
     key_id = sh.json("key", "create", "--team", "search", "--models", "other/model")["id"]
     check(mode + "route as a key that may not", one_line_error(*sh.run("route", "body.json", "--key", key_id), 1))
+    gone = sh.json("key", "create", "--team", "search")["id"]
+    sh.ok("route", "body.json", "--key", gone)
+    sh.ok("key", "revoke", gone)
+    code, out, err = sh.run("route", "body.json", "--key", gone)
+    check(mode + "route as a revoked key", one_line_error(code, out, err, 1) and "revoked: its requests get 401" in err, err)
+    for option in ("--provider", "--model"):
+        check(mode + "catalog list %s of none" % option, one_line_error(*sh.run("catalog", "list", option, "nope"), 1))
+    check(mode + "catalog import --format json", sh.run("catalog", "import", "catalog.json", "--format", "json", "--dry-run")[1].startswith("{"))
+    check(mode + "team --json list", sh.ok("team", "--json", "list") == sh.ok("team", "list", "--json"))
+    replayed = sh.json("replay", "--catalog", "builtin")
+    check(mode + "replay --catalog builtin", "prices: those of the built-in catalog" in replayed["notes"], replayed)
 
 
 def books(sh, mode):
@@ -217,6 +228,7 @@ def books(sh, mode):
         check(mode + "usage by " + by, usage["by"] == by and usage["rows"] == [] and usage["total"]["cost_usd"] == "0", usage)
     check(mode + "usage csv", sh.ok("usage", "--format", "csv").startswith("team,requests,attempts,errors,"))
     check(mode + "generation list", sh.json("generation", "list", "--limit", "5")["data"] == [])
+    check(mode + "no generation", one_line_error(*sh.run("generation", "gen_x"), 1))
     check(mode + "unknown generation", one_line_error(*sh.run("generation", "gen_" + "0" * 32), 1))
     dest = sh.path("copy.db")
     sh.ok("backup", "copy.db")
@@ -310,6 +322,11 @@ def admin_listener(sh, server):
     check("admin: key rotate", status == 200 and json.loads(data)["key"] != key["key"], data)
     status, data = server.ask("DELETE", "/admin/v1/keys/" + key["id"], headers=auth)
     check("admin: key revoke", status == 200 and json.loads(data)["status"] == "revoked", data)
+    status, data = server.ask("GET", "/admin/v1/generations/gen_x", headers=auth)
+    check("admin: no generation", status == 404, data)
+    for prefs, expected in (({"provider_sort": "price"}, 200), ('{"provider_sort": "price"}', 200), ({}, 200), (None, 200), ([], 400), (5, 400), ({"x": 1}, 400)):
+        status, data = server.ask("POST", "/admin/v1/replay", json.dumps({"prefs": prefs}), auth)
+        check("admin: replay with the prefs %r" % (prefs,), status == expected and b"must be a string" not in data, data)
     for path in ("/admin/v1/keys?team=search", "/admin/v1/usage?by=model", "/admin/v1/generations?limit=3",
                  "/admin/v1/endpoints?provider=alpha", "/admin/v1/ledger/verify", "/admin/v1/catalog"):
         status, data = server.ask("GET", path, headers=auth)

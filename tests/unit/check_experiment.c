@@ -54,6 +54,7 @@ static const struct {
 } refused[] = {
     {"{\"model\":\"m\"," ARMS "}", "name", "name is required"},
     {"{\"name\":\"-x\",\"model\":\"m\"," ARMS "}", "name", "name must be 1 to 63 letters"},
+    {"{\"name\":\"..\",\"model\":\"m\"," ARMS "}", "name", "name must be 1 to 63 letters"},
     {"{\"name\":\"x y\",\"model\":\"m\"," ARMS "}", "name", "name must be 1 to 63 letters"},
     {"{\"name\":\"x\"," ARMS "}", "model", "model is required"},
     {"{\"name\":\"x\",\"model\":\"m\"}", "arms", "arms is required"},

@@ -61,6 +61,8 @@ static const struct {
     {team_db_create, "{\"name\": \"\"}", ERR_bad_request, "name"},
     {team_db_create, "{\"name\": \"a/b\"}", ERR_bad_request, "name"},
     {team_db_create, "{\"name\": \"-x\"}", ERR_bad_request, "name"},
+    {team_db_create, "{\"name\": \".\"}", ERR_bad_request, "name"},
+    {team_db_create, "{\"name\": \"..\"}", ERR_bad_request, "name"},
     {team_db_create, "{\"name\": \"x \"}", ERR_bad_request, "name"},
     {team_db_create, "{\"name\": \"a\\nb\"}", ERR_bad_request, "name"},
     {team_db_create, "{\"name\": \"a\\u0000b\"}", ERR_bad_request, "name"},
