@@ -186,13 +186,23 @@ int args_list(const char *name, struct json_object *value, struct json_object **
     return rc;
 }
 
+struct span args_json_text(struct json_object *v)
+{
+    struct span text;
+    if (json_object_is_type(v, json_type_string))
+        return (struct span){json_object_get_string(v), (size_t)json_object_get_string_len(v)};
+    text.ptr = json_object_to_json_string_length(v, JSON_C_TO_STRING_PLAIN, &text.len);
+    return text;
+}
+
 /* ---- names ---- */
 
 int args_check_name(const char *field, const char *name, struct fail *reterr)
 {
     size_t len = strlen(name);
+    bool dots = strcmp(name, ".") == 0 || strcmp(name, "..") == 0; /* a path's segment of no name */
     bool good = len > 0 && len <= NAME_BYTES_MAX && name[0] != '-' && name[0] != ' ' &&
-                name[len - 1] != ' ';
+                name[len - 1] != ' ' && !dots;
     const uint8_t *p = (const uint8_t *)name, *end = p + len;
     while (good && p < end) {
         bool valid;
@@ -205,6 +215,6 @@ int args_check_name(const char *field, const char *name, struct fail *reterr)
         return 0;
     return fail_set(reterr, ERR_bad_request, field,
                     "%s must be 1 to %d bytes of text without control characters or slashes, not "
-                    "starting with a dash or blank",
+                    "starting with a dash or blank, and not . or ..",
                     field, NAME_BYTES_MAX);
 }

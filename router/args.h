@@ -57,8 +57,12 @@ int args_read(struct json_object *args, const struct arg_spec *specs, void *out,
 int args_list(const char *name, struct json_object *value, struct json_object **ret,
               struct fail *reterr);
 
+/* A JSON value, which may also be given as its text in a string; v is not NULL, and is borrowed
+ * from. */
+struct span args_json_text(struct json_object *v);
+
 /* A name that people give: 1 to 63 bytes of valid UTF-8, no control characters, no slash, no
- * blank at its ends, no dash at its start. */
+ * blank at its ends, no dash at its start; not "." or "..", which are nothing in a path. */
 int args_check_name(const char *field, const char *name, struct fail *reterr);
 
 #endif

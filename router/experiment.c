@@ -31,7 +31,8 @@ bool experiment_unit_parse(const char *name, enum experiment_unit *ret)
 bool experiment_name_ok(const char *name)
 {
     size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
-    return n > 0 && n < EXPERIMENT_NAME_MAX && name[n] == '\0' && name[0] != '-';
+    bool dots = strcmp(name, ".") == 0 || strcmp(name, "..") == 0; /* a path's segment of no name */
+    return n > 0 && n < EXPERIMENT_NAME_MAX && name[n] == '\0' && name[0] != '-' && !dots;
 }
 
 /* ---- memory ---- */

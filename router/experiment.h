@@ -95,7 +95,7 @@ int experiment_read(struct json_object *args, struct experiment *ret, int *ret_s
 /* Per cent with at most two decimals, as a number or a string, in 1/10,000. */
 int experiment_read_percent(const char *field, struct json_object *value, int *ret,
                             struct fail *reterr);
-/* An arm's preferences: the flat routing fields, `model` and `models`; NULL or "" = none.  `arm`
+/* An arm's preferences: the flat routing fields, `model` and `models`; NULL = none.  `arm`
  * has its name; gets the rest. 0, or -1 with reterr. */
 int experiment_read_prefs(struct experiment_arm *arm, const char *json, struct fail *reterr);
 /* As they are stored. */

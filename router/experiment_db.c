@@ -111,12 +111,12 @@ static int check_neighbours(const struct experiments *x, const struct catalog *c
         const struct experiment *other = x->rows[i];
         bool same_layer = strcmp(other->layer, e->layer) == 0;
         if (!same_layer && catalog_model(catalog, span_of(other->model)) == m)
-            return fail_set(reterr, ERR_bad_request, "layer",
+            return fail_set(reterr, ERR_conflict, "layer",
                             "layer: %s runs for this model in the layer %.100s, and a request "
                             "takes part in one experiment: use that layer, or stop it",
                             other->name, other->layer);
         if (same_layer && other->unit != e->unit)
-            return fail_set(reterr, ERR_bad_request, "unit",
+            return fail_set(reterr, ERR_conflict, "unit",
                             "unit: %s has the unit %s in this layer; with another one a request "
                             "could be in both",
                             other->name, experiment_unit_name(other->unit));
@@ -156,7 +156,7 @@ static int take_slots(const struct experiments *x, struct experiment *e, int wan
     int largest;
     int at = find_room(x, e, wanted, &largest);
     if (at < 0)
-        return fail_set(reterr, ERR_bad_request, "share",
+        return fail_set(reterr, ERR_conflict, "share",
                         "share: the layer %.100s has %s per cent free in a row, %s are asked for: "
                         "give a smaller --share, another --layer, or stop what runs there",
                         e->layer, money_print(largest, PERCENT_SCALE, left),
@@ -259,8 +259,7 @@ int experiment_db_create(struct db *db, const struct catalog *catalog, struct ex
     struct experiments *running = NULL;
     const struct model *m = catalog_model(catalog, span_of(e->model));
     if (m == NULL)
-        return fail_set(reterr, ERR_bad_request, "model", "the catalog has no model %.255s",
-                        e->model);
+        return fail_set(reterr, ERR_conflict, "model", "the catalog has no model %.255s", e->model);
     if (e->layer[0] == '\0')
         snprintf(e->layer, sizeof(e->layer), "%s", m->slug);
     if (is_used(db, e->name, reterr) != 0 || check_models(catalog, e, reterr) != 0 ||

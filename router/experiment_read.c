@@ -42,7 +42,7 @@ static int read_name(const char *field, const char *text, char ret[EXPERIMENT_NA
     if (text == NULL || !experiment_name_ok(text))
         return fail_set(reterr, ERR_bad_request, field,
                         "%s must be 1 to 63 letters, digits, dots, underscores or dashes, with no "
-                        "dash at the start",
+                        "dash at the start, and not . or ..",
                         field);
     snprintf(ret, EXPERIMENT_NAME_MAX, "%s", text);
     return 0;
@@ -131,7 +131,7 @@ int experiment_read_prefs(struct experiment_arm *arm, const char *json, struct f
     static const char *const also[] = {"model", "models", NULL};
     struct json_doc doc;
     json_init(&doc);
-    int rc = json_parse(&doc, span_of(json != NULL && json[0] != '\0' ? json : "{}"), reterr);
+    int rc = json_parse(&doc, span_of(json != NULL ? json : "{}"), reterr);
     if (rc == 0)
         rc = preset_check(&doc, "prefs", also, reterr);
     if (rc == 0)

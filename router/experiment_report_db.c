@@ -85,10 +85,14 @@ static struct json_object *count(int64_t n)
     return json_object_new_int64(n);
 }
 
-static struct json_object *mean_object(const struct stats_mean *m, int64_t n)
+static struct json_object *mean_object(const struct stats_mean *m, int64_t n, bool is_share)
 {
     struct json_object *o = json_object_new_object();
     struct stats_interval i = stats_interval(m, STATS_ALPHA);
+    if (is_share) { /* the interval is wider than what there can be */
+        i.low = fmax(i.low, 0);
+        i.high = fmin(i.high, 1);
+    }
     json_object_object_add(o, "n", count(n));
     json_object_object_add(o, "mean", m->known ? number(m->mean) : NULL);
     json_object_object_add(o, "low", i.known ? number(i.low) : NULL);
@@ -116,13 +120,14 @@ static void add_own_metrics(struct json_object *arm, const struct sums *s, int a
     struct json_object *own = json_object_new_object();
     for (int m = VERDICT_OWN; m < s->data.n_metrics; m++)
         json_object_object_add(own, s->data.metrics[m].name,
-                               mean_object(&s->data.arms[at].means[m], s->arms[at].n[m]));
+                               mean_object(&s->data.arms[at].means[m], s->arms[at].n[m], false));
     json_object_object_add(arm, "metrics", own);
 }
 
 static struct json_object *standard_mean(const struct sums *s, int at, int metric)
 {
-    return mean_object(&s->data.arms[at].means[metric], s->arms[at].n[metric]);
+    bool is_share = metric == VERDICT_ERRORS || metric == VERDICT_CANCELED;
+    return mean_object(&s->data.arms[at].means[metric], s->arms[at].n[metric], is_share);
 }
 
 static void add_arm(struct json_object *arm, const struct sums *s, int at)

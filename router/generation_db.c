@@ -15,6 +15,7 @@ struct token_sum {
     int64_t n[USAGE_BUCKET_COUNT];
     bool known[USAGE_BUCKET_COUNT];
     int64_t cost_nusd;
+    bool running; /* one of the attempts: what all cost is not known */
 };
 
 static struct json_object *int_or_null(struct sqlite3_stmt *s, int col)
@@ -104,8 +105,11 @@ static struct json_object *attempt_shape(struct sqlite3_stmt *s, struct token_su
     struct json_object *a = json_object_new_object();
     struct token_sum own;
     read_tokens(s, &own);
-    if (strcmp(db_col_text(s, 5), "SETTLED") == 0)
+    bool is_settled = strcmp(db_col_text(s, 5), "SETTLED") == 0;
+    bool is_void = strcmp(db_col_text(s, 5), "VOID") == 0; /* held as sent, and never was */
+    if (is_settled)
         add_settled(sum, &own);
+    sum->running = sum->running || (!is_settled && !is_void);
     json_object_object_add(a, "n", int_or_null(s, 0));
     json_object_object_add(a, "id", id_text(s, 1, ID_PREFIX_ATTEMPT));
     json_object_object_add(a, "model", shape_column(s, 2));
@@ -119,11 +123,11 @@ static struct json_object *attempt_shape(struct sqlite3_stmt *s, struct token_su
     json_object_object_add(a, "price_version", int_or_null(s, 8));
     json_object_object_add(a, "hold_usd", usd_or_null(s, 9));
     json_object_object_add(a, "cost_usd", usd_or_null(s, COL_COST));
-    json_object_object_add(a, "sent_at", time_or_null(s, 10));
+    json_object_object_add(a, "sent_at", is_void ? NULL : time_or_null(s, 10));
     json_object_object_add(a, "first_byte_ms", int_or_null(s, 11));
     json_object_object_add(a, "duration_ms", int_or_null(s, 12));
     json_object_object_add(a, "provider_request_id", shape_column(s, 13));
-    json_object_object_add(a, "end_reason", shape_column(s, 14));
+    json_object_object_add(a, "end_reason", is_settled || is_void ? shape_column(s, 14) : NULL);
     if (!db_col_null(s, 15))
         json_object_object_add(a, "iterations", json_tokener_parse(db_col_text(s, 15)));
     sum->cost_nusd += db_col_int(s, COL_COST); /* NULL reads as 0 */
@@ -144,7 +148,7 @@ static void note_place(struct sqlite3_stmt *s, struct json_object *generation)
 static int add_attempts(struct db *db, const struct id *request, struct json_object *generation,
                         struct fail *reterr)
 {
-    struct token_sum sum = {{0}, {0}, 0};
+    struct token_sum sum = {.cost_nusd = 0};
     struct json_object *attempts = json_object_new_array();
     struct sqlite3_stmt *s = db_stmt(db, ATTEMPT_COLUMNS " WHERE request_id = ?1 ORDER BY n");
     db_bind_blob(s, 1, request->b, sizeof(request->b));
@@ -155,7 +159,7 @@ static int add_attempts(struct db *db, const struct id *request, struct json_obj
     }
     json_object_object_add(generation, "usage", sum_shape(&sum));
     json_object_object_add(generation, "cache", json_object_new_string(cache_word(&sum)));
-    json_object_object_add(generation, "cost_usd", shape_usd(sum.cost_nusd));
+    json_object_object_add(generation, "cost_usd", sum.running ? NULL : shape_usd(sum.cost_nusd));
     json_object_object_add(generation, "attempts", attempts);
     return rc;
 }

@@ -4,6 +4,7 @@
 #include "router/budget_db.h"
 #include "router/identity.h"
 #include "router/identity_db.h"
+#include "router/limits_db.h"
 #include "router/preset.h"
 
 enum { PRESET_MAX = 64 * 1024, GRACE_DAYS_MAX = 365 };
@@ -87,15 +88,9 @@ static int bind_preset(struct sqlite3_stmt *s, struct json_object *value, struct
         db_bind_text(s, 2, NULL);
         return 0;
     }
-    struct span text;
-    if (json_object_is_type(value, json_type_string))
-        text =
-            (struct span){json_object_get_string(value), (size_t)json_object_get_string_len(value)};
-    else
-        text.ptr = json_object_to_json_string_length(value, JSON_C_TO_STRING_PLAIN, &text.len);
     struct buf out;
     buf_init(&out, PRESET_MAX);
-    int rc = read_preset(text, &out, reterr);
+    int rc = read_preset(args_json_text(value), &out, reterr);
     if (rc == 0)
         db_bind_span(s, 2, buf_span(&out));
     buf_done(&out);
@@ -108,6 +103,9 @@ static int bind_list(struct sqlite3_stmt *s, const char *name, struct json_objec
     struct json_object *list = NULL;
     if (args_list(name, value, &list, reterr) != 0)
         return -1;
+    if (list == NULL && value != NULL) /* nothing is allowed, or everything? */
+        return fail_set(reterr, ERR_bad_request, name, "%s is empty; null stands for no list",
+                        name);
     db_bind_text(
         s, 2, list != NULL ? json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN) : NULL);
     json_object_put(list);
@@ -193,7 +191,7 @@ static int apply_settings(struct db *db, int64_t id, const struct key_args *args
     "SELECT k.id, k.public_id, k.name, t.name, k.created_ms, k.expires_ms, k.revoked_ms,"          \
     " k.models, k.providers_only, k.providers_ignore, k.zdr, k.rpm, k.tpm, k.concurrency,"         \
     " k.preset, k.allow_provider_configs, k.on_limit,"                                             \
-    " (SELECT max(h.valid_until_ms) FROM key_hash h WHERE h.key_id = k.id)"                        \
+    " (SELECT max(h.valid_until_ms) FROM key_hash h WHERE h.key_id = k.id), t.id, t.timezone"      \
     " FROM api_key k JOIN team t ON t.id = k.team_id "
 
 static struct json_object *stored_json(struct sqlite3_stmt *s, int col)
@@ -220,12 +218,18 @@ static const char *key_status(struct sqlite3_stmt *s, int64_t now_ms)
 }
 
 /* NULL with reterr. */
-static struct json_object *key_object(struct db *db, struct sqlite3_stmt *s, struct fail *reterr)
+static struct json_object *key_object(struct db *db, struct sqlite3_stmt *s, struct limits *l,
+                                      struct fail *reterr)
 {
     int64_t now_ms = identity_now_ms();
-    struct json_object *budgets = NULL;
+    struct json_object *budgets = NULL, *limits = NULL;
     if (budget_db_list(db, "key", db_col_int(s, 0), &budgets, reterr) != 0)
         return NULL;
+    if (limits_db_list(db, l, db_col_int(s, 0), db_col_int(s, 18), db_col_text(s, 19), &limits,
+                       reterr) != 0) {
+        json_object_put(budgets);
+        return NULL;
+    }
     struct json_object *key = json_object_new_object();
     json_object_object_add(key, "id", json_object_new_string(db_col_text(s, 1)));
     json_object_object_add(key, "name", json_object_new_string(db_col_text(s, 2)));
@@ -238,6 +242,7 @@ static struct json_object *key_object(struct db *db, struct sqlite3_stmt *s, str
     json_object_object_add(key, "previous_valid_until",
                            shape_time(grace_ms > now_ms ? grace_ms : 0));
     json_object_object_add(key, "budgets", budgets);
+    json_object_object_add(key, "limits", limits);
     json_object_object_add(key, "models", stored_json(s, 7));
     json_object_object_add(key, "providers_only", stored_json(s, 8));
     json_object_object_add(key, "providers_ignore", stored_json(s, 9));
@@ -252,14 +257,17 @@ static struct json_object *key_object(struct db *db, struct sqlite3_stmt *s, str
 }
 
 /* The row of one key as *ret; *ret is put by the caller. */
-static int show_key(struct db *db, int64_t id, struct json_object **ret, struct fail *reterr)
+static int show_key(struct db *db, int64_t id, int64_t ledger_ms, struct json_object **ret,
+                    struct fail *reterr)
 {
+    struct limits limits = {.at_ms = ledger_ms};
     struct sqlite3_stmt *s = db_stmt(db, KEY_COLUMNS "WHERE k.id = ?1");
     db_bind_int(s, 1, id);
     struct json_object *key = NULL;
     int rc;
     while ((rc = db_step(db, s, reterr)) == 1) {
-        key = key_object(db, s, reterr);
+        key = key_object(db, s, &limits, reterr);
+        limits_done(&limits);
         if (key == NULL)
             return -1;
     }
@@ -303,11 +311,11 @@ static int make_key(struct new_key *k, struct fail *reterr)
     return fail_set(reterr, ERR_internal, NULL, "the system gives no random bytes");
 }
 
-static int show_new_key(struct db *db, int64_t id, const struct new_key *k,
+static int show_new_key(struct db *db, int64_t id, const struct new_key *k, int64_t ledger_ms,
                         struct json_object **ret, struct fail *reterr)
 {
     struct json_object *key = NULL;
-    if (identity_db_touch(db, reterr) != 0 || show_key(db, id, &key, reterr) != 0)
+    if (identity_db_touch(db, reterr) != 0 || show_key(db, id, ledger_ms, &key, reterr) != 0)
         return -1;
     json_object_object_add(key, "key", json_object_new_string(k->text));
     *ret = key;
@@ -326,8 +334,8 @@ static int insert_key(struct db *db, const struct new_key *k, int64_t team_id, s
     return identity_db_run(db, s, reterr);
 }
 
-int key_db_create(struct db *db, struct json_object *args, struct json_object **ret,
-                  struct fail *reterr)
+int key_db_create(struct db *db, struct json_object *args, int64_t ledger_ms,
+                  struct json_object **ret, struct fail *reterr)
 {
     struct key_args a = {0};
     struct new_key k;
@@ -339,10 +347,10 @@ int key_db_create(struct db *db, struct json_object *args, struct json_object **
     int64_t id = db_last_id(db);
     if (apply_settings(db, id, &a, reterr) != 0)
         return -1;
-    return show_new_key(db, id, &k, ret, reterr);
+    return show_new_key(db, id, &k, ledger_ms, ret, reterr);
 }
 
-int key_db_set(struct db *db, struct json_object *args, struct json_object **ret,
+int key_db_set(struct db *db, struct json_object *args, int64_t ledger_ms, struct json_object **ret,
                struct fail *reterr)
 {
     struct key_args a = {0};
@@ -350,17 +358,18 @@ int key_db_set(struct db *db, struct json_object *args, struct json_object **ret
     if (args_read(args, set_specs, &a, reterr) != 0 || find_key(db, a.id.value, &id, reterr) != 0 ||
         apply_settings(db, id, &a, reterr) != 0 || identity_db_touch(db, reterr) != 0)
         return -1;
-    return show_key(db, id, ret, reterr);
+    return show_key(db, id, ledger_ms, ret, reterr);
 }
 
-static int list_keys(struct db *db, int64_t team_id, struct json_object *list, struct fail *reterr)
+static int list_keys(struct db *db, int64_t team_id, struct limits *limits,
+                     struct json_object *list, struct fail *reterr)
 {
     struct sqlite3_stmt *s = db_stmt(
         db, KEY_COLUMNS "WHERE ?1 = 0 OR k.team_id = ?1 ORDER BY t.name, k.created_ms, k.id");
     db_bind_int(s, 1, team_id);
     int rc;
     while ((rc = db_step(db, s, reterr)) == 1) {
-        struct json_object *key = key_object(db, s, reterr);
+        struct json_object *key = key_object(db, s, limits, reterr);
         if (key == NULL)
             return -1;
         json_object_array_add(list, key);
@@ -368,8 +377,8 @@ static int list_keys(struct db *db, int64_t team_id, struct json_object *list, s
     return rc;
 }
 
-int key_db_list(struct db *db, struct json_object *args, struct json_object **ret,
-                struct fail *reterr)
+int key_db_list(struct db *db, struct json_object *args, int64_t ledger_ms,
+                struct json_object **ret, struct fail *reterr)
 {
     struct key_args a = {0};
     int64_t team_id = 0;
@@ -378,7 +387,10 @@ int key_db_list(struct db *db, struct json_object *args, struct json_object **re
     if (a.team.value != NULL && find_team(db, a.team.value, &team_id, reterr) != 0)
         return -1;
     struct json_object *list = json_object_new_array();
-    if (list_keys(db, team_id, list, reterr) != 0) {
+    struct limits limits = {.at_ms = ledger_ms};
+    int rc = list_keys(db, team_id, &limits, list, reterr);
+    limits_done(&limits);
+    if (rc != 0) {
         json_object_put(list);
         return -1;
     }
@@ -394,8 +406,8 @@ static int drop_replaced(struct db *db, int64_t id, struct fail *reterr)
     return identity_db_run(db, s, reterr);
 }
 
-int key_db_revoke(struct db *db, struct json_object *args, struct json_object **ret,
-                  struct fail *reterr)
+int key_db_revoke(struct db *db, struct json_object *args, int64_t ledger_ms,
+                  struct json_object **ret, struct fail *reterr)
 {
     struct key_args a = {0};
     int64_t id = 0;
@@ -409,7 +421,7 @@ int key_db_revoke(struct db *db, struct json_object *args, struct json_object **
     if (identity_db_run(db, s, reterr) != 0 || drop_replaced(db, id, reterr) != 0 ||
         identity_db_touch(db, reterr) != 0)
         return -1;
-    return show_key(db, id, ret, reterr);
+    return show_key(db, id, ledger_ms, ret, reterr);
 }
 
 /* ---- rotation ---- */
@@ -469,8 +481,8 @@ static int replace_hash(struct db *db, int64_t id, const struct new_key *k, stru
 
 /* Without a grace every older text of the key ends at once, earlier graces included: that is
  * what someone wants whose key has leaked. */
-int key_db_rotate(struct db *db, struct json_object *args, struct json_object **ret,
-                  struct fail *reterr)
+int key_db_rotate(struct db *db, struct json_object *args, int64_t ledger_ms,
+                  struct json_object **ret, struct fail *reterr)
 {
     struct key_args a = {0};
     struct new_key k;
@@ -485,5 +497,5 @@ int key_db_rotate(struct db *db, struct json_object *args, struct json_object **
                           : drop_replaced(db, id, reterr);
     if (rc != 0 || replace_hash(db, id, &k, reterr) != 0)
         return -1;
-    return show_new_key(db, id, &k, ret, reterr);
+    return show_new_key(db, id, &k, ledger_ms, ret, reterr);
 }

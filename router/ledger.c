@@ -784,3 +784,11 @@ void ledger_stats(struct ledger *l, struct ledger_stats *ret)
     ret->queue_len = l->queue.n;
     pthread_mutex_unlock(&l->mutex);
 }
+
+int64_t ledger_time(struct ledger *l, int64_t now_ms)
+{
+    struct ledger_stats stats = {0};
+    if (l != NULL)
+        ledger_stats(l, &stats);
+    return stats.last_ms > now_ms ? stats.last_ms : now_ms;
+}

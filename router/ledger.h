@@ -190,9 +190,13 @@ struct ledger_stats {
     uint64_t holds, settles, voids, commits, refused, alerts;
     bool holds_refused; /* for want of room on the disk */
     int64_t running, held_nusd;
+    int64_t last_ms; /* of its latest event: time never goes back in there */
     int64_t last_commit_us;
     uint64_t queue_len;
 };
 void ledger_stats(struct ledger *l, struct ledger_stats *ret);
+/* The instant that a hold of now_ms would have: later where the clock was set back. l may be
+ * NULL. */
+int64_t ledger_time(struct ledger *l, int64_t now_ms);
 
 #endif

@@ -762,4 +762,5 @@ void ledger_book_stats(const struct ledger_book *b, struct ledger_stats *ret)
     ret->alerts = b->done.alerts;
     ret->running = (int64_t)b->state.n_attempts;
     ret->held_nusd = b->state.held_nusd;
+    ret->last_ms = b->state.last_ms;
 }

@@ -125,7 +125,7 @@ static int check_used(const struct replay_discounts *d, struct fail *reterr)
 {
     for (int i = 0; i < d->n; i++) {
         if (!d->row[i].used)
-            return fail_set(reterr, ERR_bad_request, "discount",
+            return fail_set(reterr, ERR_conflict, "discount",
                             "discount: the catalog has no endpoint of %s", d->row[i].provider);
     }
     return 0;

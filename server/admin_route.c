@@ -124,6 +124,11 @@ int admin_route_args(const struct admin_route *r, struct span segment, struct sp
         json_object_object_add(
             args, r->body_arg,
             json_object_new_string_len(body.len > 0 ? body.ptr : "", (int)body.len));
+    if (r->path_arg != NULL && json_object_object_get_ex(args, r->path_arg, NULL)) {
+        json_object_put(args);
+        return fail_set(reterr, ERR_bad_request, r->path_arg,
+                        "%s stands in the path and cannot be changed", r->path_arg);
+    }
     if (r->path_arg != NULL)
         json_object_object_add(args, r->path_arg,
                                json_object_new_string_len(segment.ptr, (int)segment.len));

@@ -74,7 +74,7 @@ static int read_key(struct db *db, const struct reader_question *q, struct json_
                     struct fail *reterr)
 {
     struct json_object *rate = NULL, *used = json_object_new_object();
-    int rc = key_db_show(db, q->key_id, q->now_ms, ret, reterr);
+    int rc = key_db_show(db, q->key_id, q->ledger_ms, ret, reterr);
     for (int i = 0; i < RATE_LIMITS; i++) {
         json_object_object_add(used, rate_limit_name((enum rate_limit)i),
                                json_object_new_int64(q->used.n[i]));

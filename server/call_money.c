@@ -592,8 +592,9 @@ void call_refused(struct call *c, const struct ledger_answer *a, int64_t own_nus
     } else if (a->code != ERR_over_budget && a->code != ERR_budget_busy) {
         fail_set(ret, a->code, NULL, "%s", err_info(a->code)->text);
     } else if (a->refusal.scope[0] == '\0') {
-        fail_set(ret, a->code, "max_tokens",
-                 "this request could cost more than can be held for one: lower max_tokens");
+        fail_set(
+            ret, ERR_bad_request, "max_tokens", /* no cap is in the way */
+            "max_tokens: this request could cost more than can be held for one: lower max_tokens");
     } else {
         say_refused(&a->refusal, a->code, own_nusd, ret);
         write_budget(&a->refusal, members);

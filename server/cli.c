@@ -141,8 +141,10 @@ static int perform(const struct cli_call *call)
 {
     struct json_object *result = NULL;
     struct fail fail = {0};
-    if (run_anywhere(call, &result, &fail) != 0)
-        return complain(fail.text);
+    if (run_anywhere(call, &result, &fail) != 0) {
+        complain(fail.text);
+        return cli_is_usage(call, &fail) ? CLI_EXIT_USAGE : CLI_EXIT_FAILED;
+    }
     struct buf out;
     buf_init(&out, CLI_OUTPUT_MAX);
     int rc = cli_print(call, result, &out);

@@ -59,11 +59,12 @@ struct cli_option {
 /* How a member of a result is shown to people. */
 enum cli_cell {
     CELL_TEXT,
-    CELL_COUNT,  /* right-aligned */
-    CELL_USD,    /* right-aligned, decimals filled up to the longest of the column */
-    CELL_TIME,   /* to the second */
-    CELL_LIST,   /* joined with commas */
-    CELL_BUDGETS /* "100/month" */
+    CELL_COUNT,      /* right-aligned */
+    CELL_USD,        /* right-aligned, decimals filled up to the longest of the column */
+    CELL_TIME,       /* to the second */
+    CELL_LIST,       /* joined with commas */
+    CELL_KEY_LIMITS, /* "12.5 of 100/month": spent, cap and window, those of scope key */
+    CELL_TEAM_LIMITS
 };
 
 struct cli_column {
@@ -104,6 +105,11 @@ extern const struct cli_option cli_global_options[];
  * env_db: value of WAYFARE_DB or NULL. call must be given to cli_call_done in any case. */
 int cli_parse(int argc, char *const *argv, const char *env_db, struct cli_call *call);
 void cli_call_done(struct cli_call *call);
+/* Its result is rows. */
+bool cli_takes_csv(const struct cli_command *c);
+/* What an operation answered is the fault of an option's value, which only it can judge: as wrong
+ * as what cli_parse refuses.  Not the content of a file that an option names. */
+bool cli_is_usage(const struct cli_call *call, const struct fail *fail);
 
 /* ---- cli_help.c ---- */
 /* What `wayfare WORDS --help` prints; words "" = everything. */

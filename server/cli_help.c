@@ -33,19 +33,32 @@ static bool has_option(const struct cli_option *options, const char *name)
     return false;
 }
 
-/* All but those that are called like one of `hidden`. */
-static void add_options(const struct cli_option *options, const struct cli_option *hidden,
-                        struct buf *out)
+static void add_option(const struct cli_option *o, const char *help, struct buf *out)
 {
-    for (const struct cli_option *o = options; o != NULL && o->name != NULL; o++) {
-        if (has_option(hidden, o->name))
+    struct buf left;
+    buf_init(&left, 256);
+    buf_addf(&left, "--%s%s%s%s", o->name, o->arg != NULL ? " " : "", o->arg != NULL ? o->arg : "",
+             (o->flags & CLI_REQUIRED) != 0 ? " (required)" : "");
+    add_row(left.ptr, help, out);
+    buf_done(&left);
+}
+
+static void add_options(const struct cli_option *options, struct buf *out)
+{
+    for (const struct cli_option *o = options; o != NULL && o->name != NULL; o++)
+        add_option(o, o->help, out);
+}
+
+/* All but those of which the command has one of its own; c NULL: all. */
+static void add_global_options(const struct cli_command *c, struct buf *out)
+{
+    for (const struct cli_option *o = cli_global_options; o->name != NULL; o++) {
+        if (c != NULL && has_option(c->options, o->name))
             continue;
-        struct buf left;
-        buf_init(&left, 256);
-        buf_addf(&left, "--%s%s%s%s", o->name, o->arg != NULL ? " " : "",
-                 o->arg != NULL ? o->arg : "", (o->flags & CLI_REQUIRED) != 0 ? " (required)" : "");
-        add_row(left.ptr, o->help, out);
-        buf_done(&left);
+        const char *help = o->help;
+        if (c != NULL && strcmp(o->name, "format") == 0)
+            help = cli_takes_csv(c) ? "table, json or csv" : "table or json";
+        add_option(o, help, out);
     }
 }
 
@@ -71,7 +84,7 @@ void cli_help_all(struct buf *out)
                   "provider by price, relays the answer, writes down what it cost.\n\nCommands:\n");
     add_commands("", out);
     buf_adds(out, "\nOptions of every command:\n");
-    add_options(cli_global_options, NULL, out);
+    add_global_options(NULL, out);
     buf_adds(out, "\nwayfare COMMAND --help tells more about one of them.\n");
 }
 
@@ -92,7 +105,7 @@ void cli_help_command(const struct cli_command *c, struct buf *out)
     buf_adds(out, "\n");
     if (c->positional != NULL)
         add_row(c->positional->name, c->positional->help, out);
-    add_options(c->options, NULL, out);
+    add_options(c->options, out);
     buf_adds(out, "\nOptions of every command:\n");
-    add_options(cli_global_options, c->options, out);
+    add_global_options(c, out);
 }

@@ -168,7 +168,7 @@ static int put_arm(struct cli_call *call, const struct cli_option *o, const char
     const char *is = strchr(word, '='), *colon = strrchr(word, ':');
     size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
     if (is == NULL || is == word || colon == NULL || colon < is + 2 || digits == 0 || digits > 9 ||
-        colon[1 + digits] != '\0' || colon - is > PATH_MAX)
+        colon[1 + digits] != '\0' || strtoll(colon + 1, NULL, 10) == 0 || colon - is > PATH_MAX)
         return refuse(call, CLI_EXIT_USAGE, "%s must be %s, not %s", shown(o, name), o->arg, word);
     snprintf(path, sizeof(path), "%.*s", (int)(colon - is - 1), is + 1);
     int rc = CLI_EXIT_OK;
@@ -288,15 +288,25 @@ static int put_global(struct cli_call *call, const struct cli_option *o, const c
     return CLI_EXIT_OK;
 }
 
+static bool has_choice(const struct cli_option *o, const char *word)
+{
+    for (const char *const *c = o->choices; c != NULL && *c != NULL; c++) {
+        if (strcmp(*c, word) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* argv[*at] begins with "--"; moves *at to its last word. */
 static int take_option(struct cli_call *call, int argc, char *const *argv, int *at)
 {
     const char *name = argv[*at] + 2;
     size_t len = strcspn(name, "=");
     const char *word = name[len] == '=' ? name + len + 1 : NULL;
+    const struct cli_option *global = find_option(cli_global_options, name, len);
     const struct cli_option *own =
         call->command != NULL ? find_option(call->command->options, name, len) : NULL;
-    const struct cli_option *o = own != NULL ? own : find_option(cli_global_options, name, len);
+    const struct cli_option *o = own != NULL ? own : global;
     if (o == NULL)
         return refuse(call, CLI_EXIT_USAGE, "unknown option --%.*s", (int)(len < 64 ? len : 64),
                       name);
@@ -309,6 +319,10 @@ static int take_option(struct cli_call *call, int argc, char *const *argv, int *
     }
     if (word == NULL)
         word = "";
+    /* How the result of a command that reads formats is printed: catalog import --format json. */
+    if (own != NULL && global != NULL && has_choice(global, word) &&
+        (strcmp(word, "csv") != 0 || cli_takes_csv(call->command)))
+        return put_global(call, global, word);
     return own != NULL ? put_word(call, o, word) : put_global(call, o, word);
 }
 
@@ -336,6 +350,11 @@ static size_t count_of(const struct cli_call *call, const struct cli_option *o)
                : 1;
 }
 
+bool cli_takes_csv(const struct cli_command *c)
+{
+    return c->columns != NULL || c->print == cli_show_usage;
+}
+
 static int check_complete(struct cli_call *call)
 {
     const struct cli_command *c = call->command;
@@ -352,7 +371,7 @@ static int check_complete(struct cli_call *call)
         if (pair != NULL && count_of(call, o) != count_of(call, pair))
             return refuse(call, CLI_EXIT_USAGE, "--%s and --%s go together", o->name, o->pair);
     }
-    if (call->format == CLI_CSV && c->columns == NULL && c->print != cli_show_usage)
+    if (call->format == CLI_CSV && !cli_takes_csv(c))
         return refuse(call, CLI_EXIT_USAGE, "csv is not a format of this command");
     return CLI_EXIT_OK;
 }
@@ -378,16 +397,13 @@ static int take_rest(struct cli_call *call, int argc, char *const *argv, int at)
 
 /* ---- commands ---- */
 
-/* The command whose words stand at argv[at]; two words before one, so that
- * `generation list` is not the generation called list. */
-static const struct cli_command *find_command(int argc, char *const *argv, int at, int *ret_words)
+/* The command of these words, the second NULL if there is none; both before the first alone, so
+ * that `generation list` is not the generation called list. */
+static const struct cli_command *find_command(const char *first, const char *second, int *ret_words)
 {
-    for (int n = 2; n >= 1; n--) {
+    for (int n = second != NULL ? 2 : 1; n >= 1; n--) {
         char words[128] = "";
-        if (at + n > argc)
-            continue;
-        snprintf(words, sizeof(words), "%s%s%s", argv[at], n == 2 ? " " : "",
-                 n == 2 ? argv[at + 1] : "");
+        snprintf(words, sizeof(words), "%s%s%s", first, n == 2 ? " " : "", n == 2 ? second : "");
         for (const struct cli_command *c = cli_commands; c->words != NULL; c++) {
             if (strcmp(c->words, words) == 0) {
                 *ret_words = n;
@@ -408,20 +424,19 @@ static void group_members(const char *word, struct buf *out)
     }
 }
 
-static int refuse_command(struct cli_call *call, int argc, char *const *argv, int at)
+static int refuse_command(struct cli_call *call, const char *first, const char *second)
 {
     struct buf members;
     int rc;
     buf_init(&members, 512);
-    group_members(argv[at], &members);
-    bool alone = at + 1 >= argc || argv[at + 1][0] == '-';
+    group_members(first, &members);
     if (members.len == 0)
-        rc = refuse(call, CLI_EXIT_USAGE, "unknown command %.64s", argv[at]);
-    else if (alone)
-        rc = refuse(call, CLI_EXIT_USAGE, "%s needs one of: %s", argv[at], members.ptr);
+        rc = refuse(call, CLI_EXIT_USAGE, "unknown command %.64s", first);
+    else if (second == NULL || second[0] == '-')
+        rc = refuse(call, CLI_EXIT_USAGE, "%s needs one of: %s", first, members.ptr);
     else
-        rc = refuse(call, CLI_EXIT_USAGE, "unknown command %s %.64s, known are: %s", argv[at],
-                    argv[at + 1], members.ptr);
+        rc = refuse(call, CLI_EXIT_USAGE, "unknown command %s %.64s, known are: %s", first, second,
+                    members.ptr);
     buf_done(&members);
     return rc;
 }
@@ -435,11 +450,17 @@ static bool asks_for(int argc, char *const *argv, const char *option)
     return false;
 }
 
+static const char *word_at(int argc, char *const *argv, int at)
+{
+    return at < argc ? argv[at] : NULL;
+}
+
 /* at: where the command's words begin, or argc. */
 static int help(struct cli_call *call, int argc, char *const *argv, int at)
 {
     int n;
-    const struct cli_command *c = at < argc ? find_command(argc, argv, at, &n) : NULL;
+    const char *second = word_at(argc, argv, at + 1);
+    const struct cli_command *c = at < argc ? find_command(argv[at], second, &n) : NULL;
     struct buf members;
     buf_init(&members, 512);
     if (at < argc && argv[at][0] != '-')
@@ -450,10 +471,28 @@ static int help(struct cli_call *call, int argc, char *const *argv, int at)
     else if (members.len > 0)
         cli_help_group(argv[at], &call->text);
     else if (at < argc && argv[at][0] != '-')
-        rc = refuse_command(call, argc, argv, at);
+        rc = refuse_command(call, argv[at], second);
     else
         cli_help_all(&call->text);
     buf_done(&members);
+    return rc;
+}
+
+/* Options of every command between its words: `team --json list`. */
+static int take_between(struct cli_call *call, int argc, char *const *argv, int *at)
+{
+    struct buf members;
+    buf_init(&members, 512);
+    group_members(argv[*at - 1], &members);
+    bool group = members.len > 0;
+    int rc = CLI_EXIT_OK;
+    buf_done(&members);
+    for (; group && rc == CLI_EXIT_OK && *at < argc && strncmp(argv[*at], "--", 2) == 0; ++*at) {
+        const char *name = argv[*at] + 2;
+        if (find_option(cli_global_options, name, strcspn(name, "=")) == NULL)
+            break;
+        rc = take_option(call, argc, argv, at);
+    }
     return rc;
 }
 
@@ -475,11 +514,15 @@ static int parse_words(int argc, char *const *argv, struct cli_call *call)
         return help(call, argc, argv, at);
     if (at >= argc)
         return refuse(call, CLI_EXIT_USAGE, "a command is needed");
-    const struct cli_command *c = find_command(argc, argv, at, &words);
+    int second = at + 1;
+    int rc = take_between(call, argc, argv, &second);
+    if (rc != CLI_EXIT_OK)
+        return rc;
+    const struct cli_command *c = find_command(argv[at], word_at(argc, argv, second), &words);
     if (c == NULL)
-        return refuse_command(call, argc, argv, at);
+        return refuse_command(call, argv[at], word_at(argc, argv, second));
     call->command = c;
-    return take_rest(call, argc, argv, at + words);
+    return take_rest(call, argc, argv, words == 2 ? second + 1 : second);
 }
 
 int cli_parse(int argc, char *const *argv, const char *env_db, struct cli_call *call)
@@ -502,4 +545,16 @@ void cli_call_done(struct cli_call *call)
     json_object_put(call->args);
     buf_done(&call->text);
     *call = (struct cli_call){0};
+}
+
+bool cli_is_usage(const struct cli_call *call, const struct fail *fail)
+{
+    char member[MEMBER_MAX];
+    const struct cli_option *o = call->command->options;
+    for (; fail->code == ERR_bad_request && o != NULL && o->name != NULL; o++) {
+        member_name(o, member);
+        if (strcmp(member, fail->field) == 0 && json_object_object_get_ex(call->args, member, NULL))
+            return o->kind != CLI_FILE && o->kind != CLI_ARM && o->kind != CLI_CATALOG;
+    }
+    return false;
 }

@@ -46,12 +46,16 @@ static void add_list(struct buf *out, struct json_object *list)
     }
 }
 
-static void add_budgets(struct buf *out, struct json_object *list)
+static void add_limits(struct buf *out, struct json_object *list, const char *scope)
 {
+    const char *comma = "";
     for (size_t i = 0; i < json_object_array_length(list); i++) {
-        struct json_object *b = json_object_array_get_idx(list, i);
-        buf_addf(out, "%s%s/%s", i > 0 ? ", " : "", cli_member_text(b, "cap_usd"),
-                 cli_member_text(b, "window"));
+        struct json_object *l = json_object_array_get_idx(list, i);
+        if (strcmp(cli_member_text(l, "scope"), scope) != 0)
+            continue;
+        buf_addf(out, "%s%s of %s/%s", comma, cli_member_text(l, "spent_usd"),
+                 cli_member_text(l, "cap_usd"), cli_member_text(l, "window"));
+        comma = ", ";
     }
 }
 
@@ -61,8 +65,8 @@ static void add_value(const struct cli_column *c, struct json_object *row, struc
     struct json_object *v = cli_member(row, c->path);
     if (v == NULL)
         return;
-    if (c->cell == CELL_BUDGETS && json_object_is_type(v, json_type_array))
-        add_budgets(out, v);
+    if (c->cell == CELL_KEY_LIMITS || c->cell == CELL_TEAM_LIMITS)
+        add_limits(out, v, c->cell == CELL_KEY_LIMITS ? "key" : "team");
     else if (json_object_is_type(v, json_type_array))
         add_list(out, v);
     else

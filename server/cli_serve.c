@@ -6,6 +6,7 @@
 #include "router/rollup_db.h"
 #include "server/auditor.h"
 #include "server/cli.h"
+#include "server/listen.h"
 #include "server/serve.h"
 
 enum { DRAIN_MAX_S = 7 * 86400, CONNECTIONS_MAX = 1000000, RETAIN_DAYS_MAX = 36500 };
@@ -85,6 +86,16 @@ static void read_texts(struct json_object *args, struct serve_options *o)
     }
 }
 
+/* What has the form of an address: whether it can be listened on shows when it is. */
+static int check_address(const char *member, const char *address)
+{
+    char host[LISTEN_TEXT_MAX];
+    int port;
+    if (listen_split(address, host, &port, NULL) == 0)
+        return 0;
+    return refuse(member, "HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080");
+}
+
 static int read_hosts(struct json_object *v, struct serve_options *o)
 {
     size_t n = json_object_is_type(v, json_type_array) ? json_object_array_length(v) : 0;
@@ -136,6 +147,9 @@ int cli_serve(const struct cli_call *call)
     if (read_numbers(call->args, &o) != 0 || read_thresholds(call->args, &o) != 0)
         return CLI_EXIT_USAGE;
     read_texts(call->args, &o);
+    if (check_address("listen", o.listen) != 0 ||
+        check_address("admin_listen", o.admin_listen) != 0)
+        return CLI_EXIT_USAGE;
     if (read_hosts(cli_member(call->args, "allow_base_url"), &o) != 0)
         return CLI_EXIT_USAGE;
     o.sandbox = strcmp(cli_member_text(call->args, "sandbox"), "off") != 0;

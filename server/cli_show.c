@@ -311,6 +311,10 @@ int cli_show_reconcile(const struct cli_call *call, struct json_object *result, 
     bool applied = json_object_get_boolean(cli_member(result, "applied"));
     if (!json_object_is_type(rows, json_type_array))
         return CLI_EXIT_FAILED;
+    if (call->format == CLI_CSV) {
+        cli_print_csv(call->command->columns, rows, out);
+        return ok ? CLI_EXIT_OK : CLI_EXIT_FAILED;
+    }
     buf_addf(out, "%s, %s to %s: ", cli_member_text(result, "provider"),
              cli_member_text(result, "since"), cli_member_text(result, "until"));
     if (equal) {

@@ -17,7 +17,7 @@ static const char *const usage_by[] = {"team", "key",        "model", "provider"
 const struct cli_option cli_global_options[] = {
     {"db", "PATH", CLI_TEXT, 0, NULL, NULL, NULL, "the database (default: $WAYFARE_DB, else ./wayfare.db)"},
     {"json", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "print JSON instead of a table"},
-    {"format", "F", CLI_TEXT, 0, NULL, NULL, formats, "table, json or csv"},
+    {"format", "F", CLI_TEXT, 0, NULL, NULL, formats, "table or json; csv, too, where it is a list"},
     {"help", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "this text"},
     {0}};
 
@@ -85,7 +85,7 @@ static const struct cli_option team_options[] = {
     {0}};
 static const struct cli_column team_columns[] = {
     {"name", "TEAM", CELL_TEXT},
-    {"budgets", "BUDGETS $", CELL_BUDGETS},
+    {"limits", "SPENT OF BUDGET $", CELL_TEAM_LIMITS},
     {"timezone", "TIMEZONE", CELL_TEXT},
     {"bound", "BOUND", CELL_TEXT},
     {"keys", "KEYS", CELL_COUNT},
@@ -133,7 +133,7 @@ static const struct cli_column key_columns[] = {
     {"team", "TEAM", CELL_TEXT},
     {"name", "NAME", CELL_TEXT},
     {"status", "STATUS", CELL_TEXT},
-    {"budgets", "BUDGETS $", CELL_BUDGETS},
+    {"limits", "SPENT OF BUDGET $", CELL_KEY_LIMITS},
     {"models", "MODELS", CELL_LIST},
     {"providers_only", "ONLY", CELL_LIST},
     {"providers_ignore", "IGNORE", CELL_LIST},
@@ -186,7 +186,7 @@ static const struct cli_option replay_options[] = {
     {"until", "D", CLI_TEXT, 0, NULL, NULL, NULL, "date or RFC 3339 time, not included (default: now)"},
     {"team", "T", CLI_TEXT, 0, NULL, NULL, NULL, "only of this team"},
     {"prefs", "FILE", CLI_FILE, 0, NULL, NULL, NULL, "JSON of routing preferences: choose endpoints anew under them ({}: in the default order)"},
-    {"catalog", "FILE", CLI_FILE, 0, NULL, NULL, NULL, "endpoints and prices instead of those of the database; any format of catalog import"},
+    {"catalog", "FILE", CLI_CATALOG, 0, NULL, NULL, NULL, "endpoints and prices instead of those of the database; as for catalog import, builtin too"},
     {"discount", "PROVIDER=PERCENT", CLI_TEXT, CLI_REPEATED, NULL, NULL, NULL, "taken off all prices of the provider; may be repeated"},
     {0}};
 static const struct cli_column replay_columns[] = {

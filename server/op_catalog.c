@@ -238,6 +238,14 @@ static bool provider_matches(const struct endpoint *e, const char *provider)
            strcmp(e->slug, provider) == 0;
 }
 
+static bool has_provider(const struct catalog *c, const char *provider)
+{
+    bool found = catalog_provider(c, span_of(provider)) != NULL;
+    for (int i = 0; i < c->n_endpoints && !found; i++)
+        found = strcmp(c->endpoints[i].slug, provider) == 0;
+    return found;
+}
+
 static int list_endpoints(const struct catalog *c, const struct list_args *a,
                           struct json_object *list, struct fail *reterr)
 {
@@ -248,6 +256,9 @@ static int list_endpoints(const struct catalog *c, const struct list_args *a,
             return fail_set(reterr, ERR_not_found, "model", "there is no model %.128s",
                             a->model.value);
     }
+    if (a->provider.value != NULL && !has_provider(c, a->provider.value))
+        return fail_set(reterr, ERR_not_found, "provider", "there is no provider %.128s",
+                        a->provider.value);
     for (int m = 0; m < c->n_models; m++) {
         const struct model *model = &c->models[m];
         for (int i = 0; (only == NULL || model == only) && i < model->n_endpoints; i++) {

@@ -12,16 +12,18 @@
 
 struct replay_args {
     struct arg_count since, until;
-    struct arg_text team, prefs, catalog;
-    struct arg_json discount;
+    struct arg_text team, catalog;
+    struct arg_json prefs, discount;
+    struct arg_flag builtin;
 };
 
 static const struct arg_spec replay_specs[] = {
     {"since", ARG_TIME, offsetof(struct replay_args, since), false},
     {"until", ARG_TIME, offsetof(struct replay_args, until), false},
     {"team", ARG_TEXT, offsetof(struct replay_args, team), false},
-    {"prefs", ARG_TEXT, offsetof(struct replay_args, prefs), false},
+    {"prefs", ARG_JSON, offsetof(struct replay_args, prefs), false},
     {"catalog", ARG_TEXT, offsetof(struct replay_args, catalog), false},
+    {"builtin", ARG_FLAG, offsetof(struct replay_args, builtin), false},
     {"discount", ARG_JSON, offsetof(struct replay_args, discount), false},
     {0}};
 
@@ -37,6 +39,7 @@ static struct json_object *notes_of(const struct replay_args *a, int n_refused)
     struct json_object *notes = json_object_new_array();
     char text[256];
     add_note(notes, a->catalog.value != NULL ? "prices: those of the catalog file"
+                    : a->builtin.value       ? "prices: those of the built-in catalog"
                                              : "prices: those now in force, not those of then");
     add_note(notes, a->prefs.value != NULL
                         ? "choice: the first endpoint of a plan for the tokens of each attempt, "
@@ -94,8 +97,12 @@ static struct catalog *replayed(const struct replay_args *a, struct catalog *own
     struct catalog *file = NULL;
     if (read_discounts(a->discount.value, &discounts, reterr) != 0)
         return NULL;
-    if (a->catalog.value != NULL) {
-        struct span text = span_of(a->catalog.value);
+    if (a->builtin.value && a->catalog.value != NULL) {
+        fail_set(reterr, ERR_bad_request, "catalog", "give either catalog or builtin");
+        return NULL;
+    }
+    if (a->builtin.value || a->catalog.value != NULL) {
+        struct span text = a->builtin.value ? catalog_builtin() : span_of(a->catalog.value);
         file = ops_catalog_read(text, catalog_format_guess(text), on_note, ret_refused, reterr);
         if (file == NULL)
             return NULL;
@@ -114,7 +121,7 @@ static int run(struct db *db, const struct replay_args *a, const struct catalog 
     if (r == NULL)
         return fail_set(reterr, ERR_internal, NULL, "out of memory");
     replay_init(r, catalog);
-    int rc = a->prefs.value != NULL ? replay_prefs(r, span_of(a->prefs.value), reterr) : 0;
+    int rc = a->prefs.value != NULL ? replay_prefs(r, args_json_text(a->prefs.value), reterr) : 0;
     if (rc == 0)
         rc = replay_db_run(db, r, source, ret, reterr);
     replay_done(r);

@@ -26,7 +26,7 @@ int op_generation_get(struct ops_env *env, struct json_object *args, struct json
     if (args_read(args, specs, &a, reterr) != 0)
         return -1;
     if (!id_parse(span_of(a.id.value), ID_PREFIX_GENERATION, &id))
-        return fail_set(reterr, ERR_bad_request, "id",
+        return fail_set(reterr, ERR_not_found, "id",
                         "%.64s is not a generation id (gen_ and 32 hex digits)", a.id.value);
     return generation_db_get(env->db, &id, 0, ret, reterr);
 }

@@ -17,6 +17,10 @@ static int find_key(const struct identity *identity, const char *id, const struc
     const struct key_row *key = id != NULL ? identity_by_public_id(identity, id) : NULL;
     if (id != NULL && key == NULL)
         return fail_set(reterr, ERR_not_found, "key", "there is no key %.64s", id);
+    bool expired = key != NULL && key->expires_ms != 0 && key->expires_ms <= identity_now_ms();
+    if (key != NULL && (key->revoked || expired))
+        return fail_set(reterr, ERR_not_found, "key", "key %.64s is %s: its requests get 401", id,
+                        key->revoked ? "revoked" : "expired");
     *ret = key;
     return 0;
 }

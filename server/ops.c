@@ -1,15 +1,16 @@
 /* The table of operations and the transaction around each. */
 #include "server/ops.h"
 
+#include "router/budget_db.h"
 #include "router/identity_db.h"
 #include "server/ops_long.h"
 
-/* An identity operation needs the connection only. */
+/* An identity operation needs the connection and the time. */
 #define IDENTITY_OP(fn)                                                                            \
     static int run_##fn(struct ops_env *env, struct json_object *args, struct json_object **ret,   \
                         struct fail *reterr)                                                       \
     {                                                                                              \
-        return fn(env->db, args, ret, reterr);                                                     \
+        return fn(env->db, args, ledger_time(env->ledger, identity_now_ms()), ret, reterr);        \
     }
 IDENTITY_OP(team_db_create)
 IDENTITY_OP(team_db_list)

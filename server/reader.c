@@ -45,6 +45,7 @@ static void on_pool(uv_work_t *work)
         return;
     }
     ledger_barrier(site->ledger); /* what was answered before is in the tables */
+    q->q.ledger_ms = ledger_time(site->ledger, q->q.now_ms);
     pthread_mutex_lock(&site->reader_lock);
     q->failed = q->fn(site->reader, &q->q, &q->answer, &q->fail);
     db_rest(site->reader);

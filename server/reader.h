@@ -13,7 +13,7 @@
 struct reader_question {
     struct id id;
     int64_t team_id, key_id;
-    int64_t now_ms;
+    int64_t now_ms, ledger_ms; /* ledger_ms: of reader_ask; ledger_time, when it is run */
     int64_t limit;
     struct rate_numbers used;
     char since[64];

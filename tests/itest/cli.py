@@ -106,6 +106,10 @@ def usage_errors(sh):
     for option in ("--retain-days", "--drain-timeout"):
         code, out, err = sh.run("serve", option, str(10 ** 8))
         check("usage error: serve %s names it" % option, one_line_error(code, out, err, 2) and option + " must be" in err, err)
+    for option in ("--listen", "--admin-listen"):
+        for address in ("foo", "127.0.0.1:99999", "127.0.0.1:", ""):
+            code, out, err = sh.run("serve", option, address)
+            check("usage error: serve %s %r" % (option, address), one_line_error(code, out, err, 2) and option + " must be" in err, err)
     sh.write("nul", "{}\0{")
     for words in (("key", "create", "--team", "x", "--preset", "nul"), ("catalog", "import", "nul")):
         code, out, err = sh.run(*words)
@@ -116,6 +120,24 @@ def usage_errors(sh):
     code, out, err = sh.run("usage")
     check("a question makes no database", one_line_error(code, out, err, 1) and
           not os.path.exists(sh.path("wayfare.db")), err)
+
+
+def wrong_values(sh, mode):
+    """What only the operation can judge is told as what the reader of the command line refuses."""
+    sh.ok("team", "create", "wrong")
+    key = sh.json("key", "create", "--team", "wrong")["id"]
+    sh.write("prefs", {})
+    sh.write("empty", "")
+    arms = ("--model", "small", "--arm", "a=prefs:1", "--arm", "b=none:1")
+    for words in (("usage", "--since", "yesterday"), ("key", "create", "--team", "wrong", "--expires", "tomorrow"),
+                  ("key", "rotate", key, "--grace", "24"), ("generation", "list", "--limit", "0"), ("ledger", "prune", "--older-than", "x"),
+                  ("team", "create", "x", "--timezone", "Mars/Olympus"), ("replay", "--discount", "a=200"),
+                  ("experiment", "create", "x", *arms, "--metric", "q:up"), ("experiment", "create", "x", *arms, "--guardrail", "q"),
+                  ("experiment", "create", "x", *arms, "--ramp", "0"), ("experiment", "create", "x", "--model", "small", "--arm", "a=prefs:0")):
+        check(mode + "usage error: " + " ".join(words), one_line_error(*sh.run(*words), 2), sh.run(*words))
+    for words in (("experiment", "create", "x", "--model", "small", "--arm", "a=empty:1", "--arm", "b=none:1"),
+                  ("key", "create", "--team", "wrong", "--preset", "empty"), ("generation", "list", "--team", "nobody")):
+        check(mode + "no usage error: " + " ".join(words), one_line_error(*sh.run(*words), 1), sh.run(*words))
 
 
 def teams_and_keys(sh, mode):
@@ -186,6 +208,17 @@ def catalog_and_route(sh, mode):
     check(mode + "route names a bad field", one_line_error(code, out, err, 1) and "provider_sort" in err, err)
     key_id = sh.json("key", "create", "--team", "search", "--models", "other/model")["id"]
     check(mode + "route as a key that may not", one_line_error(*sh.run("route", "body.json", "--key", key_id), 1))
+    gone = sh.json("key", "create", "--team", "search")["id"]
+    sh.ok("route", "body.json", "--key", gone)
+    sh.ok("key", "revoke", gone)
+    code, out, err = sh.run("route", "body.json", "--key", gone)
+    check(mode + "route as a revoked key", one_line_error(code, out, err, 1) and "revoked: its requests get 401" in err, err)
+    for option in ("--provider", "--model"):
+        check(mode + "catalog list %s of none" % option, one_line_error(*sh.run("catalog", "list", option, "nope"), 1))
+    check(mode + "catalog import --format json", sh.run("catalog", "import", "catalog.json", "--format", "json", "--dry-run")[1].startswith("{"))
+    check(mode + "team --json list", sh.ok("team", "--json", "list") == sh.ok("team", "list", "--json"))
+    replayed = sh.json("replay", "--catalog", "builtin")
+    check(mode + "replay --catalog builtin", "prices: those of the built-in catalog" in replayed["notes"], replayed)
 
 
 def books(sh, mode):
@@ -195,6 +228,7 @@ def books(sh, mode):
         check(mode + "usage by " + by, usage["by"] == by and usage["rows"] == [] and usage["total"]["cost_usd"] == "0", usage)
     check(mode + "usage csv", sh.ok("usage", "--format", "csv").startswith("team,requests,attempts,errors,"))
     check(mode + "generation list", sh.json("generation", "list", "--limit", "5")["data"] == [])
+    check(mode + "no generation", one_line_error(*sh.run("generation", "gen_x"), 1))
     check(mode + "unknown generation", one_line_error(*sh.run("generation", "gen_" + "0" * 32), 1))
     dest = sh.path("copy.db")
     sh.ok("backup", "copy.db")
@@ -274,6 +308,11 @@ def admin_listener(sh, server):
     check("admin: team create", status == 200 and json.loads(data)["name"] == "over http", data)
     status, data = server.ask("PATCH", "/admin/v1/teams/over%20http", json.dumps({"budget": "5", "window": "week"}), auth)
     check("admin: team set", status == 200 and json.loads(data)["budgets"] == [{"window": "week", "cap_usd": "5"}], data)
+    status, data = server.ask("PATCH", "/admin/v1/teams/over%20http", json.dumps({"name": "renamed"}), auth)
+    check("admin: what stands in the path is not in the body", status == 400 and json.loads(data)["error"]["field"] == "name", data)
+    for models in ([], ""):
+        status, data = server.ask("POST", "/admin/v1/keys", json.dumps({"team": "over http", "models": models}), auth)
+        check("admin: a list %r makes no key without limits" % models, status == 400 and json.loads(data)["error"]["field"] == "models", data)
     status, data = server.ask("POST", "/admin/v1/keys", json.dumps({"team": "over http", "colour": 1}), auth)
     check("admin: unknown argument", status == 400 and json.loads(data)["error"]["field"] == "colour", data)
     status, data = server.ask("POST", "/admin/v1/keys", json.dumps({"team": "over http"}), auth)
@@ -283,6 +322,11 @@ def admin_listener(sh, server):
     check("admin: key rotate", status == 200 and json.loads(data)["key"] != key["key"], data)
     status, data = server.ask("DELETE", "/admin/v1/keys/" + key["id"], headers=auth)
     check("admin: key revoke", status == 200 and json.loads(data)["status"] == "revoked", data)
+    status, data = server.ask("GET", "/admin/v1/generations/gen_x", headers=auth)
+    check("admin: no generation", status == 404, data)
+    for prefs, expected in (({"provider_sort": "price"}, 200), ('{"provider_sort": "price"}', 200), ({}, 200), (None, 200), ([], 400), (5, 400), ({"x": 1}, 400)):
+        status, data = server.ask("POST", "/admin/v1/replay", json.dumps({"prefs": prefs}), auth)
+        check("admin: replay with the prefs %r" % (prefs,), status == expected and b"must be a string" not in data, data)
     for path in ("/admin/v1/keys?team=search", "/admin/v1/usage?by=model", "/admin/v1/generations?limit=3",
                  "/admin/v1/endpoints?provider=alpha", "/admin/v1/ledger/verify", "/admin/v1/catalog"):
         status, data = server.ask("GET", path, headers=auth)
@@ -312,6 +356,7 @@ def with_server(sh, server):
     teams_and_keys(sh, "server: ")
     catalog_and_route(sh, "server: ")
     books(sh, "server: ")
+    wrong_values(sh, "server: ")
     many_at_once(sh, "server: ")
     admin_listener(sh, server)
     second = sh.run("serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
@@ -353,6 +398,7 @@ def direct(sh):
     teams_and_keys(sh, "direct: ")
     catalog_and_route(sh, "direct: ")
     books(sh, "direct: ")
+    wrong_values(sh, "direct: ")
     many_at_once(sh, "direct: ")
     lock_without_socket(sh)
     stale_socket(sh)

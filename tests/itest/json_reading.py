@@ -321,8 +321,8 @@ def check_sent(body, path="/v1/messages", known=ANTHROPIC, models=("m", "test/m"
     if want is None or want.model not in models or want.only and not set(want.only) & {"talk", "read", "chat"}:
         assert status == (400 if want is None else 404) and not arrived, (shown, status, data[:300], len(arrived))
         return False
-    if uncountable(want.completion_bound()) and status == 402:
-        assert not arrived and b"lower max_tokens" in data, (shown, data[:300])
+    if uncountable(want.completion_bound()) and b"lower max_tokens" in data:
+        assert not arrived and status == 400, (shown, status, data[:300])
         return False
     assert len(arrived) == 1, (shown, status, data[:300], len(arrived))
     got = Members(parse(base64.b64decode(arrived[0]["body_base64"])))
@@ -387,6 +387,15 @@ HAND = [
 def by_hand(body, good):
     assert (reading(body) is not None) == good, "the reading itself is wrong: %r" % body[:300]
     assert check_plan(body) == good and check_sent(body) == good, body[:300]
+
+
+def more_than_can_be_held():
+    """No cap is in the way: the request is wrong."""
+    body = b'{"model":"m","max_tokens":9007199254740992,"provider_only":["talk"],%s}' % M
+    status, _, data = post("/v1/messages", body)
+    error = json.loads(data)["error"]
+    assert status == 400 and error["type"] == "invalid_request_error" and error["message"].startswith("max_tokens: "), data
+    assert not arrivals()
 
 
 # ---- generated ----
@@ -521,6 +530,7 @@ def generated(n, check, chat, least_good):
 def main():
     for i, (body, good) in enumerate(HAND):
         report.case("by hand %d: %r" % (i, body[:60]), by_hand, body, good)
+    report.case("more than can be held", more_than_can_be_held)
     report.case("generated: the plan (seed %d)" % SEED, generated, count(1500, 60000, 100), check_plan, False, 25)
     report.case("generated: what is sent", generated, count(400, 6000, 50), check_sent, False, 25)
     report.case("generated: what is sent, Chat Completions", generated, count(400, 6000, 50),

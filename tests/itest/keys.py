@@ -51,6 +51,26 @@ def test_providers():
     assert ask(ignore)[1]["x-wayfare-provider"] == "dear"
 
 
+def limits_of(k):
+    return json.loads(way.request("GET", "/v1/key", headers={"x-api-key": k}, key=False)[2])["limits"]
+
+
+def test_limits_are_those_of_admission():
+    """A new zone is no refill, and neither /v1/key nor a list may say so."""
+    way.cli("team", "create", "moved", "--budget", "5", "--window", "day")
+    k = way.cli("key", "create", "--team", "moved", "--budget", "1", "--window", "day").strip()
+    assert ask(k)[0] == 200
+    wait_for("the attempt to be settled", lambda: float(limits_of(k)[0]["spent_usd"]) > 0 and limits_of(k)[0]["held_usd"] == "0")
+    before = limits_of(k)
+    for zone in ("Asia/Tokyo", "America/Los_Angeles"):
+        way.cli("team", "set", "moved", "--timezone", zone)
+        assert limits_of(k) == before, (zone, limits_of(k), before)
+        assert json.loads(way.cli("key", "list", "--team", "moved", "--json"))["data"][0]["limits"] == before
+        assert json.loads(way.cli("team", "set", "moved", "--json"))["limits"] == before[1:]
+    left = "%s of 1/day" % before[0]["spent_usd"]
+    assert left in way.cli("key", "list", "--team", "moved"), way.cli("key", "list", "--team", "moved")
+
+
 def test_preset():
     path = os.path.join(way.dir, "preset.json")
     with open(path, "w") as f:
@@ -87,7 +107,7 @@ def test_expired():
     k = key("--expires", soon)
     wait_for("the key to expire", lambda: ask(k)[0] == 401, 6)
     done = way.cli("key", "create", "--team", "t", "--name", "x", "--expires", "2020-01-01", check=False)
-    assert done.returncode == 1 and "future" in done.stderr
+    assert done.returncode == 2 and "future" in done.stderr
 
 
 def test_warm_cache_stays():

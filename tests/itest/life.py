@@ -270,6 +270,25 @@ def test_watchdog_when_the_clock_is_set_back():
     assert way.stop() == 0
 
 
+def test_limits_when_the_clock_is_set_back():
+    """By two days: what may be spent is still what the ledger, whose time goes on, would admit."""
+    clock = Clock()
+    way = Wayfare(CATALOG, args=["--sandbox", "off"], env=clock.env)
+
+    def limits():
+        return json.loads(way.request("GET", "/v1/key")[2])["limits"]
+
+    way.cli("team", "set", "t", "--budget", "5", "--window", "day")
+    assert way.messages()[0] == 200
+    wait_for("the attempt to be settled", lambda: float(limits()[0]["spent_usd"]) > 0 and limits()[0]["held_usd"] == "0")
+    before = limits()
+    clock.set(-2 * 86400)
+    assert limits() == before, (limits(), before)
+    team = [t for t in json.loads(way.cli("team", "list", "--json"))["data"] if t["name"] == "t"][0]
+    assert team["limits"] == before, (team, before)
+    assert way.stop() == 0
+
+
 # ---- drain ----
 
 

@@ -176,7 +176,6 @@ static const struct {
     {"POST", "/admin/v1/teams", "team create", "{\"name\":\"a\"}", "{\"name\":\"a\"}"},
     {"PATCH", "/admin/v1/teams/b c", "team set", "{\"budget\":\"1\",\"window\":\"day\"}",
      "{\"budget\":\"1\",\"window\":\"day\",\"name\":\"b c\"}"},
-    {"PATCH", "/admin/v1/teams/b", "team set", "{\"name\":\"other\"}", "{\"name\":\"b\"}"},
     {"GET", "/admin/v1/keys", "key list", "", "{}"},
     {"POST", "/admin/v1/keys", "key create", "{\"team\":\"a\"}", "{\"team\":\"a\"}"},
     {"DELETE", "/admin/v1/keys/key_1", "key revoke", "", "{\"id\":\"key_1\"}"},
@@ -268,6 +267,23 @@ START_TEST(refuses_bodies)
 }
 END_TEST
 
+START_TEST(refuses_in_the_body_what_is_in_the_path)
+{
+    struct span segment = {NULL, 0};
+    struct buf allow;
+    struct fail fail = {0};
+    struct json_object *args = NULL;
+    buf_init(&allow, 64);
+    const struct admin_route *r =
+        admin_route_find("PATCH", "/admin/v1/teams/b", &segment, &allow, &fail);
+    ck_assert_int_eq(admin_route_args(r, segment, span_of("{\"name\":\"other\"}"), &args, &fail),
+                     -1);
+    ck_assert_int_eq(fail.code, ERR_bad_request);
+    ck_assert_str_eq(fail.field, "name");
+    buf_done(&allow);
+}
+END_TEST
+
 START_TEST(query_arguments)
 {
     struct span segment = {NULL, 0};
@@ -317,6 +333,7 @@ Suite *admin_suite(void)
     tcase_add_loop_test(r, routes, 0, ROWS(routed));
     tcase_add_loop_test(r, refuses_paths_and_methods, 0, ROWS(unrouted));
     tcase_add_loop_test(r, refuses_bodies, 0, ROWS(bad_bodies));
+    tcase_add_test(r, refuses_in_the_body_what_is_in_the_path);
     tcase_add_test(r, query_arguments);
     suite_add_tcase(s, r);
     return s;

@@ -99,6 +99,9 @@ static const struct {
      "{\"key\":\"key_1\",\"team\":\"t\",\"since\":\"2026-01-01\",\"limit\":5}"},
     {"route /dev/null --key key_1 --explain", "route",
      "{\"body\":\"\",\"key\":\"key_1\",\"explain\":true}"},
+    {"replay --catalog builtin", "replay", "{\"builtin\":true}"},
+    {"generation --json list --limit 5", "generation list", "{\"limit\":5}"},
+    {"generation --format csv gen_1 --json", "generation", "{\"id\":\"gen_1\"}"},
     {"ledger verify", "ledger verify", "{}"},
     {"backup /tmp/copy.db", "backup", "{\"dest\":\"/tmp/copy.db\"}"},
     {"serve --listen 127.0.0.1:0 --threads 2 --allow-base-url a --allow-base-url b", "serve",
@@ -150,6 +153,8 @@ static const struct {
     {"replay x", 2, "replay: unexpected argument x"},
     {"key", 2, "key needs one of: create, list, revoke, rotate, set"},
     {"key --json", 2, "key needs one of: "},
+    {"key --team t list", 2, "key needs one of: "},
+    {"key --json frob", 2, "unknown command key frob"},
     {"key frob", 2, "unknown command key frob, known are: create, "},
     {"team create", 2, "team create: NAME is missing (see: wayfare team create --help)"},
     {"team create a b", 2, "team create: unexpected argument b"},
@@ -231,6 +236,10 @@ static const struct {
     {"team list --format csv", NULL, "./wayfare.db", CLI_CSV},
     {"usage --format csv", NULL, "./wayfare.db", CLI_CSV},
     {"catalog import builtin --format wayfare --json", NULL, "./wayfare.db", CLI_JSON},
+    {"catalog import builtin --format json --format wayfare", NULL, "./wayfare.db", CLI_JSON},
+    {"ledger reconcile /dev/null --format csv --format openai", NULL, "./wayfare.db", CLI_CSV},
+    {"team --json list", NULL, "./wayfare.db", CLI_JSON},
+    {"generation --db /x.db --json gen_1", NULL, "/x.db", CLI_JSON},
 };
 
 START_TEST(reads_common_options)
@@ -287,6 +296,22 @@ START_TEST(help_does_not_contradict_itself)
     ck_assert_ptr_null(strstr(first + 1, "--format F"));
     ck_assert_ptr_nonnull(strstr(call.text.ptr, "--json"));
     done(&call, words, n);
+}
+END_TEST
+
+START_TEST(help_names_the_formats_it_takes)
+{
+    static const char *const lines[] = {"usage --help", "team list --help", "team create --help",
+                                        "ledger verify --help"};
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        char *words[WORDS_MAX];
+        int n;
+        struct cli_call call;
+        ck_assert_int_eq(parse(lines[i], NULL, &call, words, &n), CLI_EXIT_OK);
+        ck_assert_ptr_nonnull(
+            strstr(call.text.ptr, i < 2 ? " table, json or csv\n" : " table or json\n"));
+        done(&call, words, n);
+    }
 }
 END_TEST
 
@@ -350,12 +375,14 @@ END_TEST
 START_TEST(prints_csv)
 {
     print("team list --format csv",
-          "{\"data\": [{\"name\": \"a,\\\"b\", \"budgets\": [{\"window\": \"day\","
-          " \"cap_usd\": \"5\"}, {\"window\": \"month\", \"cap_usd\": \"7.5\"}],"
+          "{\"data\": [{\"name\": \"a,\\\"b\", \"limits\": [{\"scope\": \"team\", \"window\": "
+          "\"day\","
+          " \"spent_usd\": \"0\", \"cap_usd\": \"5\"}, {\"scope\": \"team\","
+          " \"window\": \"month\", \"spent_usd\": \"1.2\", \"cap_usd\": \"7.5\"}],"
           " \"timezone\": \"=1+1\", \"keys\": 2, \"created_at\": \"2026-11-25T06:34:35.123Z\"}]}",
           0,
-          "name,budgets,timezone,bound,keys,created_at\r\n"
-          "\"a,\"\"b\",\"5/day, 7.5/month\",\"'=1+1\",,2,2026-11-25T06:34:35.123Z\r\n");
+          "name,limits,timezone,bound,keys,created_at\r\n"
+          "\"a,\"\"b\",\"0 of 5/day, 1.2 of 7.5/month\",\"'=1+1\",,2,2026-11-25T06:34:35.123Z\r\n");
 }
 END_TEST
 
@@ -444,6 +471,7 @@ Suite *cli_suite(void)
     tcase_add_loop_test(t, reads_common_options, 0, (int)(sizeof(common) / sizeof(common[0])));
     tcase_add_loop_test(t, helps_on_every_level, 0, (int)(sizeof(helps) / sizeof(helps[0])));
     tcase_add_test(t, help_does_not_contradict_itself);
+    tcase_add_test(t, help_names_the_formats_it_takes);
     tcase_add_test(t, table_is_consistent);
     suite_add_tcase(s, t);
     TCase *p = tcase_create("print");

@@ -54,6 +54,7 @@ static const struct {
 } refused[] = {
     {"{\"model\":\"m\"," ARMS "}", "name", "name is required"},
     {"{\"name\":\"-x\",\"model\":\"m\"," ARMS "}", "name", "name must be 1 to 63 letters"},
+    {"{\"name\":\"..\",\"model\":\"m\"," ARMS "}", "name", "name must be 1 to 63 letters"},
     {"{\"name\":\"x y\",\"model\":\"m\"," ARMS "}", "name", "name must be 1 to 63 letters"},
     {"{\"name\":\"x\"," ARMS "}", "model", "model is required"},
     {"{\"name\":\"x\",\"model\":\"m\"}", "arms", "arms is required"},
@@ -86,6 +87,9 @@ static const struct {
     {"{\"name\":\"x\",\"model\":\"m\",\"arms\":[{\"name\":\"a\",\"prefs\":\"[1]\"},"
      "{\"name\":\"b\"}]}",
      "arms", "arm a: prefs must be a JSON object"},
+    {"{\"name\":\"x\",\"model\":\"m\",\"arms\":[{\"name\":\"a\",\"prefs\":\"\"},"
+     "{\"name\":\"b\"}]}",
+     "arms", "arm a: not valid JSON"},
     {"{\"name\":\"x\",\"model\":\"m\",\"arms\":[{\"name\":\"a\",\"colour\":1},{\"name\":\"b\"}]}",
      "colour", ""},
     {"{\"name\":\"x\",\"model\":\"m\"," ARMS ",\"unit\":\"team\"}", "unit",

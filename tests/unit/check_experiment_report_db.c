@@ -180,6 +180,8 @@ START_TEST(what_clients_give_up_on)
     ck_assert_int_eq(number_at(r, "/arms/1/first_token_ms/n"), 360 + 80);
     ck_assert_int_ge(number_at(r, "/arms/1/first_token_ms/p95"), 8900);
     ck_assert_int_eq(number_at(r, "/arms/0/canceled"), 0);
+    ck_assert_double_eq(json_object_get_double(at(r, "/arms/0/cancel_rate/low")),
+                        0); /* none less */
     json_object_put(r);
 }
 END_TEST

@@ -5,18 +5,19 @@
 
 #include <json-c/json.h>
 
+#include "router/budget_db.h"
 #include "router/identity.h"
 #include "router/identity_db.h"
 
 static struct db *db;
 
-static struct json_object *call(int (*op)(struct db *, struct json_object *, struct json_object **,
-                                          struct fail *),
-                                const char *args)
+typedef int op_fn(struct db *, struct json_object *, int64_t, struct json_object **, struct fail *);
+
+static struct json_object *call(op_fn *op, const char *args)
 {
     struct fail fail = {0};
     struct json_object *in = json_tokener_parse(args), *out = NULL;
-    ck_assert_msg(op(db, in, &out, &fail) == 0, "%s: %s", args, fail.text);
+    ck_assert_msg(op(db, in, identity_now_ms(), &out, &fail) == 0, "%s: %s", args, fail.text);
     json_object_put(in);
     return out;
 }
@@ -54,9 +55,7 @@ static struct identity *load(void)
     return i;
 }
 
-static struct json_object *call_id(int (*op)(struct db *, struct json_object *,
-                                             struct json_object **, struct fail *),
-                                   const char *id, const char *more)
+static struct json_object *call_id(op_fn *op, const char *id, const char *more)
 {
     char args[512];
     snprintf(args, sizeof(args), "{\"id\": \"%s\"%s}", id, more);

@@ -7,7 +7,7 @@
 #include "router/identity.h"
 #include "router/identity_db.h"
 
-typedef int op_fn(struct db *, struct json_object *, struct json_object **, struct fail *);
+typedef int op_fn(struct db *, struct json_object *, int64_t, struct json_object **, struct fail *);
 
 static struct db *db;
 
@@ -15,7 +15,7 @@ static struct json_object *call(op_fn *op, const char *args)
 {
     struct fail fail = {0};
     struct json_object *in = json_tokener_parse(args), *out = NULL;
-    ck_assert_msg(op(db, in, &out, &fail) == 0, "%s: %s", args, fail.text);
+    ck_assert_msg(op(db, in, identity_now_ms(), &out, &fail) == 0, "%s: %s", args, fail.text);
     json_object_put(in);
     return out;
 }
@@ -61,6 +61,8 @@ static const struct {
     {team_db_create, "{\"name\": \"\"}", ERR_bad_request, "name"},
     {team_db_create, "{\"name\": \"a/b\"}", ERR_bad_request, "name"},
     {team_db_create, "{\"name\": \"-x\"}", ERR_bad_request, "name"},
+    {team_db_create, "{\"name\": \".\"}", ERR_bad_request, "name"},
+    {team_db_create, "{\"name\": \"..\"}", ERR_bad_request, "name"},
     {team_db_create, "{\"name\": \"x \"}", ERR_bad_request, "name"},
     {team_db_create, "{\"name\": \"a\\nb\"}", ERR_bad_request, "name"},
     {team_db_create, "{\"name\": \"a\\u0000b\"}", ERR_bad_request, "name"},
@@ -100,6 +102,10 @@ static const struct {
     {key_db_create, "{\"team\": \"search\", \"zdr\": null}", ERR_bad_request, "zdr"},
     {key_db_create, "{\"team\": \"search\", \"models\": 1}", ERR_bad_request, "models"},
     {key_db_create, "{\"team\": \"search\", \"models\": [1]}", ERR_bad_request, "models"},
+    {key_db_create, "{\"team\": \"search\", \"models\": []}", ERR_bad_request, "models"},
+    {key_db_create, "{\"team\": \"search\", \"models\": \"\"}", ERR_bad_request, "models"},
+    {key_db_create, "{\"team\": \"search\", \"providers_ignore\": []}", ERR_bad_request,
+     "providers_ignore"},
     {key_db_create, "{\"team\": \"search\", \"models\": \"a,,b\"}", ERR_bad_request, "models"},
     {key_db_create, "{\"team\": \"search\", \"expires\": \"soon\"}", ERR_bad_request, "expires"},
     {key_db_create, "{\"team\": \"search\", \"expires\": \"2020-01-01\"}", ERR_bad_request,
@@ -127,7 +133,7 @@ START_TEST(refuses)
     struct fail fail = {0};
     struct json_object *in = json_tokener_parse(refused[_i].args), *out = NULL;
     ck_assert_ptr_nonnull(in);
-    ck_assert_int_eq(refused[_i].op(db, in, &out, &fail), -1);
+    ck_assert_int_eq(refused[_i].op(db, in, identity_now_ms(), &out, &fail), -1);
     ck_assert_ptr_null(out);
     ck_assert_msg(fail.code == refused[_i].code, "%s: %s", refused[_i].args, fail.text);
     if (refused[_i].field[0] != '\0')
@@ -245,7 +251,7 @@ START_TEST(grace_is_a_time)
     struct fail fail = {0};
     json_object_object_add(args, "id", json_object_new_string(text(k, "id")));
     json_object_object_add(args, "grace", json_object_new_string(bad_graces[_i]));
-    ck_assert_int_eq(key_db_rotate(db, args, &out, &fail), -1);
+    ck_assert_int_eq(key_db_rotate(db, args, identity_now_ms(), &out, &fail), -1);
     ck_assert_str_eq(fail.field, "grace");
     json_object_put(args);
     json_object_put(k);
@@ -264,7 +270,7 @@ START_TEST(a_revoked_key_cannot_be_rotated)
     json_object_put(first);
     json_object_put(again);
     struct json_object *in = json_tokener_parse(args);
-    ck_assert_int_eq(key_db_rotate(db, in, &out, &fail), -1);
+    ck_assert_int_eq(key_db_rotate(db, in, identity_now_ms(), &out, &fail), -1);
     json_object_put(in);
 }
 END_TEST
@@ -315,6 +321,78 @@ START_TEST(show_tells_the_limits)
 }
 END_TEST
 
+static struct json_object *limit(struct json_object *key, size_t i)
+{
+    return json_object_array_get_idx(json_object_object_get(key, "limits"), i);
+}
+
+/* 2026-11-25T12:00Z is in the 25th of Tokyo ([11-24T15:00Z, 11-25T15:00Z)) and of UTC. What was
+ * held in Tokyo's day counts to its end. */
+START_TEST(show_counts_an_earlier_zones_window)
+{
+    const int64_t now_ms = INT64_C(1795608000000), tokyo_ms = INT64_C(1795532400000);
+    struct json_object *key = NULL;
+    json_object_put(call(key_db_create, "{\"team\": \"search\", \"name\": \"ci\", \"budget\":"
+                                        " \"1\", \"window\": \"day\"}"));
+    insert_account("key", "day", tokyo_ms, tokyo_ms + 86400000);
+    ck_assert_int_eq(key_db_show(db, 1, now_ms, &key, NULL), 0);
+    ck_assert_str_eq(text(limit(key, 0), "remaining_usd"), "0.749999999");
+    ck_assert_str_eq(text(limit(key, 0), "resets_at"), "2026-11-25T15:00:00.000Z");
+    json_object_put(key);
+    ck_assert_int_eq(key_db_show(db, 1, tokyo_ms + 86400000, &key, NULL), 0);
+    ck_assert_str_eq(text(limit(key, 0), "remaining_usd"), "1");
+    ck_assert_str_eq(text(limit(key, 0), "resets_at"), "2026-11-26T00:00:00.000Z");
+    json_object_put(key);
+}
+END_TEST
+
+/* In a list the team's are read once for all its keys. */
+START_TEST(lists_tell_the_limits)
+{
+    struct fail fail;
+    insert_account("team", "total", 0, INT64_MAX);
+    struct json_object *t =
+        call(team_db_set, "{\"name\": \"search\", \"budget\": \"5\", \"window\": \"total\"}");
+    ck_assert_str_eq(text(limit(t, 0), "scope"), "team");
+    ck_assert_str_eq(text(limit(t, 0), "held_usd"), "0.25");
+    ck_assert_str_eq(text(limit(t, 0), "remaining_usd"), "4.749999999");
+    json_object_put(t);
+    json_object_put(call(team_db_create, "{\"name\": \"later\"}"));
+    static const char *const creates[] = {
+        "{\"team\": \"search\", \"budget\": \"1\", \"window\": \"day\"}", "{\"team\": \"search\"}",
+        "{\"team\": \"later\"}"};
+    for (int i = 0; i < 3; i++) {
+        struct json_object *k = call(key_db_create, creates[i]);
+        ck_assert_uint_eq(json_object_array_length(json_object_object_get(k, "limits")),
+                          2 - (unsigned)i);
+        json_object_put(k);
+    }
+    struct json_object *in = json_object_new_object(), *list = NULL;
+    ck_assert_msg(key_db_list(db, in, 1, &list, &fail) == 0, "%s", fail.text);
+    struct json_object *rows = json_object_object_get(list, "data");
+    ck_assert_str_eq(plain(json_object_array_get_idx(rows, 0), "limits"), "[]");
+    ck_assert_str_eq(text(limit(json_object_array_get_idx(rows, 1), 0), "scope"), "key");
+    ck_assert_str_eq(text(limit(json_object_array_get_idx(rows, 1), 1), "held_usd"), "0.25");
+    ck_assert_str_eq(text(limit(json_object_array_get_idx(rows, 2), 0), "scope"), "team");
+    json_object_put(list);
+    json_object_put(in);
+}
+END_TEST
+
+/* A zone that is gone from the system counts as UTC, as in the ledger. */
+START_TEST(show_without_the_zone)
+{
+    struct json_object *key = NULL;
+    json_object_put(
+        call(key_db_create, "{\"team\": \"search\", \"budget\": \"1\", \"window\": \"day\"}"));
+    ck_assert_int_eq(db_step(db, db_stmt(db, "UPDATE team SET timezone = 'Mars/Olympus'"), NULL),
+                     0);
+    ck_assert_int_eq(key_db_show(db, 1, INT64_C(1795608000000), &key, NULL), 0);
+    ck_assert_str_eq(text(limit(key, 0), "resets_at"), "2026-11-26T00:00:00.000Z");
+    json_object_put(key);
+}
+END_TEST
+
 Suite *identity_db_suite(void);
 
 Suite *identity_db_suite(void)
@@ -331,6 +409,9 @@ Suite *identity_db_suite(void)
     tcase_add_loop_test(t, grace_is_a_time, 0, (int)(sizeof(bad_graces) / sizeof(bad_graces[0])));
     tcase_add_test(t, a_revoked_key_cannot_be_rotated);
     tcase_add_test(t, show_tells_the_limits);
+    tcase_add_test(t, show_counts_an_earlier_zones_window);
+    tcase_add_test(t, lists_tell_the_limits);
+    tcase_add_test(t, show_without_the_zone);
     suite_add_tcase(s, t);
     return s;
 }

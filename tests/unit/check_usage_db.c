@@ -317,10 +317,23 @@ START_TEST(a_generation_that_runs)
     struct json_object *g = generation(5, 0);
     struct json_object *a = json_object_array_get_idx(get(g, "attempts"), 0);
     ck_assert_str_eq(text(g, "status"), "running");
-    ck_assert_str_eq(text(g, "cost_usd"), "0");
+    ck_assert_ptr_null(get(g, "cost_usd"));
     ck_assert_str_eq(text(a, "state"), "STREAMING");
     ck_assert_ptr_null(get(a, "cost_usd"));
+    ck_assert_ptr_null(get(a, "end_reason"));
     ck_assert_int_eq(number(get(a, "usage"), "input_tokens"), 100);
+    json_object_put(g);
+}
+END_TEST
+
+START_TEST(a_generation_that_was_never_sent)
+{
+    struct json_object *g = generation(4, 0);
+    struct json_object *a = json_object_array_get_idx(get(g, "attempts"), 0);
+    ck_assert_str_eq(text(g, "cost_usd"), "0");
+    ck_assert_str_eq(text(a, "state"), "VOID");
+    ck_assert_str_eq(text(a, "cost_usd"), "0");
+    ck_assert_ptr_null(get(a, "sent_at"));
     json_object_put(g);
 }
 END_TEST
@@ -395,6 +408,7 @@ Suite *usage_db_suite(void)
     tcase_add_test(t, a_generation);
     tcase_add_test(t, zero_is_not_unknown);
     tcase_add_test(t, a_generation_that_runs);
+    tcase_add_test(t, a_generation_that_was_never_sent);
     tcase_add_test(t, a_generation_of_another_team);
     tcase_add_test(t, the_list);
     tcase_add_test(t, lists_that_may_not_be);
