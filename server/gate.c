@@ -117,7 +117,6 @@ enum err gate_verdict(const struct gate *g, struct fail *reterr)
         {g->n_idempotency_key > 1, ERR_bad_request, "Idempotency-Key is repeated"},
         {!g->has_body_method && (te || (cl && !g->zero_length)), ERR_bad_request,
          "this method takes no body"},
-        {g->has_body_method && !te && !cl, ERR_length_required, NULL},
         {g->content_encoding, ERR_unsupported_encoding, NULL},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {

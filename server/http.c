@@ -286,11 +286,14 @@ static int find_route(struct request *r, const char *method, const char *url, st
     return fail_set(f, ERR_method_not_allowed, NULL, "this path takes %s", allow);
 }
 
-/* -1 when unknown (chunked). */
+/* -1 when unknown (chunked); 0 without framing (RFC 9112, 6.3). */
 static int64_t announced_size(const struct request *r)
 {
     struct span cl = request_header(r, "content-length");
-    return cl.len > 0 && cl.len < 19 ? strtoll(cl.ptr, NULL, 10) : cl.len > 0 ? INT64_MAX : -1;
+    if (cl.len == 0) {
+        return request_has_header(r, "transfer-encoding") ? -1 : 0;
+    }
+    return cl.len < 19 ? strtoll(cl.ptr, NULL, 10) : INT64_MAX;
 }
 
 /* The body is seldom longer than announced; growing step by step would copy it several times. */
@@ -365,7 +368,7 @@ static enum MHD_Result first_call(struct front *f, struct MHD_Connection *conn, 
     struct fail fail;
     bool gated = pass_gate(r, method, version, &fail) != 0;
     bool admitted = !gated && admit(r, method, url, &fail) == 0;
-    if (!gated && announced_size(r) != 0 && (r->route == NULL || r->route->has_body)) {
+    if (!gated && announced_size(r) != 0) {
         upload_begin(r, announced_size(r));
     }
     if (admitted) {

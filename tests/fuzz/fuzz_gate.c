@@ -130,7 +130,7 @@ static bool may_pass(bool http_1_1, bool takes_body)
     bool body = coded > 0 || (length > 0 && !span_is(only("content-length"), "0"));
     return well_formed() && !(length > 0 && coded > 0) && (!http_1_1 || count("host") == 1) &&
            (coded == 0 || (http_1_1 && is(only("transfer-encoding"), "chunked"))) &&
-           (takes_body ? length + coded > 0 : !body);
+           (takes_body || !body);
 }
 
 /* ---- the gate ---- */
