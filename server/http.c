@@ -266,6 +266,7 @@ static int pass_gate(struct request *r, const char *method, const char *version,
     MHD_get_connection_values_n(r->conn, MHD_HEADER_KIND, gate_each, &g);
     gate_end(&g, method + head_size(r->conn));
     if (gate_verdict(&g, f) == ERR_OK) {
+        r->close = gate_body_is_ignored(&g);
         return 0;
     }
     metrics_add(&r->worker->metrics, METRIC_requests_gate_total, 1);
@@ -375,7 +376,7 @@ static enum MHD_Result first_call(struct front *f, struct MHD_Connection *conn, 
         return MHD_YES;
     }
     r->refused_early = true;
-    r->close = gated || must_close(r);
+    r->close |= gated || must_close(r);
     if (!r->replied) {
         request_reply_fail(r, &fail);
     }
@@ -395,11 +396,16 @@ static void give_up_body(struct request *r, const struct fail *f)
     request_reply_fail(r, f);
 }
 
+static bool discards(const struct request *r)
+{
+    return r->refused_early || !r->route->has_body;
+}
+
 static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n)
 {
     struct fail fail;
     upload_progress(r, *n);
-    if (!r->refused_early && !buf_add(&r->body, bytes, *n)) {
+    if (!discards(r) && !buf_add(&r->body, bytes, *n)) {
         if (*n > REQUEST_BODY_MAX - r->body.len) {
             fail_set(&fail, ERR_too_large, NULL, "the request body is over the limit of %d bytes",
                      REQUEST_BODY_MAX);
@@ -407,14 +413,14 @@ static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n
             fail_set(&fail, ERR_internal, NULL, "out of memory");
         }
         give_up_body(r, &fail);
-    } else if (!r->refused_early && !request_weigh(r)) {
+    } else if (!discards(r) && !request_weigh(r)) {
         request_refuse_load(r, &fail);
         give_up_body(r, &fail);
         if (upload_answer(r)) {
             return MHD_NO;
         }
     }
-    if (r->refused_early) {
+    if (discards(r)) {
         r->discarded += *n;
         if (r->discarded > REQUEST_DISCARD_MAX) {
             return MHD_NO; /* it goes on for ever: the connection is closed */

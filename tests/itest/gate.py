@@ -245,9 +245,28 @@ def blanks_around():
 report.case("blanks around a key", blanks_around)
 for name in (b"X_Api_Key", b"x-api_key", b"x_api-key"):
     case("name %r" % name, HOST + KEY + name + b": x\r\n" + length(len(GOOD)), GOOD)
-case("GET with a body", FULL + length(len(CANARY)), CANARY, line=b"GET /v1/models HTTP/1.1\r\n")
-case("GET with a chunked body", FULL + CHUNKED, chunks(CANARY), line=b"GET /v1/models HTTP/1.1\r\n")
-case("HEAD with a body", FULL + length(len(CANARY)), CANARY, line=b"HEAD / HTTP/1.1\r\n")
+
+
+def ignored_body(line, framing, body, status):
+    """It is thrown away, and nothing that came behind is read."""
+    before = calls("canary")
+    sock = send(line + b" HTTP/1.1\r\n" + FULL + framing + b"\r\n" + body + CANARY)
+    out, closed = read_answers(sock, 2.0)
+    sock.close()
+    assert closed and statuses(out) == [status] and b"\r\nconnection: close\r\n" in out.lower(), out[:500]
+    if status == 405:
+        assert b"\r\nallow: " in out.lower(), out[:500]
+    alive()
+    assert calls("canary") == before, "the canary was executed"
+
+
+LARGE = b" " * 3000000
+for line, status in ((b"GET /v1/models", 200), (b"HEAD /", 200), (b"GET /v1/nowhere", 404), (b"DELETE /v1/messages", 405),
+                     (b"OPTIONS /v1/messages", 405), (b"GET /v1/messages", 405), (b"BREW /v1/models", 405)):
+    for name, framing, body in (("a body", length(len(CANARY)), CANARY), ("a large body", length(len(LARGE)), LARGE),
+                                ("a chunked body", CHUNKED, chunks(CANARY)), ("large chunks", CHUNKED, chunks(LARGE, 100000))):
+        report.case("%s with %s" % (line.decode(), name), ignored_body, line, framing, body, status)
+case("GET with a malformed chunk", FULL + CHUNKED, b"x\r\n" + CANARY, line=b"GET /v1/models HTTP/1.1\r\n")
 for line in (b"POST /v1/messages\r\n", b"POST /v1/messages HTTP/2.0\r\n", b"POST /v1/messages HTTP/1.2\r\n",
              b"POST  /v1/messages HTTP/1.1\r\n", b"POST /v1/messages HTTP/1.1 x\r\n", b"POST /v1/mess ages HTTP/1.1\r\n",
              b"post /v1/messages HTTP/1.1\r\n", b"POST /v1/messages http/1.1\r\n", b" POST /v1/messages HTTP/1.1\r\n",
@@ -338,6 +357,17 @@ def admin_no_framing():
     assert b'"key":"wf_' in out.replace(b" ", b""), out
 
 
+def admin_ignored_body():
+    small = b"Content-Length: 2\r\n\r\n{}"
+    for line, framing, status in ((b"GET /admin/v1/teams", small, 200), (b"GET /", small, 200), (b"DELETE /admin/v1/teams", small, 405),
+                                  (b"GET /admin/v1/nowhere", small, 404), (b"GET /admin/v1/teams", CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\n", 200),
+                                  (b"GET /admin/v1/teams", length(10 ** 9) + b"\r\n", 200)):
+        again = b"GET /admin/v1/teams HTTP/1.1\r\n" + ADMIN + b"\r\n"
+        out, closed = admin(line + b" HTTP/1.1\r\n" + ADMIN + framing + again, [status])
+        assert closed and b"\r\nconnection: close\r\n" in out.lower(), (line, out)
+
+
+report.case("an ignored body on the admin listener", admin_ignored_body)
 report.case("no framing: an empty body", no_framing)
 report.case("no framing on the admin listener", admin_no_framing)
 report.case("an empty line before a request", exchange, b"\r\n" + PLAIN, [200])
