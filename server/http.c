@@ -476,6 +476,15 @@ static enum MHD_Result queue_reply(struct request *r)
 
 /* ---- the handler ---- */
 
+/* The library has read a request's line. The handler's first call is to find NULL. */
+static void *on_line(void *cls, const char *uri, struct MHD_Connection *conn)
+{
+    (void)uri;
+    struct worker *w = ((struct front *)cls)->worker;
+    conn_begins(&w->conns, conn_of(conn), worker_tick_ms(w));
+    return NULL;
+}
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **con_cls)
@@ -692,8 +701,9 @@ int front_open(struct front *f, struct worker *w, struct fail *reterr)
     f->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, f, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, f, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-        f, MHD_OPTION_CONNECTION_LIMIT, (unsigned)site->options.max_connections,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+        f, MHD_OPTION_URI_LOG_CALLBACK, on_line, f, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)site->options.max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HTTP_POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)(site->options.client_timeout_s + HTTP_SILENCE_MORE_S),
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, unescape_target, NULL,
         MHD_OPTION_ARRAY, tls ? tls_options : no_options, MHD_OPTION_END);

@@ -133,14 +133,18 @@ def case(name, headers, body, expect=(400,), line=LINE, **options):
 class Unfinished(threading.Thread):
     """The header block has 10 s, however lively the sender is.  Runs beside the other cases."""
 
-    def __init__(self, half_close, drip):
+    def __init__(self, half_close, drip, kept=False):
         super().__init__(daemon=True)
-        self.half_close, self.drip = half_close, drip
+        self.half_close, self.drip, self.kept = half_close, drip, kept
         self.lasted = None
         self.start()
 
     def run(self):
-        sock, begun = send(LINE + HOST), time.monotonic()
+        sock = send(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n" if self.kept else b"")
+        if self.kept:
+            read_answers(sock)
+        sock.sendall(LINE + HOST)
+        begun = time.monotonic()
         if self.half_close:
             sock.shutdown(socket.SHUT_WR)
         closed = False
@@ -162,6 +166,8 @@ UNFINISHED = {
     "headers that never end": Unfinished(False, b""),
     "headers that drip": Unfinished(False, b"X"),
     "end of input inside the headers": Unfinished(True, b""),
+    "later headers that never end": Unfinished(False, b"", kept=True),
+    "later headers that drip": Unfinished(False, b"X", kept=True),
 }
 
 # ---- framing ----
