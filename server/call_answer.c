@@ -128,14 +128,16 @@ static void relay_headers(struct call *c, struct span upstream, bool important, 
     }
 }
 
-/* The provider's name for the exchange under the header where this door's clients look for it. */
+/* The provider's name for the exchange: always as request-id, and where this door's clients look
+ * for it. */
 static void add_request_id(struct call *c, struct span upstream)
 {
-    bool openai = c->chat.door == DOOR_OPENAI;
-    const char *name = openai ? "x-request-id" : "request-id";
-    struct span id = header_find(upstream, openai ? "request-id" : "x-request-id");
-    if (c->translated && id.len > 0 && header_find(upstream, name).len == 0) {
-        request_add_header(c->req, name, id);
+    struct span id = header_find(upstream, "request-id");
+    struct span x_id = header_find(upstream, "x-request-id");
+    if (id.len == 0 && x_id.len > 0) {
+        request_add_header(c->req, "request-id", x_id);
+    } else if (x_id.len == 0 && id.len > 0 && c->chat.door == DOOR_OPENAI) {
+        request_add_header(c->req, "x-request-id", id);
     }
 }
 
