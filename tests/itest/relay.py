@@ -209,6 +209,25 @@ def test_metrics_once():
     assert len(names) > 50 and len(names) == len(set(names)), sorted(n for n in names if names.count(n) > 1)
 
 
+def test_head_of_the_admin_side():
+    """As GET, without the body, and the connection goes on."""
+    host, port = way.admin.rsplit(":", 1)
+    conn = http.client.HTTPConnection(host, int(port), timeout=30)
+    for path in ("/", "/admin/v1/teams", "/admin/v1/catalog", "/metrics", "/admin/v1/nowhere"):
+        got = []
+        for method in ("GET", "HEAD", "GET"):
+            conn.request(method, path, headers={"authorization": "Bearer admin-token-for-tests"})
+            answer = conn.getresponse()
+            body = answer.read()
+            assert method == "GET" or body == b"", (path, body)
+            got.append((answer.status, answer.getheader("content-type"), int(answer.getheader("content-length")) > 0))
+        assert got[0] == got[1] == got[2], (path, got)
+    conn.request("PUT", "/admin/v1/teams", headers={"authorization": "Bearer admin-token-for-tests"})
+    answer = conn.getresponse()
+    assert answer.status == 405 and answer.getheader("allow") == "GET, HEAD, POST", answer.getheaders()
+    conn.close()
+
+
 def test_keep_alive():
     conn = way.connect()
     for _ in range(5):
