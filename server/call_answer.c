@@ -773,8 +773,7 @@ void call_answer_estimate(struct call *c)
     buf_reset(&c->req->reply_body);
     buf_addf(&c->req->reply_body, "{\"input_tokens\":%" PRId64 "}", est.prompt_tok);
     request_add_header(c->req, "x-wayfare-estimated", SPAN("true"));
-    c->endpoint = NULL; /* no provider answered */
-    c->n_attempts = 0;
+    c->endpoint = NULL; /* no provider counted */
     add_own_headers(c);
     request_reply(c->req, 200, "application/json");
 }
