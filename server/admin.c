@@ -140,7 +140,7 @@ static int admit(const struct admin_door *door, struct admin_call *call, const c
         return -1;
     if (call->route == NULL)
         return -1;
-    if (h->content_length > (int64_t)call->route->body_max)
+    if (!gate_body_is_ignored(&h->gate) && h->content_length > (int64_t)call->route->body_max)
         return fail_set(reterr, ERR_too_large, NULL, "the body may have up to %zu bytes",
                         call->route->body_max);
     buf_init(&call->body, call->route->body_max);
@@ -175,6 +175,16 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **con_cls,
     *con_cls = NULL;
 }
 
+static size_t head_size(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return info != NULL ? info->header_size : 0;
+}
+
+static enum MHD_Result answer(struct admin *a, struct MHD_Connection *c,
+                              const struct admin_call *call);
+
 static enum MHD_Result first_look(const struct admin_door *door, struct MHD_Connection *c,
                                   const char *url, const char *method, const char *version,
                                   void **con_cls)
@@ -187,11 +197,15 @@ static enum MHD_Result first_look(const struct admin_door *door, struct MHD_Conn
         return MHD_NO;
     *con_cls = call;
     gate_init(&h.gate, strcmp(version, "HTTP/1.1") == 0, method);
+    gate_line(&h.gate, version);
     MHD_get_connection_values_n(c, MHD_HEADER_KIND, on_header, &h);
+    gate_end(&h.gate, method + head_size(c));
     buf_init(&allow, 64);
     enum MHD_Result rc = MHD_YES;
     if (admit(door, call, method, &h, &allow, &fail) != 0)
         rc = reply_fail(c, &fail, allow.ptr);
+    else if (gate_body_is_ignored(&h.gate))
+        rc = answer(door->admin, c, call); /* in the first call: it closes */
     buf_done(&allow);
     return rc;
 }

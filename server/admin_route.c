@@ -76,14 +76,16 @@ const struct admin_route *admin_route_find(const char *method, const char *path,
                                            struct fail *reterr)
 {
     struct span segment = {NULL, 0};
+    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
     for (const struct admin_route *r = admin_routes; r->method != NULL; r++) {
         if (!path_matches(r->path, path, &segment))
             continue;
-        if (strcmp(r->method, method) == 0) {
+        if (strcmp(r->method, wanted) == 0) {
             *ret_segment = segment;
             return r;
         }
-        buf_addf(ret_allow, "%s%s", ret_allow->len > 0 ? ", " : "", r->method);
+        buf_addf(ret_allow, "%s%s", ret_allow->len > 0 ? ", " : "",
+                 strcmp(r->method, "GET") == 0 ? "GET, HEAD" : r->method);
     }
     if (ret_allow->len > 0)
         fail_set(reterr, ERR_method_not_allowed, NULL, "this path takes %s", ret_allow->ptr);

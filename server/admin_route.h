@@ -36,8 +36,9 @@ struct admin_route {
 
 extern const struct admin_route admin_routes[];
 
-/* NULL with reterr: ERR_not_found, or ERR_method_not_allowed (then ret_allow names the methods).
- * ret_segment: what "*" stands for, a part of path. */
+/* HEAD is GET: the library leaves the body out.  NULL with reterr: ERR_not_found, or
+ * ERR_method_not_allowed (then ret_allow names the methods). ret_segment: what "*" stands for, a
+ * part of path. */
 const struct admin_route *admin_route_find(const char *method, const char *path,
                                            struct span *ret_segment, struct buf *ret_allow,
                                            struct fail *reterr);

@@ -575,25 +575,30 @@ static void try_next(struct call *c)
 
 /* ---- what comes next ---- */
 
+static enum route_end last_end(const struct call *c)
+{
+    return c->n_attempts > 0 ? c->attempts[c->n_attempts - 1].end : END_none;
+}
+
+/* 401 and 402 speak of the operator's account. */
+static bool count_refused(const struct call *c)
+{
+    return last_end(c) == END_status && c->http_status / 100 == 4 && c->http_status != 401 &&
+           c->http_status != 402 && c->adapter->is_error_body(buf_span(&c->answer));
+}
+
 static void act_count(struct call *c, struct route_action a, struct span headers)
 {
-    bool own = a.step == ROUTE_PASS && c->adapter->is_error_body(buf_span(&c->answer)) &&
-               c->http_status >= 400 && c->http_status < 500;
     if (c->req == NULL) {
         /* nobody to answer */
     } else if (a.step == ROUTE_DONE) {
         call_answer_body(c, headers);
-    } else if (own) {
+    } else if (count_refused(c)) {
         call_answer_pass(c, headers);
     } else {
         call_answer_estimate(c);
     }
     call_done(c);
-}
-
-static enum route_end last_end(const struct call *c)
-{
-    return c->n_attempts > 0 ? c->attempts[c->n_attempts - 1].end : END_none;
 }
 
 /* An answer has been relayed, or its client left. */

@@ -128,14 +128,16 @@ static void relay_headers(struct call *c, struct span upstream, bool important, 
     }
 }
 
-/* The provider's name for the exchange under the header where this door's clients look for it. */
+/* The provider's name for the exchange: always as request-id, and where this door's clients look
+ * for it. */
 static void add_request_id(struct call *c, struct span upstream)
 {
-    bool openai = c->chat.door == DOOR_OPENAI;
-    const char *name = openai ? "x-request-id" : "request-id";
-    struct span id = header_find(upstream, openai ? "request-id" : "x-request-id");
-    if (c->translated && id.len > 0 && header_find(upstream, name).len == 0) {
-        request_add_header(c->req, name, id);
+    struct span id = header_find(upstream, "request-id");
+    struct span x_id = header_find(upstream, "x-request-id");
+    if (id.len == 0 && x_id.len > 0) {
+        request_add_header(c->req, "request-id", x_id);
+    } else if (x_id.len == 0 && id.len > 0 && c->chat.door == DOOR_OPENAI) {
+        request_add_header(c->req, "x-request-id", id);
     }
 }
 
@@ -771,8 +773,7 @@ void call_answer_estimate(struct call *c)
     buf_reset(&c->req->reply_body);
     buf_addf(&c->req->reply_body, "{\"input_tokens\":%" PRId64 "}", est.prompt_tok);
     request_add_header(c->req, "x-wayfare-estimated", SPAN("true"));
-    c->endpoint = NULL; /* no provider answered */
-    c->n_attempts = 0;
+    c->endpoint = NULL; /* no provider counted */
     add_own_headers(c);
     request_reply(c->req, 200, "application/json");
 }

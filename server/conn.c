@@ -62,6 +62,13 @@ void conn_close(struct conn *c)
     }
 }
 
+void conn_begins(struct conns *all, struct conn *c, int64_t now_ms)
+{
+    if (c != NULL && c->list == &all->kept) {
+        append(&all->fresh, c, now_ms + CONN_HEADERS_MS);
+    }
+}
+
 void conn_served(struct conn *c)
 {
     if (c != NULL) {

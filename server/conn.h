@@ -1,7 +1,8 @@
 /* Connections that owe us a request's headers.  libmicrohttpd's timeout is for silence only: a
  * client that sends a byte now and then stays for ever.  Here a deadline stands from the moment
- * a connection is accepted (or its last request ended) until the headers are complete; past it
- * the socket is shut down and the library cleans up.
+ * a connection is accepted (or its last request ended) until the headers are complete, a nearer
+ * one once the next request's line is there; past it the socket is shut down and the library
+ * cleans up.
  *
  * Thread: the worker's loop thread. */
 #ifndef SERVER_CONN_H
@@ -11,7 +12,7 @@
 #include <stdint.h>
 
 enum {
-    CONN_HEADERS_MS = 10000, /* from accept to complete headers */
+    CONN_HEADERS_MS = 10000, /* from accept, or a later request's line, to complete headers */
     CONN_NEXT_MS = 10000,    /* after the time of silence: to the headers of the next request */
     CONN_SWEEP_MS = 250
 };
@@ -38,6 +39,8 @@ struct conns {
 /* NULL when memory is short: the connection then has no deadline. */
 struct conn *conn_open(struct conns *all, int fd, int64_t now_ms);
 void conn_close(struct conn *c);
+/* The line of a request has come. */
+void conn_begins(struct conns *all, struct conn *c, int64_t now_ms);
 /* Its headers are complete. */
 void conn_served(struct conn *c);
 /* Its request is over and the connection is kept. */

@@ -91,6 +91,12 @@ void gate_header(struct gate *g, struct span name, struct span value)
     }
 }
 
+bool gate_body_is_ignored(const struct gate *g)
+{
+    bool length = g->n_content_length > 0 && !g->zero_length;
+    return !g->has_body_method && (length || g->n_transfer_encoding > 0);
+}
+
 enum err gate_verdict(const struct gate *g, struct fail *reterr)
 {
     bool te = g->n_transfer_encoding > 0, cl = g->n_content_length > 0;
@@ -115,9 +121,6 @@ enum err gate_verdict(const struct gate *g, struct fail *reterr)
         {g->n_x_api_key > 1 || g->n_authorization > 1, ERR_bad_request,
          "a credential header is repeated"},
         {g->n_idempotency_key > 1, ERR_bad_request, "Idempotency-Key is repeated"},
-        {!g->has_body_method && (te || (cl && !g->zero_length)), ERR_bad_request,
-         "this method takes no body"},
-        {g->has_body_method && !te && !cl, ERR_length_required, NULL},
         {g->content_encoding, ERR_unsupported_encoding, NULL},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {

@@ -38,6 +38,9 @@ void gate_line(struct gate *g, const char *version);
 /* After them: the first byte behind the empty line. */
 void gate_end(struct gate *g, const char *end);
 void gate_header(struct gate *g, struct span name, struct span value);
+/* A body that its method gives no meaning (RFC 9110, 9.3).  Servers differ about where such a
+ * request ends: the connection must be closed after its answer. */
+bool gate_body_is_ignored(const struct gate *g);
 /* ERR_OK or the error to answer with; the connection must be closed after it. */
 enum err gate_verdict(const struct gate *g, struct fail *reterr);
 

@@ -266,6 +266,7 @@ static int pass_gate(struct request *r, const char *method, const char *version,
     MHD_get_connection_values_n(r->conn, MHD_HEADER_KIND, gate_each, &g);
     gate_end(&g, method + head_size(r->conn));
     if (gate_verdict(&g, f) == ERR_OK) {
+        r->close = gate_body_is_ignored(&g);
         return 0;
     }
     metrics_add(&r->worker->metrics, METRIC_requests_gate_total, 1);
@@ -286,11 +287,14 @@ static int find_route(struct request *r, const char *method, const char *url, st
     return fail_set(f, ERR_method_not_allowed, NULL, "this path takes %s", allow);
 }
 
-/* -1 when unknown (chunked). */
+/* -1 when unknown (chunked); 0 without framing (RFC 9112, 6.3). */
 static int64_t announced_size(const struct request *r)
 {
     struct span cl = request_header(r, "content-length");
-    return cl.len > 0 && cl.len < 19 ? strtoll(cl.ptr, NULL, 10) : cl.len > 0 ? INT64_MAX : -1;
+    if (cl.len == 0) {
+        return request_has_header(r, "transfer-encoding") ? -1 : 0;
+    }
+    return cl.len < 19 ? strtoll(cl.ptr, NULL, 10) : INT64_MAX;
 }
 
 /* The body is seldom longer than announced; growing step by step would copy it several times. */
@@ -365,14 +369,14 @@ static enum MHD_Result first_call(struct front *f, struct MHD_Connection *conn, 
     struct fail fail;
     bool gated = pass_gate(r, method, version, &fail) != 0;
     bool admitted = !gated && admit(r, method, url, &fail) == 0;
-    if (!gated && announced_size(r) != 0 && (r->route == NULL || r->route->has_body)) {
+    if (!gated && announced_size(r) != 0) {
         upload_begin(r, announced_size(r));
     }
     if (admitted) {
         return MHD_YES;
     }
     r->refused_early = true;
-    r->close = gated || must_close(r);
+    r->close |= gated || must_close(r);
     if (!r->replied) {
         request_reply_fail(r, &fail);
     }
@@ -392,11 +396,16 @@ static void give_up_body(struct request *r, const struct fail *f)
     request_reply_fail(r, f);
 }
 
+static bool discards(const struct request *r)
+{
+    return r->refused_early || !r->route->has_body;
+}
+
 static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n)
 {
     struct fail fail;
     upload_progress(r, *n);
-    if (!r->refused_early && !buf_add(&r->body, bytes, *n)) {
+    if (!discards(r) && !buf_add(&r->body, bytes, *n)) {
         if (*n > REQUEST_BODY_MAX - r->body.len) {
             fail_set(&fail, ERR_too_large, NULL, "the request body is over the limit of %d bytes",
                      REQUEST_BODY_MAX);
@@ -404,14 +413,14 @@ static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n
             fail_set(&fail, ERR_internal, NULL, "out of memory");
         }
         give_up_body(r, &fail);
-    } else if (!r->refused_early && !request_weigh(r)) {
+    } else if (!discards(r) && !request_weigh(r)) {
         request_refuse_load(r, &fail);
         give_up_body(r, &fail);
         if (upload_answer(r)) {
             return MHD_NO;
         }
     }
-    if (r->refused_early) {
+    if (discards(r)) {
         r->discarded += *n;
         if (r->discarded > REQUEST_DISCARD_MAX) {
             return MHD_NO; /* it goes on for ever: the connection is closed */
@@ -466,6 +475,15 @@ static enum MHD_Result queue_reply(struct request *r)
 }
 
 /* ---- the handler ---- */
+
+/* The library has read a request's line. The handler's first call is to find NULL. */
+static void *on_line(void *cls, const char *uri, struct MHD_Connection *conn)
+{
+    (void)uri;
+    struct worker *w = ((struct front *)cls)->worker;
+    conn_begins(&w->conns, conn_of(conn), worker_tick_ms(w));
+    return NULL;
+}
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
                                   const char *method, const char *version, const char *upload,
@@ -683,8 +701,9 @@ int front_open(struct front *f, struct worker *w, struct fail *reterr)
     f->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, f, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, f, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-        f, MHD_OPTION_CONNECTION_LIMIT, (unsigned)site->options.max_connections,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+        f, MHD_OPTION_URI_LOG_CALLBACK, on_line, f, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)site->options.max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HTTP_POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)(site->options.client_timeout_s + HTTP_SILENCE_MORE_S),
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, unescape_target, NULL,
         MHD_OPTION_ARRAY, tls ? tls_options : no_options, MHD_OPTION_END);

@@ -1,4 +1,4 @@
-/* Splices members into an answer: nothing is rebuilt, bytes are inserted. */
+/* Splices members into an answer: nothing is rebuilt, bytes are inserted or replaced. */
 #define _GNU_SOURCE
 #include "server/report.h"
 
@@ -6,55 +6,91 @@
 
 enum { INSERT_MAX = 512, TYPE_WITHIN = 64 };
 
-/* Where to insert in an object so that the text becomes its last member. */
-static size_t end_of_object(const struct json_doc *d, json_ref object)
+/* What a member is to be, whether the provider wrote one of that name or not. */
+struct member {
+    const char *name;     /* NULL ends a list */
+    struct span value;    /* empty: where it is an object, its own members are set */
+    struct member *inner; /* these */
+    bool there;
+};
+
+struct splice {
+    const struct json_doc *d;
+    struct buf *out;
+    size_t done; /* so much of the text is dealt with */
+};
+
+static void copy_to(struct splice *s, size_t at)
 {
-    return json_at(d, object)->end - 1;
+    buf_add(s->out, s->d->text.ptr + s->done, at - s->done);
+    s->done = at;
 }
 
-static void insert(struct buf *out, const struct json_doc *d, json_ref object, size_t *done,
-                   struct span members)
+static struct member *named(const struct splice *s, json_ref r, struct member *members)
 {
-    size_t at = end_of_object(d, object);
-    buf_add(out, d->text.ptr + *done, at - *done);
-    if (json_first(d, object) != JSON_NONE) {
-        buf_addc(out, ',');
+    struct member *m = members;
+    while (m->name != NULL && !json_key_is(s->d, r, m->name)) {
+        m++;
     }
-    buf_add_span(out, members);
-    *done = at;
+    return m->name != NULL ? m : NULL;
 }
 
-static void write_provider(struct buf *b, const char *provider)
+static void replace(struct splice *s, json_ref r, struct member *m)
 {
-    buf_adds(b, "\"provider\":");
-    json_write_string(b, span_of(provider));
+    copy_to(s, json_at(s->d, r)->begin);
+    buf_add_span(s->out, m->value);
+    s->done = json_at(s->d, r)->end;
+    m->there = true;
 }
 
-static void write_cost(struct buf *b, const char *cost_usd)
+/* What the object has is replaced in its place, the rest becomes its end. */
+static void set_members(struct splice *s, json_ref object, struct member *members)
 {
-    buf_addf(b, "\"cost\":%s,\"cost_details\":{\"upstream_inference_cost\":%s}", cost_usd,
-             cost_usd);
+    bool empty = json_first(s->d, object) == JSON_NONE;
+    for (json_ref r = json_first(s->d, object); r != JSON_NONE; r = json_next(s->d, r)) {
+        struct member *m = named(s, r, members);
+        if (m != NULL && m->value.len > 0) {
+            replace(s, r, m);
+        } else if (m != NULL && json_is_object(s->d, r)) {
+            set_members(s, r, m->inner);
+        }
+    }
+    copy_to(s, json_at(s->d, object)->end - 1);
+    for (struct member *m = members; m->name != NULL; m++) {
+        if (m->value.len > 0 && !m->there) {
+            buf_addf(s->out, empty ? "\"%s\":" : ",\"%s\":", m->name);
+            buf_add_span(s->out, m->value);
+            empty = false;
+        }
+        m->there = false;
+    }
 }
 
-/* usage is inside the root: its end comes first. */
-static void splice(const struct json_doc *d, json_ref holder, const char *provider,
+/* What of an answer the document is. */
+enum part { PART_WHOLE, PART_START, PART_DELTA };
+
+static void report(const struct json_doc *d, enum part part, const char *provider,
                    const char *cost_usd, struct buf *out)
 {
-    struct buf members;
-    buf_init(&members, INSERT_MAX);
-    size_t done = 0;
-    json_ref usage = cost_usd != NULL ? json_get(d, 0, "usage") : JSON_NONE;
-    if (json_is_object(d, usage)) {
-        write_cost(&members, cost_usd);
-        insert(out, d, usage, &done, buf_span(&members));
-    }
-    if (provider != NULL && json_is_object(d, holder)) {
-        buf_reset(&members);
-        write_provider(&members, provider);
-        insert(out, d, holder, &done, buf_span(&members));
-    }
-    buf_add(out, d->text.ptr + done, d->text.len - done);
-    buf_done(&members);
+    struct buf name, details;
+    buf_init(&name, INSERT_MAX);
+    buf_init(&details, INSERT_MAX);
+    json_write_string(&name, span_of(provider));
+    buf_addf(&details, "{\"upstream_inference_cost\":%s}", cost_usd);
+    struct member usage[] = {{.name = "cost", .value = span_of(cost_usd)},
+                             {.name = "cost_details", .value = buf_span(&details)},
+                             {.name = NULL}};
+    struct member message[] = {{.name = "provider", .value = buf_span(&name)}, {.name = NULL}};
+    struct member whole[] = {message[0], {.name = "usage", .inner = usage}, {.name = NULL}};
+    struct member start[] = {{.name = "message", .inner = message}, {.name = NULL}};
+    struct member *const parts[] = {
+        [PART_WHOLE] = whole, [PART_START] = start, [PART_DELTA] = whole + 1};
+    struct splice s = {d, out, 0};
+    set_members(&s, 0, parts[part]);
+    copy_to(&s, d->text.len);
+    out->failed |= name.failed || details.failed;
+    buf_done(&name);
+    buf_done(&details);
 }
 
 void report_body(struct span body, const char *provider, const char *cost_usd, struct buf *out)
@@ -62,7 +98,7 @@ void report_body(struct span body, const char *provider, const char *cost_usd, s
     struct json_doc d;
     json_init(&d);
     if (json_parse(&d, body, NULL) == 0 && json_is_object(&d, 0)) {
-        splice(&d, 0, provider, cost_usd, out);
+        report(&d, PART_WHOLE, provider, cost_usd, out);
     } else {
         buf_add_span(out, body);
     }
@@ -87,8 +123,7 @@ static void edit(struct span name, struct span data, const char *provider, const
     json_init(&d);
     if ((start || is_event(name, data, "message_delta")) && json_parse(&d, data, NULL) == 0 &&
         json_is_object(&d, 0)) {
-        splice(&d, start ? json_get(&d, 0, "message") : JSON_NONE, start ? provider : NULL,
-               start ? NULL : cost_usd, out);
+        report(&d, start ? PART_START : PART_DELTA, provider, cost_usd, out);
     } else {
         buf_add_span(out, data);
     }
@@ -149,7 +184,7 @@ void report_chunk(struct span name, struct span data, const char *provider, cons
     buf_init(&edited, data.len + INSERT_MAX);
     bool chunk = json_parse(&d, data, NULL) == 0 && json_is_object(&d, 0);
     if (chunk) {
-        splice(&d, 0, provider, cost_usd, &edited);
+        report(&d, PART_WHOLE, provider, cost_usd, &edited);
     }
     if (!chunk || keep_usage || !is_usage_chunk(&d)) {
         write_event(name, edited.len == 0 || edited.failed ? data : buf_span(&edited), out);

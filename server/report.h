@@ -1,7 +1,8 @@
 /* x-wayfare-report: body — adds the provider and the cost to the answer itself, as OpenRouter
  * does (openrouter.ai/docs/cookbook/administration/usage-accounting): `provider` beside the
- * message, `usage.cost` and `usage.cost_details` in the usage.  Only for clients that ask: the
- * answer is no longer the provider's byte for byte. Pure. */
+ * message, `usage.cost` and `usage.cost_details` in the usage, in the place of those that the
+ * provider itself states.  Only for clients that ask: the answer is no longer the provider's byte
+ * for byte. Pure. */
 #ifndef SERVER_REPORT_H
 #define SERVER_REPORT_H
 

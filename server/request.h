@@ -26,7 +26,7 @@ enum {
     REQUEST_RESERVE_MAX = 1024 * 1024,   /* of an announced body, before any of it is there */
     REQUEST_KEEP = 64 * 1024,            /* a pooled request keeps buffers up to this size */
     REQUEST_SHED_DRAIN_MAX = 64 * 1024,  /* as DRAIN_MAX, of those that are refused at once */
-    REQUEST_DISCARD_MAX = 64 * 1024 * 1024, /* of a chunked body over the limit, before its 413 */
+    REQUEST_DISCARD_MAX = 64 * 1024 * 1024, /* of a body that nobody wants */
     REQUEST_MAGIC = 0x77667271
 };
 
@@ -78,7 +78,7 @@ struct request {
     struct shed_slot slot; /* in the load; a call that goes on alone takes it over */
     bool refused_early;    /* the reply was decided before the body: discard it */
     int linger_fd;         /* -1; a double of the socket, read on after a refusal */
-    size_t discarded;      /* bytes read and thrown away after a refusal */
+    size_t discarded;      /* bytes of the body that were read and thrown away */
     bool started;          /* route->start was called */
 
     /* reply */

@@ -146,11 +146,18 @@ def test_count_tokens():
     body = {"model": "m", "messages": [{"role": "user", "content": "count me"}]}
     status, headers, data = way.request("POST", "/v1/messages/count_tokens?beta=true", body)
     assert status == 200 and json.loads(data)["input_tokens"] > 0 and "x-wayfare-estimated" not in headers
-    sim.script("alpha", count_status=500)
-    sim.script("beta", count_status=500)
-    status, headers, data = way.request("POST", "/v1/messages/count_tokens", body)
-    sim.reset()
-    assert status == 200 and headers["x-wayfare-estimated"] == "true" and json.loads(data)["input_tokens"] > 0
+    # What the last one says passes; 401 and 402 speak of the operator's account.
+    for alpha, beta, expect in ((500, 500, 200), (404, 404, 404), (429, 429, 429), (403, 403, 403), (401, 401, 200), (402, 402, 200),
+                                (500, 404, 404), (404, 500, 200), (404, 401, 200), (400, None, 400), (404, None, None), (None, None, None)):
+        for name, code in (("alpha", alpha), ("beta", beta)):
+            if code is not None:
+                sim.script(name, count_status=code)
+        status, headers, data = way.request("POST", "/v1/messages/count_tokens", dict(body, provider_order=["alpha", "beta"]))
+        sim.reset()
+        assert status == (expect or 200), (alpha, beta, status, data)
+        assert ("x-wayfare-estimated" in headers) == (expect == 200), (alpha, beta, headers)
+        assert status != 200 or json.loads(data)["input_tokens"] > 0, data
+        assert headers["x-wayfare-attempts"] == ("1" if alpha in (400, None) else "2"), (alpha, beta, headers)
 
 
 def test_models():
@@ -207,6 +214,25 @@ def test_metrics_once():
     conn.close()
     names = [line.rsplit(" ", 1)[0] for line in lines if not line.startswith("# HELP")]
     assert len(names) > 50 and len(names) == len(set(names)), sorted(n for n in names if names.count(n) > 1)
+
+
+def test_head_of_the_admin_side():
+    """As GET, without the body, and the connection goes on."""
+    host, port = way.admin.rsplit(":", 1)
+    conn = http.client.HTTPConnection(host, int(port), timeout=30)
+    for path in ("/", "/admin/v1/teams", "/admin/v1/catalog", "/metrics", "/admin/v1/nowhere"):
+        got = []
+        for method in ("GET", "HEAD", "GET"):
+            conn.request(method, path, headers={"authorization": "Bearer admin-token-for-tests"})
+            answer = conn.getresponse()
+            body = answer.read()
+            assert method == "GET" or body == b"", (path, body)
+            got.append((answer.status, answer.getheader("content-type"), int(answer.getheader("content-length")) > 0))
+        assert got[0] == got[1] == got[2], (path, got)
+    conn.request("PUT", "/admin/v1/teams", headers={"authorization": "Bearer admin-token-for-tests"})
+    answer = conn.getresponse()
+    assert answer.status == 405 and answer.getheader("allow") == "GET, HEAD, POST", answer.getheaders()
+    conn.close()
 
 
 def test_keep_alive():

@@ -227,9 +227,9 @@ def body_end(headers, data, at, eol):
 
 def plain_requests(data, lenient):
     """The requests on whose extent all readers agree, from the first on; lenient: those that take a line feed for
-    the end of a chunk's line, as libmicrohttpd does."""
+    the end of a chunk's line, and of an empty one before a request, as libmicrohttpd does."""
     eol, found, at = rb"\r?\n" if lenient else rb"\r\n", [], 0
-    block = re.compile(rb"(?:\r\n)?((?:[^\r\n\0]+\r\n)+)\r\n")
+    block = re.compile(rb"(?:" + eol + rb")?((?:[^\r\n\0]+\r\n)+)\r\n")
     while at < len(data):
         head = block.match(data, at)
         if not head:

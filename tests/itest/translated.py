@@ -139,6 +139,64 @@ def test_a_stream_that_lacks_its_last_blank_line():
     assert way.stop() == 0
 
 
+def once(pairs):
+    """An object without a member that is there twice."""
+    assert len(dict(pairs)) == len(pairs), pairs
+    return dict(pairs)
+
+
+def reported(way, path, **more):
+    """The objects of an answer with its report."""
+    body = dict({"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}, **more)
+    status, headers, data = way.request("POST", path, body, {"x-wayfare-report": "body"})
+    assert status == 200, (status, data)
+    lines = [line[5:] for line in data.splitlines() if line.startswith(b"data:") and b"[DONE]" not in line]
+    return [json.loads(text, object_pairs_hook=once, parse_float=str) for text in (lines if more.get("stream") else [data])]
+
+
+def test_report_in_the_place_of_the_providers_own():
+    """OpenRouter as a provider states the same members: with two of a name, readers would take the one or the other."""
+    theirs = {"cost": 9.5, "is_byok": False, "cost_details": {"upstream_inference_cost": None}}
+    ours = {"cost": "0.00012", "is_byok": False, "cost_details": {"upstream_inference_cost": "0.00012"}}
+    tokens = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+    said = {"index": 0, "finish_reason": "stop"}
+
+    for usage in ({**tokens, **theirs}, {**theirs, **tokens}, {"cost": 1, **tokens}, tokens):
+        ends = [{"provider": "Their", "usage": usage, "id": "c1"}, {"id": "c1", "usage": usage, "provider": ["x"]}, {"usage": usage, "id": "c1"}]
+        wanted = {**usage, **ours} if "is_byok" in usage else {**usage, "cost": ours["cost"], "cost_details": ours["cost_details"]}
+        for end in ends:
+            body = dict(end, object="chat.completion", created=1, model="g", choices=[dict(said, message={"role": "assistant", "content": "hi"})])
+            way = serve(("o", "openai", Provider([json.dumps(body).encode()], "application/json"), "/v1", "g"))
+            got = reported(way, "/v1/chat/completions")
+            assert got == [dict(body, provider="o", usage=wanted)], got
+            assert way.stop() == 0
+        pieces = [chunk(b"\n", choice({"content": "h"}), provider="Their"), chunk(b"\n", choice({}, "stop"), provider="Their", usage=None),
+                  chunk(b"\n", [], provider="Their", usage=usage), b"data: [DONE]\n\n"]
+        way = serve(("o", "openai", Provider(pieces), "/v1", "g"))
+        got = reported(way, "/v1/chat/completions", stream=True)
+        assert [c["provider"] for c in got] == ["o"] * 3 and got[2]["usage"] == wanted and got[1]["usage"] is None, got
+        assert way.stop() == 0
+
+
+def test_report_in_the_place_of_the_providers_own_messages():
+    theirs = {"cost": 9.5, "cost_details": {"upstream_inference_cost": None}}
+    body = {"provider": "Their", "id": "msg_1", "type": "message", "role": "assistant", "model": "c", "content": [{"type": "text", "text": "hi"}],
+            "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 5, **theirs, "output_tokens": 7}}
+    way = serve(("a", "anthropic", Provider([json.dumps(body).encode()], "application/json"), "", "c"))
+    ours = {"cost": "0.00012", "cost_details": {"upstream_inference_cost": "0.00012"}}
+    assert reported(way, "/v1/messages") == [dict(body, provider="a", usage={**body["usage"], **ours})]
+    assert way.stop() == 0
+    pieces = [event("message_start", message={**body, "content": [], "stop_reason": None, "usage": {"input_tokens": 5, "output_tokens": 0}}),
+              event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+              event("content_block_delta", index=0, delta={"type": "text_delta", "text": "hi"}), event("content_block_stop", index=0),
+              event("message_delta", provider="Their", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={**theirs, "output_tokens": 7}),
+              event("message_stop")]
+    way = serve(("a", "anthropic", Provider(pieces), "", "c"))
+    got = reported(way, "/v1/messages", stream=True)
+    assert got[0]["message"]["provider"] == "a" and got[-2]["usage"] == {**ours, "output_tokens": 7}, got
+    assert way.stop() == 0
+
+
 def refusing(slug, word, status, body, tail=""):
     return (slug, word, Provider([json.dumps(body).encode()], "application/json", status), tail,
             {"gemini": "gemini-2.5-flash", "bedrock": "converse/us.amazon.nova-pro-v1:0"}.get(word, "g"))
@@ -187,8 +245,8 @@ def test_the_request_id_where_clients_look_for_it():
             ("a", "anthropic", Provider(claude({"type": "text", "text": ""}, []), headers=[("request-id", "req_a")]), "", "c")]
     for row in rows:
         way = serve(row)
-        assert way.messages(stream=True)[1]["request-id"] == "req_" + row[0]
-        assert row[0] == "o" or chat(way, stream=True)[1]["x-request-id"] == "req_a"
+        for answer, names in ((way.messages(stream=True), ["request-id"]), (chat(way, stream=True), ["request-id", "x-request-id"])):
+            assert [answer[1].get(name) for name in names] == ["req_" + row[0]] * len(names), (row[0], answer[1])
         assert way.stop() == 0
 
 

@@ -173,6 +173,7 @@ static const struct {
     const char *method, *path, *op, *body, *args;
 } routed[] = {
     {"GET", "/admin/v1/teams", "team list", "", "{}"},
+    {"HEAD", "/admin/v1/teams", "team list", "", "{}"},
     {"POST", "/admin/v1/teams", "team create", "{\"name\":\"a\"}", "{\"name\":\"a\"}"},
     {"PATCH", "/admin/v1/teams/b c", "team set", "{\"budget\":\"1\",\"window\":\"day\"}",
      "{\"budget\":\"1\",\"window\":\"day\",\"name\":\"b c\"}"},
@@ -228,10 +229,11 @@ static const struct {
     {"GET", "/admin/v1/teams/", ERR_not_found, ""},
     {"GET", "/admin/v1/teams/a/b", ERR_not_found, ""},
     {"GET", "/admin/v1/keys/a/rotate/", ERR_not_found, ""},
-    {"PUT", "/admin/v1/teams", ERR_method_not_allowed, "GET, POST"},
-    {"get", "/admin/v1/teams", ERR_method_not_allowed, "GET, POST"},
+    {"PUT", "/admin/v1/teams", ERR_method_not_allowed, "GET, HEAD, POST"},
+    {"get", "/admin/v1/teams", ERR_method_not_allowed, "GET, HEAD, POST"},
     {"GET", "/admin/v1/keys/a", ERR_method_not_allowed, "PATCH, DELETE"},
-    {"HEAD", "/metrics", ERR_method_not_allowed, "GET"},
+    {"HEAD", "/admin/v1/keys/a", ERR_method_not_allowed, "PATCH, DELETE"},
+    {"POST", "/metrics", ERR_method_not_allowed, "GET, HEAD"},
     {"GET", "/admin/v1/op", ERR_method_not_allowed, "POST"},
 };
 
