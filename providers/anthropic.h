@@ -21,12 +21,9 @@ enum anthropic_figure {
 
 struct anthropic_figures {
     int64_t n[FIGURE_COUNT];
-    uint32_t seen;
+    uint32_t seen, unclear; /* a bit per figure */
     struct usage_terms terms;
 };
-
-/* Larger numbers are nonsense and ignored, like negative and fractional ones. */
-#define ANTHROPIC_FIGURE_MAX INT64_C(1000000000000)
 
 /* Adds what the object states; other figures stay as they are. */
 void anthropic_read_figures(struct anthropic_figures *f, const struct json_doc *doc,

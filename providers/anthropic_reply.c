@@ -4,6 +4,7 @@
  * Blocks arrive one behind the other there, so that nothing is held back but a block that only
  * Anthropic has: it goes out whole. */
 #include "providers/anthropic.h"
+#include "providers/figure.h"
 
 #define IN_PLACE_OF_A_SURROGATE SPAN("\xef\xbf\xbd")
 
@@ -115,10 +116,9 @@ static void read_usage(struct anthropic_replies *r, struct anthropic_figures *fi
     if (!is_kind(r, usage, JSON_OBJECT))
         return;
     anthropic_read_figures(figures, r->doc, usage);
-    int64_t tok;
     json_ref details = json_get(r->doc, usage, "output_tokens_details");
-    if (json_int64(r->doc, json_get(r->doc, details, "thinking_tokens"), &tok) && tok >= 0 &&
-        tok <= ANTHROPIC_FIGURE_MAX)
+    int64_t tok = figure_read(r->doc, json_get(r->doc, details, "thinking_tokens"));
+    if (tok >= 0)
         r->reasoning_tok = tok;
     struct anthropic_figures all = r->first;
     anthropic_merge_max(&all, &r->last);

@@ -2,13 +2,15 @@
  * platform.claude.com/docs/en/api/messages (usage) and
  * .../build-with-claude/prompt-caching (cache_creation). */
 #include "providers/anthropic.h"
+#include "providers/figure.h"
 
 static void read_figure(struct anthropic_figures *f, enum anthropic_figure which,
                         const struct json_doc *doc, json_ref object, const char *name)
 {
-    int64_t n;
-    json_ref value = json_get(doc, object, name);
-    if (value == JSON_NONE || !json_int64(doc, value, &n) || n < 0 || n > ANTHROPIC_FIGURE_MAX)
+    int64_t n = figure_read(doc, json_get(doc, object, name));
+    if (n == FIGURE_UNCLEAR)
+        f->unclear |= 1u << which;
+    if (n < 0)
         return;
     f->n[which] = n;
     f->seen |= 1u << which;
@@ -52,6 +54,7 @@ void anthropic_merge_max(struct anthropic_figures *f, const struct anthropic_fig
             f->n[i] = newer->n[i];
     }
     f->seen |= newer->seen;
+    f->unclear |= newer->unclear;
     if (newer->terms.speed[0] != '\0')
         memcpy(f->terms.speed, newer->terms.speed, USAGE_TERM_MAX);
     if (newer->terms.geo[0] != '\0')
@@ -61,6 +64,23 @@ void anthropic_merge_max(struct anthropic_figures *f, const struct anthropic_fig
 static bool has(const struct anthropic_figures *f, enum anthropic_figure which)
 {
     return (f->seen >> which & 1u) != 0;
+}
+
+static void set_unclear(const struct anthropic_figures *f, struct usage *ret)
+{
+    static const enum usage_bucket buckets[FIGURE_COUNT] = {
+        [FIGURE_input] = USAGE_input_tok,
+        [FIGURE_output] = USAGE_output_tok,
+        [FIGURE_cache_read] = USAGE_cache_read_tok,
+        [FIGURE_cache_write] = USAGE_cache_write_5m_tok,
+        [FIGURE_cache_write_5m] = USAGE_cache_write_5m_tok,
+        [FIGURE_cache_write_1h] = USAGE_cache_write_1h_tok,
+        [FIGURE_web_searches] = USAGE_web_searches,
+    };
+    for (int i = 0; i < FIGURE_COUNT; i++) {
+        if (f->unclear >> i & 1u)
+            usage_set_unclear(ret, buckets[i]);
+    }
 }
 
 static void set_cache_writes(const struct anthropic_figures *f, struct usage *ret)
@@ -88,6 +108,7 @@ void anthropic_figures_to_usage(const struct anthropic_figures *f, struct usage 
     set_cache_writes(f, ret);
     if (has(f, FIGURE_web_searches))
         usage_set(ret, USAGE_web_searches, f->n[FIGURE_web_searches]);
+    set_unclear(f, ret);
 }
 
 /* Beyond the maximum, figures go to the last iteration of the same model: the sum that

@@ -1,33 +1,41 @@
 /* Converse's usage object: bedrock_usage.h. */
 #include "providers/bedrock_usage.h"
 
-/* Larger numbers are nonsense and ignored, like negative and fractional ones. */
-static const int64_t figure_max = INT64_C(1000000000000);
-
-static bool figure(const struct json_doc *doc, json_ref object, const char *name, int64_t *ret)
-{
-    return json_int64(doc, json_get(doc, object, name), ret) && *ret >= 0 && *ret <= figure_max;
-}
+#include "providers/figure.h"
 
 /* cacheDetails: [{ttl: "1h", inputTokens: n}], how long the written part is kept. */
 static int64_t written_for_an_hour(const struct json_doc *doc, json_ref details)
 {
-    int64_t sum = 0, n;
+    int64_t sum = 0;
     if (details == JSON_NONE || json_kind(doc, details) != JSON_ARRAY)
         return 0;
     for (json_ref i = json_first(doc, details); i != JSON_NONE; i = json_next(doc, i)) {
         json_ref ttl = json_kind(doc, i) == JSON_OBJECT ? json_get(doc, i, "ttl") : JSON_NONE;
-        if (ttl != JSON_NONE && json_text_is(doc, ttl, "1h") && figure(doc, i, "inputTokens", &n))
+        if (ttl == JSON_NONE || !json_text_is(doc, ttl, "1h"))
+            continue;
+        int64_t n = figure_read(doc, json_get(doc, i, "inputTokens"));
+        if (n > 0)
             sum += n;
     }
     return sum;
 }
 
+static bool read_figure(struct usage *u, enum usage_bucket bucket, const struct json_doc *doc,
+                        json_ref usage, const char *name)
+{
+    int64_t n = figure_read(doc, json_get(doc, usage, name));
+    if (n >= 0)
+        usage_set(u, bucket, n);
+    else if (n == FIGURE_UNCLEAR)
+        usage_set_unclear(u, bucket);
+    return n >= 0;
+}
+
 static void read_cache_writes(struct usage *u, const struct json_doc *doc, json_ref usage)
 {
-    int64_t written;
-    if (!figure(doc, usage, "cacheWriteInputTokens", &written))
+    if (!read_figure(u, USAGE_cache_write_5m_tok, doc, usage, "cacheWriteInputTokens"))
         return;
+    int64_t written = u->n[USAGE_cache_write_5m_tok];
     json_ref details = json_get(doc, usage, "cacheDetails");
     int64_t hour = written_for_an_hour(doc, details);
     if (hour > written)
@@ -40,14 +48,10 @@ static void read_cache_writes(struct usage *u, const struct json_doc *doc, json_
 
 void bedrock_read_usage(struct usage *u, const struct json_doc *doc, json_ref usage)
 {
-    int64_t n;
-    if (usage == JSON_NONE || json_kind(doc, usage) != JSON_OBJECT)
+    if (!json_is_object(doc, usage))
         return;
-    if (figure(doc, usage, "inputTokens", &n))
-        usage_set(u, USAGE_input_tok, n);
-    if (figure(doc, usage, "outputTokens", &n))
-        usage_set(u, USAGE_output_tok, n);
-    if (figure(doc, usage, "cacheReadInputTokens", &n))
-        usage_set(u, USAGE_cache_read_tok, n);
+    read_figure(u, USAGE_input_tok, doc, usage, "inputTokens");
+    read_figure(u, USAGE_output_tok, doc, usage, "outputTokens");
+    read_figure(u, USAGE_cache_read_tok, doc, usage, "cacheReadInputTokens");
     read_cache_writes(u, doc, usage);
 }

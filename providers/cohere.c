@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "providers/draft.h"
+#include "providers/figure.h"
 #include "providers/openai.h"
 #include "providers/teller.h"
 #include "schema/sse.h"
@@ -104,10 +105,13 @@ static void read_usage(struct cohere *c, json_ref usage)
         {"search_units", USAGE_web_searches},
     };
     json_ref billed = member(c, usage, "billed_units");
-    int64_t n, reasoning = -1;
+    int64_t reasoning = -1;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (json_int64(&c->doc, member(c, billed, rows[i].name), &n) && n >= 0)
+        int64_t n = figure_read(&c->doc, member(c, billed, rows[i].name));
+        if (n >= 0)
             usage_set(&c->usage, rows[i].bucket, n);
+        else if (n == FIGURE_UNCLEAR)
+            usage_set_unclear(&c->usage, rows[i].bucket);
     }
     if (!json_int64(&c->doc, member(c, member(c, usage, "tokens"), "reasoning_tokens"), &reasoning))
         reasoning = -1;

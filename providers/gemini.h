@@ -49,8 +49,8 @@ enum gemini_figure {
 
 struct gemini_figures {
     int64_t n[GEMINI_FIGURES];
-    uint32_t seen;
-    int64_t searches; /* billed ones; 0 = none */
+    uint32_t seen, unclear; /* a bit per figure */
+    int64_t searches;       /* billed ones; 0 = none */
 };
 
 /* usageMetadata: cumulative, the last one counts, member by member. */
@@ -59,7 +59,8 @@ void gemini_read_usage(struct gemini_figures *f, const struct json_doc *doc, jso
  * (ai.google.dev/gemini-api/docs/google-search, "Pricing"). */
 void gemini_read_searches(struct gemini_figures *f, const struct json_doc *doc, json_ref grounding,
                           int generation);
-void gemini_figures_to_usage(const struct gemini_figures *f, struct usage *ret);
+/* content: the answer holds something, which is output whether it was counted or not. */
+void gemini_figures_to_usage(const struct gemini_figures *f, bool content, struct usage *ret);
 
 /* The arguments of a function call that come in pieces (partialArgs), put together as JSON text
  * while they come. */

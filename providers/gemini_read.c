@@ -31,7 +31,7 @@ static void tell_figures(struct gemini_reader *r)
 {
     struct usage usage;
     bool thoughts = r->figures.seen >> GEMINI_thoughts & 1u;
-    gemini_figures_to_usage(&r->figures, &usage);
+    gemini_figures_to_usage(&r->figures, r->content_bytes > 0, &usage);
     if (usage.seen != 0)
         tell_usage(&r->teller, &usage, thoughts ? r->figures.n[GEMINI_thoughts] : -1);
 }
@@ -481,7 +481,7 @@ enum verdict gemini_read_body(const char *protocol, const struct provider_readin
     usage_report_clear(ret_usage);
     if (json_parse(&doc, body, NULL) == 0)
         verdict = judge_body(&reader, &doc);
-    gemini_figures_to_usage(&reader.figures, &ret_usage->total);
+    gemini_figures_to_usage(&reader.figures, reader.content_bytes > 0, &ret_usage->total);
     json_done(&doc);
     gemini_reader_done(&reader);
     return verdict;

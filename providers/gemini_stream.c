@@ -221,7 +221,7 @@ enum verdict gemini_stream_state(const void *stream, struct usage_report *ret_us
 {
     const struct gemini_stream *s = stream;
     usage_report_clear(ret_usage);
-    gemini_figures_to_usage(&s->reader.figures, &ret_usage->total);
+    gemini_figures_to_usage(&s->reader.figures, s->reader.content_bytes > 0, &ret_usage->total);
     *ret_content_bytes = s->reader.content_bytes;
     bool foreign = s->shape == SHAPE_FOREIGN || (s->n_events > 0 && !s->reader.known);
     return foreign ? VERDICT_FOREIGN : gemini_verdict(&s->reader);

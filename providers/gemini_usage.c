@@ -1,28 +1,23 @@
 /* Gemini's usage figures: gemini.h.  ai.google.dev/api/generate-content#UsageMetadata. */
+#include "providers/figure.h"
 #include "providers/gemini.h"
-
-/* Larger numbers are nonsense and ignored, like negative and fractional ones. */
-#define FIGURE_MAX INT64_C(1000000000000)
 
 enum { MODALITY_OF_AUDIO = 4 }; /* some answers have numbers for words */
 
-static bool read_count(const struct json_doc *doc, json_ref object, const char *name, int64_t *ret)
+/* Of a list by modality; what is unclear in it is left out. */
+static int64_t read_audio(const struct json_doc *doc, json_ref list, bool *ret_unclear)
 {
-    return json_int64(doc, json_get(doc, object, name), ret) && *ret >= 0 && *ret <= FIGURE_MAX;
-}
-
-/* Of a list by modality; -1: it says nothing. */
-static int64_t read_audio(const struct json_doc *doc, json_ref list)
-{
-    int64_t sum = -1, n, number;
+    int64_t sum = FIGURE_ABSENT, number;
     if (list == JSON_NONE || json_kind(doc, list) != JSON_ARRAY)
-        return -1;
+        return FIGURE_ABSENT;
     for (json_ref m = json_first(doc, list); m != JSON_NONE; m = json_next(doc, m)) {
         json_ref modality =
             json_kind(doc, m) == JSON_OBJECT ? json_get(doc, m, "modality") : JSON_NONE;
         bool audio = json_int64(doc, modality, &number) ? number == MODALITY_OF_AUDIO
                                                         : json_text_is(doc, modality, "AUDIO");
-        if (audio && read_count(doc, m, "tokenCount", &n) && n <= FIGURE_MAX - (sum > 0 ? sum : 0))
+        int64_t n = audio ? figure_read(doc, json_get(doc, m, "tokenCount")) : FIGURE_ABSENT;
+        *ret_unclear |= n == FIGURE_UNCLEAR;
+        if (n >= 0)
             sum = (sum > 0 ? sum : 0) + n;
     }
     return sum;
@@ -48,9 +43,13 @@ void gemini_read_usage(struct gemini_figures *f, const struct json_doc *doc, jso
     if (metadata == JSON_NONE || json_kind(doc, metadata) != JSON_OBJECT)
         return;
     for (int i = 0; i < GEMINI_FIGURES; i++) {
+        json_ref value = json_get(doc, metadata, places[i].name);
+        bool unclear = false;
         int64_t n =
-            places[i].by_modality ? read_audio(doc, json_get(doc, metadata, places[i].name)) : -1;
-        if (n >= 0 || (!places[i].by_modality && read_count(doc, metadata, places[i].name, &n))) {
+            places[i].by_modality ? read_audio(doc, value, &unclear) : figure_read(doc, value);
+        if (unclear || n == FIGURE_UNCLEAR)
+            f->unclear |= 1u << i;
+        if (n >= 0) {
             f->n[i] = n;
             f->seen |= 1u << i;
         }
@@ -94,7 +93,43 @@ static void set_audio(const struct gemini_figures *f, struct usage *ret)
     set_part(ret, USAGE_audio_output_tok, f->n[GEMINI_candidates_audio], USAGE_output_tok);
 }
 
-void gemini_figures_to_usage(const struct gemini_figures *f, struct usage *ret)
+/* Zeros are not written (proto3), so that with a total the missing ones are zero; but of an answer
+ * that holds something the output is not. */
+static void set_output(const struct gemini_figures *f, bool content, struct usage *ret)
+{
+    int64_t n = f->n[GEMINI_candidates] + f->n[GEMINI_thoughts];
+    int64_t rest = f->n[GEMINI_total] - f->n[GEMINI_prompt] - f->n[GEMINI_tool_use];
+    if (!has(f, GEMINI_candidates) && has(f, GEMINI_prompt) && rest > n)
+        n = rest;
+    bool counted = has(f, GEMINI_thoughts) || has(f, GEMINI_total);
+    bool zero = !content && (f->unclear >> GEMINI_candidates & 1u) == 0;
+    if (has(f, GEMINI_candidates) || (counted && (n > 0 || zero)))
+        usage_set(ret, USAGE_output_tok, n);
+}
+
+static void set_unclear(const struct gemini_figures *f, struct usage *ret)
+{
+    static const struct {
+        enum gemini_figure figure;
+        enum usage_bucket bucket;
+    } rows[] = {
+        {GEMINI_prompt, USAGE_input_tok},
+        {GEMINI_tool_use, USAGE_input_tok},
+        {GEMINI_cached, USAGE_cache_read_tok},
+        {GEMINI_candidates, USAGE_output_tok},
+        {GEMINI_thoughts, USAGE_output_tok},
+        {GEMINI_audio, USAGE_audio_input_tok},
+        {GEMINI_cached_audio, USAGE_audio_cache_read_tok},
+        {GEMINI_candidates_audio, USAGE_audio_output_tok},
+        {GEMINI_tool_use_audio, USAGE_audio_input_tok},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (f->unclear >> rows[i].figure & 1u)
+            usage_set_unclear(ret, rows[i].bucket);
+    }
+}
+
+void gemini_figures_to_usage(const struct gemini_figures *f, bool content, struct usage *ret)
 {
     *ret = (struct usage){.seen = 0};
     int64_t cached = f->n[GEMINI_cached];
@@ -105,10 +140,9 @@ void gemini_figures_to_usage(const struct gemini_figures *f, struct usage *ret)
     }
     if (has(f, GEMINI_cached))
         usage_set(ret, USAGE_cache_read_tok, cached);
-    /* Zeros are not written (proto3), so that with a total the missing ones are zero. */
-    if (has(f, GEMINI_candidates) || has(f, GEMINI_thoughts) || has(f, GEMINI_total))
-        usage_set(ret, USAGE_output_tok, f->n[GEMINI_candidates] + f->n[GEMINI_thoughts]);
+    set_output(f, content, ret);
     if (f->searches > 0)
         usage_set(ret, USAGE_web_searches, f->searches);
     set_audio(f, ret);
+    set_unclear(f, ret);
 }

@@ -34,11 +34,8 @@ enum openai_figure {
 
 struct openai_figures {
     int64_t n[OAI_COUNT];
-    uint32_t seen;
+    uint32_t seen, unclear; /* a bit per figure */
 };
-
-/* Larger numbers are nonsense and ignored, like negative and fractional ones. */
-#define OPENAI_FIGURE_MAX INT64_C(1000000000000)
 
 /* Adds what the object at `usage` states where it is more than what is known. */
 void openai_read_figures(struct openai_figures *f, const struct json_doc *doc, json_ref usage);

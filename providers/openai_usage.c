@@ -2,6 +2,7 @@
  * them (platform.openai.com/docs/api-reference/chat/object, openrouter.ai/docs usage-accounting,
  * api-docs.deepseek.com, docs.litellm.ai, recorded exchanges).  Costs that some servers state are
  * not read: what is billed are tokens at the catalog's price. */
+#include "providers/figure.h"
 #include "providers/openai.h"
 
 /* Where a figure stands; group NULL: in the usage object itself.  The same figure may stand in
@@ -44,10 +45,11 @@ void openai_read_figures(struct openai_figures *f, const struct json_doc *doc, j
 {
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         json_ref at = places[i].group != NULL ? json_get(doc, usage, places[i].group) : usage;
-        json_ref value = json_get(doc, at, places[i].name);
-        int64_t n;
-        if (json_int64(doc, value, &n) && n >= 0 && n <= OPENAI_FIGURE_MAX)
+        int64_t n = figure_read(doc, json_get(doc, at, places[i].name));
+        if (n >= 0)
             raise(f, places[i].figure, n);
+        else if (n == FIGURE_UNCLEAR)
+            f->unclear |= 1u << places[i].figure;
     }
 }
 
@@ -61,10 +63,10 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Output that only the total shows. */
-static int64_t unstated_output(const struct openai_figures *f)
+/* What only the total shows; one: a figure without which there is nothing to compare it with. */
+static int64_t unstated(const struct openai_figures *f, enum openai_figure one)
 {
-    if (!has(f, OAI_total) || !has(f, OAI_prompt))
+    if (!has(f, OAI_total) || !has(f, one))
         return 0;
     int64_t rest = f->n[OAI_total] - f->n[OAI_prompt] - f->n[OAI_completion];
     return rest > 0 ? rest : 0;
@@ -79,16 +81,16 @@ static int64_t output_apart(const struct openai_figures *f, const struct openai_
     case OUTPUT_REASONING_APART:
         return f->n[OAI_reasoning];
     case OUTPUT_BY_TOTAL:
-        return unstated_output(f);
+        return unstated(f, OAI_prompt);
     }
     return 0;
 }
 
 /* prompt_tokens holds what was read from and written to the cache.  A server once stated more of
  * that than there was prompt (Grok on Azure: 403 of 347): no token is billed twice. */
-static void set_prompt(const struct openai_figures *f, struct usage *ret)
+static void set_prompt(const struct openai_figures *f, int64_t prompt, struct usage *ret)
 {
-    int64_t left = f->n[OAI_prompt];
+    int64_t left = prompt;
     if (has(f, OAI_cache_read)) {
         int64_t n = smaller(f->n[OAI_cache_read], left);
         usage_set(ret, USAGE_cache_read_tok, n);
@@ -119,17 +121,50 @@ static void set_audio(const struct openai_figures *f, struct usage *ret)
         usage_set(ret, USAGE_audio_output_tok, out);
 }
 
+static void set_unclear(const struct openai_figures *f, const struct openai_dialect *d,
+                        struct usage *ret)
+{
+    static const struct {
+        enum openai_figure figure;
+        enum usage_bucket bucket;
+    } rows[] = {
+        {OAI_prompt, USAGE_input_tok},
+        {OAI_completion, USAGE_output_tok},
+        {OAI_cache_read, USAGE_cache_read_tok},
+        {OAI_cache_write, USAGE_cache_write_5m_tok},
+        {OAI_cache_write_1h, USAGE_cache_write_1h_tok},
+        {OAI_searches, USAGE_web_searches},
+        {OAI_citations, USAGE_input_tok},
+        {OAI_audio_in, USAGE_audio_input_tok},
+        {OAI_audio_out, USAGE_audio_output_tok},
+    };
+    static const enum openai_figure apart[] = {[OUTPUT_WHOLE] = OAI_completion,
+                                               [OUTPUT_REASONING_APART] = OAI_reasoning,
+                                               [OUTPUT_BY_TOTAL] = OAI_total};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (f->unclear >> rows[i].figure & 1u)
+            usage_set_unclear(ret, rows[i].bucket);
+    }
+    if (f->unclear >> apart[d->output] & 1u)
+        usage_set_unclear(ret, USAGE_output_tok);
+}
+
 void openai_figures_to_usage(const struct openai_figures *f, const struct openai_dialect *d,
                              struct usage *ret)
 {
     *ret = (struct usage){.seen = 0};
-    if (has(f, OAI_prompt))
-        set_prompt(f, ret);
-    if (has(f, OAI_completion))
-        usage_set(ret, USAGE_output_tok, f->n[OAI_completion] + output_apart(f, d));
+    /* Of prompt, completion and total any two say the third. */
+    int64_t prompt = has(f, OAI_prompt) ? f->n[OAI_prompt] : unstated(f, OAI_completion);
+    if (has(f, OAI_prompt) || prompt > 0)
+        set_prompt(f, prompt, ret);
+    int64_t output = has(f, OAI_completion) ? f->n[OAI_completion] + output_apart(f, d)
+                                            : unstated(f, OAI_prompt);
+    if (has(f, OAI_completion) || output > 0)
+        usage_set(ret, USAGE_output_tok, output);
     if (has(f, OAI_searches))
         usage_set(ret, USAGE_web_searches, f->n[OAI_searches]);
     set_audio(f, ret);
+    set_unclear(f, d, ret);
 }
 
 void openai_read_tier(char ret[USAGE_TERM_MAX], const struct json_doc *doc)

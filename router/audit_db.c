@@ -192,7 +192,7 @@ static int reprice(struct audit *a, struct sqlite3_stmt *s, struct fail *reterr)
     }
     if (p == NULL)
         return rc;
-    struct usage u = {{0}, 0};
+    struct usage u = {.seen = 0};
     for (int i = 0; i < USAGE_BUCKET_COUNT; i++) {
         if (!db_col_null(s, 4 + i))
             usage_set(&u, (enum usage_bucket)i, db_col_int(s, 4 + i));

@@ -39,6 +39,7 @@ void usage_merge_max(struct usage *u, const struct usage *newer)
             u->n[i] = newer->n[i];
     }
     u->seen |= newer->seen;
+    u->unclear |= newer->unclear;
 }
 
 void usage_add(struct usage *u, const struct usage *more)
@@ -46,6 +47,7 @@ void usage_add(struct usage *u, const struct usage *more)
     for (int i = 0; i < USAGE_BUCKET_COUNT; i++)
         u->n[i] = add_counts(u->n[i], more->n[i]);
     u->seen |= more->seen;
+    u->unclear |= more->unclear;
 }
 
 int64_t usage_prompt_tok(const struct usage *u)
@@ -70,6 +72,33 @@ void usage_report_sum(const struct usage_report *r, struct usage *ret)
     sum.n[USAGE_web_searches] = r->total.n[USAGE_web_searches];
     sum.seen = (sum.seen & ~bit) | (r->total.seen & bit);
     *ret = sum;
+}
+
+/* One bucket is stated, and of none of those is anything unclear: in all that is billed. */
+static bool states(const struct usage_report *r, enum usage_bucket stated, uint32_t of)
+{
+    if (r->n_iterations == 0)
+        return usage_has(&r->total, stated) && (r->total.unclear & of) == 0;
+    for (int i = 0; i < r->n_iterations; i++) {
+        const struct usage *u = &r->iterations[i].usage;
+        if (!usage_has(u, stated) || (u->unclear & of) != 0)
+            return false;
+    }
+    return true;
+}
+
+bool usage_report_states_prompt(const struct usage_report *r)
+{
+    return states(r, USAGE_input_tok,
+                  1u << USAGE_input_tok | 1u << USAGE_cache_read_tok |
+                      1u << USAGE_cache_write_5m_tok | 1u << USAGE_cache_write_1h_tok |
+                      1u << USAGE_audio_input_tok | 1u << USAGE_audio_cache_read_tok);
+}
+
+bool usage_report_states_output(const struct usage_report *r)
+{
+    return !r->unfinished &&
+           states(r, USAGE_output_tok, 1u << USAGE_output_tok | 1u << USAGE_audio_output_tok);
 }
 
 const char *usage_bucket_name(enum usage_bucket b)

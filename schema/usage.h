@@ -32,7 +32,8 @@ enum usage_bucket {
 
 struct usage {
     int64_t n[USAGE_BUCKET_COUNT];
-    uint32_t seen; /* bit per bucket: the provider stated it, zero included */
+    uint32_t seen;    /* bit per bucket: the provider stated it, zero included */
+    uint32_t unclear; /* bit per bucket: something is stated of it that is no count */
 };
 
 enum usage_source { USAGE_NONE, USAGE_ESTIMATED, USAGE_PARTIAL, USAGE_FINAL, USAGE_RECONCILED };
@@ -75,6 +76,11 @@ static inline bool usage_has(const struct usage *u, enum usage_bucket b)
 }
 /* n >= 0: what a provider says is checked by its adapter. */
 void usage_set(struct usage *u, enum usage_bucket b, int64_t n);
+/* What is stated of b cannot be read, and may have been more than n[b]. */
+static inline void usage_set_unclear(struct usage *u, enum usage_bucket b)
+{
+    u->unclear |= 1u << b;
+}
 /* Field-wise: the larger of both, seen in either. */
 void usage_merge_max(struct usage *u, const struct usage *newer);
 void usage_add(struct usage *u, const struct usage *more);
@@ -90,6 +96,9 @@ static inline void usage_report_clear(struct usage_report *r)
 }
 /* What is billed, as one struct: iterations summed (or total), plus searches. */
 void usage_report_sum(const struct usage_report *r, struct usage *ret);
+/* Whether the provider alone says how much prompt, how much output that is. */
+bool usage_report_states_prompt(const struct usage_report *r);
+bool usage_report_states_output(const struct usage_report *r);
 
 const char *usage_bucket_name(enum usage_bucket b);
 const char *usage_source_name(enum usage_source s);

@@ -258,13 +258,28 @@ static bool bill_guess(struct call *c, int64_t stated_pusd)
     return counted && c->cost_pusd == guess_pusd;
 }
 
-/* The provider counted the prompt; what it generated is at least what was seen. */
-static enum usage_source complete_partial(struct call *c)
+static int64_t answer_bytes(const struct call *c)
 {
-    struct usage *u = &c->usage.total;
-    int64_t stated_pusd = call_cost_pusd(c), seen = guess_output_tok(c, c->content_bytes);
-    if (u->n[USAGE_output_tok] < seen) {
-        guess_output(c, seen, u);
+    return c->stream != NULL ? c->content_bytes : (int64_t)c->answer.len;
+}
+
+/* Some of it is not stated, or not in full: then it is at least what we know by ourselves.  Of a
+ * provider's inner calls the last is the answer's. */
+static enum usage_source complete_partial(struct call *c, bool whole)
+{
+    struct usage_report *r = &c->usage;
+    struct usage sum,
+        *u = r->n_iterations > 0 ? &r->iterations[r->n_iterations - 1].usage : &r->total;
+    int64_t stated_pusd = call_cost_pusd(c), lacks;
+    usage_report_sum(r, &sum);
+    lacks = route_current(&c->route)->estimate.prompt_tok - usage_prompt_tok(&sum);
+    if (!usage_report_states_prompt(r) && lacks > 0) {
+        guess_prompt(c, u->n[USAGE_input_tok] + lacks, u);
+    }
+    bool counted = whole ? usage_report_states_output(r) : c->stream == NULL;
+    lacks = guess_output_tok(c, answer_bytes(c)) - sum.n[USAGE_output_tok];
+    if (!counted && lacks > 0) {
+        guess_output(c, u->n[USAGE_output_tok] + lacks, u);
     }
     return bill_guess(c, stated_pusd) ? USAGE_PARTIAL : USAGE_ESTIMATED;
 }
@@ -272,7 +287,7 @@ static enum usage_source complete_partial(struct call *c)
 /* A whole answer without figures: the prompt by our estimate, the rest by its size. */
 static void estimate_whole(struct call *c)
 {
-    int64_t bytes = c->stream != NULL ? c->content_bytes : (int64_t)c->answer.len;
+    int64_t bytes = answer_bytes(c);
     usage_report_clear(&c->usage);
     guess_prompt(c, route_current(&c->route)->estimate.prompt_tok, &c->usage.total);
     guess_output(c, guess_output_tok(c, bytes), &c->usage.total);
@@ -287,6 +302,24 @@ static bool bills_on(const struct call *c, enum route_end end)
     return broken && !c->endpoint->provider->cancel_stops_billing;
 }
 
+/* All that a bill needs is stated by the provider. */
+static bool is_stated(const struct usage_report *r)
+{
+    return usage_report_states_prompt(r) && usage_report_states_output(r) &&
+           (r->total.unclear >> USAGE_web_searches & 1u) == 0;
+}
+
+/* What says nothing of usage, or not yet, is no surprise: some servers never do. */
+static void warn_unclear(const struct call *c)
+{
+    const struct usage *u = &c->usage.total;
+    if (u->unclear != 0 || (u->seen != 0 && !c->usage.unfinished)) {
+        log_line(LOG_WARN,
+                 "msg=\"usage is not stated in full; completed by an estimate\" endpoint=%s",
+                 c->endpoint->slug);
+    }
+}
+
 /* Which evidence there is, by how the attempt ended. */
 static enum usage_source judge(struct call *c, enum route_end end, enum verdict verdict)
 {
@@ -298,11 +331,14 @@ static enum usage_source judge(struct call *c, enum route_end end, enum verdict 
         return USAGE_NONE;
     }
     bool whole = end == END_complete && verdict == VERDICT_COMPLETE;
-    if (whole && counted && !c->usage.unfinished) {
+    if (whole && is_stated(&c->usage)) {
         return cost_now(c, &c->cost_pusd) ? USAGE_FINAL : USAGE_ESTIMATED;
     }
+    if (whole) {
+        warn_unclear(c);
+    }
     if (counted && !bills_on(c, end)) {
-        return complete_partial(c);
+        return complete_partial(c, whole);
     }
     if (end == END_complete) {
         estimate_whole(c);
@@ -373,7 +409,7 @@ void call_checkpoint(struct call *c)
     c->uncounted_bytes = 0;
     enum usage_source source = USAGE_ESTIMATED;
     if (c->usage.total.seen != 0) {
-        source = complete_partial(c);
+        source = complete_partial(c, false);
     } else {
         estimate_whole(c);
     }

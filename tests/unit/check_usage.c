@@ -110,6 +110,34 @@ START_TEST(iterations_are_summed_and_searches_are_not)
 }
 END_TEST
 
+START_TEST(what_is_stated)
+{
+    static struct usage_report r;
+    r.total = MAKE(0, 0);
+    ck_assert(usage_report_states_prompt(&r) && usage_report_states_output(&r));
+    r.total = MAKE(-1, 0, 5);
+    ck_assert(!usage_report_states_prompt(&r) && usage_report_states_output(&r));
+    r.total = MAKE(5, -1);
+    ck_assert(usage_report_states_prompt(&r) && !usage_report_states_output(&r));
+    r.total = MAKE(5, 5);
+    usage_set_unclear(&r.total, USAGE_cache_read_tok);
+    ck_assert(!usage_report_states_prompt(&r) && usage_report_states_output(&r));
+    usage_set_unclear(&r.total, USAGE_output_tok);
+    ck_assert(!usage_report_states_output(&r));
+    r.total = MAKE(5, 5);
+    r.unfinished = true;
+    ck_assert(usage_report_states_prompt(&r) && !usage_report_states_output(&r));
+    usage_report_clear(&r);
+    r.total = MAKE(-1, -1);
+    r.n_iterations = 2;
+    r.iterations[0].usage = MAKE(1, 1);
+    r.iterations[1].usage = MAKE(1, 1);
+    ck_assert(usage_report_states_prompt(&r) && usage_report_states_output(&r));
+    r.iterations[0].usage = MAKE(1, -1);
+    ck_assert(usage_report_states_prompt(&r) && !usage_report_states_output(&r));
+}
+END_TEST
+
 START_TEST(names)
 {
     static const char *const buckets[] = {
@@ -145,6 +173,7 @@ Suite *usage_suite(void)
     tcase_add_test(t, the_prompt_is_input_and_cache);
     tcase_add_test(t, without_iterations_the_total_is_billed);
     tcase_add_test(t, iterations_are_summed_and_searches_are_not);
+    tcase_add_test(t, what_is_stated);
     tcase_add_test(t, names);
     suite_add_tcase(s, t);
     return s;

@@ -62,6 +62,8 @@ static void print_usage(struct buf *out, const struct usage *u, bool own_lines)
         if (usage_has(u, (enum usage_bucket)i))
             buf_addf(out, own_lines ? "%s %lld\n" : " %s=%lld", bucket_names[i],
                      (long long)u->n[i]);
+        if (own_lines && (u->unclear >> i & 1u))
+            buf_addf(out, "unclear %s\n", bucket_names[i]);
     }
 }
 

@@ -8,6 +8,7 @@
  *   error_body yes|no                                                                 (bodies)
  *   unfinished                the verdict is complete, the usage stated is not final
  *   input|output|cache_read|cache_write_5m|cache_write_1h|web_searches N
+ *   unclear BUCKET            something is stated of it that is no count
  *   terms [speed=WORD] [geo=WORD] [tier=WORD]     where any is stated
  *   iteration MODEL|- BUCKET=N ...     (blanks in MODEL written as _)
  *   reply ...                 the answer's meaning, as golden_print_reply writes it
