@@ -79,15 +79,16 @@ static bool type_is(const struct json_doc *doc, const char *type)
     return t != JSON_NONE && json_text_is(doc, t, type);
 }
 
-static enum verdict judge_body(const struct json_doc *doc, struct usage_report *ret_usage)
+static enum verdict judge_body(const struct provider_reading *reading, const struct json_doc *doc,
+                               struct usage_report *ret_usage)
 {
-    struct anthropic_figures figures = {.seen = 0};
+    struct anthropic_figures figures = {.hour_writes = reading->hour_writes};
     if (type_is(doc, "message")) {
         json_ref usage = json_get(doc, 0, "usage");
         anthropic_read_figures(&figures, doc, usage);
         anthropic_figures_to_usage(&figures, &ret_usage->total);
         ret_usage->terms = figures.terms;
-        anthropic_read_iterations(ret_usage, doc, usage);
+        anthropic_read_iterations(ret_usage, reading->hour_writes, doc, usage);
         return VERDICT_COMPLETE;
     }
     if (json_is_object(doc, json_get(doc, 0, "error")))
@@ -107,7 +108,7 @@ static void tell(const struct provider_reading *reading, const struct json_doc *
     struct anthropic_replies replies;
     if (reading->sink == NULL)
         return;
-    anthropic_replies_init(&replies, reading->sink);
+    anthropic_replies_init(&replies, reading);
     if (verdict == VERDICT_ERROR)
         anthropic_replies_error(&replies, doc);
     else if (verdict == VERDICT_COMPLETE && type_is(doc, "message"))
@@ -123,7 +124,7 @@ static enum verdict read_body(const struct provider_reading *reading, struct spa
     json_init(&doc);
     usage_report_clear(ret_usage);
     if (json_parse(&doc, body, NULL) == 0 && json_kind(&doc, 0) == JSON_OBJECT) {
-        verdict = judge_body(&doc, ret_usage);
+        verdict = judge_body(reading, &doc, ret_usage);
         tell(reading, &doc, verdict);
     }
     json_done(&doc);

@@ -22,6 +22,7 @@ enum anthropic_figure {
 struct anthropic_figures {
     int64_t n[FIGURE_COUNT];
     uint32_t seen, unclear; /* a bit per figure */
+    bool hour_writes;       /* of the reading */
     struct usage_terms terms;
 };
 
@@ -32,7 +33,8 @@ void anthropic_merge_max(struct anthropic_figures *f, const struct anthropic_fig
 void anthropic_figures_to_usage(const struct anthropic_figures *f, struct usage *ret);
 bool anthropic_has_iterations(const struct json_doc *doc, json_ref usage);
 /* usage.iterations[] into *r; leaves it alone when there are none. */
-void anthropic_read_iterations(struct usage_report *r, const struct json_doc *doc, json_ref usage);
+void anthropic_read_iterations(struct usage_report *r, bool hour_writes, const struct json_doc *doc,
+                               json_ref usage);
 
 /* The protocol's catalog word. */
 extern const char anthropic_word[];
@@ -55,7 +57,7 @@ struct anthropic_replies {
     bool open, argued; /* argued: arguments went out */
     bool started, stopped, over;
 };
-void anthropic_replies_init(struct anthropic_replies *r, const struct reply_sink *sink);
+void anthropic_replies_init(struct anthropic_replies *r, const struct provider_reading *reading);
 void anthropic_replies_done(struct anthropic_replies *r);
 void anthropic_replies_event(struct anthropic_replies *r, struct span name, struct span data);
 /* doc: a whole message; an error body. */

@@ -8,10 +8,11 @@
 
 #define IN_PLACE_OF_A_SURROGATE SPAN("\xef\xbf\xbd")
 
-void anthropic_replies_init(struct anthropic_replies *r, const struct reply_sink *sink)
+void anthropic_replies_init(struct anthropic_replies *r, const struct provider_reading *reading)
 {
     memset(r, 0, sizeof(*r));
-    r->sink = sink;
+    r->sink = reading->sink;
+    r->first.hour_writes = reading->hour_writes;
     r->reasoning_tok = -1;
     r->index = -1;
     json_init(&r->parsed);

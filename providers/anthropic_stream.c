@@ -40,7 +40,8 @@ void *anthropic_stream_open(const struct provider_reading *reading)
         return NULL;
     sse_init(&s->sse, PROVIDER_EVENT_MAX);
     json_init(&s->doc);
-    anthropic_replies_init(&s->replies, reading->sink);
+    anthropic_replies_init(&s->replies, reading);
+    s->start.hour_writes = reading->hour_writes;
     return s;
 }
 
@@ -213,7 +214,7 @@ static void take_usage(struct anthropic_stream *s, struct anthropic_figures *fig
     if (s->report == NULL)
         s->report = calloc(1, sizeof(*s->report));
     if (s->report != NULL)
-        anthropic_read_iterations(s->report, &s->doc, usage);
+        anthropic_read_iterations(s->report, s->start.hour_writes, &s->doc, usage);
 }
 
 static bool parse(struct anthropic_stream *s, struct span data)

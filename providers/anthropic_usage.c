@@ -85,15 +85,15 @@ static void set_unclear(const struct anthropic_figures *f, struct usage *ret)
 
 static void set_cache_writes(const struct anthropic_figures *f, struct usage *ret)
 {
-    int64_t split = f->n[FIGURE_cache_write_5m] + f->n[FIGURE_cache_write_1h];
-    int64_t five_minutes = f->n[FIGURE_cache_write_5m];
-    /* What the split does not explain was written for the default time. */
-    if (f->n[FIGURE_cache_write] > split)
-        five_minutes += f->n[FIGURE_cache_write] - split;
+    int64_t five_minutes = f->n[FIGURE_cache_write_5m], hour = f->n[FIGURE_cache_write_1h];
+    int64_t rest = f->n[FIGURE_cache_write] - five_minutes - hour;
+    /* What the split does not explain was written as it was asked for. */
+    if (rest > 0)
+        *(f->hour_writes ? &hour : &five_minutes) += rest;
     if (has(f, FIGURE_cache_write) || has(f, FIGURE_cache_write_5m))
         usage_set(ret, USAGE_cache_write_5m_tok, five_minutes);
-    if (has(f, FIGURE_cache_write_1h))
-        usage_set(ret, USAGE_cache_write_1h_tok, f->n[FIGURE_cache_write_1h]);
+    if (has(f, FIGURE_cache_write_1h) || hour > 0)
+        usage_set(ret, USAGE_cache_write_1h_tok, hour);
 }
 
 void anthropic_figures_to_usage(const struct anthropic_figures *f, struct usage *ret)
@@ -139,9 +139,10 @@ bool anthropic_has_iterations(const struct json_doc *doc, json_ref usage)
     return iterations_of(doc, usage) != JSON_NONE;
 }
 
-static void read_iteration(struct usage_iteration *it, const struct json_doc *doc, json_ref entry)
+static void read_iteration(struct usage_iteration *it, bool hour_writes, const struct json_doc *doc,
+                           json_ref entry)
 {
-    struct anthropic_figures figures = {.seen = 0};
+    struct anthropic_figures figures = {.hour_writes = hour_writes};
     *it = (struct usage_iteration){.model = ""};
     anthropic_read_figures(&figures, doc, entry);
     anthropic_figures_to_usage(&figures, &it->usage);
@@ -175,7 +176,8 @@ static bool is_declined(const struct json_doc *doc, json_ref entry, const struct
            (is_typed(doc, entry, "message") || is_typed(doc, entry, "fallback_message"));
 }
 
-void anthropic_read_iterations(struct usage_report *r, const struct json_doc *doc, json_ref usage)
+void anthropic_read_iterations(struct usage_report *r, bool hour_writes, const struct json_doc *doc,
+                               json_ref usage)
 {
     json_ref list = iterations_of(doc, usage);
     if (list == JSON_NONE)
@@ -184,7 +186,7 @@ void anthropic_read_iterations(struct usage_report *r, const struct json_doc *do
     int n = 0;
     for (json_ref i = json_first(doc, list); i != JSON_NONE; i = json_next(doc, i)) {
         struct usage_iteration it;
-        read_iteration(&it, doc, i);
+        read_iteration(&it, hour_writes, doc, i);
         if (it.usage.seen == 0 || (fallback && is_declined(doc, i, &it.usage)))
             continue;
         add_iteration(r, n, &it);

@@ -222,6 +222,13 @@ static int build(const struct provider_ask *ask, struct upreq *ret_up, struct fa
 
 /* ---- whole bodies ---- */
 
+bool bedrock_asks_hour(const struct provider_reading *reading)
+{
+    bool invoke;
+    return reading->hour_writes &&
+           bedrock_family(bedrock_model(reading->target, &invoke))->cache == CACHE_1H;
+}
+
 static enum verdict judge(const struct provider_reading *reading, const struct json_doc *doc,
                           struct usage_report *ret_usage)
 {
@@ -229,7 +236,8 @@ static enum verdict judge(const struct provider_reading *reading, const struct j
     json_ref output = json_get(doc, 0, "output");
     if (!json_is_object(doc, output) || !json_is_object(doc, json_get(doc, output, "message")))
         return VERDICT_FOREIGN;
-    bedrock_read_usage(&ret_usage->total, doc, json_get(doc, 0, "usage"));
+    bedrock_read_usage(&ret_usage->total, bedrock_asks_hour(reading), doc,
+                       json_get(doc, 0, "usage"));
     bedrock_replies_init(&replies, reading);
     bedrock_replies_body(&replies, doc, &ret_usage->total);
     enum verdict verdict = replies.malformed ? VERDICT_ERROR : VERDICT_COMPLETE;

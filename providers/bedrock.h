@@ -50,6 +50,8 @@ struct bedrock_family {
     bool top_k_inside; /* in an inferenceConfig there */
 };
 const struct bedrock_family *bedrock_family(struct span model);
+/* Whether cache writes for an hour were asked for in Converse, where not all models have them. */
+bool bedrock_asks_hour(const struct provider_reading *reading);
 
 /* The id without the catalog's prefix, and which door is used for it. */
 struct span bedrock_model(const struct provider_target *target, bool *ret_invoke);

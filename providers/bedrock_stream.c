@@ -174,7 +174,8 @@ static void end(struct bedrock_stream *s)
 static enum event_kind on_metadata(struct bedrock_stream *s, struct event *ev)
 {
     (void)ev;
-    bedrock_read_usage(&s->usage, &s->doc, member(&s->doc, 0, "usage"));
+    bedrock_read_usage(&s->usage, bedrock_asks_hour(s->replies.reading), &s->doc,
+                       member(&s->doc, 0, "usage"));
     bedrock_replies_usage(&s->replies, &s->usage);
     if (!s->stopped)
         return EVENT_USAGE;

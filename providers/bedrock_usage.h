@@ -8,7 +8,8 @@
 #include "schema/json.h"
 #include "schema/usage.h"
 
-/* What the object states; other buckets stay as they are. */
-void bedrock_read_usage(struct usage *u, const struct json_doc *doc, json_ref usage);
+/* What the object states; other buckets stay as they are.  hour_writes: of the reading. */
+void bedrock_read_usage(struct usage *u, bool hour_writes, const struct json_doc *doc,
+                        json_ref usage);
 
 #endif

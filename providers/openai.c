@@ -77,7 +77,7 @@ static bool give_meaning(const struct json_doc *doc, const struct openai_dialect
 static enum verdict judge_body(const struct json_doc *doc, const struct openai_dialect *d,
                                const struct provider_reading *reading, struct usage *ret_usage)
 {
-    struct openai_figures figures = {.seen = 0};
+    struct openai_figures figures = openai_no_figures(reading, d);
     json_ref choices = json_get(doc, 0, "choices");
     bool error = has_error(doc);
     bool answer = choices != JSON_NONE && json_kind(doc, choices) == JSON_ARRAY &&

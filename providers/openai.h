@@ -35,8 +35,12 @@ enum openai_figure {
 struct openai_figures {
     int64_t n[OAI_COUNT];
     uint32_t seen, unclear; /* a bit per figure */
+    bool hour_writes;       /* undivided cache writes are kept for an hour */
 };
 
+/* Nothing known yet, of an answer to be read. */
+struct openai_figures openai_no_figures(const struct provider_reading *reading,
+                                        const struct openai_dialect *d);
 /* Adds what the object at `usage` states where it is more than what is known. */
 void openai_read_figures(struct openai_figures *f, const struct json_doc *doc, json_ref usage);
 void openai_figures_to_usage(const struct openai_figures *f, const struct openai_dialect *d,

@@ -49,6 +49,7 @@ void *openai_stream_open(const struct provider_reading *reading, const struct op
     if (s == NULL)
         return NULL;
     s->dialect = d;
+    s->figures = openai_no_figures(reading, d);
     sse_init(&s->sse, PROVIDER_EVENT_MAX);
     json_init(&s->doc);
     if (reading->sink == NULL)

@@ -34,6 +34,14 @@ static const struct {
     {OAI_searches, NULL, "num_sources_used"},   /* xAI: sources are what is billed */
 };
 
+/* What is written anew asks for cache writes only where the server has such marks. */
+struct openai_figures openai_no_figures(const struct provider_reading *reading,
+                                        const struct openai_dialect *d)
+{
+    bool asked = reading->dialog == NULL || openai_has(d, TRAIT_CACHE_MARKS);
+    return (struct openai_figures){.hour_writes = reading->hour_writes && asked};
+}
+
 static void raise(struct openai_figures *f, enum openai_figure which, int64_t n)
 {
     if (n > f->n[which])
@@ -98,9 +106,10 @@ static void set_prompt(const struct openai_figures *f, int64_t prompt, struct us
     }
     if (has(f, OAI_cache_write)) {
         int64_t n = smaller(f->n[OAI_cache_write], left);
-        int64_t hour = smaller(f->n[OAI_cache_write_1h], n);
+        bool divided = has(f, OAI_cache_write_1h);
+        int64_t hour = divided || !f->hour_writes ? smaller(f->n[OAI_cache_write_1h], n) : n;
         usage_set(ret, USAGE_cache_write_5m_tok, n - hour);
-        if (has(f, OAI_cache_write_1h))
+        if (divided || hour > 0)
             usage_set(ret, USAGE_cache_write_1h_tok, hour);
         left -= n;
     }

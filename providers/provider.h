@@ -89,6 +89,8 @@ struct provider_reading {
     /* The request, where it was written anew: names that the provider was told in another form are
      * the client's again in the answer.  May be NULL. */
     const struct dialog *dialog;
+    bool hour_writes; /* cache writes of which the answer does not say how long they are kept are
+                         kept for an hour: the request asks for that */
 };
 
 struct provider {

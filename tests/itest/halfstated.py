@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Usage of which a provider states only a part, or something that is no count: what is missing is no
-zero.  It is completed by an estimate, and the row says so; what is stated is billed as it is."""
+zero.  It is completed by an estimate, and the row says so; what is stated is billed as it is.  And
+cache writes of which it does not state how long they are kept: as long as was asked for."""
 
 import json
 
@@ -43,6 +44,10 @@ def openai(usage):
             "choices": [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}]}
 
 
+def openrouter(usage):
+    return openai(usage)
+
+
 def gemini(usage, text=TEXT):
     return {"candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP"}],
             "usageMetadata": usage, "modelVersion": "x", "responseId": "r1"}
@@ -80,13 +85,17 @@ def openai_stream(usage):
     return "".join("data: %s\n\n" % dumps(c) for c in chunks) + "data: [DONE]\n\n"
 
 
+def openrouter_stream(usage):
+    return openai_stream(usage)
+
+
 def gemini_stream(usage):
     return "data: %s\n\n" % dumps(gemini(usage))
 
 
-PROTOCOL = {anthropic: "anthropic", anthropic_stream: "anthropic", openai: "openai", openai_stream: "openai", gemini: "gemini",
-            gemini_silent: "gemini", gemini_stream: "gemini", bedrock: "bedrock", cohere: "cohere"}
-UPSTREAM = {"bedrock": "converse/amazon.nova-pro-v1:0"}
+PROTOCOL = {anthropic: "anthropic", anthropic_stream: "anthropic", openai: "openai", openai_stream: "openai", openrouter: "openrouter",
+            openrouter_stream: "openrouter", gemini: "gemini", gemini_silent: "gemini", gemini_stream: "gemini", bedrock: "bedrock", cohere: "cohere"}
+NOVA, CLAUDE = "converse/amazon.nova-pro-v1:0", "converse/anthropic.claude-sonnet-4-5-v1:0"
 
 # what is answered, with which usage; what the row says: (input, output, marked as)
 CASES = [
@@ -138,6 +147,26 @@ CASES = [
     (cohere, ({"input_tokens": Number("100.0"), "output_tokens": 40},), (100, 40, "final")),
     (cohere, ({"output_tokens": 40},), (GUESS, 40, "partial")),
 ]
+# what is answered by which model, with which usage; the times that the request names; 5m and 1h of the row
+DETAILS = [{"ttl": "5m", "inputTokens": 10}]
+WRITES = [
+    (anthropic, "up", {"input_tokens": 9, "output_tokens": 1, "cache_creation_input_tokens": 40}, ("1h",), (0, 40)),
+    (openai, "up", {"prompt_tokens": 50, "completion_tokens": 1, "prompt_tokens_details": {"cache_write_tokens": 40}}, ("5m",), (40, 0)),
+    (openai, "up", {"prompt_tokens": 50, "completion_tokens": 1, "prompt_tokens_details": {"cache_write_tokens": 40}}, (), (40, 0)),
+    # It has no such marks: it was not told of the hour.
+    (openai, "up", {"prompt_tokens": 50, "completion_tokens": 1, "prompt_tokens_details": {"cache_write_tokens": 40}}, ("1h",), (40, 0)),
+    (openrouter, "up", {"prompt_tokens": 50, "completion_tokens": 1, "prompt_tokens_details": {"cache_write_tokens": 40}}, ("1h",), (0, 40)),
+    (openrouter, "up", {"prompt_tokens": 50, "completion_tokens": 1, "prompt_tokens_details": {"cache_write_tokens": 40}}, ("1h", "5m"),
+     (0, 40)),
+    (openrouter, "up", {"prompt_tokens": 50, "completion_tokens": 1, "prompt_tokens_details": {"cache_write_tokens": 40},
+                        "cache_creation": {"ephemeral_1h_input_tokens": 10}}, ("1h",), (30, 10)),
+    (openrouter_stream, "up", {"prompt_tokens": 50, "completion_tokens": 1, "prompt_tokens_details": {"cache_write_tokens": 40}}, ("1h",),
+     (0, 40)),
+    (bedrock, CLAUDE, {"inputTokens": 9, "outputTokens": 1, "cacheWriteInputTokens": 40}, ("1h",), (0, 40)),
+    (bedrock, CLAUDE, {"inputTokens": 9, "outputTokens": 1, "cacheWriteInputTokens": 40}, ("5m",), (40, 0)),
+    (bedrock, CLAUDE, {"inputTokens": 9, "outputTokens": 1, "cacheWriteInputTokens": 40, "cacheDetails": DETAILS}, ("1h",), (10, 30)),
+    (bedrock, NOVA, {"inputTokens": 9, "outputTokens": 1, "cacheWriteInputTokens": 40}, ("1h",), (40, 0)),
+]
 
 
 def catalog():
@@ -145,20 +174,22 @@ def catalog():
     models = []
     for n, (answer, _, _) in enumerate(CASES):
         word = PROTOCOL[answer]
-        models.append({"id": "half/%d" % n, "endpoints": [endpoint(word, UPSTREAM.get(word, "up"), PRICES)]})
-    return {"providers": [provider(word, RAW.url, protocol=word) for word in sorted(set(PROTOCOL.values()))], "models": models}
+        models.append({"id": "half/%d" % n, "endpoints": [endpoint(word, NOVA if word == "bedrock" else "up", PRICES)]})
+    for n, (answer, upstream, _, _, _) in enumerate(WRITES):
+        models.append({"id": "writes/%d" % n, "endpoints": [endpoint(PROTOCOL[answer], upstream, PRICES)]})
+    words = sorted(set(PROTOCOL.values()))
+    return {"providers": [provider(word, RAW.url, protocol="openai" if word == "openrouter" else word) for word in words], "models": models}
 
 
 way = Wayfare(catalog())
 ROWS = {}
 
 
-def ask(n):
-    answer, usage, _ = CASES[n]
+def ask(model, answer, usage, **fields):
     stream = answer.__name__.endswith("_stream")
     said = answer(*usage) if stream else dumps(answer(*usage))
     RAW.answer = lambda request: whole(said.encode(), content_type=b"text/event-stream" if stream else b"application/json")
-    status, headers, body = way.messages(model="half/%d" % n, max_tokens=5000, stream=stream,
+    status, headers, body = way.messages(model=model, max_tokens=5000, stream=stream, **fields,
                                          messages=[{"role": "user", "content": "A question of some length. " * 20}])
     assert status == 200, (status, body[:400])
     return headers["x-wayfare-generation-id"], len(TEXT if stream else said.encode()) // 4
@@ -182,11 +213,26 @@ def warnings():
     assert said == want, (said, want)
 
 
-ASKED = [ask(n) for n in range(len(CASES))]
+def system(ttls):
+    return [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral", "ttl": ttl}} for ttl in ttls]
+
+
+def check_writes(n):
+    row = ROWS[WRITTEN[n][0]]
+    got = row["cache_write_5m_tok"] or 0, row["cache_write_1h_tok"] or 0
+    assert got == WRITES[n][4] and row["usage_source"] == "final", (got, row["usage_source"])
+    seen = {name: row[column] or 0 for name, column, _ in BUCKETS}
+    assert row["cost_pusd"] == oracle_pusd(seen, PRICES), dict(row)
+
+
+ASKED = [ask("half/%d" % n, c[0], c[1]) for n, c in enumerate(CASES)]
+WRITTEN = [ask("writes/%d" % n, w[0], (w[2],), system=system(w[3])) for n, w in enumerate(WRITES)]
 wait_for("the books to be closed", lambda: nothing_held(way, [way.key]))
 ROWS = {"gen_" + r["request_id"].hex(): r for r in ledger(way).values()}
 for n, (answer, usage, _) in enumerate(CASES):
     REPORT.case("%s %s" % (answer.__name__, " ".join(map(dumps, usage))), check, n)
+for n, (answer, _, usage, ttls, _) in enumerate(WRITES):
+    REPORT.case("%s, asked for %s: %s" % (answer.__name__, " and ".join(ttls) or "nothing", dumps(usage)), check_writes, n)
 REPORT.case("the log says so", warnings)
 REPORT.case("ledger", way.verify)
 REPORT.case("clean exit", lambda: (way.stop() == 0) or 1 / 0)

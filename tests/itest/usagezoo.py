@@ -19,6 +19,7 @@ FULL = {"prompt": "3", "completion": "15", "cache_read": "0.30", "cache_write_5m
 # Rates whose sums are no whole nano-dollars: the rounding shows.
 ODD = {"prompt": "0.037501", "completion": "0.300007", "cache_read": "0.003749", "cache_write_5m": "0.046877",
        "cache_write_1h": "0.075002"}
+MINUTES = {"prompt": "3", "completion": "15", "cache_write_5m": "3.75"}
 BARE = {"prompt": "3", "completion": "15"}  # caches cost what the prompt costs
 TIERED = dict(FULL, tiers=[{"above_prompt_tokens": 200000, "prompt": "6", "completion": "22.5"},
                            {"above_prompt_tokens": 500000, "prompt": "9.000001", "cache_read": "1"}])
@@ -40,7 +41,8 @@ class Case:
     """usage: of the JSON form; start, deltas: of the stream (by default made from usage).
     billed: [(tokens, prices)], of which only the first pays the request's own fees."""
 
-    def __init__(self, name, prices, billed, usage=None, start=None, deltas=None, source="final", forms=("json", "sse")):
+    def __init__(self, name, prices, billed, usage=None, start=None, deltas=None, source="final", forms=("json", "sse"), ttls=()):
+        self.ttls = ttls  # of the request's cache_control
         self.name, self.prices, self.usage, self.source = name, prices, usage, source
         self.start = start if start is not None or usage is None else dict(usage, output_tokens=1)
         self.deltas = deltas if deltas is not None else [usage]
@@ -120,6 +122,22 @@ CASES = [
         "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 1000, "cache_creation": split(400, 600)}),
     Case("written, not said for how long", FULL, tokens(10, 5, 0, 1000, 0), {
         "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 1000}),
+    # What is not said is what was asked for; of both the dearer.
+    Case("asked for five minutes, not said for how long", FULL, tokens(10, 5, 0, 1000, 0), {
+        "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 1000}, ttls=("5m",)),
+    Case("asked for an hour, not said for how long", FULL, tokens(10, 5, 0, 0, 1000), {
+        "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 1000}, ttls=("1h",)),
+    Case("asked for both, not said for how long", FULL, tokens(10, 5, 0, 0, 1000), {
+        "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 1000}, ttls=("1h", "5m")),
+    Case("asked for both, an hour without a price of its own", MINUTES, tokens(10, 5, 0, 1000, 0), {
+        "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 1000}, ttls=("1h", "5m")),
+    Case("asked for an hour, said to be five minutes", FULL, tokens(10, 5, 0, 1000, 0), {
+        "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 1000, "cache_creation": split(1000, 0)}, ttls=("1h",)),
+    Case("asked for an hour, split below the total", FULL, tokens(10, 5, 0, 400, 600), {
+        "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 1000, "cache_creation": split(400, 100)}, ttls=("1h",)),
+    Case("asked for an hour, inner calls", FULL, [(tokens(10, 5, 0, 0, 700), FULL), (tokens(10, 5, 0, 0, 300), FULL)], {
+        "input_tokens": 20, "output_tokens": 10, "iterations": [
+            iteration(10, 5, cache_creation_input_tokens=700), iteration(10, 5, cache_creation_input_tokens=300)]}, ttls=("1h",)),
     Case("split below the total", FULL, tokens(10, 5, 0, 500, 500), {
         "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 1000, "cache_creation": split(0, 500)}),
     Case("split without a total", FULL, tokens(10, 5, 0, 400, 600), {
@@ -248,8 +266,9 @@ way = Wayfare({"providers": [provider("zoo", sim.url["zoo"]), provider("bills", 
                "models": MODELS}, threads=2)
 
 
-def ask(model, form):
-    status, headers, body = way.messages(model=model, max_tokens=5000, stream=form == "sse")
+def ask(model, form, ttls):
+    marked = {"system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral", "ttl": ttl}} for ttl in ttls]}
+    status, headers, body = way.messages(model=model, max_tokens=5000, stream=form == "sse", **(marked if ttls else {}))
     assert status == 200, (status, body[:400])
     return headers["x-wayfare-generation-id"], body
 
@@ -322,7 +341,7 @@ def left_behind(model, after_text):
 
 
 with concurrent.futures.ThreadPoolExecutor(8) as crew:
-    answers = [(one, form_of, chunk, crew.submit(ask, "zoo/%d-%s-%s" % (n, form_of, chunk), form_of))
+    answers = [(one, form_of, chunk, crew.submit(ask, "zoo/%d-%s-%s" % (n, form_of, chunk), form_of, one.ttls))
                for n, one in enumerate(ALL) for form_of in one.forms for chunk in CHUNKS]
 for one, form_of, chunk, future in answers:
     REPORT.case("%s, %s %s" % (one.name, form_of, chunk), play, one, form_of, chunk, future)
