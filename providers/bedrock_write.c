@@ -383,7 +383,7 @@ static void write_system(struct bedrock_writer *w)
         return;
     json_open_array(&w->o, "system");
     for (const struct dialog_block *b = w->d->system.first; b != NULL; b = b->next) {
-        if (is_blank(b->text))
+        if (is_blank(b->text) || chat_is_billing_header(b->text))
             continue;
         json_open_object(&w->o, NULL);
         json_put_string(&w->o, "text", b->text);

@@ -311,19 +311,25 @@ static void put_message(struct writing *w, const struct dialog_message *m)
         put_block(w, role, b);
 }
 
+static void put_instructions(struct writing *w, const char *role)
+{
+    for (const struct dialog_block *b = w->ask->dialog->system.first; b != NULL; b = b->next) {
+        if (!chat_is_billing_header(b->text))
+            put_block(w, role, b);
+    }
+}
+
 static void put_system(struct writing *w)
 {
-    const struct dialog_blocks *system = &w->ask->dialog->system;
-    const struct dialog_block *said = system->first;
-    while (said != NULL && said->text.len == 0)
+    const struct dialog_block *said = w->ask->dialog->system.first;
+    while (said != NULL && (said->text.len == 0 || chat_is_billing_header(said->text)))
         said = said->next;
     if (said == NULL || w->ask->dialog->first_message == NULL)
         return;
     json_open_object(&w->o, "systemInstruction");
     json_open_array(&w->o, "parts");
     w->role = "system";
-    for (const struct dialog_block *b = system->first; b != NULL; b = b->next)
-        put_block(w, w->role, b);
+    put_instructions(w, w->role);
     close_content(w);
 }
 
@@ -333,10 +339,8 @@ static void put_contents(struct writing *w)
     json_open_array(&w->o, "contents");
     for (const struct dialog_message *m = d->first_message; m != NULL; m = m->next)
         put_message(w, m);
-    /* Instructions alone: contents may not be empty. */
-    for (const struct dialog_block *b = d->system.first; b != NULL && d->first_message == NULL;
-         b = b->next)
-        put_block(w, "user", b);
+    if (d->first_message == NULL)
+        put_instructions(w, "user"); /* contents may not be empty */
     close_content(w);
     json_close_array(&w->o);
 }

@@ -34,22 +34,13 @@ static struct span format_in_words(struct openai_writing *w, struct buf *text)
     return buf_span(text);
 }
 
-/* Claude Code's line about its version, which changes with every request: Anthropic takes it out by
- * itself, every other provider's prompt cache would never match (claude-code#68900). */
-static bool is_billing_header(const struct dialog_block *b)
-{
-    static const char start[] = "x-anthropic-billing-header";
-    const size_t n = sizeof(start) - 1;
-    return b->text.len >= n && memcmp(b->text.ptr, start, n) == 0;
-}
-
 static void put_system(struct openai_writing *w)
 {
     struct openai_items list = {.n = 0};
     struct buf words;
     buf_init(&words, TEXT_MAX);
     for (const struct dialog_block *b = w->dialog->system.first; b != NULL; b = b->next) {
-        if (!is_billing_header(b))
+        if (!chat_is_billing_header(b->text))
             openai_add_block(w, &list, b);
     }
     struct span format = format_in_words(w, &words);

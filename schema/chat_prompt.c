@@ -185,16 +185,19 @@ static int read_content(struct chat_reader *r, json_ref v)
     return 0;
 }
 
-/* Claude Code's first system block differs from run to run, and is no part of what the
- * provider caches. */
-static bool is_billing_header(const struct json_doc *d, json_ref block)
+bool chat_is_billing_header(struct span text)
 {
     static const char start[] = "x-anthropic-billing-header";
+    const size_t n = sizeof(start) - 1;
+    return text.len >= n && memcmp(text.ptr, start, n) == 0;
+}
+
+/* It is no part of what the provider caches. */
+static bool is_billing_header(const struct json_doc *d, json_ref block)
+{
     json_ref text = json_get(d, block, "text");
-    if (text == JSON_NONE || json_kind(d, text) != JSON_STRING)
-        return false;
-    struct span s = json_inner(d, text);
-    return s.len >= sizeof(start) - 1 && memcmp(s.ptr, start, sizeof(start) - 1) == 0;
+    return text != JSON_NONE && json_kind(d, text) == JSON_STRING &&
+           chat_is_billing_header(json_inner(d, text));
 }
 
 /* ---- the three parts of the prompt ---- */

@@ -145,6 +145,10 @@ static const struct {
      "{\"system\":[{\"text\":\"A\"},{\"text\":\"B\"},{\"cachePoint\":{\"type\":\"default\"}}]"
      "," HI_OUT "}",
      ""},
+    {"the billing header is Anthropic's alone", NOVA, ANTHROPIC,
+     "\"system\":[{\"type\":\"text\",\"text\":\"x-anthropic-billing-header: cch=1;\"},"
+     "{\"type\":\"text\",\"text\":\"A\"}]," HI,
+     "{\"system\":[{\"text\":\"A\"}]," HI_OUT "}", ""},
     {"instructions inside the conversation", NOVA, ANTHROPIC,
      "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"system\",\"content\":"
      "\"note\"}]",

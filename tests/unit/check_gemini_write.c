@@ -239,6 +239,16 @@ START_TEST(test_later_system_joins_the_user)
 }
 END_TEST
 
+START_TEST(test_billing_header_is_left_out)
+{
+    dialog_add(&d, &d.system, BLOCK_TEXT)->text = SPAN("x-anthropic-billing-header: cch=1;");
+    say(ROLE_USER, "Hi");
+    ck_sent("systemInstruction", "absent");
+    dialog_add(&d, &d.system, BLOCK_TEXT)->text = SPAN("Be kind.");
+    ck_sent("systemInstruction", "{\"parts\":[{\"text\":\"Be kind.\"}]}");
+}
+END_TEST
+
 START_TEST(test_empty_system_is_absent)
 {
     dialog_add(&d, &d.system, BLOCK_TEXT);
@@ -764,6 +774,7 @@ Suite *gemini_write_suite(void)
     tcase_add_test(c, test_text_and_system);
     tcase_add_test(c, test_system_alone_is_said_by_the_user);
     tcase_add_test(c, test_later_system_joins_the_user);
+    tcase_add_test(c, test_billing_header_is_left_out);
     tcase_add_test(c, test_empty_system_is_absent);
     tcase_add_test(c, test_media);
     tcase_add_test(c, test_document_with_words_about_it);
