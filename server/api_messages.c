@@ -5,6 +5,7 @@
 #include "server/api.h"
 #include "server/call.h"
 #include "server/dry_run.h"
+#include "server/no_endpoint.h"
 
 void api_messages(struct request *r)
 {
@@ -26,6 +27,7 @@ void api_route(struct request *r)
 {
     struct json_object *answer = NULL;
     struct fail f;
+    struct buf members;
     struct worker *w = r->worker;
     const struct reach_list allowed = serve_reach(&w->site->options);
     const struct dry_run ask = {.catalog = w->catalog,
@@ -37,9 +39,11 @@ void api_route(struct request *r)
                                 .session = request_session(r),
                                 .now_ms = r->begun_ms,
                                 .seed = worker_draw(w)};
-    if (dry_run(&ask, &answer, &f) != 0) {
-        request_reply_fail(r, &f);
-        return;
+    buf_init(&members, NO_ENDPOINT_MAX);
+    if (dry_run(&ask, &answer, &members, &f) == 0) {
+        request_reply_json(r, answer);
+    } else {
+        request_reply_fail_more(r, &f, -1, buf_span(&members));
     }
-    request_reply_json(r, answer);
+    buf_done(&members);
 }

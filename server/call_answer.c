@@ -9,6 +9,7 @@
 #include "schema/money.h"
 #include "server/call.h"
 #include "server/http.h"
+#include "server/no_endpoint.h"
 #include "server/report.h"
 
 /* Never sent back: hop-by-hop headers (RFC 9110 7.6.1), framing and coding that are ours to decide
@@ -676,88 +677,18 @@ int call_answer_refused(struct call *c, const struct ledger_answer *a)
 
 /* ---- nothing fits ---- */
 
-static void write_exclusions(const struct plan_inputs *in, const struct plan *p, struct buf *out)
-{
-    bool seen[REASON_COUNT] = {false};
-    struct buf detail;
-    buf_init(&detail, 1024);
-    buf_adds(out, "\"excluded\":[");
-    for (int i = 0; i < p->n_excluded; i++) {
-        const struct exclusion *x = &p->excluded[i];
-        buf_reset(&detail);
-        plan_detail(in, x, &detail);
-        buf_adds(out, i == 0 ? "{\"model\":" : ",{\"model\":");
-        json_write_string(out, span_of(x->endpoint->model->slug));
-        buf_adds(out, ",\"provider\":");
-        json_write_string(out, span_of(x->endpoint->slug));
-        buf_addf(out, ",\"reason\":\"%s\",\"detail\":", reason_word(x->reason));
-        json_write_string(out, buf_span(&detail));
-        buf_addc(out, '}');
-        seen[x->reason] = true;
-    }
-    buf_adds(out, "],\"excluded_by\":[");
-    const char *comma = "";
-    for (int k = 1; k < REASON_COUNT; k++) {
-        if (seen[k]) {
-            buf_addf(out, "%s\"%s\"", comma, reason_word((enum reason)k));
-            comma = ",";
-        }
-    }
-    buf_addc(out, ']');
-    buf_done(&detail);
-}
-
-static const char *availability_code(const struct plan *p)
-{
-    if (p->unknown_model) {
-        return "model_not_found";
-    }
-    bool privacy = p->n_excluded > 0;
-    for (int i = 0; i < p->n_excluded; i++) {
-        privacy = privacy && (p->excluded[i].reason == REASON_data_training ||
-                              p->excluded[i].reason == REASON_data_zdr);
-    }
-    return p->n_excluded == 0 ? "no_endpoints"
-           : privacy          ? "privacy_restricted"
-                              : "constraint_filtered";
-}
-
-static void write_availability(const struct call *c, const struct plan_inputs *in, struct buf *out)
-{
-    buf_addf(out, "\"availability\":{\"code\":\"%s\",\"retryable\":false,\"requested_models\":[",
-             availability_code(&c->plan));
-    for (int i = 0; i < c->chat.n_models; i++) {
-        buf_adds(out, i > 0 ? "," : "");
-        json_write_string(out, span_of(c->chat.models[i].name));
-    }
-    buf_adds(out, "],");
-    write_exclusions(in, &c->plan, out);
-    buf_addc(out, '}');
-}
-
 void call_answer_no_endpoint(struct call *c, const struct plan_inputs *in)
 {
     struct fail f;
-    struct buf text, members;
-    if (c->plan.model_forbidden) {
-        fail_set(&f, ERR_forbidden, "model", "this key may not use the model %s",
-                 c->chat.models[0].name);
-        request_reply_fail(c->req, &f);
-        return;
-    }
-    if (c->kind == CALL_COUNT_TOKENS && !c->plan.unknown_model) {
+    struct buf members;
+    if (c->kind == CALL_COUNT_TOKENS && !c->plan.unknown_model && !c->plan.model_forbidden) {
         call_answer_estimate(c);
         return;
     }
-    buf_init(&text, FAIL_TEXT_MAX);
-    buf_init(&members, 1024 * 1024);
-    plan_explain_empty(in, &c->plan, &text);
-    fail_set(&f, ERR_no_endpoint, NULL, "%.*s", (int)text.len, text.ptr != NULL ? text.ptr : "");
-    write_availability(c, in, &members);
+    buf_init(&members, NO_ENDPOINT_MAX);
+    no_endpoint_tell(in, &c->plan, &f, &members);
     add_cap_warning(c);
-    request_reply_fail_more(c->req, &f, -1,
-                            members.failed ? (struct span){NULL, 0} : buf_span(&members));
-    buf_done(&text);
+    request_reply_fail_more(c->req, &f, -1, buf_span(&members));
     buf_done(&members);
 }
 

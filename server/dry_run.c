@@ -8,6 +8,7 @@
 #include "router/route.h"
 #include "schema/chat.h"
 #include "schema/money.h"
+#include "server/no_endpoint.h"
 #include "server/planning.h"
 #include "server/provider_configs.h"
 
@@ -207,23 +208,17 @@ static struct json_object *route_object(const struct plan_inputs *in, struct cha
 /* ---- planning ---- */
 
 /* An empty plan is an answer, unless no such model exists or the key may not use it. */
-static int check_model(const struct plan_inputs *in, const struct plan *plan, struct fail *reterr)
+static int check_model(const struct plan_inputs *in, const struct plan *plan, struct buf *members,
+                       struct fail *reterr)
 {
-    if (plan->model_forbidden)
-        return fail_set(reterr, ERR_forbidden, "model", "this key may not use the model %s",
-                        in->chat->models[0].name);
-    if (!plan->unknown_model)
+    if (plan->n_candidates > 0 || (!plan->model_forbidden && !plan->unknown_model))
         return 0;
-    struct buf text;
-    buf_init(&text, DETAIL_MAX);
-    plan_explain_empty(in, plan, &text);
-    fail_set(reterr, ERR_no_endpoint, "model", "%.*s", (int)text.len, text.len > 0 ? text.ptr : "");
-    buf_done(&text);
+    no_endpoint_tell(in, plan, reterr, members);
     return -1;
 }
 
 static int plan_and_tell(const struct plan_inputs *in, struct chat *chat, struct json_object **ret,
-                         struct fail *reterr)
+                         struct buf *members, struct fail *reterr)
 {
     struct plan plan;
     int rc;
@@ -231,7 +226,7 @@ static int plan_and_tell(const struct plan_inputs *in, struct chat *chat, struct
     if (plan_make(&plan, in) != 0)
         rc = fail_set(reterr, ERR_internal, NULL, "out of memory for the plan");
     else
-        rc = check_model(in, &plan, reterr);
+        rc = check_model(in, &plan, members, reterr);
     if (rc == 0)
         *ret = route_object(in, chat, &plan);
     plan_done(&plan);
@@ -262,7 +257,7 @@ static struct json_object *join(const struct dry_run *ask, struct chat *chat)
 
 /* A request that was read: into an experiment, under the key's preset, planned. */
 static int run(const struct dry_run *ask, struct chat *chat, struct json_object **ret,
-               struct fail *reterr)
+               struct buf *members, struct fail *reterr)
 {
     struct plan_source source = {
         .catalog = ask->catalog, .state = ask->state, .now_ms = ask->now_ms};
@@ -273,7 +268,7 @@ static int run(const struct dry_run *ask, struct chat *chat, struct json_object 
         rc = provider_configs_check(&chat->prefs, ask->catalog, ask->key, ask->allowed, reterr);
     if (rc == 0) {
         plan_inputs_fill(&in, &source, chat, ask->key, ask->seed);
-        rc = plan_and_tell(&in, chat, ret, reterr);
+        rc = plan_and_tell(&in, chat, ret, members, reterr);
     }
     if (rc == 0)
         json_object_object_add(*ret, "experiment", experiment);
@@ -282,7 +277,8 @@ static int run(const struct dry_run *ask, struct chat *chat, struct json_object 
     return rc;
 }
 
-int dry_run(const struct dry_run *ask, struct json_object **ret, struct fail *reterr)
+int dry_run(const struct dry_run *ask, struct json_object **ret, struct buf *members,
+            struct fail *reterr)
 {
     struct json_doc doc;
     struct chat chat;
@@ -292,7 +288,7 @@ int dry_run(const struct dry_run *ask, struct json_object **ret, struct fail *re
     if (rc == 0)
         rc = chat_read_anthropic(&chat, &doc, false, reterr);
     if (rc == 0)
-        rc = run(ask, &chat, ret, reterr);
+        rc = run(ask, &chat, ret, members, reterr);
     chat_done(&chat);
     json_done(&doc);
     return rc;

@@ -24,8 +24,9 @@ struct dry_run {
     uint64_t seed; /* of draws */
 };
 
-/* ret: the `route` shape of docs/api.md.  0, or -1 with reterr exactly as /v1/messages would
- * refuse the body. */
-int dry_run(const struct dry_run *ask, struct json_object **ret, struct fail *reterr);
+/* ret: the `route` shape of docs/api.md.  0, or -1 with reterr, and members of the error object
+ * (empty before; may be NULL), exactly as /v1/messages would refuse the body. */
+int dry_run(const struct dry_run *ask, struct json_object **ret, struct buf *members,
+            struct fail *reterr);
 
 #endif

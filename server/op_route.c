@@ -55,7 +55,7 @@ int op_route(struct ops_env *env, struct json_object *args, struct json_object *
                                        .body = span_of(a.body.value),
                                        .now_ms = identity_now_ms(),
                                        .seed = seed},
-                     ret, reterr);
+                     ret, NULL, reterr);
     identity_unref(identity);
     experiments_unref(experiments);
     catalog_unref(catalog);

@@ -24,10 +24,10 @@ def key(*options):
     return way.cli("key", "create", "--team", "t", "--name", "x", *options).strip()
 
 
-def ask(k, **fields):
+def ask(k, path="/v1/messages", **fields):
     body = {"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "x"}]}
     body.update(fields)
-    return way.request("POST", "/v1/messages", body, {"x-api-key": k}, key=False)
+    return way.request("POST", path, body, {"x-api-key": k}, key=False)
 
 
 def test_models():
@@ -37,6 +37,25 @@ def test_models():
     assert ask(k, model="other")[0] == 200
     listing = json.loads(way.request("GET", "/v1/models", headers={"x-api-key": k}, key=False)[2])
     assert [m["id"] for m in listing["data"]] == ["test/other"]
+
+
+def test_dry_run_judges_models_as_a_request():
+    k = key("--models", "other")
+    kid = [row["id"] for row in way.cli_json("key", "list")["data"]][-1]
+    assert ask(k, models=["other"])[1]["x-wayfare-model"] == "test/other"
+    dry = json.loads(ask(k, "/v1/route", models=["other"])[2])
+    assert [p["model"] for p in dry["plan"]] == ["test/other"], dry
+    assert {x["reason"] for x in dry["excluded"]} == {"key_policy"}, dry
+    path = os.path.join(way.dir, "body.json")
+    with open(path, "w") as f:
+        json.dump({"model": "m", "models": ["other"], "max_tokens": 10, "messages": [{"role": "user", "content": "x"}]}, f)
+    assert [p["model"] for p in way.cli_json("route", path, "--key", kid)["plan"]] == ["test/other"]
+    for fields in ({}, {"models": ["other"], "provider_only": ["dear"]}, {"model": "none"}, {"model": "none", "models": ["nor"]}):
+        want, got = ask(k, **fields), ask(k, "/v1/route", **fields)
+        assert want[0] == got[0] == (404 if "model" in fields else 403), (fields, want, got)
+        assert json.loads(want[2])["error"] == json.loads(got[2])["error"], (want, got)
+    assert json.loads(got[2])["error"]["availability"] == {
+        "code": "model_not_found", "retryable": False, "requested_models": ["none", "nor"], "excluded": [], "excluded_by": []}, got
 
 
 def test_providers():
