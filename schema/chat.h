@@ -79,8 +79,9 @@ struct chat_prefix {
 /* What a prompt is made of.  A provider puts something of its own around each piece, and runs the
  * model more than once for some: router/bound.h says how much that can come to. */
 struct chat_parts {
-    /* All that can be text for the model: the body but for the payloads of images, documents and
-     * audio, escapes resolved.  prompt_bytes is the part of it that is known to be text. */
+    /* All that can be text for the model: the body but for the cuts (below) and the payloads of
+     * images, documents and audio, escapes resolved.  prompt_bytes is the part of it that is known
+     * to be text. */
     int64_t text_bytes;
     int n_messages;
     int n_blocks;        /* content blocks and parts, whatever they hold, nested ones too */

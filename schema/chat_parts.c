@@ -70,7 +70,18 @@ struct span chat_data_url(struct span url)
     return (struct span){at, (size_t)(url.ptr + url.len - at)};
 }
 
+/* What goes to no provider, in no protocol: none of it is payload or text with escapes. */
+static int64_t cut_bytes(const struct chat *c)
+{
+    int64_t n = 0;
+    for (int i = 0; i < c->n_cuts; i++)
+        n += c->cuts[i].end - c->cuts[i].begin;
+    return n;
+}
+
 void chat_end_parts(struct chat_reader *r)
 {
-    r->chat->parts.text_bytes = (int64_t)r->chat->body.len - r->payload_bytes - r->resolved_bytes;
+    struct chat *c = r->chat;
+    c->parts.text_bytes =
+        (int64_t)c->body.len - cut_bytes(c) - r->payload_bytes - r->resolved_bytes;
 }

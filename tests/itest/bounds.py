@@ -214,6 +214,17 @@ way.cli("team", "create", "strict", "--bound", "strict")
 strict_key = way.cli("key", "create", "--team", "strict", "--name", "s").strip()
 
 
+def routing_costs_nothing():
+    """What is cut out is not held for: nor does a cap that is just the worst case exclude itself."""
+    reset()
+    plain = hold_of(strict_key)
+    assert plain == hold_of(strict_key, provider_ignore=["nobody-%02d" % i for i in range(60)])
+    assert plain == hold_of(strict_key, provider={"ignore": ["nobody"]}, models=["m"])
+    body = ask(strict_key)[3]
+    dry = json.loads(way.request("POST", "/v1/route", body, {"x-api-key": strict_key}, key=None)[2])
+    assert ask(strict_key, provider_max_total_cost=dry["plan"][0]["worst_cost_usd"])[0] == 200, dry
+
+
 def learn(n, key):
     """Requests over one connection each, without waiting for their records."""
     def work(count):
@@ -378,6 +389,7 @@ report.case("the whole answer elsewhere before a shortened one", whole_before_cl
 report.case("a cheaper candidate is judged by its first hold", cheaper_by_its_first_hold)
 report.case("a count beyond all prices", beyond_all_prices)
 report.case("clamp with many at once", clamp_together)
+report.case("routing fields are not held for", routing_costs_nothing)
 report.case("the prompt's bound learns", bound_learns)
 report.case("a restart keeps what was learned", bound_survives_restart)
 report.case("the bound is the team's", bound_by_team)

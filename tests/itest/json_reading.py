@@ -4,8 +4,8 @@ says, and of the bytes that arrive at the provider: cases written by hand, then 
 mutated requests against Python's json (seeded; WAYFARE_LONG=1 for many more).
 
 What was priced is read off two endpoints: one charges for the completion only, so that its hold
-is max_tokens; the other for the prompt only, so that its worst case is the body's bytes, the prompt's
-without their escapes."""
+is max_tokens; the other for the prompt only, so that its worst case is the body's bytes but for the
+routing members, the prompt's without their escapes."""
 
 import base64
 import http.client
@@ -144,6 +144,39 @@ def parse(body):
     return value
 
 
+ROUTING = ("models", "provider", "provider_only", "provider_zdr")
+
+
+def cut_bytes(body):
+    """What routing members take of a body: each up to the next name; where none follows that stays, from the
+    end of what stays."""
+    text = body.decode()
+    cut, kept_end, at = 0, None, json.decoder.WHITESPACE.match(text, 0).end() + 1
+    run = None  # where a run of routing members began
+    while True:
+        begin = json.decoder.WHITESPACE.match(text, at).end()
+        if text[begin] == "}":
+            return 0  # nothing is in it
+        name, at = json.decoder.scanstring(text, begin + 1)
+        at = json.decoder.WHITESPACE.match(text, text.index(":", at) + 1).end()
+        _, end = Decoder().raw_decode(text, at)
+        ours = name in ROUTING
+        if ours and run is None:
+            run = begin
+        if not ours and run is not None:
+            cut += len(text[run:begin].encode())
+            run = None
+        if not ours:
+            kept_end = end
+        at = json.decoder.WHITESPACE.match(text, end).end()
+        if text[at] == "}":
+            break
+        at += 1
+    if run is not None:
+        cut += len(text[run if kept_end is None else kept_end:end].encode())
+    return cut
+
+
 def is_text(v):
     return isinstance(v, str) and not isinstance(v, Number)
 
@@ -245,7 +278,7 @@ class Reading:
             if None not in (newer, self.max_tok) and newer != self.max_tok:
                 raise Refused("two limits")
             self.max_tok = newer if newer is not None else self.max_tok
-        self.prompt_bound = len(body) + FRAME_TOK
+        self.prompt_bound = len(body) - cut_bytes(body) + FRAME_TOK
         self.prompt_bound += prompt_tok(top.once("system")) if "system" in known else 0
         messages = top.once("messages")
         if not is_array(messages) or not messages:
@@ -306,9 +339,6 @@ def check_plan(body):
 
 def arrivals():
     return [w for w in sim.unread_witness() if w["event"] == "begin"]
-
-
-ROUTING = ("models", "provider", "provider_only", "provider_zdr")
 
 
 def check_sent(body, path="/v1/messages", known=ANTHROPIC, models=("m", "test/m")):

@@ -114,11 +114,22 @@ START_TEST(text_is_all_but_payloads)
         PARTS("{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://example.org/AAAABBBB\"}},"
               "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:text/plain,AAAABBBB\"}},"
               "{\"type\":\"text\",\"text\":\"data:image/png;base64,AAAABBBB\"}");
+    /* What is cut out: routing members, a tier that is not sent; OpenAI's door knows `usage`. */
+#define FIRST "{\"provider_only\":[\"aaa\",\"bbb\"],"
+#define SAID "\"messages\":[{\"role\":\"user\",\"content\":\"a\\n\"}],\"model\":\"m\""
+#define TIER ",\"service_tier\":\"priority\""
+#define LAST ",\"models\":[\"x\"],\"provider\":{\"zdr\":true}"
+#define USAGE ",\"usage\":{\"include\":true}"
+    static const char routed[] = FIRST SAID ",\"unknown\":\"text\"" TIER LAST USAGE "}";
+    const int64_t cut = (int64_t)sizeof(FIRST TIER LAST) - 1 - 1; /* its bracket stays */
+    const int64_t usage = (int64_t)sizeof(USAGE) - 1;
     const struct {
         enum chat_door door;
         struct span json;
         int64_t less;
     } cases[] = {
+        {DOOR_ANTHROPIC, SPAN(routed), cut + 1},
+        {DOOR_OPENAI, SPAN(routed), cut + usage + 1},
         {DOOR_ANTHROPIC, SPAN(image), 8},
         {DOOR_ANTHROPIC, SPAN(pdf), 8},
         {DOOR_ANTHROPIC, SPAN(said), 0},
