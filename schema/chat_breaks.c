@@ -1,6 +1,7 @@
 /* Which rules of models (vocab.h) a request would break.  Looked at when the body is read: its
- * members are of the kinds that the readers demand, and none is there twice. */
+ * members are of the kinds that the readers demand, and what they read is not there twice. */
 #include "schema/chat_reader.h"
+#include "schema/json_path.h"
 
 static json_ref at(const struct json_doc *d, json_ref object, const char *name)
 {
@@ -33,12 +34,18 @@ static void read_roles(struct chat_reader *r)
     breaks_if(r, system && r->chat->door == DOOR_ANTHROPIC, RULE_no_system_messages);
 }
 
-/* "required", {"type": "any"}, a tool by its name. */
-static bool forces_tool(const struct json_doc *d, json_ref choice)
+/* Forced is "required", {"type": "any"}, a tool by its name. */
+static int read_tool_choice(struct chat_reader *r)
 {
-    json_ref type = at(d, choice, "type");
-    return is_word(d, choice, "required") || is_word(d, type, "any") || is_word(d, type, "tool") ||
-           is_word(d, type, "function");
+    const struct json_doc *d = r->doc;
+    json_ref choice = at(d, 0, "tool_choice"), type;
+    if (json_get_once(d, choice, "type", &type, r->reterr) != 0)
+        return -1;
+    breaks_if(r,
+              is_word(d, choice, "required") || is_word(d, type, "any") ||
+                  is_word(d, type, "tool") || is_word(d, type, "function"),
+              RULE_no_forced_tool);
+    return 0;
 }
 
 /* What only the Anthropic door sends on as it is. */
@@ -58,10 +65,10 @@ static void read_anthropic(struct chat_reader *r)
         breaks_if(r, at(d, 0, sampling[i]) != JSON_NONE, RULE_no_sampling);
 }
 
-void chat_read_breaks(struct chat_reader *r)
+int chat_read_breaks(struct chat_reader *r)
 {
     read_roles(r);
-    breaks_if(r, forces_tool(r->doc, at(r->doc, 0, "tool_choice")), RULE_no_forced_tool);
     if (r->chat->door == DOOR_ANTHROPIC)
         read_anthropic(r);
+    return read_tool_choice(r);
 }

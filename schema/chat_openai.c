@@ -373,6 +373,5 @@ int chat_read_openai(struct chat *c, const struct json_doc *doc, struct fail *re
     if (read_prompt(&r, &ms) != 0)
         return -1;
     chat_end_parts(&r);
-    chat_read_breaks(&r);
-    return 0;
+    return chat_read_breaks(&r);
 }

@@ -133,6 +133,6 @@ void chat_add_searches(struct chat_reader *r, json_ref max_uses);
 void chat_add_search_count(struct chat_reader *r, int64_t n);
 
 /* chat_breaks.c: after all else. */
-void chat_read_breaks(struct chat_reader *r);
+int chat_read_breaks(struct chat_reader *r);
 
 #endif

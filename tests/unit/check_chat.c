@@ -83,6 +83,7 @@ static const struct {
     {REQUEST(",\"tools\":[{\"type\":\"web_search_1\",\"max_uses\":1,\"max_uses\":9}]"),
      "tools[0].max_uses is given twice"},
     {REQUEST(",\"thinking\":{\"type\":\"disabled\",\"type\":\"enabled\"}"), "thinking.type is"},
+    {REQUEST(",\"tool_choice\":{\"type\":\"auto\",\"type\":\"any\"}"), "tool_choice.type is"},
     {REQUEST(",\"output_config\":{\"effort\":\"low\",\"effort\":\"max\"}"), "output_config.effort"},
     {REQUEST(",\"output_config\":{\"format\":{},\"format\":null}"), "output_config.format"},
     {REQUEST(",\"metadata\":{\"user_id\":\"a\",\"user_id\":\"b\"}"), "metadata.user_id"},

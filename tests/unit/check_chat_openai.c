@@ -57,6 +57,8 @@ START_TEST(bad_bodies)
         {REQUEST(",\"stop\":1"), "stop", "a string or an array"},
         {REQUEST(",\"tools\":{}"), "tools", "an array"},
         {REQUEST(",\"tools\":[{\"type\":1}]"), "tools[0].type", "a string"},
+        {REQUEST(",\"tool_choice\":{\"type\":\"x\",\"type\":\"function\"}"), "tool_choice.type",
+         "twice"},
         {REQUEST(",\"response_format\":\"json\""), "response_format", "an object"},
         {REQUEST(",\"reasoning\":true"), "reasoning", "an object"},
         {REQUEST(",\"reasoning\":{\"effort\":\"low\",\"effort\":\"high\"}"), "reasoning.effort",
