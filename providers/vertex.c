@@ -70,7 +70,7 @@ static void set_url(struct draft *d, const char *publisher, const char *model, c
 /* The client's body without its model: anthropic_version stands in its place. */
 struct piecing {
     struct draft *draft;
-    const char *key; /* of `model` in the body */
+    const char *key; /* of `model` in the body; NULL: it is put in */
 };
 
 static const char version_member[] = "\"anthropic_version\":\"" ANTHROPIC_VERSION "\"";
@@ -80,9 +80,11 @@ static void add_piece(void *ctx, struct span bytes)
     struct piecing *p = ctx;
     struct upreq *up = p->draft->up;
     bool added;
+    if (bytes.ptr == chat_model_key)
+        return;
     if (bytes.ptr == version_member) {
         added = upreq_add_own(up, bytes);
-    } else if (bytes.ptr <= p->key && p->key < bytes.ptr + bytes.len) {
+    } else if (p->key != NULL && bytes.ptr <= p->key && p->key < bytes.ptr + bytes.len) {
         /* The piece that ends with the key: what is behind it goes with the value. */
         added = upreq_add_borrowed(up, (struct span){bytes.ptr, (size_t)(p->key - bytes.ptr)});
     } else {
@@ -95,7 +97,9 @@ static void add_piece(void *ctx, struct span bytes)
 static void add_client_body(struct draft *d, const struct chat *chat)
 {
     json_ref model = json_get(chat->doc, 0, "model");
-    struct piecing p = {d, chat->body.ptr + json_at(chat->doc, model)->key_begin};
+    struct piecing p = {d, NULL};
+    if (model != JSON_NONE)
+        p.key = chat->body.ptr + json_at(chat->doc, model)->key_begin;
     chat_pieces(chat, SPAN(version_member), add_piece, &p);
 }
 

@@ -249,13 +249,19 @@ int chat_read_names(const struct json_doc *d, json_ref model, json_ref models,
 
 int chat_read_models(struct chat_reader *r, json_ref model, json_ref models)
 {
-    if (model == JSON_NONE)
+    struct chat *c = r->chat;
+    json_ref member = model != JSON_NONE ? model : json_get(r->doc, 0, "model"); /* or a null */
+    if (chat_read_names(r->doc, model, models, c->models, &c->n_models, r->reterr) != 0)
+        return -1;
+    if (c->n_models == 0)
         return fail_set(r->reterr, ERR_bad_request, "model",
                         "model is required: the name of a "
                         "model, a string of 1 to 255 bytes");
-    r->chat->model_begin = json_at(r->doc, model)->begin;
-    r->chat->model_end = json_at(r->doc, model)->end;
-    return chat_read_names(r->doc, model, models, r->chat->models, &r->chat->n_models, r->reterr);
+    c->model_added = member == JSON_NONE;
+    c->model_begin =
+        c->model_added ? json_at(r->doc, 0)->begin + 1 : json_at(r->doc, member)->begin;
+    c->model_end = c->model_added ? c->model_begin : json_at(r->doc, member)->end;
+    return 0;
 }
 
 /* ---- routing ---- */
@@ -345,7 +351,10 @@ static void emit_around(struct emitter *e, size_t begin, size_t end)
     e->at = end;
 }
 
-enum { EDITS_MAX = 5 }; /* model, max_tokens under two names, stream_options, service_tier */
+const char chat_model_key[] = "\"model\":";
+
+/* model and what is around it, max_tokens under two names, stream_options, service_tier */
+enum { EDITS_MAX = 7 };
 
 struct edits {
     int n;
@@ -368,6 +377,8 @@ static struct edits find_edits(const struct chat *c, struct span model_json)
 {
     struct edits list = {.n = 0};
     bool new_limit = c->max_tokens_end == 0;
+    if (c->model_added)
+        add_edit(&list, c->model_begin, c->model_end, SPAN(chat_model_key));
     add_edit(&list, c->model_begin, c->model_end, model_json);
     add_edit(&list, new_limit ? c->model_end : c->max_tokens_begin,
              new_limit ? c->model_end : c->max_tokens_end, span_of(c->sent_max_tokens));
@@ -379,6 +390,8 @@ static struct edits find_edits(const struct chat *c, struct span model_json)
              span_of(c->sent_tier));
     if (c->stream_options == OPTIONS_ASK_USAGE)
         add_edit(&list, c->usage_edit.begin, c->usage_edit.end, c->usage_edit.text);
+    if (c->model_added) /* messages, at least, stand behind it */
+        add_edit(&list, c->model_begin, c->model_end, SPAN(","));
     return list;
 }
 

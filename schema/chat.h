@@ -171,7 +171,9 @@ struct chat {
     bool openrouter_words;
 
     /* How to forward: body minus cuts, with the model's value replaced. Offsets into body. */
-    uint32_t model_begin, model_end; /* the value of `model`, quotes included */
+    uint32_t model_begin, model_end; /* the value of `model`, quotes included; of a body that has
+                                        `models` alone: behind its first bracket, */
+    bool model_added;                /* and the member is put in there */
     uint32_t max_tokens_begin,
         max_tokens_end; /* the value of `max_tokens` (or `max_completion_tokens`); 0, 0 = none */
     uint32_t max_tokens_again_begin,
@@ -189,7 +191,7 @@ struct chat {
 
     /* Lists, each as long as its count above says: never cleared, which costs more than reading
      * most requests. */
-    struct chat_model models[CHAT_MODELS_MAX]; /* [0] = model, then models, duplicates removed */
+    struct chat_model models[CHAT_MODELS_MAX]; /* model, then models, duplicates removed */
     char server_tools[CHAT_SERVER_TOOLS_MAX]
                      [CHAT_TOOL_TYPE_MAX]; /* tool types, e.g. web_search_20250305 */
     struct chat_prefix prefixes[CHAT_PREFIXES_MAX];
@@ -210,8 +212,9 @@ void chat_init(struct chat *c);
 void chat_done(struct chat *c);
 
 /* Reads an already parsed body of POST /v1/messages.  0, or -1 with reterr naming
- * the field.  `model` and `messages` are required (max_tokens is not: OpenRouter's rule).
- * for_count: a count_tokens body, where stream and max_tokens mean nothing. */
+ * the field.  `messages` and one of `model` and `models` are required (max_tokens is not:
+ * OpenRouter's rule).  for_count: a count_tokens body, where stream and max_tokens mean
+ * nothing. */
 int chat_read_anthropic(struct chat *c, const struct json_doc *doc, bool for_count,
                         struct fail *reterr);
 
@@ -234,6 +237,9 @@ void chat_send_tier(struct chat *c, const char *tier);
 /* How a body is forwarded from now on; include_usage above keeps what the client asked for.  A body
  * that is no stream's, or not of OpenAI's protocol, is not asked for usage. */
 void chat_send_stream_options(struct chat *c, enum chat_stream_options how);
+
+/* The key of a `model` that is put in: a piece of its own. */
+extern const char chat_model_key[sizeof("\"model\":")];
 
 /* Appends the forwarded body to out as pieces of the original and replacements:
  * calls piece(ctx, span) in order.  model_json is the replacement value, quoted.  All other

@@ -49,7 +49,7 @@ struct chat_member {
  */
 int chat_split_members(struct chat_reader *r, const struct chat_member *rows, int n,
                        json_ref *ret_at);
-/* model is required; models may be JSON_NONE. */
+/* One of the two is required; the other may be JSON_NONE. */
 int chat_read_models(struct chat_reader *r, json_ref model, json_ref models);
 /* Routing fields and the cuts that take them out. */
 int chat_read_routing(struct chat_reader *r);

@@ -258,14 +258,17 @@ class Reading:
     def __init__(self, body, known):
         top = parse(body)
         for name, _ in top:
-            if name not in known and folded(name) in known:
+            routing = folded(name) == "provider" or folded(name).startswith("provider_")
+            if folded(name) != name and name not in known and (routing or folded(name) in known):
                 raise Refused(name + " is nearly one of them")
             if name.startswith("provider_") and name not in ("provider_only", "provider_zdr"):
                 raise Refused(name)
         for name in known:
             top.once(name)
         self.top = top
-        self.model = top.once("model")
+        self.model, models = top.once("model"), top.once("models")
+        if self.model is None and is_array(models) and models:
+            self.model = models[0]
         if not is_name(self.model) or len(encoded(self.model)) > 255:
             raise Refused("model")
         self.stream = top.once("stream")
@@ -358,6 +361,8 @@ def check_sent(body, path="/v1/messages", known=ANTHROPIC, models=("m", "test/m"
     got = Members(parse(base64.b64decode(arrived[0]["body_base64"])))
     at = arrived[0]["listener"]
     expected = [(n, "upstream-" + at if n == "model" else v) for n, v in want.top if n not in ROUTING]
+    if all(n != "model" for n, v in want.top):
+        expected.insert(0, ("model", "upstream-" + at))
     if known is OPENAI and want.stream:
         got = [(n, v) for n, v in got if n != "stream_options"]  # a stream is asked for its usage
     assert list(got) == expected, (shown, got, expected)
@@ -396,6 +401,10 @@ HAND = [
     (b'{"model":"m","max_tokens":null,%s}' % M, True), (b'{"model":"m","max_tokens":"5",%s}' % M, False),
     (b'{"model":"m","max_tokens":1E400,%s}' % M, False), (b'{"model":"m\\u0000","max_tokens":5,%s}' % M, False),
     (b'{"model":"\\u006d","max_tokens":5,%s}' % M, True), (b'{"model":"m\\ud800","max_tokens":5,%s}' % M, False),
+    (b'{"models":["m"],"max_tokens":5,%s}' % M, True), (b'{ "max_tokens":5,%s, "models" : ["m"] }' % M, True),
+    (b'{"models":["m"],"model":null,%s}' % M, True), (b'{ "provider_only":["read"],"models":["m"],%s,"provider":{}}' % M, True),
+    (b'{"models":[],"max_tokens":5,%s}' % M, False), (b'{"models":null,"model":null,%s}' % M, False),
+    (b'{"models":["m"],"models":["m"],%s}' % M, False), (b'{"models":"m",%s}' % M, False),
     (with_(b'"stream":true'), True), (with_(b'"stream":"true"'), False), (with_(b'"stream":1'), False),
     (with_(b'"x":NaN'), False), (with_(b'"x":-Infinity'), False), (with_(b'"x":"\xc0\xaf"'), False),
     (with_(b'"x":"\xed\xa0\x80"'), False), (with_(b'"x":"\xf4\x90\x80\x80"'), False), (with_(b'"x":"\xf4\x8f\xbf\xbf"'), True),
@@ -488,7 +497,10 @@ def messages():
 def request(chat):
     """Text of a request; mostly good, every so often wrong in one member or by a twin of one."""
     r = rng.random
-    pairs = [(spelled("model"), '"%s"' % ("o" if chat else "m") if r() < 0.9 else value()), (spelled("messages"), messages())]
+    name = '"%s"' % ("o" if chat else "m")
+    pairs = [(spelled("model"), name if r() < 0.9 else value()), (spelled("messages"), messages())]
+    if r() < 0.1:
+        pairs[0] = (spelled("models"), "[%s]" % name)
     if r() < 0.8:
         pairs.append((spelled("max_tokens"), rng.choice(NUMBERS) if r() < 0.5 else str(rng.randrange(1, 9999))))
     if chat and r() < 0.4:

@@ -162,6 +162,9 @@ START_TEST(test_bytes_of_the_client_without_its_model)
          "\"model\":\"m\"}",
          "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],"
          "\"anthropic_version\":\"vertex-2023-10-16\"}"},
+        {"{\"models\":[\"m\"],\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}",
+         "{\"anthropic_version\":\"vertex-2023-10-16\",\"messages\":[{\"role\":\"user\","
+         "\"content\":\"a\"}]}"},
     };
     for (size_t i = 0; i < ROWS(cases); i++) {
         good(cases[i].sent);
