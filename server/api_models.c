@@ -103,7 +103,7 @@ static const struct endpoint *headline(const struct model *m)
 
 static struct json_object *model_json(const struct request *r, const struct model *m)
 {
-    bool anthropic = request_header(r, "anthropic-version").len > 0;
+    bool anthropic = r->door == DOOR_ANTHROPIC;
     const struct endpoint *e = headline(m);
     struct json_object *o = json_object_new_object();
     char when[WHEN_TEXT_MAX];
@@ -138,7 +138,7 @@ struct page {
 
 static int read_page(const struct request *r, struct page *p, struct fail *f)
 {
-    bool anthropic = request_header(r, "anthropic-version").len > 0;
+    bool anthropic = r->door == DOOR_ANTHROPIC;
     const char *limit = request_query(r, "limit");
     char *end = NULL;
     *p = (struct page){.limit = anthropic ? MODELS_LIMIT_DEFAULT : INT32_MAX,
@@ -212,7 +212,7 @@ void api_models(struct request *r)
     struct json_object *o = json_object_new_object();
     struct json_object *data = page_of(r, &p, &more);
     size_t n = json_object_array_length(data);
-    if (request_header(r, "anthropic-version").len > 0) {
+    if (r->door == DOOR_ANTHROPIC) {
         json_object_object_add(o, "data", data);
         json_object_object_add(o, "first_id", id_at(data, 0));
         json_object_object_add(o, "last_id", n > 0 ? id_at(data, n - 1) : NULL);

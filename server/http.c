@@ -356,6 +356,15 @@ static bool must_close(const struct request *r)
 
 static enum MHD_Result queue_reply(struct request *r);
 
+/* Whose clients ask: the models are listed in the shape of either. */
+static enum chat_door door_of(const struct request *r, const char *url)
+{
+    bool models = strcmp(url, "/v1/models") == 0 || strncmp(url, "/v1/models/", 11) == 0;
+    bool openai = strncmp(url, "/v1/chat/", 9) == 0 ||
+                  (models && request_header(r, "anthropic-version").len == 0);
+    return openai ? DOOR_OPENAI : DOOR_ANTHROPIC;
+}
+
 static enum MHD_Result first_call(struct front *f, struct MHD_Connection *conn, const char *url,
                                   const char *method, const char *version, void **con_cls)
 {
@@ -365,7 +374,7 @@ static enum MHD_Result first_call(struct front *f, struct MHD_Connection *conn, 
     }
     *con_cls = r;
     conn_served(conn_of(conn));
-    r->door = strncmp(url, "/v1/chat/", 9) == 0 ? DOOR_OPENAI : DOOR_ANTHROPIC;
+    r->door = door_of(r, url);
     struct fail fail;
     bool gated = pass_gate(r, method, version, &fail) != 0;
     bool admitted = !gated && admit(r, method, url, &fail) == 0;

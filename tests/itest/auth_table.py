@@ -142,9 +142,9 @@ def data_route(route):
         assert status == expected(who_may, who), (name, status, data[:200])
         if status == 401:
             error = json.loads(data)["error"]
-            chat = path.startswith("/v1/chat/")
-            assert error["type"] == ("invalid_request_error" if chat else "authentication_error"), (name, data)
-            assert not chat or error["code"] == "invalid_api_key", (name, data)
+            openai = path.startswith(("/v1/chat/", "/v1/models"))  # no anthropic-version is sent
+            assert error["type"] == ("invalid_request_error" if openai else "authentication_error"), (name, data)
+            assert not openai or error["code"] == "invalid_api_key", (name, data)
             for k in KEYS.values():
                 assert len(k) < 12 or k.encode() not in data, (name, data)
     assert call(way.address, route[0], path + "?x-api-key=%s&key=%s" % (way.key, way.key), body, {})[0] == expected(who_may, None)

@@ -173,7 +173,13 @@ def test_models():
     status, _, body = way.request("GET", "/v1/models/test/m/endpoints")
     endpoints = json.loads(body)["data"]["endpoints"]
     assert [e["tag"] for e in endpoints] == ["alpha", "beta"] and endpoints[0]["pricing"]["prompt"] == "0.000001"
-    assert way.request("GET", "/v1/models/nope")[0] == 404
+    # errors are in the shape of the listing
+    for path, key, status in (("/v1/models/nope", True, 404), ("/v1/models/nope/endpoints", True, 404),
+                              ("/v1/models?limit=0", True, 400), ("/v1/models", False, 401)):
+        for headers, anthropic in (({}, False), ({"anthropic-version": "2023-06-01"}, True)):
+            answer = way.request("GET", path, headers=headers, key=key)
+            body = json.loads(answer[2])
+            assert answer[0] == status and ("type" in body) == anthropic and ("param" in body["error"]) != anthropic, answer
 
 
 def test_route_dry_run():
