@@ -101,7 +101,6 @@ static int take_models(struct experiment_arm *arm, const struct json_doc *doc, s
 
 static int keep_text(struct experiment_arm *arm, struct fail *reterr)
 {
-    static const char *const suffixes[] = {"", ":floor", ":nitro"};
     struct buf out;
     buf_init(&out, EXPERIMENT_PREFS_MAX);
     prefs_write(&arm->prefs, &out);
@@ -109,12 +108,11 @@ static int keep_text(struct experiment_arm *arm, struct fail *reterr)
         out.len--; /* the closing bracket */
     for (int i = 0; i < arm->n_models; i++) {
         bool first = i == arm->has_model;
-        char name[CHAT_MODEL_NAME_MAX + 8];
-        snprintf(name, sizeof(name), "%s%s", arm->models[i].name, suffixes[arm->models[i].suffix]);
+        char name[CHAT_MODEL_TEXT_MAX];
         if (out.len > 1 && (i == 0 || first))
             buf_addc(&out, ',');
         buf_adds(&out, i < arm->has_model ? "\"model\":" : first ? "\"models\":[" : ",");
-        json_write_string(&out, span_of(name));
+        json_write_string(&out, span_of(chat_model_text(&arm->models[i], name)));
     }
     buf_adds(&out, arm->n_models > arm->has_model ? "]}" : "}");
     arm->text = buf_addc(&out, '\0') ? strdup(out.ptr) : NULL;

@@ -306,8 +306,11 @@ static int read_history(struct db *db, const char *model, int64_t now_ms, struct
         " ON l.model_id = m.id WHERE l.name = ?1 UNION SELECT l.name FROM model_alias l"
         " JOIN model m ON m.id = l.model_id WHERE m.slug = ?1),"
         " c AS (SELECT (SELECT coalesce(sum(a.charge_nusd), 0) / 1e9 FROM attempt a"
-        " WHERE a.request_id = r.id) AS cost FROM late r WHERE r.requested_model IN"
-        " (SELECT n FROM name)) SELECT count(*), avg(cost), avg(cost * cost),"
+        " WHERE a.request_id = r.id) AS cost FROM late r WHERE CASE substr(r.requested_model, -6)"
+        " WHEN ':floor' THEN substr(r.requested_model, 1, length(r.requested_model) - 6)"
+        " WHEN ':nitro' THEN substr(r.requested_model, 1, length(r.requested_model) - 6)"
+        " ELSE r.requested_model END IN (SELECT n FROM name)) SELECT count(*), avg(cost), avg(cost "
+        "* cost),"
         " (SELECT min(created_ms) FROM late) FROM c");
     db_bind_text(s, 1, model);
     db_bind_int(s, 2, REPORT_FORECAST_REQUESTS);

@@ -310,11 +310,12 @@ void plan_detail(const struct plan_inputs *in, const struct exclusion *x, struct
 
 static void name_models(const struct chat *chat, struct buf *out)
 {
+    char name[CHAT_MODEL_TEXT_MAX];
     int named = chat->n_models < EXPLAIN_MODELS_MAX ? chat->n_models : EXPLAIN_MODELS_MAX;
     for (int i = 0; i < named; i++) {
         if (i > 0)
             buf_adds(out, i + 1 == chat->n_models ? " or " : ", ");
-        buf_adds(out, chat->models[i].name);
+        buf_adds(out, chat_model_text(&chat->models[i], name));
     }
     if (named < chat->n_models)
         buf_addf(out, " or %d more", chat->n_models - named);

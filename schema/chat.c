@@ -182,21 +182,30 @@ int chat_read_terms(struct chat_reader *r, json_ref speed, json_ref geo)
 /* ---- models ---- */
 
 /* Only the suffixes that say how to choose; others (:free, :thinking) are part of a name. */
-static enum chat_suffix take_suffix(char *name)
+static const char *const suffixes[] = {
+    [SUFFIX_NONE] = "", [SUFFIX_FLOOR] = ":floor", [SUFFIX_NITRO] = ":nitro"};
+
+enum chat_suffix chat_name_suffix(struct span name)
 {
-    static const struct {
-        const char *text;
-        enum chat_suffix suffix;
-    } suffixes[] = {{":floor", SUFFIX_FLOOR}, {":nitro", SUFFIX_NITRO}};
-    size_t len = strlen(name);
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        size_t n = strlen(suffixes[i].text);
-        if (len >= n && strcmp(name + len - n, suffixes[i].text) == 0) {
-            name[len - n] = '\0';
-            return suffixes[i].suffix;
-        }
+    for (int i = SUFFIX_NITRO; i > SUFFIX_NONE; i--) {
+        size_t n = strlen(suffixes[i]);
+        if (name.len >= n && memcmp(name.ptr + name.len - n, suffixes[i], n) == 0)
+            return (enum chat_suffix)i;
     }
     return SUFFIX_NONE;
+}
+
+static enum chat_suffix take_suffix(char *name)
+{
+    enum chat_suffix suffix = chat_name_suffix(span_of(name));
+    name[strlen(name) - strlen(suffixes[suffix])] = '\0';
+    return suffix;
+}
+
+const char *chat_model_text(const struct chat_model *m, char out[CHAT_MODEL_TEXT_MAX])
+{
+    snprintf(out, CHAT_MODEL_TEXT_MAX, "%s%s", m->name, suffixes[m->suffix]);
+    return out;
 }
 
 static bool has_model(const struct chat_model *list, int n, const char *name)

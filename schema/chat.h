@@ -14,8 +14,9 @@
 #include "schema/vocab.h"
 
 enum {
-    CHAT_MODELS_MAX = 32,      /* model + models */
-    CHAT_MODEL_NAME_MAX = 256, /* bytes */
+    CHAT_MODELS_MAX = 32,                          /* model + models */
+    CHAT_MODEL_NAME_MAX = 256,                     /* bytes */
+    CHAT_MODEL_TEXT_MAX = CHAT_MODEL_NAME_MAX + 8, /* with its suffix */
     CHAT_CUTS_MAX = 64,
     CHAT_MEMBERS_MAX =
         1024, /* of the body: each is looked at many times; the doors know about fifty */
@@ -220,6 +221,11 @@ int chat_read_anthropic(struct chat *c, const struct json_doc *doc, bool for_cou
 
 /* Reads an already parsed body of POST /v1/chat/completions, likewise.  `n` must be 1. */
 int chat_read_openai(struct chat *c, const struct json_doc *doc, struct fail *reterr);
+
+/* The suffix that a name ends in. */
+enum chat_suffix chat_name_suffix(struct span name);
+/* As it is asked for, with its suffix.  Returns out. */
+const char *chat_model_text(const struct chat_model *m, char out[CHAT_MODEL_TEXT_MAX]);
 
 /* Names of models as they stand in a request, duplicates removed: `model`, then `models`; either
  * may be JSON_NONE.  ret has room for CHAT_MODELS_MAX.  0, or -1 with reterr. */

@@ -89,7 +89,7 @@ struct call {
     const struct key_row *key;
     struct experiments *experiments;       /* holds what `place` points to; NULL: in none */
     struct experiment_place place;         /* which experiment it is in, and its arm */
-    char asked_model[CHAT_MODEL_NAME_MAX]; /* where the arm names another; else "" */
+    char asked_model[CHAT_MODEL_TEXT_MAX]; /* where the arm names another; else "" */
     bool shadow;                           /* a copy: nobody waits for it (call_shadow.c) */
     struct route route;
     int64_t begun_ms; /* wall clock */

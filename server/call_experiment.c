@@ -7,7 +7,7 @@
 static void apply(struct call *c)
 {
     if (c->place.arm->has_model) {
-        snprintf(c->asked_model, sizeof c->asked_model, "%s", c->chat.models[0].name);
+        chat_model_text(&c->chat.models[0], c->asked_model);
     }
     experiment_apply(c->place.arm, &c->chat);
 }

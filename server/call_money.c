@@ -28,10 +28,12 @@ static void copy_text(char *out, size_t cap, const char *s)
 
 static void fill_request(const struct call *c, struct ledger_request *r)
 {
+    char model[CHAT_MODEL_TEXT_MAX];
     r->created_ms = c->begun_ms;
     r->stream = c->chat.stream;
     copy_text(r->requested_model, sizeof r->requested_model,
-              c->asked_model[0] != '\0' ? c->asked_model : c->chat.models[0].name);
+              c->asked_model[0] != '\0' ? c->asked_model
+                                        : chat_model_text(&c->chat.models[0], model));
     copy_text(r->door, sizeof r->door, c->chat.door == DOOR_OPENAI ? "chat" : "messages");
     r->idempotency = c->repeat;
     if (c->place.experiment != NULL) {

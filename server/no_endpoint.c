@@ -60,8 +60,9 @@ static void write_availability(const struct plan_inputs *in, const struct plan *
     buf_addf(out, "\"availability\":{\"code\":\"%s\",\"retryable\":false,\"requested_models\":[",
              code_of(p));
     for (int i = 0; i < in->chat->n_models; i++) {
+        char name[CHAT_MODEL_TEXT_MAX];
         buf_adds(out, i > 0 ? "," : "");
-        json_write_string(out, span_of(in->chat->models[i].name));
+        json_write_string(out, span_of(chat_model_text(&in->chat->models[i], name)));
     }
     buf_adds(out, "],");
     write_excluded(in, p, out);
@@ -74,9 +75,10 @@ void no_endpoint_tell(const struct plan_inputs *in, const struct plan *p, struct
                       struct buf *members)
 {
     struct buf text;
+    char name[CHAT_MODEL_TEXT_MAX];
     if (p->model_forbidden) {
         fail_set(ret, ERR_forbidden, "model", "this key may not use the model %s",
-                 in->chat->models[0].name);
+                 chat_model_text(&in->chat->models[0], name));
         return;
     }
     buf_init(&text, FAIL_TEXT_MAX);

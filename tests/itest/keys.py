@@ -54,8 +54,16 @@ def test_dry_run_judges_models_as_a_request():
         want, got = ask(k, **fields), ask(k, "/v1/route", **fields)
         assert want[0] == got[0] == (404 if "model" in fields else 403), (fields, want, got)
         assert json.loads(want[2])["error"] == json.loads(got[2])["error"], (want, got)
+    got = ask(k, model="none:floor", models=["nor:nitro"])  # as requested
+    assert "none:floor or nor:nitro" in json.loads(got[2])["error"]["message"], got
     assert json.loads(got[2])["error"]["availability"] == {
-        "code": "model_not_found", "retryable": False, "requested_models": ["none", "nor"], "excluded": [], "excluded_by": []}, got
+        "code": "model_not_found", "retryable": False, "requested_models": ["none:floor", "nor:nitro"], "excluded": [], "excluded_by": []}, got
+
+
+def test_requested_model():
+    head = way.messages(model="m:floor")[1]
+    row = way.generation(head)
+    assert (row["requested_model"], row["model"], row["provider"]) == ("m:floor", "test/m", "cheap"), row
 
 
 def test_providers():

@@ -30,7 +30,8 @@ static const char *const rows[] = {
     " INSERT INTO request(id, created_ms, team_id, key_id, stream, requested_model, door, "
     "experiment,"
     " arm, unit, status, http_status, ended_ms) SELECT CAST(printf('r%015d', i) AS BLOB),"
-    " 5000 + i, 1, 1, 0, 'm', 'messages', 'x', iif(i % 2, 'b', 'a'), i % 400 + 7000000,"
+    " 5000 + i, 1, 1, 0, 'm' || iif(i % 7 = 3, ':floor', iif(i % 7 = 4, ':nitro', '')),"
+    " 'messages', 'x', iif(i % 2, 'b', 'a'), i % 400 + 7000000,"
     " iif(i % 20 = 1, 'error', 'ok'), 200, 5000 + i + i FROM n",
     "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 799)"
     " INSERT INTO attempt(id, request_id, n, team_id, key_id, boot_id, state, admitted_ms,"
