@@ -4,6 +4,8 @@
 
 #include <strings.h>
 
+#include "schema/chat.h"
+
 void foreign_rate(struct catalog_reader *r, struct foreign *f, json_ref v, int scale,
                   enum price_item item, struct rates *rates)
 {
@@ -77,6 +79,8 @@ static bool refused(struct catalog_reader *r, const struct foreign *f)
         reader_note(
             r, f->path, true,
             "the name of the model or provider is too long or has other than printable ASCII");
+    } else if (chat_name_suffix(span_of(f->model_id)) != SUFFIX_NONE) {
+        reader_note(r, f->path, true, CATALOG_SUFFIXED);
     } else {
         return false;
     }
@@ -184,7 +188,8 @@ int foreign_add_provider(struct catalog_reader *r, const struct foreign *f)
 static bool take_alias(struct catalog_reader *r, const struct foreign *f)
 {
     const struct known_provider *k = catalog_known_provider(span_of(f->provider));
-    if (f->alias == NULL || k == NULL || !foreign_name_ok(f->alias, CATALOG_NAME_MAX))
+    if (f->alias == NULL || k == NULL || !foreign_name_ok(f->alias, CATALOG_NAME_MAX) ||
+        chat_name_suffix(span_of(f->alias)) != SUFFIX_NONE)
         return false;
     const char *owner = catalog_builder_owner(r->builder, f->alias);
     if (owner == NULL)

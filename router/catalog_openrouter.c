@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "router/catalog_foreign.h"
+#include "schema/chat.h"
 #include "schema/money.h"
 
 enum { VARIANTS_TRIED = 64 };
@@ -240,6 +241,8 @@ static int read_one(struct catalog_reader *r, json_ref data)
     bool named = json_text_fixed(d, json_get(d, data, "name"), name, sizeof name);
     if (!foreign_name_ok(id, sizeof id))
         return reader_refuse(r, data, "has an \"id\" that is no model name");
+    if (chat_name_suffix(span_of(id)) != SUFFIX_NONE)
+        return reader_refuse(r, data, CATALOG_SUFFIXED);
     struct model_spec m = {.slug = id,
                            .name = named && name[0] != '\0' ? name : NULL,
                            .created_ms = created_ms(r, data)};
@@ -265,7 +268,7 @@ static bool row_model(struct catalog_reader *r, json_ref row, char id[CATALOG_NA
     bool standard = variant[0] == '\0' || strcmp(variant, "standard") == 0;
     return snprintf(id, CATALOG_NAME_MAX, standard ? "%s" : "%s:%s", slug, variant) <
                CATALOG_NAME_MAX &&
-           foreign_name_ok(id, CATALOG_NAME_MAX);
+           foreign_name_ok(id, CATALOG_NAME_MAX) && chat_name_suffix(span_of(id)) == SUFFIX_NONE;
 }
 
 /* Rows of one model may stand apart: the first one met takes all of its kind. */

@@ -21,6 +21,10 @@ const char *reader_text(struct catalog_reader *r, json_ref string);
 const char *reader_span(struct catalog_reader *r, struct span s);
 void reader_next_entry(struct catalog_reader *r);
 
+/* Why a name of a model is refused that ends as requests say how to choose. */
+#define CATALOG_SUFFIXED                                                                           \
+    "ends in :floor or :nitro, which requests put behind a name: it could never be asked for"
+
 /* -1 with "<path>: <reason>" (a wayfare file is all or nothing). */
 int reader_refuse(struct catalog_reader *r, json_ref at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

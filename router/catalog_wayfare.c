@@ -5,6 +5,7 @@
 
 #include "providers/provider.h"
 #include "router/catalog_reader.h"
+#include "schema/chat.h"
 #include "schema/field.h"
 #include "schema/json_path.h"
 #include "schema/money.h"
@@ -381,9 +382,17 @@ static int read_provider(struct catalog_reader *r, json_ref v)
 
 /* ---- models ---- */
 
+static int model_name_of(struct catalog_reader *r, json_ref v, const char **ret)
+{
+    if (slug_of(r, v, CATALOG_NAME_MAX - 1, ret) != 0)
+        return -1;
+    return chat_name_suffix(span_of(*ret)) == SUFFIX_NONE ? 0
+                                                          : reader_refuse(r, v, CATALOG_SUFFIXED);
+}
+
 static int m_id(struct catalog_reader *r, json_ref v, struct entry *e)
 {
-    return slug_of(r, v, CATALOG_NAME_MAX - 1, &e->model.slug);
+    return model_name_of(r, v, &e->model.slug);
 }
 
 static int m_name(struct catalog_reader *r, json_ref v, struct entry *e)
@@ -405,7 +414,7 @@ static int m_aliases(struct catalog_reader *r, json_ref v, struct entry *e)
         if (e->model.n_aliases == ALIASES_MAX) {
             return reader_refuse(r, a, "at most %d aliases", ALIASES_MAX);
         }
-        if (slug_of(r, a, CATALOG_NAME_MAX - 1, &e->aliases[e->model.n_aliases]) != 0) {
+        if (model_name_of(r, a, &e->aliases[e->model.n_aliases]) != 0) {
             return -1;
         }
         e->model.n_aliases++;

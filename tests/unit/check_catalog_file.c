@@ -102,6 +102,8 @@ static const struct bad {
      "\"timeouts\":{\"idle\":5}}]}]}",
      "models[0].endpoints[0].timeouts.idle: this member is not known here"},
     {"{\"models\":[{\"id\":\"a b\"}]}", "models[0].id: may hold printable ASCII"},
+    {"{\"models\":[{\"id\":\"a:floor\"}]}", "models[0].id: ends in :floor or :nitro"},
+    {MODEL(",\"aliases\":[\"a:free\",\"a:nitro\"]"), "models[0].aliases[1]: ends in :floor or"},
     {MODEL(",\"id\":\"b\""), "models[0].id: is given twice"},
     {MODEL(",\"name\":\"\""), "models[0].name: must be a string of 1"},
     {MODEL(",\"aliases\":\"x\""), "models[0].aliases: must be an array"},

@@ -101,6 +101,8 @@ static const struct rule {
      0, 0, 0, "other than printable"},
     {CATALOG_LITELLM, "{\"m\":{\"litellm_provider\":\"a/b\",\"mode\":\"chat\"}}", false, 0, 0, 0, 0,
      0, 0, "other than printable"},
+    {CATALOG_LITELLM, "{\"m:floor\":{\"litellm_provider\":\"acme\",\"mode\":\"chat\"}}", false, 0,
+     0, 0, 0, 0, 0, "could never be asked for"},
     /* models.dev: USD per million */
     {CATALOG_MODELS_DEV, DEV(",\"cost\":{\"input\":3,\"output\":15.0,\"cache_read\":0.3}"), true,
      3000000, 15000000, PRICE_cache_read, 300000, 0, 0, NULL},
@@ -163,6 +165,9 @@ static const struct rule {
     {CATALOG_OPENROUTER,
      "{\"data\":[{\"id\":\"a/m:free\",\"pricing\":{\"prompt\":\"0\",\"completion\":\"0\"}}]}", true,
      0, 0, PRICE_request, -1, 0, 0, NULL},
+    {CATALOG_OPENROUTER,
+     "{\"data\":[{\"id\":\"a/m:nitro\",\"pricing\":{\"prompt\":\"1\",\"completion\":\"1\"}}]}",
+     false, 0, 0, 0, 0, 0, 0, "could never be asked for"},
     {CATALOG_OPENROUTER, "{\"data\":[{\"name\":\"M\"}]}", false, 0, 0, 0, 0, 0, 0,
      "other than printable"},
     {CATALOG_OPENROUTER, ROW(",\"pricing\":{\"prompt\":\"0.000001\",\"completion\":\"0.000002\"}"),
