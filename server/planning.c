@@ -1,7 +1,19 @@
 /* The inputs of a plan. */
 #include "server/planning.h"
 
+#include <stdlib.h>
+
 #include "router/route.h"
+
+bool planning_seed(uint64_t *ret)
+{
+    const char *text = getenv("WAYFARE_SEED");
+    if (text == NULL || *text == '\0') {
+        return false;
+    }
+    *ret = strtoull(text, NULL, 10);
+    return true;
+}
 
 /* Why an endpoint waits that has no credential at hand; NULL: its retry-after. */
 static const char *const WHY_HELD[] = {

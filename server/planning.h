@@ -17,6 +17,9 @@ struct plan_source {
     struct warm_hits warm;
 };
 
+/* WAYFARE_SEED, which makes draws repeatable.  false: there is none. */
+bool planning_seed(uint64_t *ret);
+
 /* Health of an endpoint, and whether the operator's credentials for it are held back. */
 void planning_health(struct state *s, const struct endpoint *e, int64_t now_ms,
                      struct health_view *ret);

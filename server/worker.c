@@ -20,6 +20,7 @@
 #include "server/http.h"
 #include "server/linger.h"
 #include "server/log.h"
+#include "server/planning.h"
 #include "server/upload.h"
 
 enum {
@@ -98,9 +99,8 @@ uint64_t worker_draw(struct worker *w)
 
 static void seed_draws(struct worker *w)
 {
-    const char *text = getenv("WAYFARE_SEED");
-    if (text != NULL && *text != '\0') {
-        w->rng[0] = strtoull(text, NULL, 10) + (uint64_t)w->index * 0x9e3779b97f4a7c15u;
+    if (planning_seed(&w->rng[0])) {
+        w->rng[0] += (uint64_t)w->index * 0x9e3779b97f4a7c15u;
         return;
     }
     ssize_t n = getrandom(w->rng, sizeof w->rng, 0);

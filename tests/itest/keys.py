@@ -175,6 +175,20 @@ def test_restart_keeps_the_books():
     way.stop()
     assert way.cli_json("usage", "--by", "team")["total"] == spent
     way.start()
+
+
+def test_seed_repeats_a_dry_run():
+    path = os.path.join(way.dir, "body.json")
+    with open(path, "w") as f:
+        json.dump({"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "x"}]}, f)
+    way.stop()
+    firsts, usual = [], way.env["WAYFARE_SEED"]
+    for seed in range(12):
+        way.env["WAYFARE_SEED"] = str(seed)
+        firsts.append({way.cli_json("route", path)["plan"][0]["provider"] for _ in range(4)})
+    way.env["WAYFARE_SEED"] = usual
+    way.start()
+    assert all(len(f) == 1 for f in firsts) and len(set.union(*firsts)) == 2, firsts
     assert way.messages()[0] == 200
     way.verify()
 
