@@ -15,7 +15,7 @@
 #include "schema/vocab.h"
 
 enum {
-    PREFS_LIST_MAX = 64, /* entries of order / only / ignore */
+    PREFS_LIST_MAX = 128, /* entries of order / only / ignore */
     PREFS_CONFIGS_MAX = 16,
     PREFS_SLUG_MAX = 128, /* bytes of one slug */
     PREFS_HEADERS_MAX = 16,

@@ -40,9 +40,9 @@ START_TEST(lists_have_a_maximum)
     static char body[TEXT_MAX];
     fill_list(body, PREFS_LIST_MAX);
     good(body);
-    ck_assert_str_eq(prefs_str(&prefs, prefs.order.at[63]), "p63");
+    ck_assert_str_eq(prefs_str(&prefs, prefs.order.at[127]), "p127");
     fill_list(body, PREFS_LIST_MAX + 1);
-    bad(body, "provider_order must have at most 64 entries");
+    bad(body, "provider_order must have at most 128 entries");
 }
 END_TEST
 
