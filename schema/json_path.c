@@ -88,8 +88,8 @@ int json_refuse(const struct json_doc *d, json_ref v, const char *accepts, struc
 {
     char path[FAIL_FIELD_MAX], got[JSON_GLIMPSE_MAX];
     json_path(d, v, path);
-    return fail_set(reterr, ERR_bad_request, path, "%s must be %s; got %s", path, accepts,
-                    json_glimpse(d, v, got));
+    return fail_set(reterr, ERR_bad_request, v != 0 ? path : NULL, "%s must be %s; got %s", path,
+                    accepts, json_glimpse(d, v, got));
 }
 
 int json_refuse_twice(const struct json_doc *d, json_ref member, struct fail *reterr)

@@ -16,7 +16,8 @@ const char *json_path(const struct json_doc *d, json_ref r, char out[FAIL_FIELD_
  * `...; got %s`.  Returns out. */
 const char *json_glimpse(const struct json_doc *d, json_ref r, char out[JSON_GLIMPSE_MAX]);
 
-/* Each sets reterr to ERR_bad_request with the path as its field, and returns -1:
+/* Each sets reterr to ERR_bad_request with the path as its field (of the root none), and returns
+ * -1:
  * "<path> must be <accepts>; got <glimpse>" */
 int json_refuse(const struct json_doc *d, json_ref v, const char *accepts, struct fail *reterr);
 /* "<path> is given twice" */

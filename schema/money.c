@@ -134,11 +134,11 @@ bool money_is_finite(struct span text)
     return magnitude <= 308;
 }
 
-static enum money_parse parse(struct span text, bool exponent_allowed, int scale, int64_t *ret)
+static enum money_parse parse(struct span text, bool plain, int scale, int64_t *ret)
 {
     assert(scale >= 0 && scale <= MONEY_SCALE_MAX);
     struct decimal d;
-    if (!split(text, exponent_allowed, &d))
+    if (!split(text, !plain, &d) || (plain && d.negative && is_zero(&d)))
         return MONEY_SYNTAX;
     if (is_zero(&d)) {
         *ret = 0;
@@ -158,12 +158,12 @@ static enum money_parse parse(struct span text, bool exponent_allowed, int scale
 
 enum money_parse money_parse(struct span text, int scale, int64_t *ret)
 {
-    return parse(text, true, scale, ret);
+    return parse(text, false, scale, ret);
 }
 
 enum money_parse money_parse_plain(struct span text, int scale, int64_t *ret)
 {
-    return parse(text, false, scale, ret);
+    return parse(text, true, scale, ret);
 }
 
 const char *money_print(int64_t amount, int scale, char out[MONEY_TEXT_MAX])

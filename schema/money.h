@@ -30,7 +30,7 @@ enum money_parse {
  * into an integer number of 10^-scale.  "-0" is zero.  On SYNTAX and NEGATIVE
  * *ret is left alone. */
 enum money_parse money_parse(struct span text, int scale, int64_t *ret);
-/* As money_parse but refuses an exponent: the form of caps and prices in strings. */
+/* As money_parse but refuses an exponent and "-0": the form of caps and prices in strings. */
 enum money_parse money_parse_plain(struct span text, int scale, int64_t *ret);
 
 /* Whether text is a number that an IEEE double holds as a finite one.  Larger numbers are

@@ -58,9 +58,9 @@ void api_generations(struct request *r)
     const char *since = request_query(r, "since"), *limit = request_query(r, "limit");
     char *end = NULL;
     snprintf(q.since, sizeof q.since, "%s", since != NULL ? since : "");
-    if (limit != NULL) {
+    if (limit != NULL && *limit != '\0') { /* empty is absent, as in ?since=&limit= */
         q.limit = strtoll(limit, &end, 10);
-        if (*limit == '\0' || *end != '\0' || q.limit < 1 || q.limit > 1000) {
+        if (*end != '\0' || q.limit < 1 || q.limit > 1000) {
             struct fail f;
             fail_set(&f, ERR_bad_request, "limit", "limit must be an integer from 1 to 1000");
             request_reply_fail(r, &f);

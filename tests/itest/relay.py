@@ -136,6 +136,7 @@ def test_generation_record():
     assert g["cost_usd"] == headers["x-wayfare-cost"] and g["status"] == "ok" and g["team"] == "t"
     attempt = g["attempts"][0]
     assert attempt["state"] == "SETTLED" and attempt["provider"] == headers["x-wayfare-provider"]
+    assert way.request("GET", "/v1/generations?since=&limit=")[0] == 200
     status, _, body = way.request("GET", "/v1/generations?limit=2")
     assert status == 200 and len(json.loads(body)["data"]) == 2
     status, _, _ = way.request("GET", "/v1/generations/gen_" + "0" * 32)

@@ -32,7 +32,7 @@ START_TEST(bad_bodies)
     static const struct {
         const char *json, *field, *mention;
     } cases[] = {
-        {"[]", "the body", "an object"},
+        {"[]", "", "the body must be an object"},
         {"{}", "model", "required"},
         {"{\"model\":\"m\"}", "messages", "required"},
         {"{\"model\":\"m\",\"messages\":null}", "messages", "required"},

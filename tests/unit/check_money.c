@@ -102,15 +102,16 @@ START_TEST(texts_become_integers)
 }
 END_TEST
 
-/* The plain form is the same but for exponents. */
-START_TEST(plain_texts_have_no_exponent)
+/* The plain form is the same but for exponents and zeros with a sign. */
+START_TEST(plain_texts_are_digits)
 {
     for (size_t i = 0; i < ROWS(cases); i++) {
-        bool exponent = strpbrk(cases[i].text, "eE") != NULL;
+        bool signed_zero = cases[i].text[0] == '-' && cases[i].want == MONEY_OK;
+        bool other = strpbrk(cases[i].text, "eE") != NULL || signed_zero;
         int64_t got = UNTOUCHED;
         enum money_parse result = money_parse_plain(span_of(cases[i].text), cases[i].scale, &got);
-        ck_assert_msg(result == (exponent ? MONEY_SYNTAX : cases[i].want), "%s", cases[i].text);
-        ck_assert_msg(got == (exponent ? UNTOUCHED : cases[i].value), "%s", cases[i].text);
+        ck_assert_msg(result == (other ? MONEY_SYNTAX : cases[i].want), "%s", cases[i].text);
+        ck_assert_msg(got == (other ? UNTOUCHED : cases[i].value), "%s", cases[i].text);
     }
 }
 END_TEST
@@ -316,7 +317,7 @@ Suite *money_suite(void)
     TCase *t = tcase_create("money");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, texts_become_integers);
-    tcase_add_test(t, plain_texts_have_no_exponent);
+    tcase_add_test(t, plain_texts_are_digits);
     tcase_add_test(t, a_span_ends_where_it_says);
     tcase_add_test(t, every_small_decimal);
     tcase_add_test(t, long_numbers);
