@@ -59,6 +59,16 @@ static bool state_is_safe(struct call *c)
     return true;
 }
 
+static bool is_one_provider(const struct plan *p)
+{
+    for (int i = 1; i < p->n_candidates; i++) {
+        if (p->candidates[i].endpoint->provider != p->candidates[0].endpoint->provider) {
+            return false;
+        }
+    }
+    return p->n_candidates > 0;
+}
+
 static void refuse_state(struct call *c)
 {
     struct fail f;
@@ -73,6 +83,10 @@ static void refuse_state(struct call *c)
     } else if (c->plan.n_candidates == 0) {
         text = "is there in its own protocol alone, which no endpoint that could serve this "
                "request speaks: leave it out";
+    } else if (is_one_provider(&c->plan)) {
+        text = "refers to state that one provider keeps; the one that could serve this request is "
+               "asked with several credentials, and which of them issued it is not known: send the "
+               "whole conversation";
     }
     fail_set(&f, ERR_bad_request, field, "%s %s", field, text);
     request_reply_fail_more(

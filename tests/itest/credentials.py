@@ -245,7 +245,8 @@ def threads():
     assert {"A", "B"} <= set(used("threads")), used("threads")  # C is held back since it was refused
     thread = {"type": "continue", "previous_message_id": "msg_of_nobody"}
     status, _, body = ask("threads", provider_only=["many"], thread=thread)
-    assert status == 400 and b"thread_unsupported_request" in body, body
+    assert status == 400 and b"thread_unsupported_request" in body and b"several credentials" in body, body
+    assert b"provider_only" not in body, body  # that would not help
 
 
 def untold():
