@@ -217,7 +217,7 @@ static const char *key_status(struct sqlite3_stmt *s, int64_t now_ms)
     return !db_col_null(s, 5) && db_col_int(s, 5) <= now_ms ? "expired" : "active";
 }
 
-/* NULL with reterr. */
+/* l NULL: without `limits`, which are much to read.  NULL with reterr. */
 static struct json_object *key_object(struct db *db, struct sqlite3_stmt *s, struct limits *l,
                                       struct fail *reterr)
 {
@@ -225,8 +225,8 @@ static struct json_object *key_object(struct db *db, struct sqlite3_stmt *s, str
     struct json_object *budgets = NULL, *limits = NULL;
     if (budget_db_list(db, "key", db_col_int(s, 0), &budgets, reterr) != 0)
         return NULL;
-    if (limits_db_list(db, l, db_col_int(s, 0), db_col_int(s, 18), db_col_text(s, 19), &limits,
-                       reterr) != 0) {
+    if (l != NULL && limits_db_list(db, l, db_col_int(s, 0), db_col_int(s, 18), db_col_text(s, 19),
+                                    &limits, reterr) != 0) {
         json_object_put(budgets);
         return NULL;
     }
@@ -242,7 +242,8 @@ static struct json_object *key_object(struct db *db, struct sqlite3_stmt *s, str
     json_object_object_add(key, "previous_valid_until",
                            shape_time(grace_ms > now_ms ? grace_ms : 0));
     json_object_object_add(key, "budgets", budgets);
-    json_object_object_add(key, "limits", limits);
+    if (l != NULL)
+        json_object_object_add(key, "limits", limits);
     json_object_object_add(key, "models", stored_json(s, 7));
     json_object_object_add(key, "providers_only", stored_json(s, 8));
     json_object_object_add(key, "providers_ignore", stored_json(s, 9));
@@ -257,17 +258,14 @@ static struct json_object *key_object(struct db *db, struct sqlite3_stmt *s, str
 }
 
 /* The row of one key as *ret; *ret is put by the caller. */
-static int show_key(struct db *db, int64_t id, int64_t ledger_ms, struct json_object **ret,
-                    struct fail *reterr)
+static int show_key(struct db *db, int64_t id, struct json_object **ret, struct fail *reterr)
 {
-    struct limits limits = {.at_ms = ledger_ms};
     struct sqlite3_stmt *s = db_stmt(db, KEY_COLUMNS "WHERE k.id = ?1");
     db_bind_int(s, 1, id);
     struct json_object *key = NULL;
     int rc;
     while ((rc = db_step(db, s, reterr)) == 1) {
-        key = key_object(db, s, &limits, reterr);
-        limits_done(&limits);
+        key = key_object(db, s, NULL, reterr);
         if (key == NULL)
             return -1;
     }
@@ -311,11 +309,11 @@ static int make_key(struct new_key *k, struct fail *reterr)
     return fail_set(reterr, ERR_internal, NULL, "the system gives no random bytes");
 }
 
-static int show_new_key(struct db *db, int64_t id, const struct new_key *k, int64_t ledger_ms,
+static int show_new_key(struct db *db, int64_t id, const struct new_key *k,
                         struct json_object **ret, struct fail *reterr)
 {
     struct json_object *key = NULL;
-    if (identity_db_touch(db, reterr) != 0 || show_key(db, id, ledger_ms, &key, reterr) != 0)
+    if (identity_db_touch(db, reterr) != 0 || show_key(db, id, &key, reterr) != 0)
         return -1;
     json_object_object_add(key, "key", json_object_new_string(k->text));
     *ret = key;
@@ -337,6 +335,7 @@ static int insert_key(struct db *db, const struct new_key *k, int64_t team_id, s
 int key_db_create(struct db *db, struct json_object *args, int64_t ledger_ms,
                   struct json_object **ret, struct fail *reterr)
 {
+    (void)ledger_ms;
     struct key_args a = {0};
     struct new_key k;
     int64_t team_id = 0;
@@ -347,18 +346,19 @@ int key_db_create(struct db *db, struct json_object *args, int64_t ledger_ms,
     int64_t id = db_last_id(db);
     if (apply_settings(db, id, &a, reterr) != 0)
         return -1;
-    return show_new_key(db, id, &k, ledger_ms, ret, reterr);
+    return show_new_key(db, id, &k, ret, reterr);
 }
 
 int key_db_set(struct db *db, struct json_object *args, int64_t ledger_ms, struct json_object **ret,
                struct fail *reterr)
 {
+    (void)ledger_ms;
     struct key_args a = {0};
     int64_t id = 0;
     if (args_read(args, set_specs, &a, reterr) != 0 || find_key(db, a.id.value, &id, reterr) != 0 ||
         apply_settings(db, id, &a, reterr) != 0 || identity_db_touch(db, reterr) != 0)
         return -1;
-    return show_key(db, id, ledger_ms, ret, reterr);
+    return show_key(db, id, ret, reterr);
 }
 
 static int list_keys(struct db *db, int64_t team_id, struct limits *limits,
@@ -409,6 +409,7 @@ static int drop_replaced(struct db *db, int64_t id, struct fail *reterr)
 int key_db_revoke(struct db *db, struct json_object *args, int64_t ledger_ms,
                   struct json_object **ret, struct fail *reterr)
 {
+    (void)ledger_ms;
     struct key_args a = {0};
     int64_t id = 0;
     if (args_read(args, revoke_specs, &a, reterr) != 0 ||
@@ -421,7 +422,7 @@ int key_db_revoke(struct db *db, struct json_object *args, int64_t ledger_ms,
     if (identity_db_run(db, s, reterr) != 0 || drop_replaced(db, id, reterr) != 0 ||
         identity_db_touch(db, reterr) != 0)
         return -1;
-    return show_key(db, id, ledger_ms, ret, reterr);
+    return show_key(db, id, ret, reterr);
 }
 
 /* ---- rotation ---- */
@@ -484,6 +485,7 @@ static int replace_hash(struct db *db, int64_t id, const struct new_key *k, stru
 int key_db_rotate(struct db *db, struct json_object *args, int64_t ledger_ms,
                   struct json_object **ret, struct fail *reterr)
 {
+    (void)ledger_ms;
     struct key_args a = {0};
     struct new_key k;
     int64_t id = 0, grace_ms = 0;
@@ -497,5 +499,5 @@ int key_db_rotate(struct db *db, struct json_object *args, int64_t ledger_ms,
                           : drop_replaced(db, id, reterr);
     if (rc != 0 || replace_hash(db, id, &k, reterr) != 0)
         return -1;
-    return show_new_key(db, id, &k, ledger_ms, ret, reterr);
+    return show_new_key(db, id, &k, ret, reterr);
 }

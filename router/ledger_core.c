@@ -380,6 +380,19 @@ static bool is_absurd(const struct ledger_state *s, int64_t own_nusd, int64_t mo
            s->held_nusd > LEDGER_SUM_MAX_NUSD - more_nusd;
 }
 
+/* A cap that is in the way of as much as can be held names itself; else the amount alone is. */
+static void refuse_absurd(const struct ledger_state *s, const struct ledger_attempt *t,
+                          int64_t own_nusd, struct ledger_outcome *out)
+{
+    judge(s, t, own_nusd, LEDGER_AMOUNT_MAX_NUSD - own_nusd, out);
+    if (out->verdict != LEDGER_OVER_BUDGET) {
+        out->verdict = LEDGER_OVER_BUDGET;
+        out->refused_by = NULL;
+        out->refused_owner = NULL;
+        out->retry_after_ms = 0;
+    }
+}
+
 /* What is held grows (or shrinks) by this in every account the attempt counts in. */
 static void move_hold(struct ledger_state *s, const struct ledger_attempt *t, int64_t delta_nusd)
 {
@@ -411,15 +424,15 @@ static void apply_hold(struct ledger_state *s, const struct ledger_event *e,
         out->verdict = same_facts(running, e) ? LEDGER_SAME : LEDGER_CONFLICT;
         return;
     }
-    if (is_absurd(s, 0, e->amount_nusd)) {
-        out->verdict = LEDGER_OVER_BUDGET;
-        return;
-    }
     struct ledger_attempt t = {.id = e->attempt_id,
                                .state = LEDGER_SENT,
                                .owners = {e->owners[0], e->owners[1]},
                                .admitted_ms = out->at_ms,
                                .hold_nusd = e->amount_nusd};
+    if (is_absurd(s, 0, t.hold_nusd)) {
+        refuse_absurd(s, &t, 0, out);
+        return;
+    }
     judge(s, &t, 0, t.hold_nusd, out);
     if (out->verdict != LEDGER_DONE)
         return;
@@ -456,7 +469,7 @@ static void apply_extend(struct ledger_state *s, const struct ledger_event *e,
         return;
     }
     if (is_absurd(s, t->hold_nusd, e->amount_nusd)) {
-        out->verdict = LEDGER_OVER_BUDGET;
+        refuse_absurd(s, t, t->hold_nusd, out);
         return;
     }
     judge(s, t, t->hold_nusd, e->amount_nusd, out);

@@ -164,6 +164,43 @@ int limits_db_list(struct db *db, struct limits *l, int64_t key_id, int64_t team
     return 0;
 }
 
+/* The columns of s: the key's id or 0, the team's, its zone.  At most one row. */
+static int add_to(struct db *db, struct sqlite3_stmt *s, struct json_object *o, int64_t at_ms,
+                  struct fail *reterr)
+{
+    struct limits l = {.at_ms = at_ms};
+    struct json_object *list = NULL;
+    int rc = db_step(db, s, reterr);
+    if (rc == 1)
+        rc = limits_db_list(db, &l, db_col_int(s, 0), db_col_int(s, 1), db_col_text(s, 2), &list,
+                            reterr);
+    if (rc == 0 && list != NULL)
+        json_object_object_add(o, "limits", list);
+    limits_done(&l);
+    return rc;
+}
+
+static const char *text_of(struct json_object *o, const char *name)
+{
+    return json_object_get_string(json_object_object_get(o, name));
+}
+
+int limits_db_add_key(struct db *db, struct json_object *key, int64_t at_ms, struct fail *reterr)
+{
+    struct sqlite3_stmt *s =
+        db_stmt(db, "SELECT k.id, t.id, t.timezone FROM api_key k JOIN team t ON t.id = k.team_id"
+                    " WHERE k.public_id = ?1");
+    db_bind_text(s, 1, text_of(key, "id"));
+    return add_to(db, s, key, at_ms, reterr);
+}
+
+int limits_db_add_team(struct db *db, struct json_object *team, int64_t at_ms, struct fail *reterr)
+{
+    struct sqlite3_stmt *s = db_stmt(db, "SELECT 0, id, timezone FROM team WHERE name = ?1");
+    db_bind_text(s, 1, text_of(team, "name"));
+    return add_to(db, s, team, at_ms, reterr);
+}
+
 void limits_done(struct limits *l)
 {
     zone_free(l->zone);

@@ -22,4 +22,9 @@ int limits_db_list(struct db *db, struct limits *l, int64_t key_id, int64_t team
                    const char *timezone, struct json_object **ret, struct fail *reterr);
 void limits_done(struct limits *l);
 
+/* Adds `limits` to the object of a key ({"id", ...}) or of a team ({"name", ...}).  It may sum up a
+ * whole window, which is nothing for the thread of the ledger. */
+int limits_db_add_key(struct db *db, struct json_object *key, int64_t at_ms, struct fail *reterr);
+int limits_db_add_team(struct db *db, struct json_object *team, int64_t at_ms, struct fail *reterr);
+
 #endif

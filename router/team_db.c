@@ -54,7 +54,8 @@ static int add_team(struct db *db, struct sqlite3_stmt *s, struct limits *l,
     struct json_object *budgets = NULL, *limits = NULL;
     if (budget_db_list(db, "team", db_col_int(s, 0), &budgets, reterr) != 0)
         return -1;
-    if (limits_db_list(db, l, 0, db_col_int(s, 0), db_col_text(s, 2), &limits, reterr) != 0) {
+    if (l != NULL &&
+        limits_db_list(db, l, 0, db_col_int(s, 0), db_col_text(s, 2), &limits, reterr) != 0) {
         json_object_put(budgets);
         return -1;
     }
@@ -65,16 +66,16 @@ static int add_team(struct db *db, struct sqlite3_stmt *s, struct limits *l,
     json_object_object_add(team, "bound", json_object_new_string(db_col_text(s, 5)));
     json_object_object_add(team, "keys", json_object_new_int64(db_col_int(s, 4)));
     json_object_object_add(team, "budgets", budgets);
-    json_object_object_add(team, "limits", limits);
+    if (l != NULL)
+        json_object_object_add(team, "limits", limits);
     json_object_array_add(list, team);
     return 0;
 }
 
-/* name NULL: all teams. */
-static int list_teams(struct db *db, const char *name, int64_t ledger_ms, struct json_object **ret,
+/* name NULL: all teams.  l NULL: without `limits`, which are much to read. */
+static int list_teams(struct db *db, const char *name, struct limits *l, struct json_object **ret,
                       struct fail *reterr)
 {
-    struct limits limits = {.at_ms = ledger_ms};
     struct sqlite3_stmt *s = db_stmt(
         db, "SELECT t.id, t.name, t.timezone, t.created_ms,"
             " (SELECT count(*) FROM api_key k WHERE k.team_id = t.id AND k.revoked_ms IS NULL),"
@@ -83,12 +84,11 @@ static int list_teams(struct db *db, const char *name, int64_t ledger_ms, struct
     struct json_object *list = json_object_new_array();
     int rc;
     while ((rc = db_step(db, s, reterr)) == 1) {
-        if (add_team(db, s, &limits, list, reterr) != 0) {
+        if (add_team(db, s, l, list, reterr) != 0) {
             rc = -1;
             break;
         }
     }
-    limits_done(&limits);
     if (rc == 0)
         *ret = list;
     else
@@ -96,11 +96,10 @@ static int list_teams(struct db *db, const char *name, int64_t ledger_ms, struct
     return rc;
 }
 
-static int show_team(struct db *db, const char *name, int64_t ledger_ms, struct json_object **ret,
-                     struct fail *reterr)
+static int show_team(struct db *db, const char *name, struct json_object **ret, struct fail *reterr)
 {
     struct json_object *list = NULL;
-    if (list_teams(db, name, ledger_ms, &list, reterr) != 0)
+    if (list_teams(db, name, NULL, &list, reterr) != 0)
         return -1;
     *ret = json_object_get(json_object_array_get_idx(list, 0));
     json_object_put(list);
@@ -136,13 +135,14 @@ static int insert_team(struct db *db, const struct team_args *args, struct fail 
 int team_db_create(struct db *db, struct json_object *args, int64_t ledger_ms,
                    struct json_object **ret, struct fail *reterr)
 {
+    (void)ledger_ms;
     struct team_args a;
     struct budget_list budgets;
     if (read_args(args, &a, &budgets, reterr) != 0 || insert_team(db, &a, reterr) != 0 ||
         budget_db_put(db, "team", db_last_id(db), &budgets, reterr) != 0 ||
         identity_db_touch(db, reterr) != 0)
         return -1;
-    return show_team(db, a.name.value, ledger_ms, ret, reterr);
+    return show_team(db, a.name.value, ret, reterr);
 }
 
 static int update_timezone(struct db *db, int64_t id, const char *zone, struct fail *reterr)
@@ -164,6 +164,7 @@ static int update_bound(struct db *db, int64_t id, const char *bound, struct fai
 int team_db_set(struct db *db, struct json_object *args, int64_t ledger_ms,
                 struct json_object **ret, struct fail *reterr)
 {
+    (void)ledger_ms;
     struct team_args a;
     struct budget_list budgets;
     int64_t id = 0;
@@ -177,17 +178,21 @@ int team_db_set(struct db *db, struct json_object *args, int64_t ledger_ms,
         return -1;
     if (identity_db_touch(db, reterr) != 0)
         return -1;
-    return show_team(db, a.name.value, ledger_ms, ret, reterr);
+    return show_team(db, a.name.value, ret, reterr);
 }
 
 int team_db_list(struct db *db, struct json_object *args, int64_t ledger_ms,
                  struct json_object **ret, struct fail *reterr)
 {
     static const struct arg_spec none[] = {{0}};
+    struct limits limits = {.at_ms = ledger_ms};
     struct json_object *list = NULL;
     if (args_read(args, none, NULL, reterr) != 0 ||
-        list_teams(db, NULL, ledger_ms, &list, reterr) != 0)
+        list_teams(db, NULL, &limits, &list, reterr) != 0) {
+        limits_done(&limits);
         return -1;
+    }
+    limits_done(&limits);
     *ret = json_object_new_object();
     json_object_object_add(*ret, "data", list);
     return 0;

@@ -226,8 +226,10 @@ static int status_of_error(const struct call *c)
 }
 
 /* Closes the attempt's books.  verdict counts for END_complete, truncated and the like.  Returns
- * how it ended: an error in place of an answer counts as if it had come with its status. */
-static enum route_end attempt_over(struct call *c, enum route_end end, enum verdict verdict)
+ * how it ended: an error in place of an answer counts as if it had come with its status (and may
+ * say when to come back, as *retry_after_ms; NULL where there is no answer). */
+static enum route_end attempt_over(struct call *c, enum route_end end, enum verdict verdict,
+                                   int64_t *retry_after_ms)
 {
     assert(c->transfer == NULL);
     uv_timer_stop(&c->timer);
@@ -237,10 +239,9 @@ static enum route_end attempt_over(struct call *c, enum route_end end, enum verd
     bool instead = end == END_stream_error && !c->committed && c->content_tick_ms < 0;
     int status = instead ? status_of_error(c) : 0;
     if (status > 0) {
-        int64_t retry_after_ms = -1;
         end = END_status;
         c->http_status = status;
-        weigh_error(c, &retry_after_ms);
+        weigh_error(c, retry_after_ms);
     }
     call_note_attempt(c, end);
     call_health_end(c, end);
@@ -372,6 +373,12 @@ static void end_translation(struct call *c)
     }
 }
 
+/* Nobody but the provider, or its connection, ended the stream. */
+static bool is_providers_end(enum route_end end)
+{
+    return end == END_complete || end == END_reset || end == END_timed_out;
+}
+
 static void after_stream(struct call *c, enum route_end end, struct span headers)
 {
     enum verdict verdict = c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
@@ -382,16 +389,17 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
     }
     if (verdict == VERDICT_COMPLETE && end != END_foreign) {
         end = END_complete; /* the last event came; how the connection ended does not matter */
+    } else if (verdict == VERDICT_ERROR && is_providers_end(end)) {
+        end = END_stream_error; /* it has said so itself */
     } else if (end == END_complete) {
-        end = verdict == VERDICT_ERROR     ? END_stream_error
-              : verdict == VERDICT_FOREIGN ? END_foreign
-                                           : END_truncated;
+        end = verdict == VERDICT_FOREIGN ? END_foreign : END_truncated;
     }
     end_translation(c);
     if (c->translated && end == END_complete && (c->reply_broken || c->shown.failed)) {
         end = END_foreign;
     }
-    end = attempt_over(c, end, verdict);
+    int64_t retry_after_ms = retry_after_of(headers);
+    end = attempt_over(c, end, verdict, &retry_after_ms);
     if (end == END_complete) {
         call_stream_release(c, headers); /* an answer without content is one */
     }
@@ -406,7 +414,7 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
         request_stream_end(c->req, false); /* the provider's own error event has been relayed */
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
     } else if (end == END_status) {
-        act(c, route_on_head(&c->route, c->http_status, retry_after_of(headers)), headers);
+        act(c, route_on_head(&c->route, c->http_status, retry_after_ms), headers);
     } else {
         act(c, route_on_end(&c->route, end), headers);
     }
@@ -437,7 +445,7 @@ static void after_body(struct call *c, struct span headers)
     if (end == END_complete) {
         call_origin_note(c, buf_span(&c->answer));
     }
-    end = attempt_over(c, end, verdict);
+    end = attempt_over(c, end, verdict, &retry_after_ms);
     if (c->req == NULL) {
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
     } else if (end != END_complete && end != END_status) {
@@ -487,7 +495,7 @@ static void on_done(void *ctx, enum transfer_result result)
     } else if (end == END_complete || error_status) {
         after_body(c, headers);
     } else {
-        attempt_over(c, end, VERDICT_TRUNCATED);
+        attempt_over(c, end, VERDICT_TRUNCATED, NULL);
         after_nothing(c, end, headers);
     }
 }
@@ -496,6 +504,7 @@ static void send_attempt(struct call *c)
 {
     static const struct transfer_ops ops = {on_head, on_body, on_done};
     struct worker *w = c->worker;
+    call_failure_forget(c);
     c->sent_ms = worker_now_ms();
     c->sent_tick_ms = worker_tick_ms(w);
     c->tried = true;
@@ -506,7 +515,7 @@ static void send_attempt(struct call *c)
     const struct uplink_how how = {c->limits.connect_ms, c->reach, route_is_repeat(&c->route)};
     c->transfer = transfer_start(w->upstream, &c->upreq, &how, &ops, c);
     if (c->transfer == NULL) {
-        attempt_over(c, END_connect_failed, VERDICT_TRUNCATED);
+        attempt_over(c, END_connect_failed, VERDICT_TRUNCATED, NULL);
         act(c, route_on_end(&c->route, END_connect_failed), (struct span){"", 0});
         return;
     }

@@ -13,6 +13,8 @@ struct call_failure {
     bool own_credential;
     struct provider_target target;
     bool translated, rewritten;
+    struct drops drops;
+    int64_t clamp_tok;
     int http_status;
     struct buf answer, headers;
 };
@@ -41,6 +43,8 @@ void call_failure_keep(struct call *c, struct span headers)
     f->target = c->target;
     f->translated = c->translated;
     f->rewritten = c->rewritten;
+    f->drops = c->drops;
+    f->clamp_tok = c->clamp_tok;
     f->http_status = c->http_status;
     f->answer = c->answer;
     buf_init(&c->answer, CALL_ANSWER_MAX);
@@ -62,6 +66,8 @@ bool call_failure_take_back(struct call *c, struct span *ret_headers)
     c->target = f->target;
     c->translated = f->translated;
     c->rewritten = f->rewritten;
+    c->drops = f->drops;
+    c->clamp_tok = f->clamp_tok;
     c->http_status = f->http_status;
     struct buf unused = c->answer;
     c->answer = f->answer;

@@ -229,13 +229,11 @@ const char *call_cost_text(const struct call *c, char out[MONEY_TEXT_MAX])
 static void estimate_unknown(struct call *c)
 {
     const struct candidate *cand = route_current(&c->route);
+    usage_report_clear(&c->usage);
     if (!c->endpoint->provider->cancel_stops_billing) {
-        int64_t stated_pusd = call_cost_pusd(c);
-        c->cost_pusd = stated_pusd > hold_pusd(c) ? stated_pusd : hold_pusd(c);
-        usage_report_clear(&c->usage);
+        c->cost_pusd = hold_pusd(c);
         return;
     }
-    usage_report_clear(&c->usage);
     guess_prompt(c, cand->estimate.prompt_tok, &c->usage.total);
     c->cost_pusd = call_cost_pusd(c);
 }
@@ -300,7 +298,8 @@ static void estimate_whole(struct call *c)
 static bool bills_on(const struct call *c, enum route_end end)
 {
     bool broken = end == END_timed_out || end == END_reset || end == END_truncated ||
-                  end == END_client_gone || end == END_drained || end == END_over_cap;
+                  end == END_client_gone || end == END_drained || end == END_over_cap ||
+                  c->cut == END_foreign;
     return broken && !c->endpoint->provider->cancel_stops_billing;
 }
 
@@ -339,8 +338,13 @@ static enum usage_source judge(struct call *c, enum route_end end, enum verdict 
     if (whole) {
         warn_unclear(c);
     }
-    if (counted && !bills_on(c, end)) {
-        return complete_partial(c, whole);
+    if (counted) {
+        enum usage_source source = complete_partial(c, whole);
+        if (bills_on(c, end) && c->cost_pusd < hold_pusd(c)) {
+            c->cost_pusd = hold_pusd(c);
+            source = USAGE_ESTIMATED;
+        }
+        return source;
     }
     if (end == END_complete) {
         estimate_whole(c);

@@ -3,14 +3,27 @@
 
 #include "router/budget_db.h"
 #include "router/identity_db.h"
+#include "router/limits_db.h"
+#include "router/rollup_db.h"
 #include "server/ops_long.h"
+
+/* The ledger's, which never goes back: without a server what the database says of it. */
+static int64_t time_of(const struct ops_env *env)
+{
+    int64_t floor_ms, now_ms = identity_now_ms();
+    if (env->ledger != NULL)
+        return ledger_time(env->ledger, now_ms);
+    bool later = rollup_db_floor(env->db, &floor_ms, NULL) == 0 && floor_ms > now_ms;
+    return later ? floor_ms : now_ms;
+}
 
 /* An identity operation needs the connection and the time. */
 #define IDENTITY_OP(fn)                                                                            \
     static int run_##fn(struct ops_env *env, struct json_object *args, struct json_object **ret,   \
                         struct fail *reterr)                                                       \
     {                                                                                              \
-        return fn(env->db, args, ledger_time(env->ledger, identity_now_ms()), ret, reterr);        \
+        int64_t at_ms = time_of(env);                                                              \
+        return fn(env->db, args, at_ms, ret, reterr);                                              \
     }
 IDENTITY_OP(team_db_create)
 IDENTITY_OP(team_db_list)
@@ -21,32 +34,37 @@ IDENTITY_OP(key_db_revoke)
 IDENTITY_OP(key_db_rotate)
 IDENTITY_OP(key_db_set)
 
-const struct op ops_all[] = {{"team create", OP_ACCESS_WRITE, run_team_db_create},
-                             {"team list", OP_ACCESS_READ, run_team_db_list},
-                             {"team set", OP_ACCESS_WRITE, run_team_db_set},
-                             {"key create", OP_ACCESS_WRITE, run_key_db_create},
-                             {"key list", OP_ACCESS_READ, run_key_db_list},
-                             {"key revoke", OP_ACCESS_WRITE, run_key_db_revoke},
-                             {"key rotate", OP_ACCESS_WRITE, run_key_db_rotate},
-                             {"key set", OP_ACCESS_WRITE, run_key_db_set},
-                             {"catalog import", OP_ACCESS_WRITE, op_catalog_import},
-                             {"catalog export", OP_ACCESS_READ, op_catalog_export},
-                             {"catalog list", OP_ACCESS_READ, op_catalog_list},
-                             {"usage", OP_ACCESS_READ, op_usage},
-                             {"generation get", OP_ACCESS_READ, op_generation_get},
-                             {"generation list", OP_ACCESS_READ, op_generation_list},
-                             {"route", OP_ACCESS_READ, op_route},
-                             {"experiment create", OP_ACCESS_WRITE, op_experiment_create},
-                             {"experiment list", OP_ACCESS_READ, op_experiment_list},
-                             {"experiment show", OP_ACCESS_LONG, op_experiment_show},
-                             {"experiment set", OP_ACCESS_WRITE, op_experiment_set},
-                             {"experiment stop", OP_ACCESS_WRITE, op_experiment_stop},
-                             {"replay", OP_ACCESS_LONG, op_replay},
-                             {"ledger verify", OP_ACCESS_LONG, op_ledger_verify},
-                             {"ledger prune", OP_ACCESS_LONG, op_ledger_prune},
-                             {"ledger reconcile", OP_ACCESS_LONG, op_ledger_reconcile},
-                             {"backup", OP_ACCESS_LONG, op_backup},
-                             {0}};
+/* clang-format off */
+#define OP(n, a, f) {.name = n, .access = OP_ACCESS_##a, .run = f}
+#define OP_THEN(n, f, c) {.name = n, .access = OP_ACCESS_WRITE, .run = f, .complete = c}
+const struct op ops_all[] = {
+    OP_THEN("team create", run_team_db_create, limits_db_add_team),
+    OP("team list", LONG, run_team_db_list),
+    OP_THEN("team set", run_team_db_set, limits_db_add_team),
+    OP_THEN("key create", run_key_db_create, limits_db_add_key),
+    OP("key list", LONG, run_key_db_list),
+    OP("key revoke", WRITE, run_key_db_revoke),
+    OP("key rotate", WRITE, run_key_db_rotate),
+    OP_THEN("key set", run_key_db_set, limits_db_add_key),
+    OP("catalog import", WRITE, op_catalog_import),
+    OP("catalog export", READ, op_catalog_export),
+    OP("catalog list", READ, op_catalog_list),
+    OP("usage", READ, op_usage),
+    OP("generation get", READ, op_generation_get),
+    OP("generation list", READ, op_generation_list),
+    OP("route", READ, op_route),
+    OP("experiment create", WRITE, op_experiment_create),
+    OP("experiment list", READ, op_experiment_list),
+    OP("experiment show", LONG, op_experiment_show),
+    OP("experiment set", WRITE, op_experiment_set),
+    OP("experiment stop", WRITE, op_experiment_stop),
+    OP("replay", LONG, op_replay),
+    OP("ledger verify", LONG, op_ledger_verify),
+    OP("ledger prune", LONG, op_ledger_prune),
+    OP("ledger reconcile", LONG, op_ledger_reconcile),
+    OP("backup", LONG, op_backup),
+    {.name = NULL}};
+/* clang-format on */
 
 const struct op *ops_find(const char *name)
 {
@@ -123,6 +141,11 @@ static int run_job(struct ops_env *env, const struct op *op, struct json_object 
 {
     struct job job = {.op = op, .env = env, .args = args, .result = -1};
     int rc = env->ledger != NULL ? write_in_server(&job, reterr) : write_direct(&job, reterr);
+    if (rc == 0 && op->complete != NULL) {
+        op->complete(env->db, job.ret, time_of(env),
+                     NULL); /* what is done is done without it too */
+        db_rest(env->db);
+    }
     if (rc == 0)
         *ret = job.ret;
     else

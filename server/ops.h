@@ -41,6 +41,8 @@ struct op {
     /* env->db is the writing connection for WRITE.  *ret: a new object, set on success. */
     int (*run)(struct ops_env *env, struct json_object *args, struct json_object **ret,
                struct fail *reterr);
+    /* WRITE, may be NULL: adds to *ret what is too much to read on the ledger's thread. */
+    int (*complete)(struct db *db, struct json_object *ret, int64_t at_ms, struct fail *reterr);
 };
 
 extern const struct op ops_all[]; /* ends with name NULL */

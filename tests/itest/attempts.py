@@ -17,7 +17,8 @@ CHEAP, DEAR = price("1", "5"), price("10000", "50000")
 catalog = {
     "providers": [provider("a", sim.url["a"], timeouts=LIMITS), provider("b", sim.url["b"], timeouts=LIMITS),
                   provider("c", sim.url["a"], timeouts=LIMITS), provider("o", sim.url["a"] + "/v1", protocol="openai", timeouts=LIMITS),
-                  provider("raw", raw.url, timeouts=LIMITS), provider("strict", raw.url, timeouts=LIMITS),
+                  provider("raw", raw.url, timeouts=LIMITS), provider("strict", raw.url, timeouts=LIMITS), provider("slow", raw.url, timeouts=LIMITS),
+                  provider("rawbills", raw.url, timeouts=LIMITS, cancel_stops_billing=False), provider("gem", raw.url, protocol="gemini", timeouts=LIMITS),
                   provider("bills", sim.url["a"], timeouts=LIMITS, cancel_stops_billing=False)],
     "models": [
         {"id": "test/dear", "aliases": ["dear"], "endpoints": [endpoint("a", "m-a", CHEAP), endpoint("b", "m-b", DEAR)]},
@@ -28,6 +29,10 @@ catalog = {
         {"id": "test/alone", "aliases": ["alone"], "endpoints": [endpoint("b", "m-b", DEAR)]},
         {"id": "test/talk", "aliases": ["talk"], "endpoints": [endpoint("o", "m-o", CHEAP)]},
         {"id": "test/raw", "aliases": ["raw"], "endpoints": [endpoint("raw", "m-raw", CHEAP)]},
+        {"id": "test/open", "aliases": ["open"], "endpoints": [endpoint("a", "m-open", CHEAP, context_length=None, max_completion_tokens=None)]},
+        {"id": "test/slow", "aliases": ["slow"], "endpoints": [endpoint("slow", "m-slow", CHEAP)]},
+        {"id": "test/rawbills", "aliases": ["rawbills"], "endpoints": [endpoint("rawbills", "m-rawbills", CHEAP)]},
+        {"id": "test/drops", "aliases": ["drops"], "endpoints": [endpoint("raw", "m-raw", CHEAP), endpoint("gem", "gemini-x", DEAR)]},
         {"id": "test/strict", "aliases": ["strict"], "endpoints": [endpoint("strict", "m-strict", CHEAP)]},
         {"id": "test/bills", "aliases": ["bills"], "endpoints": [endpoint("bills", "m-bills", CHEAP)]}]}
 way = Wayfare(catalog, budget="0.05")
@@ -93,6 +98,13 @@ def none_was_made():
     assert got == 402 and errors_of(data)["type"] == "billing_error" and headers["x-should-retry"] == "false", (got, headers, data)
 
 
+def no_such_sum():
+    """More than can be counted is refused by the cap where there is one."""
+    for tok in (10 ** 12, 2 * 10 ** 12, 9007199254740991):
+        got, headers, data = way.messages(model="open", max_tokens=tok)
+        assert got == 402 and errors_of(data)["budget"]["scope"] == "team" and headers["x-should-retry"] == "false", (tok, got, data)
+
+
 def counted_as_errors():
     rows = way.cli_json("usage", "--by", "model")["rows"]
     dear = [r for r in rows if r["model"] == "test/dear"][0]
@@ -156,7 +168,50 @@ def error_after_content():
     assert got == 200 and "error" in names and "message_stop" not in names, (got, names)
 
 
+def error_after_content_and_no_close():
+    """The provider's own error is the last the client hears, and says how much there was."""
+    start = b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"x","content":[],' \
+        b'"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":1}}}\n\n' \
+        b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n' \
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hello"}}\n\n'
+    error = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 100000\r\n\r\n"
+
+    def closes():
+        yield from (head, start, error)
+        raise OSError  # in the middle of the length that was announced
+
+    for answer in (lambda request: [head, start, error], lambda request: closes()):
+        for path in PATHS:
+            raw.answer = answer
+            began = time.monotonic()
+            got, headers, data = way.messages(model="rawbills", stream=True, path=path)
+            assert got == 200 and data.count(b"Overloaded") == 1, data
+            assert data.count(b"event: error") == (path == PATHS[0]) and data.count(b'"finish_reason":"error"') == (path == PATHS[1]), data
+            assert b"message_stop" not in data and time.monotonic() - began < LIMITS["idle_ms"] / 1000, data
+            attempt = way.generation(headers)["attempts"][0]
+            assert attempt["end_reason"] == "stream_error" and Decimal(attempt["cost_usd"]) < Decimal(attempt["hold_usd"]), attempt
+
+
+def what_was_dropped():
+    """Headers tell of the attempt whose answer it is."""
+    fields = dict(model="drops", provider_order=["raw", "gem"], metadata={"user_id": "u"}, top_k=3)
+    raw.answer = lambda request: whole(b'{"type":"error","error":{"type":"api_error","message":"no"}}', b"500 No")
+    got, headers, data = way.messages(**fields)
+    assert got == 500 and headers["x-wayfare-provider"] == "raw" and "x-wayfare-dropped" not in headers, (got, headers, data)
+
+
 # ---- when to come back ----
+def retry_after_of_an_event():
+    """With status 200 too."""
+    raw.answer = lambda request: whole(b'event: error\ndata: {"type":"error","error":{"type":"rate_limit_error","message":"slow"}}\n\n',
+                                       headers=b"retry-after: 25\r\n", content_type=b"text/event-stream")
+    got, headers, data = way.messages(model="slow", models=["only"], stream=True)
+    assert got == 200, (got, data)
+    plan = json.loads(way.request("POST", "/v1/route", {"model": "slow", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]})[2])["plan"]
+    assert "held back" in plan[0]["why"], plan
+
+
 def retry_after_date():
     at = time.time() + 25
     raw.answer = lambda request: whole(b'{"type":"error","error":{"type":"rate_limit_error","message":"slow"}}', b"429 Slow",
@@ -178,6 +233,7 @@ def broken_where_it_bills_on():
             attempt = way.generation(headers)["attempts"][0]
             if model == "bills":
                 assert attempt["cost_usd"] == attempt["hold_usd"] and attempt["usage_source"] == "estimated", (how, attempt)
+                assert attempt["usage"]["input_tokens"] > 0 and attempt["usage"]["output_tokens"] > 0, (how, attempt)
             else:
                 assert Decimal(attempt["cost_usd"]) < Decimal(attempt["hold_usd"]) and attempt["usage_source"] == "partial", (how, attempt)
 
@@ -196,13 +252,17 @@ case("a cap after several", several_failed)
 case("a cap before the model that remains", another_model)
 case("a cap after a timeout", it_timed_out)
 case("a cap before the first", none_was_made)
+case("more than can be counted", no_such_sum)
 case("they are errors in the usage", counted_as_errors)
 case("the cost of all attempts", cost_of_all)
 for kind, status in KINDS.items():
     case("an event %s in place of an answer" % kind, error_event_first, kind, status)
 case("a client's mistake is no outage", no_failure_of_the_provider)
 case("an error after content", error_after_content)
+case("an error after content, and no close", error_after_content_and_no_close)
+case("what was dropped", what_was_dropped)
 case("a date in retry-after", retry_after_date)
+case("retry-after beside an error event", retry_after_of_an_event)
 case("broken where the provider bills on", broken_where_it_bills_on)
 report.case("the ledger", way.verify)
 report.end()

@@ -230,9 +230,11 @@ static struct model_answer judge(const struct model *m, const struct model_facts
                                  int64_t more)
 {
     struct model_answer answer = {.verdict = LEDGER_OVER_BUDGET};
-    if (more < 0 || more > LEDGER_AMOUNT_MAX_NUSD - own ||
-        more > LEDGER_SUM_MAX_NUSD - m->held_nusd)
-        return answer;
+    bool absurd = more < 0 || more > LEDGER_AMOUNT_MAX_NUSD - own ||
+                  more > LEDGER_SUM_MAX_NUSD - m->held_nusd;
+    if (absurd)
+        more = LEDGER_AMOUNT_MAX_NUSD - own;
+    answer.judged_nusd = more;
     bool over[LEDGER_SCOPES] = {false}, busy[LEDGER_SCOPES] = {false};
     for (int scope = 0; scope < LEDGER_SCOPES; scope++) {
         const struct model_owner *o = &m->owners[scope][owner_of(f, (enum ledger_scope)scope)];
@@ -245,6 +247,9 @@ static struct model_answer judge(const struct model *m, const struct model_facts
         }
     }
     bool is_over = over[0] || over[1], is_busy = busy[0] || busy[1];
+    answer.nobody_refuses = absurd && !is_over;
+    if (absurd)
+        is_over = true;
     answer.key_refuses = is_over ? over[LEDGER_SCOPE_KEY] : busy[LEDGER_SCOPE_KEY];
     answer.verdict = is_over ? LEDGER_OVER_BUDGET : is_busy ? LEDGER_BUSY : LEDGER_DONE;
     if (answer.verdict == LEDGER_BUSY)

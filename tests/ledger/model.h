@@ -57,7 +57,9 @@ struct model {
 
 struct model_answer {
     enum ledger_verdict verdict;
-    bool key_refuses; /* an account of the key gives that verdict */
+    bool key_refuses;    /* an account of the key gives that verdict */
+    bool nobody_refuses; /* more than can be counted, under no cap */
+    int64_t judged_nusd; /* more than can be counted is judged as the most that can */
     int64_t retry_after_ms;
 };
 

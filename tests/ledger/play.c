@@ -278,17 +278,17 @@ static struct ledger_outcome apply(struct play *p, enum ledger_event_kind kind,
 
 /* Whoever is said to refuse really does, for the reason given. */
 static bool check_refusal(struct play *p, const struct ledger_outcome *out, int64_t own_nusd,
-                          const struct script_event *e, const struct model_answer *want)
+                          const struct model_answer *want)
 {
     const struct ledger_account *a = out->refused_by;
     if (!same(p, "retry after", out->retry_after_ms, want->retry_after_ms))
         return false;
-    if (a == NULL) /* an absurd amount */
-        return !want->key_refuses && want->verdict == LEDGER_OVER_BUDGET
-                   ? true
-                   : differ(p, "nobody refuses");
+    if ((a == NULL) != want->nobody_refuses)
+        return differ(p, "nobody refuses");
+    if (a == NULL) /* an absurd amount under no cap */
+        return true;
     int64_t used = a->posted_nusd + (out->verdict == LEDGER_BUSY ? a->pending_nusd : own_nusd) +
-                   e->amount_nusd;
+                   want->judged_nusd;
     if (a->cap_nusd == LEDGER_CAP_NONE || used <= a->cap_nusd ||
         (a->scope == LEDGER_SCOPE_KEY) != want->key_refuses || out->refused_owner == NULL ||
         out->refused_owner->scope != a->scope)
@@ -297,13 +297,13 @@ static bool check_refusal(struct play *p, const struct ledger_outcome *out, int6
 }
 
 static bool check_answer(struct play *p, const struct ledger_outcome *out, int64_t own_nusd,
-                         const struct script_event *e, const struct model_answer *want)
+                         const struct model_answer *want)
 {
     if (!same(p, "verdict", (int64_t)out->verdict, (int64_t)want->verdict) ||
         !same(p, "instant", out->at_ms, p->model.last_ms))
         return false;
     if (out->verdict == LEDGER_OVER_BUDGET || out->verdict == LEDGER_BUSY)
-        return check_refusal(p, out, own_nusd, e, want);
+        return check_refusal(p, out, own_nusd, want);
     return same(p, "refused by", out->refused_by != NULL, 0);
 }
 
@@ -337,7 +337,7 @@ static bool play_hold(struct play *p, const struct script_event *e)
     }
     struct ledger_outcome out = apply(p, LEDGER_EV_HOLD, e, owners);
     struct model_answer want = model_hold(&p->model, e);
-    if (!check_answer(p, &out, 0, e, &want))
+    if (!check_answer(p, &out, 0, &want))
         return false;
     if (out.verdict != LEDGER_DONE)
         return check_touched(p, e->attempt, e->owner);
@@ -366,7 +366,7 @@ static bool play_extend(struct play *p, const struct script_event *e)
         return false;
     struct ledger_outcome out = apply(p, LEDGER_EV_EXTEND, e, NULL);
     struct model_answer want = model_extend(&p->model, e);
-    if (!check_answer(p, &out, own_nusd, e, &want))
+    if (!check_answer(p, &out, own_nusd, &want))
         return false;
     if (out.verdict == LEDGER_DONE) {
         if (!check_caps(p, e->attempt))

@@ -6,6 +6,7 @@
 #include "router/budget_db.h"
 #include "router/identity.h"
 #include "router/identity_db.h"
+#include "router/limits_db.h"
 
 typedef int op_fn(struct db *, struct json_object *, int64_t, struct json_object **, struct fail *);
 
@@ -353,6 +354,8 @@ START_TEST(lists_tell_the_limits)
     insert_account("team", "total", 0, INT64_MAX);
     struct json_object *t =
         call(team_db_set, "{\"name\": \"search\", \"budget\": \"5\", \"window\": \"total\"}");
+    ck_assert_ptr_null(json_object_object_get(t, "limits")); /* much to read: after the commit */
+    ck_assert_int_eq(limits_db_add_team(db, t, 1, NULL), 0);
     ck_assert_str_eq(text(limit(t, 0), "scope"), "team");
     ck_assert_str_eq(text(limit(t, 0), "held_usd"), "0.25");
     ck_assert_str_eq(text(limit(t, 0), "remaining_usd"), "4.749999999");
@@ -363,6 +366,7 @@ START_TEST(lists_tell_the_limits)
         "{\"team\": \"later\"}"};
     for (int i = 0; i < 3; i++) {
         struct json_object *k = call(key_db_create, creates[i]);
+        ck_assert_int_eq(limits_db_add_key(db, k, 1, NULL), 0);
         ck_assert_uint_eq(json_object_array_length(json_object_object_get(k, "limits")),
                           2 - (unsigned)i);
         json_object_put(k);
