@@ -51,8 +51,11 @@ int preset_read(struct prefs *p, const char *field, struct span text, struct fai
     static const char *const none[] = {NULL};
     struct json_doc doc;
     json_init(&doc);
-    int rc = json_parse(&doc, text, reterr);
-    if (rc == 0) {
+    struct fail why;
+    int rc = json_parse(&doc, text, &why);
+    if (rc != 0) {
+        rc = fail_set(reterr, ERR_bad_request, field, "%s: %s", field, why.text);
+    } else {
         rc = preset_check(&doc, field, none, reterr);
     }
     if (rc == 0) {
