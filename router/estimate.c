@@ -143,6 +143,12 @@ bool estimate_bills_writes(const struct chat *chat, const struct endpoint *e)
            (r->pusd[PRICE_cache_write_5m] >= 0 || r->pusd[PRICE_cache_write_1h] >= 0);
 }
 
+bool estimate_hour_writes(const struct chat *chat, const struct endpoint *e)
+{
+    const struct rates r = price_at(&e->price, 0);
+    return chat->cache_write_1h && r.pusd[PRICE_cache_write_1h] >= r.pusd[PRICE_cache_write_5m];
+}
+
 bool estimate_caches_by_itself(const struct endpoint *e)
 {
     const struct rates *r = &e->price.base;
@@ -199,6 +205,8 @@ static void expect_cache(const struct chat *chat, const struct endpoint *e,
     if (!estimate_bills_writes(chat, e))
         return;
     struct marked m = marked_of(chat, est->prompt_tok);
+    if (!estimate_hour_writes(chat, e))
+        m.hour_tok = 0;
     est->write_1h_tok = mean_written(0, m.hour_tok, &est->cache);
     est->write_5m_tok = mean_written(m.hour_tok, m.all_tok, &est->cache);
 }
@@ -389,7 +397,7 @@ int64_t estimate_ahead_pusd(const struct chat *chat, const struct endpoint *e,
 static int64_t dearest_prompt_rate(const struct chat *chat, const struct rates *r)
 {
     int64_t rate = max64(r->pusd[PRICE_prompt], r->pusd[PRICE_cache_read]);
-    if (chat->cache_write_5m)
+    if (chat->cache_write_5m || chat->cache_write_1h) /* what is not divided may be either */
         rate = max64(rate, r->pusd[PRICE_cache_write_5m]);
     if (chat->cache_write_1h)
         rate = max64(rate, r->pusd[PRICE_cache_write_1h]);

@@ -160,6 +160,9 @@ bool estimate_is_warm(const struct estimate *est);
 int64_t estimate_least_prompt_tok(const struct estimate *est);
 /* The endpoint is told what to cache and bills what it writes. */
 bool estimate_bills_writes(const struct chat *chat, const struct endpoint *e);
+/* A write that an answer does not divide counts as one for an hour: that was asked for, and is not
+ * the cheaper of the two. */
+bool estimate_hour_writes(const struct chat *chat, const struct endpoint *e);
 /* The endpoint caches by itself, as far as its prices tell: reads are cheaper, writes cost
  * nothing. */
 bool estimate_caches_by_itself(const struct endpoint *e);

@@ -8,14 +8,6 @@ const struct provider_config *call_config(const struct call *c)
     return prefs_config(&c->chat.prefs, c->endpoint->slug, c->endpoint->provider->slug);
 }
 
-/* Where the request asks for both, what the answer does not divide is the dearer of them. */
-static bool writes_for_an_hour(const struct call *c)
-{
-    const struct rates r = price_at(&c->endpoint->price, 0);
-    return c->chat.cache_write_1h && (!c->chat.cache_write_5m ||
-                                      r.pusd[PRICE_cache_write_1h] >= r.pusd[PRICE_cache_write_5m]);
-}
-
 static void apply_config(struct call *c, const struct provider_config *pc,
                          struct provider_target *t, const char **headers)
 {
@@ -110,6 +102,9 @@ int call_build(struct call *c, struct fail *f)
     c->target.extra_headers = NULL;
     c->target.request_id = NULL;
     c->reading = (struct provider_reading){
-        .target = &c->target, .dialog = ask.dialog, .hour_writes = writes_for_an_hour(c)};
+        .target = &c->target,
+        .dialog = ask.dialog,
+        .hour_writes = estimate_hour_writes(&c->chat, e),
+    };
     return ok;
 }

@@ -131,6 +131,8 @@ CASES = [
         "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 1000}, ttls=("1h", "5m")),
     Case("asked for both, an hour without a price of its own", MINUTES, tokens(10, 5, 0, 1000, 0), {
         "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 1000}, ttls=("1h", "5m")),
+    Case("asked for an hour alone, which has no price of its own", MINUTES, tokens(10, 5, 0, 1000, 0), {
+        "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 1000}, ttls=("1h",)),
     Case("asked for an hour, said to be five minutes", FULL, tokens(10, 5, 0, 1000, 0), {
         "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 1000, "cache_creation": split(1000, 0)}, ttls=("1h",)),
     Case("asked for an hour, split below the total", FULL, tokens(10, 5, 0, 400, 600), {

@@ -146,6 +146,11 @@ START_TEST(cache_writes)
     ck_assert_int_eq(est.write_5m_tok, 625);
     ck_assert_int_eq(estimate_expected_pusd(&c, &e, &est),
                      625 * 3000000ll + 1250 * 6000000ll + 625 * 3750000ll + 100 * 15000000ll);
+    e.price.base.pusd[PRICE_cache_write_1h] = -1; /* billed as five minutes, then */
+    est = make(&c, &e);
+    ck_assert_int_eq(est.write_1h_tok, 0);
+    ck_assert_int_eq(est.write_5m_tok, 1875);
+    e.price.base.pusd[PRICE_cache_write_1h] = 6000000;
     est = make_with(&c, &e, 1500, 0); /* surely warm: only what is new is written */
     ck_assert_int_eq(est.read_tok, 1500);
     ck_assert_int_eq(est.write_1h_tok, 0);
@@ -264,6 +269,9 @@ START_TEST(worst_case_takes_the_dearest_cache_rate_in_question)
     ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 3750000);
     c.cache_write_1h = true;
     ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 6000000);
+    c.cache_write_5m = false; /* what the answer does not divide may be either */
+    e.price.base.pusd[PRICE_cache_write_1h] = -1;
+    ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 3750000);
     e.price.base.pusd[PRICE_cache_read] = 7000000;
     ck_assert_int_eq(estimate_worst_nusd(&c, &e, &est), 7000000);
 }
