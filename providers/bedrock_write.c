@@ -379,18 +379,20 @@ static void write_message(struct bedrock_writer *w, const struct dialog_message 
 
 static void write_system(struct bedrock_writer *w)
 {
-    if (w->d->system.first == NULL)
-        return;
-    json_open_array(&w->o, "system");
+    bool open = false;
     for (const struct dialog_block *b = w->d->system.first; b != NULL; b = b->next) {
         if (is_blank(b->text) || chat_is_billing_header(b->text))
             continue;
+        if (!open)
+            json_open_array(&w->o, "system");
+        open = true;
         json_open_object(&w->o, NULL);
         json_put_string(&w->o, "text", b->text);
         json_close_object(&w->o);
         bedrock_write_cache(w, b->cache);
     }
-    json_close_array(&w->o);
+    if (open)
+        json_close_array(&w->o);
 }
 
 void bedrock_write_converse(struct bedrock_writer *w)

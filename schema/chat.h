@@ -203,9 +203,9 @@ struct chat {
     struct prefs prefs;
 };
 
-/* Whether a text of the instructions is Claude Code's line about its version, which changes with
- * every request.  Anthropic takes it out by itself; every other provider's prompt cache would never
- * match (claude-code#68900). */
+/* Whether a text of the instructions is Claude Code's line about its version, and nothing else: it
+ * changes with every request.  Anthropic takes it out by itself; every other provider's prompt
+ * cache would never match (claude-code#68900). */
 bool chat_is_billing_header(struct span text);
 
 /* chat_done leaves the chat as chat_init does; reading into it again needs neither. */

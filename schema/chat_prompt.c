@@ -187,17 +187,21 @@ static int read_content(struct chat_reader *r, json_ref v)
 
 bool chat_is_billing_header(struct span text)
 {
-    static const char start[] = "x-anthropic-billing-header";
+    static const char start[] = "x-anthropic-billing-header:";
     const size_t n = sizeof(start) - 1;
-    return text.len >= n && memcmp(text.ptr, start, n) == 0;
+    while (text.len > 0 && text.ptr[text.len - 1] == '\n')
+        text.len--;
+    return text.len >= n && memcmp(text.ptr, start, n) == 0 &&
+           memchr(text.ptr, '\n', text.len) == NULL;
 }
 
 /* It is no part of what the provider caches. */
 static bool is_billing_header(const struct json_doc *d, json_ref block)
 {
+    char line[1024]; /* it has some 100 bytes */
     json_ref text = json_get(d, block, "text");
     return text != JSON_NONE && json_kind(d, text) == JSON_STRING &&
-           chat_is_billing_header(json_inner(d, text));
+           json_text_fixed(d, text, line, sizeof(line)) && chat_is_billing_header(span_of(line));
 }
 
 /* ---- the three parts of the prompt ---- */

@@ -149,6 +149,12 @@ static const struct {
      "\"system\":[{\"type\":\"text\",\"text\":\"x-anthropic-billing-header: cch=1;\"},"
      "{\"type\":\"text\",\"text\":\"A\"}]," HI,
      "{\"system\":[{\"text\":\"A\"}]," HI_OUT "}", ""},
+    {"nothing but the billing header", NOVA, ANTHROPIC,
+     "\"system\":[{\"type\":\"text\",\"text\":\"x-anthropic-billing-header: cch=1;\\n\"}]," HI,
+     "{" HI_OUT "}", ""},
+    {"instructions behind the billing header", NOVA, ANTHROPIC,
+     "\"system\":\"x-anthropic-billing-header: cch=1;\\nA\"," HI,
+     "{\"system\":[{\"text\":\"x-anthropic-billing-header: cch=1;\\nA\"}]," HI_OUT "}", ""},
     {"instructions inside the conversation", NOVA, ANTHROPIC,
      "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"system\",\"content\":"
      "\"note\"}]",

@@ -478,6 +478,10 @@ START_TEST(only_the_first_system_block_is_billing)
         last_hash(REQUEST(",\"system\":[" CACHED("s") "," BILLING("2") "],"
                                                                        "\"cache_control\":{}")),
         one);
+    /* nor is what is said behind it in the same text */
+    ck_assert_uint_ne(last_hash(REQUEST(",\"system\":[" BILLING("1;\\nA") "," CACHED("s") "]")),
+                      last_hash(REQUEST(",\"system\":[" BILLING("1;\\nB") "," CACHED("s") "]")));
+    ck_assert_uint_eq(last_hash(REQUEST(",\"system\":[" BILLING("1") "," CACHED("s") "]")), with);
     good(REQUEST(",\"system\":[" BILLING("1") "]"));
     ck_assert_int_gt(chat.prompt_bytes, 30); /* its text is part of the prompt all the same */
 }

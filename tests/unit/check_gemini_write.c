@@ -244,8 +244,8 @@ START_TEST(test_billing_header_is_left_out)
     dialog_add(&d, &d.system, BLOCK_TEXT)->text = SPAN("x-anthropic-billing-header: cch=1;");
     say(ROLE_USER, "Hi");
     ck_sent("systemInstruction", "absent");
-    dialog_add(&d, &d.system, BLOCK_TEXT)->text = SPAN("Be kind.");
-    ck_sent("systemInstruction", "{\"parts\":[{\"text\":\"Be kind.\"}]}");
+    dialog_add(&d, &d.system, BLOCK_TEXT)->text = SPAN("x-anthropic-billing-header: \nA");
+    ck_sent("systemInstruction", "{\"parts\":[{\"text\":\"x-anthropic-billing-header: \\nA\"}]}");
 }
 END_TEST
 
