@@ -368,7 +368,7 @@ static void answer_over_cap(struct call *c)
 static void end_translation(struct call *c)
 {
     if (c->translated && c->reply_ended) {
-        c->cost_pusd = call_cost_pusd(c);
+        call_cost_so_far(c);
         call_translate_end(c);
     }
 }

@@ -313,8 +313,8 @@ void call_checkpoint(struct call *c);
 void call_checkpoint_bytes(struct call *c, size_t n);
 /* Settles the running attempt by what is known; computes c->cost_pusd. */
 void call_settle(struct call *c, enum route_end end, enum verdict verdict);
-/* Price of c->usage now, in pico-USD. */
-int64_t call_cost_pusd(struct call *c);
+/* c->cost_pusd as it is settled if the answer is whole, with the figures that are known now. */
+void call_cost_so_far(struct call *c);
 /* What the request costs with c->cost_pusd for the running attempt and all that came before it. */
 const char *call_cost_text(const struct call *c, char out[MONEY_TEXT_MAX]);
 /* The request is over. status: "ok", "error", "canceled". */

@@ -416,7 +416,7 @@ static bool edit_event(void *ctx, const struct sse_event *ev)
     char cost[MONEY_TEXT_MAX];
     if (c->stream != NULL) { /* else it is settled */
         c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
-        c->cost_pusd = call_cost_pusd(c);
+        call_cost_so_far(c);
     }
     call_cost_text(c, cost);
     if (c->chat.door == DOOR_OPENAI) {
@@ -503,7 +503,7 @@ static void end_translated(struct call *c)
 {
     if (c->reply_ended && c->stream != NULL) {
         c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
-        c->cost_pusd = call_cost_pusd(c);
+        call_cost_so_far(c);
         call_translate_end(c);
     }
 }

@@ -213,7 +213,7 @@ static bool cost_now(struct call *c, int64_t *ret_pusd)
     return true;
 }
 
-int64_t call_cost_pusd(struct call *c)
+static int64_t usage_cost(struct call *c)
 {
     int64_t pusd;
     cost_now(c, &pusd);
@@ -235,7 +235,7 @@ static void estimate_unknown(struct call *c)
         return;
     }
     guess_prompt(c, cand->estimate.prompt_tok, &c->usage.total);
-    c->cost_pusd = call_cost_pusd(c);
+    c->cost_pusd = usage_cost(c);
 }
 
 /* Tokens in this much generated text, by our own guess: never more than is held for. */
@@ -270,7 +270,7 @@ static enum usage_source complete_partial(struct call *c, bool whole)
     struct usage_report *r = &c->usage;
     struct usage sum,
         *u = r->n_iterations > 0 ? &r->iterations[r->n_iterations - 1].usage : &r->total;
-    int64_t stated_pusd = call_cost_pusd(c), lacks;
+    int64_t stated_pusd = usage_cost(c), lacks;
     usage_report_sum(r, &sum);
     lacks = route_current(&c->route)->estimate.prompt_tok - usage_prompt_tok(&sum);
     if (!usage_report_states_prompt(r) && lacks > 0) {
@@ -308,6 +308,21 @@ static bool is_stated(const struct usage_report *r)
 {
     return usage_report_states_prompt(r) && usage_report_states_output(r) &&
            (r->total.unclear >> USAGE_web_searches & 1u) == 0;
+}
+
+void call_cost_so_far(struct call *c)
+{
+    if (is_stated(&c->usage)) {
+        c->cost_pusd = usage_cost(c);
+        return;
+    }
+    const struct usage_report stated = c->usage;
+    if (stated.total.seen != 0) {
+        complete_partial(c, true);
+    } else {
+        estimate_whole(c);
+    }
+    c->usage = stated;
 }
 
 /* What says nothing of usage, or not yet, is no surprise: some servers never do. */

@@ -4,6 +4,8 @@ zero.  It is completed by an estimate, and the row says so; what is stated is bi
 cache writes of which it does not state how long they are kept: as long as was asked for."""
 
 import json
+import re
+from decimal import Decimal
 
 from crowd import BUCKETS, ledger, nothing_held, oracle_pusd
 from harness import Report, Wayfare, endpoint, provider, wait_for
@@ -185,18 +187,23 @@ way = Wayfare(catalog())
 ROWS = {}
 
 
+def told_nusd(body):
+    """What the answer's last word says that it costs."""
+    return int(Decimal(re.findall(rb'"cost": *"?([0-9.]+)', body)[-1].decode()) * 10**9)
+
+
 def ask(model, answer, usage, **fields):
     stream = answer.__name__.endswith("_stream")
     said = answer(*usage) if stream else dumps(answer(*usage))
     RAW.answer = lambda request: whole(said.encode(), content_type=b"text/event-stream" if stream else b"application/json")
-    status, headers, body = way.messages(model=model, max_tokens=5000, stream=stream, **fields,
+    status, headers, body = way.messages(model=model, max_tokens=5000, stream=stream, headers={"x-wayfare-report": "body"}, **fields,
                                          messages=[{"role": "user", "content": "A question of some length. " * 20}])
     assert status == 200, (status, body[:400])
-    return headers["x-wayfare-generation-id"], len(TEXT if stream else said.encode()) // 4
+    return headers["x-wayfare-generation-id"], len(TEXT if stream else said.encode()) // 4, told_nusd(body)
 
 
 def check(n):
-    (of_input, of_output, source), (generation, size) = CASES[n][2], ASKED[n]
+    (of_input, of_output, source), (generation, size, told) = CASES[n][2], ASKED[n]
     row = ROWS[generation]
     got = row["input_tok"], row["output_tok"], row["usage_source"]
     assert got[2] == source, got
@@ -204,6 +211,7 @@ def check(n):
     assert got[1] == (of_output if of_output is not GUESS else size), (got, size)
     seen = {name: row[column] or 0 for name, column, _ in BUCKETS}
     assert row["cost_pusd"] == oracle_pusd(seen, PRICES), dict(row)
+    assert told == row["charge_nusd"], (told, row["charge_nusd"])
 
 
 def warnings():
