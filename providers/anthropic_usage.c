@@ -14,6 +14,7 @@ static void read_figure(struct anthropic_figures *f, enum anthropic_figure which
         return;
     f->n[which] = n;
     f->seen |= 1u << which;
+    f->unclear &= ~(1u << which);
 }
 
 /* What is null, no word or too long for one says nothing. */
@@ -54,7 +55,7 @@ void anthropic_merge_max(struct anthropic_figures *f, const struct anthropic_fig
             f->n[i] = newer->n[i];
     }
     f->seen |= newer->seen;
-    f->unclear |= newer->unclear;
+    f->unclear = (f->unclear & ~newer->seen) | newer->unclear;
     if (newer->terms.speed[0] != '\0')
         memcpy(f->terms.speed, newer->terms.speed, USAGE_TERM_MAX);
     if (newer->terms.geo[0] != '\0')

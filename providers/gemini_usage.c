@@ -47,12 +47,13 @@ void gemini_read_usage(struct gemini_figures *f, const struct json_doc *doc, jso
         bool unclear = false;
         int64_t n =
             places[i].by_modality ? read_audio(doc, value, &unclear) : figure_read(doc, value);
-        if (unclear || n == FIGURE_UNCLEAR)
-            f->unclear |= 1u << i;
         if (n >= 0) {
             f->n[i] = n;
             f->seen |= 1u << i;
+            f->unclear &= ~(1u << i);
         }
+        if (unclear || n == FIGURE_UNCLEAR)
+            f->unclear |= 1u << i;
     }
 }
 

@@ -84,7 +84,9 @@ static enum verdict judge_body(const struct json_doc *doc, const struct openai_d
                   json_first(doc, choices) != JSON_NONE; /* without any it is none */
     openai_read_figures(&figures, doc, json_get(doc, 0, "usage"));
     openai_read_figures(&figures, doc, json_get(doc, json_get(doc, 0, "x_groq"), "usage"));
-    openai_figures_to_usage(&figures, d, ret_usage); /* of what is no answer too: it is billed */
+    struct openai_glance g = openai_glance(doc);
+    bool content = g.text_bytes > 0 || g.calls || g.media;
+    openai_figures_to_usage(&figures, d, content, ret_usage); /* of no answer too: it is billed */
     if (!answer && !error)
         return VERDICT_FOREIGN;
     bool stated = figures.seen != 0;

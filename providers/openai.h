@@ -43,8 +43,9 @@ struct openai_figures openai_no_figures(const struct provider_reading *reading,
                                         const struct openai_dialect *d);
 /* Adds what the object at `usage` states where it is more than what is known. */
 void openai_read_figures(struct openai_figures *f, const struct json_doc *doc, json_ref usage);
-void openai_figures_to_usage(const struct openai_figures *f, const struct openai_dialect *d,
-                             struct usage *ret);
+/* content: the answer holds something, which is output whether it was counted or not. */
+void openai_figures_to_usage(const struct openai_figures *stated, const struct openai_dialect *d,
+                             bool content, struct usage *ret);
 /* The tier that an answer or a chunk says it was served in; nothing is said: *ret stays. */
 void openai_read_tier(char ret[USAGE_TERM_MAX], const struct json_doc *doc);
 /* Thinking tokens among the output; -1: not said. */
@@ -64,6 +65,7 @@ struct openai_glance {
     struct span delta;  /* of the first choice */
     int64_t text_bytes; /* generated text, thinking and arguments, of all choices */
     bool calls;         /* a tool call stands in it, perhaps without text yet */
+    bool media;         /* sound or pictures stand in it */
 };
 
 /* doc: an object. */

@@ -88,7 +88,7 @@ static int64_t calls_bytes(const struct json_doc *doc, json_ref calls)
 }
 
 /* Thinking is often there twice, as text and in details: the longer one counts. */
-static int64_t said_bytes(const struct json_doc *doc, json_ref said)
+static int64_t said_bytes(const struct json_doc *doc, json_ref said, bool *ret_media)
 {
     int64_t n = 0, thinking = 0;
     for (json_ref m = json_first(doc, said); m != JSON_NONE; m = json_next(doc, m)) {
@@ -99,6 +99,8 @@ static int64_t said_bytes(const struct json_doc *doc, json_ref said)
             n += calls_bytes(doc, m);
         else if (span_is(key, "function_call"))
             n += arguments_bytes(doc, m);
+        else if (span_is(key, "audio") || span_is(key, "images"))
+            *ret_media |= is_stated(doc, m);
         else if (span_is(key, "reasoning_content") || span_is(key, "reasoning") ||
                  span_is(key, "reasoning_details"))
             thinking = larger(thinking, text_or_parts(doc, m));
@@ -132,7 +134,7 @@ static void glance_at_choice(struct openai_glance *g, const struct json_doc *doc
     /* Perplexity sends the whole text so far as `message` beside the delta. */
     json_ref said = delta != JSON_NONE ? delta : message;
     if (said != JSON_NONE) {
-        g->text_bytes += said_bytes(doc, said);
+        g->text_bytes += said_bytes(doc, said, &g->media);
         json_ref calls = g->text_bytes == 0 ? json_get(doc, said, "tool_calls") : JSON_NONE;
         g->calls |= is(doc, calls, JSON_ARRAY) && json_first(doc, calls) != JSON_NONE;
         if (!g->has_choice)

@@ -477,7 +477,7 @@ static void report_usage(struct openai_reply *r, const struct openai_figures *fi
 {
     struct reply event = {.kind = REPLY_USAGE,
                           .reasoning_tok = openai_reasoning_tok(figures, r->dialect)};
-    openai_figures_to_usage(figures, r->dialect, &event.usage);
+    openai_figures_to_usage(figures, r->dialect, true, &event.usage);
     emit(r, &event);
 }
 

@@ -47,18 +47,23 @@ static void raise(struct openai_figures *f, enum openai_figure which, int64_t n)
     if (n > f->n[which])
         f->n[which] = n;
     f->seen |= 1u << which;
+    f->unclear &= ~(1u << which);
 }
 
 void openai_read_figures(struct openai_figures *f, const struct json_doc *doc, json_ref usage)
 {
+    uint32_t clear = 0, unclear = 0;
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         json_ref at = places[i].group != NULL ? json_get(doc, usage, places[i].group) : usage;
         int64_t n = figure_read(doc, json_get(doc, at, places[i].name));
-        if (n >= 0)
+        if (n >= 0) {
             raise(f, places[i].figure, n);
-        else if (n == FIGURE_UNCLEAR)
-            f->unclear |= 1u << places[i].figure;
+            clear |= 1u << places[i].figure;
+        } else if (n == FIGURE_UNCLEAR) {
+            unclear |= 1u << places[i].figure;
+        }
     }
+    f->unclear |= unclear & ~clear;
 }
 
 static bool has(const struct openai_figures *f, enum openai_figure which)
@@ -71,10 +76,10 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* What only the total shows; one: a figure without which there is nothing to compare it with. */
-static int64_t unstated(const struct openai_figures *f, enum openai_figure one)
+/* What only the total shows. */
+static int64_t unstated(const struct openai_figures *f)
 {
-    if (!has(f, OAI_total) || !has(f, one))
+    if (!has(f, OAI_total) || !has(f, OAI_prompt) || !has(f, OAI_completion))
         return 0;
     int64_t rest = f->n[OAI_total] - f->n[OAI_prompt] - f->n[OAI_completion];
     return rest > 0 ? rest : 0;
@@ -89,16 +94,16 @@ static int64_t output_apart(const struct openai_figures *f, const struct openai_
     case OUTPUT_REASONING_APART:
         return f->n[OAI_reasoning];
     case OUTPUT_BY_TOTAL:
-        return unstated(f, OAI_prompt);
+        return unstated(f);
     }
     return 0;
 }
 
 /* prompt_tokens holds what was read from and written to the cache.  A server once stated more of
  * that than there was prompt (Grok on Azure: 403 of 347): no token is billed twice. */
-static void set_prompt(const struct openai_figures *f, int64_t prompt, struct usage *ret)
+static void set_prompt(const struct openai_figures *f, struct usage *ret)
 {
-    int64_t left = prompt;
+    int64_t left = f->n[OAI_prompt];
     if (has(f, OAI_cache_read)) {
         int64_t n = smaller(f->n[OAI_cache_read], left);
         usage_set(ret, USAGE_cache_read_tok, n);
@@ -158,22 +163,45 @@ static void set_unclear(const struct openai_figures *f, const struct openai_dial
         usage_set_unclear(ret, USAGE_output_tok);
 }
 
-void openai_figures_to_usage(const struct openai_figures *f, const struct openai_dialect *d,
-                             struct usage *ret)
+/* Of prompt, completion and total any two say the third, but for reasoning that stands apart: it is
+ * in some totals (xAI) and not in others (Vercel).  A total that leaves nothing for the output is
+ * believed where there is no content. */
+static void complete(struct openai_figures *f, const struct openai_dialect *d, bool content)
 {
+    int64_t reasoning = f->n[OAI_reasoning];
+    if (!has(f, OAI_total) || has(f, OAI_prompt) == has(f, OAI_completion))
+        return;
+    if (has(f, OAI_prompt)) {
+        int64_t output = f->n[OAI_total] - f->n[OAI_prompt];
+        int64_t apart = d->output == OUTPUT_REASONING_APART ? reasoning : 0;
+        if (output < 0 || (output == 0 && content))
+            return;
+        raise(f, OAI_completion, output > apart ? output - apart : 0);
+        if (apart > 0)
+            f->unclear |= 1u << OAI_completion; /* it may be more */
+        return;
+    }
+    int64_t prompt = f->n[OAI_total] - f->n[OAI_completion];
+    bool none_apart = d->output == OUTPUT_REASONING_APART ? has(f, OAI_reasoning) && reasoning == 0
+                                                          : reasoning == 0;
+    if (prompt > 0 && (none_apart || d->output == OUTPUT_WHOLE))
+        raise(f, OAI_prompt, prompt);
+}
+
+void openai_figures_to_usage(const struct openai_figures *stated, const struct openai_dialect *d,
+                             bool content, struct usage *ret)
+{
+    struct openai_figures f = *stated;
     *ret = (struct usage){.seen = 0};
-    /* Of prompt, completion and total any two say the third. */
-    int64_t prompt = has(f, OAI_prompt) ? f->n[OAI_prompt] : unstated(f, OAI_completion);
-    if (has(f, OAI_prompt) || prompt > 0)
-        set_prompt(f, prompt, ret);
-    int64_t output = has(f, OAI_completion) ? f->n[OAI_completion] + output_apart(f, d)
-                                            : unstated(f, OAI_prompt);
-    if (has(f, OAI_completion) || output > 0)
-        usage_set(ret, USAGE_output_tok, output);
-    if (has(f, OAI_searches))
-        usage_set(ret, USAGE_web_searches, f->n[OAI_searches]);
-    set_audio(f, ret);
-    set_unclear(f, d, ret);
+    complete(&f, d, content);
+    if (has(&f, OAI_prompt))
+        set_prompt(&f, ret);
+    if (has(&f, OAI_completion))
+        usage_set(ret, USAGE_output_tok, f.n[OAI_completion] + output_apart(&f, d));
+    if (has(&f, OAI_searches))
+        usage_set(ret, USAGE_web_searches, f.n[OAI_searches]);
+    set_audio(&f, ret);
+    set_unclear(&f, d, ret);
 }
 
 void openai_read_tier(char ret[USAGE_TERM_MAX], const struct json_doc *doc)

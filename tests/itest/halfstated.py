@@ -46,6 +46,24 @@ def openai(usage):
             "choices": [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}]}
 
 
+def openai_silent(usage):
+    answer = openai(usage)
+    answer["choices"][0]["message"]["content"] = None
+    return answer
+
+
+def unknown(usage):
+    return openai(usage)
+
+
+def xai(usage):
+    return openai(usage)
+
+
+def vercel(usage):
+    return openai(usage)
+
+
 def openrouter(usage):
     return openai(usage)
 
@@ -87,16 +105,27 @@ def openai_stream(usage):
     return "".join("data: %s\n\n" % dumps(c) for c in chunks) + "data: [DONE]\n\n"
 
 
+def openai_silent_stream(usage):
+    return openai_stream(usage).replace(json.dumps(TEXT), '""')
+
+
+def openai_twice_stream(first, usage):
+    """The usage is in every chunk, and grows."""
+    return openai_stream(first).replace("data: [DONE]\n\n", "") + openai_stream(usage).split("\n\n", 2)[2]
+
+
 def openrouter_stream(usage):
     return openai_stream(usage)
 
 
-def gemini_stream(usage):
-    return "data: %s\n\n" % dumps(gemini(usage))
+def gemini_stream(*usages):
+    return "".join("data: %s\n\n" % dumps(gemini(usage)) for usage in usages)
 
 
-PROTOCOL = {anthropic: "anthropic", anthropic_stream: "anthropic", openai: "openai", openai_stream: "openai", openrouter: "openrouter",
-            openrouter_stream: "openrouter", gemini: "gemini", gemini_silent: "gemini", gemini_stream: "gemini", bedrock: "bedrock", cohere: "cohere"}
+def word_of(answer):
+    return answer.__name__.split("_")[0]
+
+
 NOVA, CLAUDE = "converse/amazon.nova-pro-v1:0", "converse/anthropic.claude-sonnet-4-5-v1:0"
 
 # what is answered, with which usage; what the row says: (input, output, marked as)
@@ -121,11 +150,40 @@ CASES = [
     (anthropic_stream, ({"output_tokens": 1}, {"output_tokens": 7}), (GUESS, 7, "partial")),
     (anthropic_stream, ({"input_tokens": Number("1.5"), "output_tokens": 1}, {"output_tokens": 7}), (GUESS, 7, "partial")),
     (anthropic_stream, ({"input_tokens": 100, "output_tokens": 1}, {"output_tokens": Number("7.5")}), (100, GUESS, "partial")),
+    # What was no count at first.
+    (anthropic_stream, ({"input_tokens": 100, "output_tokens": -1}, {"output_tokens": 7}), (100, 7, "final")),
+    (anthropic_stream, ({"input_tokens": "100", "output_tokens": 1}, {"input_tokens": 100, "output_tokens": 7}), (100, 7, "final")),
+    (openai_twice_stream, ({"prompt_tokens": 100, "completion_tokens": -1}, {"prompt_tokens": 100, "completion_tokens": 40}),
+     (100, 40, "final")),
+    (openai_twice_stream, ({"prompt_tokens": 100, "completion_tokens": 40}, {"prompt_tokens": 100, "completion_tokens": -1}),
+     (100, GUESS, "partial")),
+    (gemini_stream, ({"promptTokenCount": 100, "candidatesTokenCount": -1}, {"promptTokenCount": 100, "candidatesTokenCount": 40}),
+     (100, 40, "final")),
     (openai, ({"prompt_tokens": 100, "completion_tokens": 0, "total_tokens": 100},), (100, 0, "final")),
     (openai, ({"prompt_tokens": 100},), (100, GUESS, "partial")),
     (openai, ({"prompt_tokens": 100, "completion_tokens": None, "total_tokens": 100},), (100, GUESS, "partial")),
     (openai, ({"prompt_tokens": 100, "completion_tokens": None, "total_tokens": 140},), (100, 40, "final")),
     (openai, ({"completion_tokens": 40, "total_tokens": 140},), (100, 40, "final")),
+    (openai, ({"prompt_tokens": 100, "completion_tokens": -1, "total_tokens": 140},), (100, 40, "final")),
+    (openai, ({"prompt_tokens": "?", "completion_tokens": 40, "total_tokens": 140},), (100, 40, "final")),
+    # What thinking is no part of completion_tokens may be in the total, or not.
+    (openai, ({"completion_tokens": 40, "total_tokens": 140, "completion_tokens_details": {"reasoning_tokens": 20}},), (100, 40, "final")),
+    (unknown, ({"completion_tokens": 40, "total_tokens": 140, "completion_tokens_details": {"reasoning_tokens": 20}},),
+     (GUESS, 40, "partial")),
+    (unknown, ({"completion_tokens": 40, "total_tokens": 140},), (100, 40, "final")),
+    (xai, ({"prompt_tokens": 100, "completion_tokens": 40, "total_tokens": 160, "completion_tokens_details": {"reasoning_tokens": 20}},),
+     (100, 60, "final")),
+    (xai, ({"completion_tokens": 40, "total_tokens": 160, "completion_tokens_details": {"reasoning_tokens": 20}},), (GUESS, 60, "partial")),
+    (xai, ({"completion_tokens": 40, "total_tokens": 140, "completion_tokens_details": {"reasoning_tokens": 0}},), (100, 40, "final")),
+    (xai, ({"completion_tokens": 40, "total_tokens": 160},), (GUESS, 40, "partial")),
+    (xai, ({"prompt_tokens": 100, "total_tokens": 140},), (100, 40, "final")),
+    (xai, ({"prompt_tokens": 100, "total_tokens": 1600, "completion_tokens_details": {"reasoning_tokens": 20}},), (100, 1500, "partial")),
+    (vercel, ({"completion_tokens": 40, "total_tokens": 140, "completion_tokens_details": {"reasoning_tokens": 20}},),
+     (GUESS, 60, "partial")),
+    # Without content there is no output.
+    (openai_silent, ({"prompt_tokens": 100, "total_tokens": 100},), (100, 0, "final")),
+    (openai_silent, ({"prompt_tokens": 100},), (100, GUESS, "partial")),
+    (openai_silent_stream, ({"prompt_tokens": 100, "total_tokens": 100},), (100, 0, "final")),
     (openai, ({"prompt_tokens": 100, "completion_tokens": Number("40.0")},), (100, 40, "final")),
     (openai, ({"prompt_tokens": 100, "completion_tokens": Number("40.5")},), (100, GUESS, "partial")),
     (openai, ({"prompt_tokens": Number("1e3"), "completion_tokens": 40},), (GUESS, 40, "partial")),
@@ -175,12 +233,13 @@ def catalog():
     """A model for each case: none learns from another."""
     models = []
     for n, (answer, _, _) in enumerate(CASES):
-        word = PROTOCOL[answer]
+        word = word_of(answer)
         models.append({"id": "half/%d" % n, "endpoints": [endpoint(word, NOVA if word == "bedrock" else "up", PRICES)]})
     for n, (answer, upstream, _, _, _) in enumerate(WRITES):
-        models.append({"id": "writes/%d" % n, "endpoints": [endpoint(PROTOCOL[answer], upstream, PRICES)]})
-    words = sorted(set(PROTOCOL.values()))
-    return {"providers": [provider(word, RAW.url, protocol="openai" if word == "openrouter" else word) for word in words], "models": models}
+        models.append({"id": "writes/%d" % n, "endpoints": [endpoint(word_of(answer), upstream, PRICES)]})
+    protocols = {word: "openai" if word in ("openrouter", "unknown", "vercel", "xai") else word
+                 for word in sorted({word_of(c[0]) for c in CASES + WRITES})}
+    return {"providers": [provider(word, RAW.url, protocol=protocol) for word, protocol in protocols.items()], "models": models}
 
 
 way = Wayfare(catalog())
