@@ -325,14 +325,21 @@ void call_cost_so_far(struct call *c)
     c->usage = stated;
 }
 
-/* What says nothing of usage, or not yet, is no surprise: some servers never do. */
+enum { UNCLEAR_EVERY_MS = 60 * 1000 };
+
+/* What says nothing of usage, or not yet, is no surprise: some servers never do.  Others always say
+ * half of it. */
 static void warn_unclear(const struct call *c)
 {
     const struct usage *u = &c->usage.total;
-    if (u->unclear != 0 || (u->seen != 0 && !c->usage.unfinished)) {
+    struct log_pace *pace = &c->worker->paces[WORKER_UNCLEAR_USAGE];
+    int64_t n;
+    bool unclear = u->unclear != 0 || (u->seen != 0 && !c->usage.unfinished);
+    if (unclear && log_is_due(pace, worker_tick_ms(c->worker), UNCLEAR_EVERY_MS, &n)) {
         log_line(LOG_WARN,
-                 "msg=\"usage is not stated in full; completed by an estimate\" endpoint=%s",
-                 c->endpoint->slug);
+                 "msg=\"usage is not stated in full; completed by an estimate\" endpoint=%s "
+                 "n=%" PRId64,
+                 c->endpoint->slug, n);
     }
 }
 

@@ -228,15 +228,23 @@ static void add_value(struct buf *line, const char *key, struct span value, size
 
 enum { PACE_MS = 1000 };
 
+bool log_is_due(struct log_pace *p, int64_t now_ms, int64_t every_ms, int64_t *ret_n)
+{
+    *ret_n = ++p->n;
+    if (now_ms < p->next_ms) {
+        return false;
+    }
+    p->next_ms = now_ms + every_ms;
+    p->n = 0;
+    return true;
+}
+
 void log_crowd(struct log_pace *p, int64_t now_ms, const char *msg)
 {
-    p->n++;
-    if (now_ms < p->next_ms) {
-        return;
+    int64_t n;
+    if (log_is_due(p, now_ms, PACE_MS, &n)) {
+        log_line(LOG_WARN, "msg=\"%s\" n=%lld", msg, (long long)n);
     }
-    log_line(LOG_WARN, "msg=\"%s\" n=%lld", msg, (long long)p->n);
-    p->next_ms = now_ms + PACE_MS;
-    p->n = 0;
 }
 
 void log_value(struct buf *line, const char *key, struct span value)

@@ -32,8 +32,10 @@ void log_text(enum log_level level, struct span text);
 struct log_pace {
     int64_t next_ms, n;
 };
-/* A warning that a crowd can cause: msg="..." n=..., at most once a second; n is how many times it
- * happened since the last line.  A pace is one thread's. */
+/* Whether a line may be written now, of those that would come too often: at most one in every_ms.
+ * ret_n: how many times it happened since the last line.  A pace is one thread's. */
+bool log_is_due(struct log_pace *p, int64_t now_ms, int64_t every_ms, int64_t *ret_n);
+/* A warning that a crowd can cause: msg="..." n=..., at most once a second. */
 void log_crowd(struct log_pace *p, int64_t now_ms, const char *msg);
 /* Appends key="value" to a line being built, at most LOG_VALUE_MAX bytes of it as escaped. */
 void log_value(struct buf *line, const char *key, struct span value);

@@ -30,8 +30,14 @@ enum {
     PARKED_UNWATCHED_MS = 50 /* a parked connection is watched for a disconnect after this long */
 };
 
-/* Kinds of log lines that are written once a second at most. */
-enum worker_pace { WORKER_REFUSED_CONNECTIONS, WORKER_SHED, WORKER_AUTH_FAILURES, WORKER_PACES };
+/* Kinds of log lines that are written once a second at most, the last one once a minute. */
+enum worker_pace {
+    WORKER_REFUSED_CONNECTIONS,
+    WORKER_SHED,
+    WORKER_AUTH_FAILURES,
+    WORKER_UNCLEAR_USAGE,
+    WORKER_PACES
+};
 
 struct MHD_Daemon;
 struct request;
