@@ -54,7 +54,7 @@ int preset_read(struct prefs *p, const char *field, struct span text, struct fai
     struct fail why;
     int rc = json_parse(&doc, text, &why);
     if (rc != 0) {
-        rc = fail_set(reterr, ERR_bad_request, field, "%s: %s", field, why.text);
+        rc = fail_set(reterr, why.code, field, "%s: %s", field, why.text);
     } else {
         rc = preset_check(&doc, field, none, reterr);
     }

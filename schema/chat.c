@@ -316,7 +316,9 @@ static int find_cuts(const struct chat_reader *r, json_ref also, struct json_cut
 int chat_read_routing(struct chat_reader *r)
 {
     struct chat *c = r->chat;
-    if (prefs_read(&c->prefs, r->doc, 0, r->reterr) != 0)
+    json_ref tier; /* counting tokens reads none of it, but it is cut out there too */
+    if (json_get_once(r->doc, 0, "service_tier", &tier, r->reterr) != 0 ||
+        prefs_read(&c->prefs, r->doc, 0, r->reterr) != 0)
         return -1;
     c->n_cuts = find_cuts(r, JSON_NONE, c->cuts);
     json_ref options = c->door == DOOR_OPENAI ? json_get(r->doc, 0, "stream_options") : JSON_NONE;

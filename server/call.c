@@ -185,7 +185,7 @@ static void attempt_reset(struct call *c)
     c->denied = NULL;
     c->cut = END_none;
     c->sent = c->paused = c->hold_open = c->hold_waiting = false;
-    c->started = c->stopped = c->suspect = false;
+    c->started = c->stopped = c->failed = c->suspect = false;
     c->checkpoint_tick_ms = -1;
     c->uncounted_bytes = 0;
     c->head_tick_ms = c->content_tick_ms = -1;

@@ -150,7 +150,7 @@ struct call {
     enum err cut_code;
     char cut_text[FAIL_TEXT_MAX]; /* END_over_cap: what the client is told */
     bool hold_waiting, hold_open, sent, paused;
-    bool started, stopped;             /* the stream's first, last (or error) event was seen */
+    bool started, stopped, failed;     /* the stream's first, last, error event was seen */
     bool suspect;                      /* something to be shown may repeat the credential */
     enum route_end cut;                /* why we cancelled the transfer ourselves */
     char error_text[CALL_MESSAGE_MAX]; /* what the stream's error event says */

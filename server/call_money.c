@@ -284,7 +284,8 @@ static enum usage_source complete_partial(struct call *c, bool whole)
     return bill_guess(c, stated_pusd) ? USAGE_PARTIAL : USAGE_ESTIMATED;
 }
 
-/* A whole answer without figures: the prompt by our estimate, the rest by its size. */
+/* An answer, or what came of it, without figures: the prompt by our estimate, the rest by its size.
+ */
 static void estimate_whole(struct call *c)
 {
     int64_t bytes = answer_bytes(c);
@@ -368,7 +369,8 @@ static enum usage_source judge(struct call *c, enum route_end end, enum verdict 
         }
         return source;
     }
-    if (end == END_complete) {
+    bool seen = c->content_bytes > 0 && c->endpoint->provider->cancel_stops_billing;
+    if (end == END_complete || seen) {
         estimate_whole(c);
     } else {
         estimate_unknown(c);

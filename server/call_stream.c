@@ -23,7 +23,8 @@ static void on_event(void *ctx, const struct event *ev)
     /* Servers say an error in many ways: whatever is no part of the answer may be one. */
     c->suspect |= ev->kind == EVENT_OTHER || ev->kind == EVENT_ERROR;
     c->started |= ev->kind == EVENT_START;
-    c->stopped |= ev->kind == EVENT_STOP || ev->kind == EVENT_ERROR;
+    c->stopped |= ev->kind == EVENT_STOP;
+    c->failed |= ev->kind == EVENT_ERROR;
 }
 
 /* ---- the hold-back: until the first content another attempt can take its place ---- */
@@ -146,7 +147,7 @@ bool call_stream_body(struct call *c, struct span bytes)
         return true;
     }
     call_checkpoint_bytes(c, bytes.len);
-    if (c->stopped) {
+    if (c->stopped || c->failed) {
         call_arm(c);
     }
     if (c->reply_broken) {

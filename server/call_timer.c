@@ -16,7 +16,7 @@ static int64_t silent_deadline(const struct call *c)
     if (c->paused) {
         return INT64_MAX;
     }
-    if (c->stopped) {
+    if (c->stopped || c->failed) {
         return c->byte_tick_ms + CALL_LINGER_MS; /* all is said: no need to wait for the close */
     }
     return c->head_tick_ms < 0 ? c->sent_tick_ms + c->limits.first_byte_ms

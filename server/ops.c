@@ -39,12 +39,12 @@ IDENTITY_OP(key_db_set)
 #define OP_THEN(n, f, c) {.name = n, .access = OP_ACCESS_WRITE, .run = f, .complete = c}
 const struct op ops_all[] = {
     OP_THEN("team create", run_team_db_create, limits_db_add_team),
-    OP("team list", LONG, run_team_db_list),
+    OP("team list", READ, run_team_db_list),
     OP_THEN("team set", run_team_db_set, limits_db_add_team),
     OP_THEN("key create", run_key_db_create, limits_db_add_key),
-    OP("key list", LONG, run_key_db_list),
-    OP("key revoke", WRITE, run_key_db_revoke),
-    OP("key rotate", WRITE, run_key_db_rotate),
+    OP("key list", READ, run_key_db_list),
+    OP_THEN("key revoke", run_key_db_revoke, limits_db_add_key),
+    OP_THEN("key rotate", run_key_db_rotate, limits_db_add_key),
     OP_THEN("key set", run_key_db_set, limits_db_add_key),
     OP("catalog import", WRITE, op_catalog_import),
     OP("catalog export", READ, op_catalog_export),

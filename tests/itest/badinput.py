@@ -205,6 +205,17 @@ for name, body in {
 report.case("not an object", each, [(v, "object") for v in ("[]", '"x"', "1", "null", "true")])
 report.case("depth 200 is fine", good_request, '"x":' + "[" * 200 + "]" * 200)
 report.case("duplicates among members not read pass", good_request, '"x":1,"x":2')
+def a_tier_many_times():
+    """Cut out of a request that counts tokens as well, where nothing else is read of it."""
+    body = '{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"x"}]%s}'
+    for path in ("/v1/messages", "/v1/messages/count_tokens", "/v1/route", "/v1/chat/completions"):
+        for n in (2, 64, 65, 500):
+            status, _, data = way.request("POST", path, body % (',"service_tier":"flex"' * n))
+            assert status == 400 and b"service_tier" in data, (path, n, status, data)
+    assert way.messages()[0] == 200
+
+
+report.case("a tier many times", a_tier_many_times)
 report.case("count_tokens and the dry run are as strict", lambda: [
     refused(GOOD % ',"provider_sort":"cheap"', names="provider_sort", path=p)
     for p in ("/v1/messages/count_tokens", "/v1/route")])

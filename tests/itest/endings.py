@@ -11,11 +11,12 @@ from decimal import Decimal
 
 from harness import SLOW, Report, Sim, Wayfare, catalog_of, endpoint, price, provider, wait_for
 
-sim = Sim(["stops", "bills"])
+sim = Sim(["stops", "bills", "chat"])
 LIMITS = {k: int(ms * SLOW) for k, ms in dict(connect_ms=2000, first_byte_ms=2500, idle_ms=2500, total_ms=20000).items()}
 models = [{"id": "test/" + n, "aliases": [n], "endpoints": [endpoint(n, "m-" + n, price("3", "15"))]} for n in sim.url]
 catalog = {"providers": [provider("stops", sim.url["stops"], timeouts=LIMITS, cancel_stops_billing=True),
-                         provider("bills", sim.url["bills"], timeouts=LIMITS, cancel_stops_billing=False)],
+                         provider("bills", sim.url["bills"], timeouts=LIMITS, cancel_stops_billing=False),
+                         provider("chat", sim.url["chat"] + "/v1", protocol="openai", timeouts=LIMITS)],
            "models": models}
 way = Wayfare(catalog)
 report = Report()
@@ -95,6 +96,22 @@ for model in ("stops", "bills"):
     for how in ("fin", "rst"):
         for events in (1, 2, 4, 8):
             report.case("leaves %s after %d events by %s" % (model, events, how), gone_mid_stream, model, events, how)
+
+
+def gone_before_usage():
+    """Chat completions state their usage at the end: what was seen until then is billed."""
+    sim.reset()
+    sim.script("chat", output_tokens=4000, tps=4000, ttft_ms=20)
+    before = last_id()
+    sock = start("chat", True, max_tokens=5000)
+    data = read_events(sock, 400)
+    leave(sock, "fin")
+    attempt = settled_after(before)["attempts"][0]
+    assert attempt["usage_source"] == "estimated" and attempt["usage"]["output_tokens"] > 100, (len(data), attempt)
+    assert Decimal(attempt["cost_usd"]) > Decimal("0.0015"), attempt
+
+
+report.case("leaves before the usage is stated", gone_before_usage)
 
 
 def gone_before_headers(model, stream, how):
