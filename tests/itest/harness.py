@@ -300,6 +300,17 @@ def sse_events(data):
     return events
 
 
+def descriptors_of(pid):
+    """How many a server has; None where only root may look: it cannot be attached to."""
+    try:
+        return len(os.listdir("/proc/%d/fd" % pid))
+    except PermissionError:
+        return None
+
+
+ONLY_ROOT = "only root may look into a server that cannot be attached to"
+
+
 class Skip(Exception):
     """A case that cannot be run here, and why."""
 

@@ -474,7 +474,7 @@ def long_lists():
     print("#   %d lists of %.1f MiB asked for: %.0f MiB more, %d refused" % (asked, size / MIB, grown / MIB, metric(crowded, "wayfare_requests_shed_total")))
     assert MEMORY > 1 or grown < 80 * MIB, grown
     status, headers, body = crowded.request("GET", "/v1/models")
-    assert status == 529 and headers["x-should-retry"] == "true" and json.loads(body)["error"]["type"] == "overloaded_error", (status, body)
+    assert status == 503 and headers["x-should-retry"] == "true" and json.loads(body)["error"]["code"] == "overloaded", (status, body)
     assert crowded.request("GET", "/v1/key")[0] == 200 and crowded.request("GET", "/v1/models/test/" + names[0])[0] == 200
     assert crowded.request("GET", "/v1/models", headers={"x-api-key": other}, key=None)[0] == 200
     for c in clients:
