@@ -295,6 +295,16 @@ static void estimate_whole(struct call *c)
     bill_guess(c, 0);
 }
 
+/* What is not stated, or not yet, is completed by what we know. */
+static enum usage_source complete(struct call *c, bool whole)
+{
+    if (c->usage.total.seen != 0) {
+        return complete_partial(c, whole);
+    }
+    estimate_whole(c);
+    return USAGE_ESTIMATED;
+}
+
 /* The connection ended before the answer did, and the provider may generate and bill the rest. */
 static bool bills_on(const struct call *c, enum route_end end)
 {
@@ -318,11 +328,7 @@ void call_cost_so_far(struct call *c)
         return;
     }
     const struct usage_report stated = c->usage;
-    if (stated.total.seen != 0) {
-        complete_partial(c, true);
-    } else {
-        estimate_whole(c);
-    }
+    complete(c, true);
     c->usage = stated;
 }
 
@@ -437,12 +443,7 @@ void call_checkpoint(struct call *c)
     c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
     c->checkpoint_tick_ms = worker_tick_ms(c->worker);
     c->uncounted_bytes = 0;
-    enum usage_source source = USAGE_ESTIMATED;
-    if (c->usage.total.seen != 0) {
-        source = complete_partial(c, false);
-    } else {
-        estimate_whole(c);
-    }
+    enum usage_source source = complete(c, false);
     struct ledger_op *op =
         first || c->cost_pusd > c->checkpoint_pusd ? new_op(c, LEDGER_STREAMING) : NULL;
     if (op != NULL) {
@@ -655,7 +656,7 @@ void call_refused(struct call *c, const struct ledger_answer *a, int64_t own_nus
     if (a->code == ERR_idempotency_mismatch || a->code == ERR_idempotency_running ||
         a->code == ERR_idempotency_done) {
         call_repeat_refused(c, a, ret, members);
-    } else if (a->code != ERR_over_budget && a->code != ERR_budget_busy) {
+    } else if (!err_is_cap(a->code)) {
         fail_set(ret, a->code, NULL, "%s", err_info(a->code)->text);
     } else if (a->refusal.scope[0] == '\0') {
         fail_set(
