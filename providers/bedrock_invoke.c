@@ -166,7 +166,8 @@ static void add_run(struct draft *d, const struct json_doc *doc, json_ref first,
     struct span run = {doc->text.ptr + begin, json_at(doc, last)->end - begin};
     if (!upreq_add_own(d->up, SPAN(",")) || !upreq_add_borrowed(d->up, run)) {
         d->ok = false;
-        fail_set(d->reterr, ERR_internal, NULL, "the request body is in too many pieces");
+        fail_set(d->reterr, ERR_bad_request, NULL,
+                 "the request says members again and again that its provider does not take");
     }
 }
 

@@ -85,7 +85,7 @@ static enum verdict judge_body(const struct json_doc *doc, const struct openai_d
     openai_read_figures(&figures, doc, json_get(doc, 0, "usage"));
     openai_read_figures(&figures, doc, json_get(doc, json_get(doc, 0, "x_groq"), "usage"));
     struct openai_glance g = openai_glance(doc);
-    bool content = g.text_bytes > 0 || g.calls || g.media;
+    bool content = g.text_bytes > 0 || g.calls || g.pictures;
     openai_figures_to_usage(&figures, d, content, ret_usage); /* of no answer too: it is billed */
     if (!answer && !error)
         return VERDICT_FOREIGN;

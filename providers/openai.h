@@ -63,9 +63,9 @@ struct openai_glance {
     json_ref usage;     /* the object, or JSON_NONE */
     json_ref groq;      /* x_groq.usage, likewise */
     struct span delta;  /* of the first choice */
-    int64_t text_bytes; /* generated text, thinking and arguments, of all choices */
+    int64_t text_bytes; /* generated text, thinking, arguments and sound, of all choices */
     bool calls;         /* a tool call stands in it, perhaps without text yet */
-    bool media;         /* sound or pictures stand in it */
+    bool pictures;      /* some stand in it */
 };
 
 /* doc: an object. */

@@ -87,8 +87,23 @@ static int64_t calls_bytes(const struct json_doc *doc, json_ref calls)
     return n;
 }
 
+/* OpenAI counts a token for 50 ms of its own speech (developers.openai.com/api/docs/guides/
+ * realtime-costs), which as pcm16, the only format that is streamed, is 2,400 bytes or 3,200
+ * letters of base64; and a token for 4 bytes of text. */
+enum { SOUND_LETTERS_PER_BYTE = 800 };
+
+/* Sound as the text that takes as many tokens, and what is said in it. */
+static int64_t sound_bytes(const struct json_doc *doc, json_ref audio)
+{
+    if (!is(doc, audio, JSON_OBJECT))
+        return 0;
+    int64_t letters = text_bytes(doc, json_get(doc, audio, "data"));
+    return text_bytes(doc, json_get(doc, audio, "transcript")) +
+           (letters + SOUND_LETTERS_PER_BYTE - 1) / SOUND_LETTERS_PER_BYTE;
+}
+
 /* Thinking is often there twice, as text and in details: the longer one counts. */
-static int64_t said_bytes(const struct json_doc *doc, json_ref said, bool *ret_media)
+static int64_t said_bytes(const struct json_doc *doc, json_ref said, bool *ret_pictures)
 {
     int64_t n = 0, thinking = 0;
     for (json_ref m = json_first(doc, said); m != JSON_NONE; m = json_next(doc, m)) {
@@ -99,8 +114,10 @@ static int64_t said_bytes(const struct json_doc *doc, json_ref said, bool *ret_m
             n += calls_bytes(doc, m);
         else if (span_is(key, "function_call"))
             n += arguments_bytes(doc, m);
-        else if (span_is(key, "audio") || span_is(key, "images"))
-            *ret_media |= is_stated(doc, m);
+        else if (span_is(key, "audio"))
+            n += sound_bytes(doc, m);
+        else if (span_is(key, "images"))
+            *ret_pictures |= is_stated(doc, m);
         else if (span_is(key, "reasoning_content") || span_is(key, "reasoning") ||
                  span_is(key, "reasoning_details"))
             thinking = larger(thinking, text_or_parts(doc, m));
@@ -134,7 +151,7 @@ static void glance_at_choice(struct openai_glance *g, const struct json_doc *doc
     /* Perplexity sends the whole text so far as `message` beside the delta. */
     json_ref said = delta != JSON_NONE ? delta : message;
     if (said != JSON_NONE) {
-        g->text_bytes += said_bytes(doc, said, &g->media);
+        g->text_bytes += said_bytes(doc, said, &g->pictures);
         json_ref calls = g->text_bytes == 0 ? json_get(doc, said, "tool_calls") : JSON_NONE;
         g->calls |= is(doc, calls, JSON_ARRAY) && json_first(doc, calls) != JSON_NONE;
         if (!g->has_choice)

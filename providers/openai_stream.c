@@ -23,7 +23,7 @@ struct openai_stream {
     bool started;  /* and had a choice */
     bool finished; /* a choice said why it ended */
     bool said;     /* there was text or a tool call */
-    bool media;    /* there was sound or a picture */
+    bool pictures; /* there were some */
     bool done;     /* [DONE] */
     bool error;
     bool closed; /* the body ended properly */
@@ -142,7 +142,7 @@ static enum event_kind on_chunk(struct openai_stream *s, struct event *ev)
     s->error |= g.failed;
     s->content_bytes += g.text_bytes;
     s->said |= g.text_bytes > 0 || g.calls;
-    s->media |= g.media;
+    s->pictures |= g.pictures;
     ev->call = g.calls;
     enum event_kind kind = kind_of(s, &g, usage);
     if (kind == EVENT_CONTENT)
@@ -256,7 +256,7 @@ enum verdict openai_stream_state(const void *stream, struct usage_report *ret_us
 {
     const struct openai_stream *s = stream;
     usage_report_clear(ret_usage);
-    openai_figures_to_usage(&s->figures, s->dialect, s->said || s->media, &ret_usage->total);
+    openai_figures_to_usage(&s->figures, s->dialect, s->said || s->pictures, &ret_usage->total);
     memcpy(ret_usage->terms.tier, s->tier, sizeof(s->tier));
     *ret_content_bytes = s->content_bytes;
     if (s->error)

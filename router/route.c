@@ -114,20 +114,31 @@ static int64_t smallest_retry_after(const struct route *r)
     return least;
 }
 
+/* A kept connection was dead, and the same endpoint was asked once more: no word of its own. */
+static bool was_repeated(const struct route *r, int i)
+{
+    const struct route_attempt *a = &r->attempts[i];
+    return i + 1 < r->n_attempts && a->end == END_stale && a[1].candidate == a->candidate;
+}
+
 /* No endpoint is left to try. */
 static struct route_action conclude(const struct route *r)
 {
     enum outcome last = outcome_of(&r->attempts[r->n_attempts - 1]);
-    if (last == OUTCOME_CLIENT)
-        return act(ROUTE_PASS);
-    if (r->n_attempts == 1)
-        return VERDICTS[last].alone == ROUTE_FAIL ? fail_with(VERDICTS[last].alone_code, -1)
-                                                  : act(VERDICTS[last].alone);
     enum err code = VERDICTS[last].family;
+    int n = 0;
     for (int i = 0; i < r->n_attempts; i++) {
+        if (was_repeated(r, i))
+            continue;
+        n++;
         if (VERDICTS[outcome_of(&r->attempts[i])].family != code)
             code = ERR_all_failed;
     }
+    if (last == OUTCOME_CLIENT)
+        return act(ROUTE_PASS);
+    if (n == 1)
+        return VERDICTS[last].alone == ROUTE_FAIL ? fail_with(VERDICTS[last].alone_code, -1)
+                                                  : act(VERDICTS[last].alone);
     return fail_with(code, code == ERR_all_rate_limited ? smallest_retry_after(r) : -1);
 }
 
@@ -172,8 +183,7 @@ static int find_any_next(const struct route *r)
 
 bool route_is_repeat(const struct route *r)
 {
-    const struct route_attempt *a = &r->attempts[r->n_attempts - 1];
-    return r->n_attempts >= 2 && a[-1].end == END_stale && a[-1].candidate == a->candidate;
+    return r->n_attempts >= 2 && was_repeated(r, r->n_attempts - 2);
 }
 
 /* Providers close idle connections when it suits them, and a request may cross that: no word of

@@ -59,9 +59,10 @@ static void count_uses(struct chat_reader *r, json_ref max_uses)
 {
     struct chat_parts *p = &r->chat->parts;
     int64_t n;
-    if (!json_int64(r->doc, max_uses, &n) || n < 0 ||
-        __builtin_add_overflow(p->hosted_uses, n, &p->hosted_uses))
+    if (!json_int64(r->doc, max_uses, &n) || n < 0)
         p->n_hosted_free++;
+    else if (__builtin_add_overflow(p->hosted_uses, n, &p->hosted_uses))
+        p->hosted_uses = INT64_MAX;
 }
 
 /* Pages are read whole where it does not say how much of them. */

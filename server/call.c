@@ -183,6 +183,7 @@ static void attempt_reset(struct call *c)
     c->reply_ended = c->reply_broken = false;
     c->http_status = 0;
     c->denied = NULL;
+    c->starved = false;
     c->cut = END_none;
     c->sent = c->paused = c->hold_open = c->hold_waiting = false;
     c->started = c->stopped = c->failed = c->suspect = false;
@@ -325,25 +326,6 @@ static enum route_end end_of(enum transfer_result result)
     return END_reset;
 }
 
-/* Milliseconds, seconds or a date (RFC 9110 section 10.2.3); -1 = none. */
-static int64_t retry_after_of(struct span headers)
-{
-    struct span ms = header_find(headers, "retry-after-ms");
-    struct span s = header_find(headers, "retry-after");
-    struct span v = ms.len > 0 ? ms : s;
-    int64_t n = 0;
-    size_t i = 0;
-    for (; i < v.len && i < 9 && v.ptr[i] >= '0' && v.ptr[i] <= '9'; i++) {
-        n = n * 10 + (v.ptr[i] - '0');
-    }
-    if (i > 0) {
-        return ms.len > 0 ? n : n * 1000;
-    }
-    int64_t at_ms = v.len > 0 ? header_date_ms(v) : -1;
-    int64_t now_ms = worker_now_ms();
-    return at_ms < 0 ? -1 : at_ms > now_ms ? at_ms - now_ms : 0;
-}
-
 /* The drain deadline cut it. */
 static void answer_drained(struct call *c)
 {
@@ -389,8 +371,8 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
     }
     if (verdict == VERDICT_COMPLETE && end != END_foreign) {
         end = END_complete; /* the last event came; how the connection ended does not matter */
-    } else if (verdict == VERDICT_ERROR && is_providers_end(end)) {
-        end = END_stream_error; /* it has said so itself */
+    } else if (verdict == VERDICT_ERROR && (is_providers_end(end) || end == END_over_cap)) {
+        end = END_stream_error; /* it has said so itself, and first */
     } else if (end == END_complete) {
         end = verdict == VERDICT_FOREIGN ? END_foreign : END_truncated;
     }
@@ -398,7 +380,7 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
     if (c->translated && end == END_complete && (c->reply_broken || c->shown.failed)) {
         end = END_foreign;
     }
-    int64_t retry_after_ms = retry_after_of(headers);
+    int64_t retry_after_ms = header_retry_after_ms(headers, worker_now_ms());
     end = attempt_over(c, end, verdict, &retry_after_ms);
     if (end == END_complete) {
         call_stream_release(c, headers); /* an answer without content is one */
@@ -432,7 +414,7 @@ static void after_body(struct call *c, struct span headers)
             verdict = VERDICT_FOREIGN;
         }
     }
-    int64_t retry_after_ms = retry_after_of(headers);
+    int64_t retry_after_ms = header_retry_after_ms(headers, worker_now_ms());
     if (!good) {
         weigh_error(c, &retry_after_ms);
     } else if (verdict == VERDICT_ERROR) {
@@ -448,6 +430,8 @@ static void after_body(struct call *c, struct span headers)
     end = attempt_over(c, end, verdict, &retry_after_ms);
     if (c->req == NULL) {
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
+    } else if (c->cut == END_drained) {
+        answer_drained(c); /* within an error's body: nobody else is asked any more */
     } else if (end != END_complete && end != END_status) {
         act(c, route_on_end(&c->route, end), headers);
     } else {
@@ -482,6 +466,7 @@ static void on_done(void *ctx, enum transfer_result result)
              (int)(id.len < 100 ? id.len : 100), id.ptr);
     c->sent = transfer_sent(c->transfer);
     c->denied = transfer_denied(c->transfer);
+    c->starved = transfer_starved(c->transfer);
     if (c->denied != NULL) {
         log_line(LOG_WARN,
                  "msg=\"a base_url of provider_configs is not public\" "
@@ -515,6 +500,7 @@ static void send_attempt(struct call *c)
     const struct uplink_how how = {c->limits.connect_ms, c->reach, route_is_repeat(&c->route)};
     c->transfer = transfer_start(w->upstream, &c->upreq, &how, &ops, c);
     if (c->transfer == NULL) {
+        c->starved = true;
         attempt_over(c, END_connect_failed, VERDICT_TRUNCATED, NULL);
         act(c, route_on_end(&c->route, END_connect_failed), (struct span){"", 0});
         return;
@@ -566,7 +552,7 @@ static void try_hold(struct call *c)
         on_build_refused(c, &f);
     } else if (c->kind == CALL_COUNT_TOKENS) {
         send_attempt(c);
-    } else if (call_hold(c) != 0) {
+    } else if (call_hold(c) != 0 && !answer_for_attempts(c)) {
         call_record_end(c, "error", err_info(ERR_ledger_down)->status);
         call_answer_fail(c, ERR_ledger_down, -1);
         call_done(c);
@@ -679,11 +665,33 @@ static bool hold_another(struct call *c, const struct ledger_answer *a)
         }
         c->clamping = true;
         route_hold_again(&c->route);
-        if (route_current(&c->route)->endpoint != c->endpoint) {
-            try_next(c);
-            return true;
+        if (route_current(&c->route)->endpoint == c->endpoint && c->turn.open) {
+            continue;
         }
+        if (!call_health_begin(c, &next)) {
+            return false;
+        }
+        try_next(c);
+        return true;
     }
+}
+
+/* Where attempts were made, what came of them says more than why there is no other. */
+static bool tells_of_attempts(enum err code)
+{
+    return err_is_cap(code) || code == ERR_ledger_down;
+}
+
+void call_on_hold_late(struct call *c)
+{
+    if (c->req == NULL) {
+        return;
+    }
+    log_line(LOG_ERROR, "msg=\"the ledger does not answer: does its disk hang?\" waited_ms=%d",
+             CALL_HOLD_WAIT_MS);
+    c->hold_late = true;
+    call_answer_fail(c, ERR_ledger_down, -1);
+    detach(c);
 }
 
 void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
@@ -692,6 +700,7 @@ void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
         call_on_extend_answer(c, a);
         return;
     }
+    uv_timer_stop(&c->timer);
     c->hold_waiting = false;
     c->hold_open = a->code == ERR_OK;
     bool admitted = c->hold_open && !c->recorded;
@@ -700,15 +709,20 @@ void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
         if (c->hold_open) {
             call_void(c, END_client_gone);
         }
-        call_record_end(c, "canceled", 0); /* an earlier attempt may have made it known */
+        /* An earlier attempt may have made it known. */
+        call_record_end(c, c->hold_late ? "error" : "canceled",
+                        c->hold_late ? err_info(ERR_ledger_down)->status : 0);
         call_done(c);
+    } else if (c->hold_open && worker_ends_calls(c->worker)) {
+        call_void(c, END_drained); /* it would be cut at once, and paid for */
+        answer_drained(c);
     } else if (c->hold_open) {
         c->clamping = false;
         if (admitted && c->place.experiment != NULL) {
             call_shadow_copy(c);
         }
         send_attempt(c);
-    } else if (!hold_another(c, a) && !(err_is_cap(a->code) && answer_for_attempts(c))) {
+    } else if (!hold_another(c, a) && !(tells_of_attempts(a->code) && answer_for_attempts(c))) {
         call_record_end(c, "refused", call_answer_refused(c, a));
         call_done(c);
     }

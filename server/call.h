@@ -28,6 +28,7 @@ enum {
     CALL_LINGER_MS = 1000,               /* a provider that does not close after its last event */
     CALL_RELAYED_HEADERS_MAX = 8 * 1024, /* of the provider's: they share the connection's pool */
     CALL_PING_MS = 10000,                /* keep-alive to a client of a silent stream */
+    CALL_HOLD_WAIT_MS = 20000,  /* a ledger that does not answer, because its disk hangs, is down */
     CALL_HOLDBACK_MS = 1000,    /* a stream's first events wait so long for its first content, */
     CALL_HELD_MAX = 256 * 1024, /* and no more bytes than this */
     CALL_CHECKPOINT_MS = 5000,  /* a running stream's figures are made durable so often, */
@@ -150,6 +151,7 @@ struct call {
     enum err cut_code;
     char cut_text[FAIL_TEXT_MAX]; /* END_over_cap: what the client is told */
     bool hold_waiting, hold_open, sent, paused;
+    bool hold_late;                    /* nobody waits for the hold any more */
     bool started, stopped, failed;     /* the stream's first, last, error event was seen */
     bool suspect;                      /* something to be shown may repeat the credential */
     enum route_end cut;                /* why we cancelled the transfer ourselves */
@@ -159,6 +161,7 @@ struct call {
     int64_t held_tick_ms; /* when the first byte was held back, -1 = none is */
     struct timeouts limits;
     enum reach reach;      /* of the last build */
+    bool starved;          /* it could not be sent for lack of descriptors or memory here */
     bool own_terms;        /* its address, credential or time limit was the request's own */
     const char *denied;    /* the range of an address that the running attempt may not reach */
     int64_t content_bytes; /* generated text seen in a stream */
@@ -177,6 +180,8 @@ void call_client_gone(struct call *c);
 /* The client's pipe has room again. */
 void call_client_ready(struct call *c);
 void call_on_hold_answer(struct call *c, const struct ledger_answer *a);
+/* It did not come in time: the client is told; the answer, when it comes, is given back. */
+void call_on_hold_late(struct call *c);
 /* The drain deadline has passed: ends every running call with an error. */
 void call_end_all(struct worker *w);
 /* Closes what the pool keeps; the loop must run once more. */
@@ -190,6 +195,7 @@ void call_done(struct call *c);
 /* ---- call_timer.c ---- */
 /* Sets the timer to the next limit; after every change of one. */
 void call_arm(struct call *c);
+void call_await_hold(struct call *c);
 /* Ends the running attempt: its end comes to on_done with this reason.  The first one counts. */
 void call_cut(struct call *c, enum route_end why);
 /* END_over_cap: the hold of a running stream cannot grow. */

@@ -619,6 +619,8 @@ void call_note_attempt(struct call *c, enum route_end end)
         snprintf(a->message, sizeof a->message,
                  "base_url leads to an address that provider_configs may not reach (%s)",
                  c->denied);
+    } else if (end == END_connect_failed && c->starved) {
+        snprintf(a->message, sizeof a->message, "this server is out of descriptors or memory");
     }
 }
 
@@ -649,6 +651,9 @@ void call_answer_fail(struct call *c, enum err code, int64_t retry_after_ms)
     struct buf members;
     buf_init(&members, 64 * 1024);
     const char *text = err_info(code)->text;
+    if (c->n_attempts > 0 && code == ERR_ledger_down) {
+        text = "the ledger cannot record another attempt";
+    }
     if (c->n_attempts > 0) {
         const struct call_attempt *last = &c->attempts[c->n_attempts - 1];
         fail_set(&f, code, NULL, "%s (last: %s: %s)", text, last->endpoint->slug, last->message);

@@ -133,6 +133,8 @@ static enum health_outcome outcome_of(const struct call *c, enum route_end end)
         break;
     case END_stale:
         return HEALTH_UNHEARD; /* an old connection says nothing of the endpoint */
+    case END_connect_failed:
+        return c->starved ? HEALTH_UNHEARD : HEALTH_FAILED; /* the lack is ours */
     case END_client_gone:
     case END_drained:
     case END_over_cap:

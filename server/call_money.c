@@ -120,6 +120,7 @@ int call_hold(struct call *c)
     fill_hold(c, cand, &op->u.hold);
     c->hold_waiting = true;
     ledger_send(c->worker->site->ledger, op);
+    call_await_hold(c);
     return 0;
 }
 
@@ -375,7 +376,7 @@ static enum usage_source judge(struct call *c, enum route_end end, enum verdict 
         }
         return source;
     }
-    bool seen = c->content_bytes > 0 && c->endpoint->provider->cancel_stops_billing;
+    bool seen = c->content_bytes > 0 && !bills_on(c, end);
     if (end == END_complete || seen) {
         estimate_whole(c);
     } else {

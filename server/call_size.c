@@ -59,9 +59,9 @@ static int64_t room_of(const struct ledger_refusal *r)
 
 /* Anthropic refuses a max_tokens that is not above the thinking budget
  * (platform.claude.com/docs/en/build-with-claude/extended-thinking). */
-static int64_t least_tok(const struct chat *chat)
+static bool is_too_short(const struct chat *chat, int64_t tok)
 {
-    return max64(CLAMP_MIN_TOK, chat->thinking_budget_tok + 1);
+    return tok < CLAMP_MIN_TOK || tok <= chat->thinking_budget_tok;
 }
 
 bool call_may_clamp(const struct call *c, const struct ledger_answer *a)
@@ -76,7 +76,7 @@ bool call_clamp(struct call *c, const struct ledger_answer *a)
         return false;
     int64_t bound = route_current(&c->route)->estimate.completion_bound_tok;
     int64_t tok = min64(fit_tok(c, room_of(&a->refusal)), bound);
-    if (tok < bound && tok < least_tok(&c->chat))
+    if (tok < bound && is_too_short(&c->chat, tok))
         return false;
     c->clamp_tries++;
     c->clamp_tok = tok < bound ? tok : 0; /* what was refused may have room by now */

@@ -52,6 +52,11 @@ void call_arm(struct call *c)
     uv_timer_start(&c->timer, on_timer, in > 1 ? (uint64_t)in : 1, 0);
 }
 
+void call_await_hold(struct call *c)
+{
+    uv_timer_start(&c->timer, on_timer, CALL_HOLD_WAIT_MS, 0);
+}
+
 void call_cut(struct call *c, enum route_end why)
 {
     if (c->transfer != NULL && c->cut == END_none) {
@@ -91,6 +96,9 @@ static void on_timer(uv_timer_t *t)
     struct call *c = t->data;
     int64_t now = worker_tick_ms(c->worker);
     if (c->transfer == NULL) {
+        if (c->hold_waiting) {
+            call_on_hold_late(c);
+        }
         return;
     }
     if (now >= silent_deadline(c) || now >= c->sent_tick_ms + c->limits.total_ms) {
@@ -102,7 +110,8 @@ static void on_timer(uv_timer_t *t)
     }
     if (now >= release_deadline(c)) {
         c->held_tick_ms = -1;
-        if (c->cut == END_none && !c->stopped) {
+        bool begun = c->started || c->translated; /* comments are no beginning */
+        if (c->cut == END_none && !c->stopped && begun) {
             call_stream_release(c, transfer_headers(c->transfer));
         }
     }

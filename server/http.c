@@ -413,6 +413,9 @@ static bool discards(const struct request *r)
 static enum MHD_Result body_call(struct request *r, const char *bytes, size_t *n)
 {
     struct fail fail;
+    if (r->gone) {
+        return MHD_NO;
+    }
     upload_progress(r, *n);
     if (!discards(r) && !buf_add(&r->body, bytes, *n)) {
         if (*n > REQUEST_BODY_MAX - r->body.len) {

@@ -30,6 +30,7 @@
 #include "server/tls.h"
 #include "server/token.h"
 #include "server/upkeep.h"
+#include "server/uplink.h"
 #include "server/webhook.h"
 #include "server/worker.h"
 
@@ -232,7 +233,7 @@ static void raise_descriptor_limit(void)
 {
     struct rlimit r;
     if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
-        r.rlim_cur = r.rlim_max;
+        r.rlim_cur = r.rlim_max < UPLINK_DESCRIPTORS_MAX ? r.rlim_max : UPLINK_DESCRIPTORS_MAX;
         setrlimit(RLIMIT_NOFILE, &r);
     }
 }

@@ -22,7 +22,6 @@
 
 enum {
     EPOLL_BATCH = 128,
-    SOCKETS_MAX = 65536,
     CURL_BUFFER_TLS = 16 * 1024, /* the most that curl_easy_recv gives at a time */
     CURL_BUFFER_PLAIN = 1024     /* not used: the least that libcurl allows */
 };
@@ -59,6 +58,7 @@ struct uplink {
     void *ctx; /* NULL while idle */
     uint64_t idle_since_ms;
     const char *denied; /* the range where its reach ended */
+    bool starved;
 };
 
 struct uplinks {
@@ -96,7 +96,7 @@ static void set_events(struct uplinks *u, int fd, uint32_t events)
 static int on_socket(CURL *curl, curl_socket_t fd, int what, void *ctx, void *sockp)
 {
     (void)curl, (void)sockp;
-    assert(fd >= 0 && fd < SOCKETS_MAX);
+    assert(fd >= 0 && fd < UPLINK_DESCRIPTORS_MAX);
     struct uplinks *u = ctx;
     struct sock *s = &u->sockets[fd];
     uint32_t events = 0;
@@ -118,7 +118,7 @@ static int on_socket(CURL *curl, curl_socket_t fd, int what, void *ctx, void *so
 static int on_close_socket(void *ctx, curl_socket_t fd)
 {
     struct uplinks *u = ctx;
-    if (fd >= 0 && fd < SOCKETS_MAX) {
+    if (fd >= 0 && fd < UPLINK_DESCRIPTORS_MAX) {
         u->sockets[fd] = (struct sock){.events = 0}; /* close() takes it out of the epoll set */
     }
     return close(fd);
@@ -133,7 +133,8 @@ static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl
         return CURL_SOCKET_BAD;
     }
     int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
-    if (fd >= SOCKETS_MAX) {
+    l->starved = fd < 0 || fd >= UPLINK_DESCRIPTORS_MAX;
+    if (fd >= UPLINK_DESCRIPTORS_MAX) {
         close(fd);
         return CURL_SOCKET_BAD;
     }
@@ -361,6 +362,11 @@ static struct uplink *take_idle(struct origin *o)
 const char *uplink_denied(const struct uplink *l)
 {
     return l->denied;
+}
+
+bool uplink_starved(const struct uplink *l)
+{
+    return l->starved;
 }
 
 struct uplink *uplink_take(struct uplinks *u, const char *url, const struct uplink_how *how,
@@ -633,7 +639,7 @@ struct uplinks *uplinks_new(uv_loop_t *loop, const struct uplink_ops *ops)
     }
     u->loop = loop;
     u->ops = ops;
-    u->sockets = calloc(SOCKETS_MAX, sizeof *u->sockets);
+    u->sockets = calloc(UPLINK_DESCRIPTORS_MAX, sizeof *u->sockets);
     u->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     u->multi = curl_multi_init();
     assert(u->sockets != NULL && u->epoll_fd >= 0 && u->multi != NULL);

@@ -60,6 +60,9 @@ bool uplinks_pending(const struct uplinks *s);
  * so; not from a callback. */
 void uplinks_sweep(struct uplinks *s);
 
+/* A descriptor is below it: the process must have no more. */
+enum { UPLINK_DESCRIPTORS_MAX = 65536 };
+
 struct uplink_how {
     int64_t connect_ms;
     enum reach reach; /* where it may lead */
@@ -75,6 +78,8 @@ void uplink_give_back(struct uplink *l, bool reusable);
 bool uplink_is_open(const struct uplink *l);
 /* The range of the address where its reach ended (reach.h); NULL: it did not. */
 const char *uplink_denied(const struct uplink *l);
+/* No socket could be had for it: descriptors or memory are short. */
+bool uplink_starved(const struct uplink *l);
 /* Value of the Host field. */
 const char *uplink_host(const struct uplink *l);
 /* More than one record of TLS may lie in memory: no on_ready tells of it, read until AGAIN. */

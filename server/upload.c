@@ -106,7 +106,8 @@ static void expire(struct request *r, int64_t now_ms)
 static int64_t deadline_ms(const struct upload *u, int64_t patience_ms)
 {
     int64_t size = u->announced >= 0 ? u->announced : u->received;
-    int64_t whole_ms = u->begun_ms + patience_ms + size * 1000 / UPLOAD_BYTES_PER_S;
+    int64_t size_ms = size / 1024 * 1000 / UPLOAD_KIB_PER_S; /* of whatever size is said */
+    int64_t whole_ms = u->begun_ms + patience_ms + size_ms;
     int64_t next_ms = u->progress_ms + patience_ms;
     return whole_ms < next_ms ? whole_ms : next_ms;
 }

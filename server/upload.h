@@ -1,6 +1,6 @@
 /* Bodies on their way in.  libmicrohttpd's timeout is for silence only, and ends it without a
  * word.  Here a body must make progress within the client timeout, and be there altogether within
- * that time and as long as its size takes at UPLOAD_BYTES_PER_S, so that nobody lives by a byte
+ * that time and as long as its size takes at UPLOAD_KIB_PER_S, so that nobody lives by a byte
  * now and then; a client that is too slow gets its 408 (or the refusal it was to get).
  *
  * Thread: the worker's loop thread. */
@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 enum {
-    UPLOAD_BYTES_PER_S = 64 * 1024,
+    UPLOAD_KIB_PER_S = 64,
     UPLOAD_LOOK_MS = 250 /* without progress: has its client left? */
 };
 

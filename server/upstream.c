@@ -39,6 +39,7 @@ struct transfer {
     bool send_failed; /* nothing more can be sent; there may be an answer all the same */
     bool paused;
     const char *denied;
+    bool starved;
     bool kept;  /* its connection served another one before */
     bool heard; /* some byte of an answer has come */
 };
@@ -165,6 +166,7 @@ static void finish(struct transfer *t, enum transfer_result result, bool reusabl
     unflag(t);
     list_remove(t);
     t->denied = uplink_denied(t->link);
+    t->starved = uplink_starved(t->link);
     uplink_give_back(t->link, reusable);
     t->link = NULL;
     t->ops->on_done(t->ctx, result);
@@ -408,6 +410,11 @@ const char *transfer_denied(const struct transfer *t)
     return t->denied;
 }
 
+bool transfer_starved(const struct transfer *t)
+{
+    return t->starved;
+}
+
 struct span transfer_headers(const struct transfer *t)
 {
     return (struct span){t->answer.headers.ptr, t->answer.line_begin};
@@ -524,7 +531,9 @@ bool header_next(struct span headers, size_t *cursor, struct span *ret_name, str
     return false;
 }
 
-int64_t header_date_ms(struct span value)
+/* An HTTP date (RFC 9110 section 5.6.7, as everybody writes it now) as Unix time; -1 = it is none.
+ */
+static int64_t date_ms(struct span value)
 {
     char text[30]; /* "Mon, 30 Nov 2026 01:45:00 GMT" */
     struct tm tm = {.tm_sec = 0};
@@ -535,6 +544,23 @@ int64_t header_date_ms(struct span value)
     const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
     time_t s = end != NULL && *end == '\0' ? timegm(&tm) : -1;
     return s < 0 ? -1 : (int64_t)s * 1000;
+}
+
+int64_t header_retry_after_ms(struct span headers, int64_t now_ms)
+{
+    struct span ms = header_find(headers, "retry-after-ms");
+    struct span s = header_find(headers, "retry-after");
+    struct span v = ms.len > 0 ? ms : s;
+    int64_t n = 0;
+    size_t i = 0;
+    for (; i < v.len && i < 9 && v.ptr[i] >= '0' && v.ptr[i] <= '9'; i++) {
+        n = n * 10 + (v.ptr[i] - '0');
+    }
+    if (i > 0) {
+        return ms.len > 0 ? n : n * 1000;
+    }
+    int64_t at_ms = date_ms(v);
+    return at_ms < 0 ? -1 : at_ms > now_ms ? at_ms - now_ms : 0;
 }
 
 struct span header_find(struct span headers, const char *name)

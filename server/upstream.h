@@ -69,13 +69,15 @@ void transfer_unpause(struct transfer *t);
 bool transfer_sent(const struct transfer *t);
 /* The range of the address where its reach ended (reach.h); NULL: it did not. */
 const char *transfer_denied(const struct transfer *t);
+/* Its connection failed for lack of descriptors or memory here. */
+bool transfer_starved(const struct transfer *t);
 /* The response headers so far: "Name: value\0" each, in order, without the status line. */
 struct span transfer_headers(const struct transfer *t);
 /* Value of a header in such a list, case-insensitive; empty when absent. */
 struct span header_find(struct span headers, const char *name);
-/* An HTTP date (RFC 9110 section 5.6.7, as everybody writes it now) as Unix time; -1 = it is none.
- */
-int64_t header_date_ms(struct span value);
+/* How long not to come back, in milliseconds, seconds or by a date (RFC 9110 section 10.2.3); -1 =
+ * nothing is said.  now_ms: Unix time. */
+int64_t header_retry_after_ms(struct span headers, int64_t now_ms);
 /* Iterates: *cursor starts at 0. */
 bool header_next(struct span headers, size_t *cursor, struct span *ret_name,
                  struct span *ret_value);

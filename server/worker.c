@@ -303,7 +303,7 @@ static bool is_drained(struct worker *w)
 static void on_drain_tick(uv_timer_t *h)
 {
     struct worker *w = h->data;
-    bool late = __atomic_load_n(&w->stop, __ATOMIC_ACQUIRE) >= 2;
+    bool late = worker_ends_calls(w);
     if (late) {
         call_end_all(w);
         w->late_ticks++;
@@ -357,6 +357,11 @@ static void snapshot_changed(void *ctx)
     struct worker *w = ctx;
     __atomic_store_n(&w->reload, 1, __ATOMIC_RELEASE);
     uv_async_send(&w->wake);
+}
+
+bool worker_ends_calls(const struct worker *w)
+{
+    return __atomic_load_n(&w->stop, __ATOMIC_ACQUIRE) >= 2;
 }
 
 void worker_stop(struct worker *w, int how)

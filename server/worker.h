@@ -134,6 +134,8 @@ int worker_start(struct worker *w, struct site *site, int index, int listen_fd,
                  struct fail *reterr);
 /* 1: finish what runs, then end; 2: end now. Any thread. */
 void worker_stop(struct worker *w, int how);
+/* The drain's deadline is over: what still runs is cut. */
+bool worker_ends_calls(const struct worker *w);
 /* Its thread is done or about to return. */
 bool worker_has_ended(const struct worker *w);
 /* Grows while its loop turns, at least every CONN_SWEEP_MS. Any thread. */

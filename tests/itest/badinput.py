@@ -216,6 +216,20 @@ def a_tier_many_times():
 
 
 report.case("a tier many times", a_tier_many_times)
+
+
+def uses_beyond_count():
+    """The sum of what the provider's tools may be used is more than 64 bits hold: a bound, not less than nothing."""
+    body = GOOD % (',"context_management":{"edits":[{"type":"compact_20260112"}]},"tools":[%s]' % ",".join(
+        '{"type":"web_fetch_20250910","name":"f%d","max_uses":%d}' % (i, n)
+        for i, n in enumerate((2 ** 63 - 1, 2 ** 63 - 999))))
+    for path in ("/v1/messages", "/v1/messages/count_tokens", "/v1/route", "/v1/chat/completions"):
+        status, _, data = way.request("POST", path, body)
+        assert status in (200, 400, 402, 404), (path, status, data)
+    assert way.messages()[0] == 200
+
+
+report.case("uses beyond count", uses_beyond_count)
 report.case("count_tokens and the dry run are as strict", lambda: [
     refused(GOOD % ',"provider_sort":"cheap"', names="provider_sort", path=p)
     for p in ("/v1/messages/count_tokens", "/v1/route")])

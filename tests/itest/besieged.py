@@ -52,8 +52,7 @@ CATALOG = {
         for n, p in (("m", "now"), ("flood", "floods"), ("stream", "stream"), ("late", "late"))]}
 floods.script("floods", model="m-flood", output_tokens=FLOOD_TOK, event_tokens=1000)
 report = Report()
-if os.geteuid() != 0:
-    report.skip("counts of descriptors", ONLY_ROOT)
+unseen = set()  # servers whose descriptors may not be counted
 bodies = tempfile.TemporaryDirectory(prefix="wayfare-crowd-")
 
 
@@ -83,7 +82,10 @@ def cpu_s(way):
 
 
 def descriptors(way):
-    return descriptors_of(way.child.pid) or 0
+    n = descriptors_of(way.child.pid)
+    if n is None:
+        unseen.add(way.child.pid)
+    return n or 0
 
 
 def ms(us):
@@ -347,4 +349,6 @@ report.case("many streams", many_streams)
 report.case("little memory", little_memory)
 report.case("what is kept", kept_memory)
 report.case("too many", overload)
+if unseen:
+    report.skip("counts of descriptors", ONLY_ROOT)
 report.end()

@@ -11,12 +11,14 @@ from decimal import Decimal
 
 from harness import SLOW, Report, Sim, Wayfare, catalog_of, endpoint, price, provider, wait_for
 
-sim = Sim(["stops", "bills", "chat"])
+sim = Sim(["stops", "bills", "chat", "chatbills"])
 LIMITS = {k: int(ms * SLOW) for k, ms in dict(connect_ms=2000, first_byte_ms=2500, idle_ms=2500, total_ms=20000).items()}
 models = [{"id": "test/" + n, "aliases": [n], "endpoints": [endpoint(n, "m-" + n, price("3", "15"))]} for n in sim.url]
 catalog = {"providers": [provider("stops", sim.url["stops"], timeouts=LIMITS, cancel_stops_billing=True),
                          provider("bills", sim.url["bills"], timeouts=LIMITS, cancel_stops_billing=False),
-                         provider("chat", sim.url["chat"] + "/v1", protocol="openai", timeouts=LIMITS)],
+                         provider("chat", sim.url["chat"] + "/v1", protocol="openai", timeouts=LIMITS),
+                         provider("chatbills", sim.url["chatbills"] + "/v1", protocol="openai", timeouts=LIMITS,
+                                  cancel_stops_billing=False)],
            "models": models}
 way = Wayfare(catalog)
 report = Report()
@@ -112,6 +114,22 @@ def gone_before_usage():
 
 
 report.case("leaves before the usage is stated", gone_before_usage)
+
+
+def fails_before_usage(model):
+    """Its own error ends what it generates, whether it bills on behind a closed connection or not."""
+    sim.reset()
+    sim.script(model, output_tokens=400, error_event_after=20)
+    before = last_id()
+    sock = start(model, True, max_tokens=50000)
+    attempt = settled_after(before)["attempts"][0]
+    sock.close()
+    assert attempt["end_reason"] == "stream_error" and attempt["usage_source"] == "estimated", attempt
+    assert 0 < Decimal(attempt["cost_usd"]) < Decimal("0.01"), attempt
+
+
+for model in ("chat", "chatbills"):
+    report.case("%s fails before the usage is stated" % model, fails_before_usage, model)
 
 
 def gone_before_headers(model, stream, how):

@@ -156,6 +156,16 @@ report.case("all down: the budget of retries", all_down)
 report.case("no retry when the client's time is nearly over", patience)
 
 
+def clamped_elsewhere():
+    """Holds that do not fit here or there: the attempt that is made at last is not the other endpoint's probe."""
+    key = way.cli("key", "create", "--team", "t", "--name", "clamps", "--budget", "0.02", "--window", "total",
+                  "--on-limit", "clamp").strip()
+    for _ in range(4):
+        status, headers, _ = way.messages(provider_order=["b", "a"], max_tokens=50000, headers={"x-api-key": key})
+        assert status == 200 and headers["x-wayfare-provider"] == "b" and "x-wayfare-max-tokens" in headers, (status, headers)
+    assert listing()["a"]["health"]["state"] == "half_open", "brought back by answers of another"
+
+
 def half_open():
     """Down for a while, then slow: one probe at a time, by the clients that happen to come."""
     sim.script("a", status=503)
@@ -166,6 +176,7 @@ def half_open():
     sim.script("a", delay_ms=500)
     recovered = time.monotonic()
     wait_for("half-open", lambda: listing()["a"]["health"]["state"] == "half_open", 80)  # the second in a row
+    clamped_elsewhere()
     before = metric("probes_total")
     assert dry_run()[0]["provider"] == "a" and dry_run()[0]["why"].startswith("half-open"), dry_run()
     # A probe whose client leaves gives its slot back: it would else be taken for a minute.

@@ -373,7 +373,10 @@ if is_sanitized():
     report.skip("memory", "it is the sanitizer's")
 else:
     report.case("memory", memory)
-report.case("descriptors", open_files) if os.geteuid() == 0 else report.skip("descriptors", ONLY_ROOT)
+if descriptors_of(way.child.pid) is None:
+    report.skip("descriptors", ONLY_ROOT)
+else:
+    report.case("descriptors", open_files)
 report.case("write-ahead log", log_size)
 report.case("books", exact)
 report.case("experiment", experiment)

@@ -467,6 +467,23 @@ END_TEST
 
 /* ---- InvokeModel ---- */
 
+START_TEST(a_body_of_too_many_pieces_is_the_clients_to_mend)
+{
+    enum { MANY = 200 };
+    struct buf members;
+    buf_init(&members, BODY_MAX);
+    buf_adds(&members, HI);
+    for (int i = 0; i < MANY; i++)
+        buf_addf(&members, ",\"diagnostics\":null,\"x%d\":1", i);
+    target.upstream_model = CLAUDE;
+    read_request(members.ptr, ANTHROPIC);
+    ck_assert_int_eq(build(-1), -1);
+    ck_assert_int_eq(fail.code, ERR_bad_request);
+    ck_assert_msg(strstr(fail.text, "again and again") != NULL, "%s", fail.text);
+    buf_done(&members);
+}
+END_TEST
+
 #define HEAD "{\"anthropic_version\":\"bedrock-2023-05-31\",\"max_tokens\":77"
 
 static const struct {
@@ -705,6 +722,7 @@ Suite *bedrock_write_suite(void)
     tcase_add_test(c, operators_betas_go_as_they_are);
     tcase_add_test(c, invoke_is_written_anew_where_it_must);
     tcase_add_test(c, invoke_in_many_pieces);
+    tcase_add_test(c, a_body_of_too_many_pieces_is_the_clients_to_mend);
     tcase_add_loop_test(c, calls_go_to, 0, ROWS(urls));
     tcase_add_loop_test(c, calls_are_signed, 0, ROWS(credentials));
     tcase_add_test(c, regions);

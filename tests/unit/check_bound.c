@@ -181,9 +181,17 @@ START_TEST(parts_of_an_anthropic_request)
     ck_assert_int_eq(p->n_toolsets, 2);
     ck_assert_int_eq(p->n_hosted_free, 3);
     ck_assert_int_eq(p->hosted_uses, 3);
+    ck_assert_int_eq(chat.web_search_uses, 2);
     ck_assert_int_eq(p->fetch_tok, 700);
     ck_assert(p->compacts);
-    ck_assert_int_eq(chat.web_search_uses, 2);
+    /* More than can be counted is no less. */
+    take(DOOR_ANTHROPIC,
+         SPAN(TOOLS "{\"type\":\"web_fetch_20250910\",\"max_uses\":9223372036854775807},"
+                    "{\"type\":\"web_fetch_20250911\",\"max_uses\":9223372036854774809}],"
+                    "\"context_management\":{\"edits\":[{\"type\":\"compact_20260112\"}]}}"));
+    ck_assert_int_eq(p->hosted_uses, INT64_MAX);
+    ck_assert_int_eq(p->n_hosted_free, 0);
+    ck_assert_int_ge(bound_unlimited_tok(&chat, 0), 11 * BOUND_SUMMARY_TOK);
     take(DOOR_ANTHROPIC,
          SPAN(TOOLS "{\"type\":\"web_fetch_20250910\"},"
                     "{\"type\":\"web_fetch_20250911\",\"max_content_tokens\":9}]}"));

@@ -284,6 +284,35 @@ START_TEST(test_deltas_go_out_as_they_arrive)
 }
 END_TEST
 
+/* A second of speech, as pcm16 in base64, is 20 tokens: those of 80 bytes of text. */
+START_TEST(test_sound_is_generated_too)
+{
+    enum { LETTERS_OF_A_SECOND = 64000, TEXT_OF_A_SECOND = 80 };
+    struct provider_reading reading = {.target = &target};
+    const struct provider *p = &provider_openai;
+    void *stream = p->stream_open(&reading);
+    struct usage_report report;
+    int64_t bytes;
+    struct buf chunk;
+    buf_init(&chunk, 2 * LETTERS_OF_A_SECOND);
+    buf_adds(&chunk, "data: {\"choices\":[{\"index\":0,\"delta\":{\"audio\":{\"data\":\"");
+    for (int i = 0; i < LETTERS_OF_A_SECOND; i++)
+        buf_addc(&chunk, 'A');
+    buf_adds(&chunk, "\"}}}]}\n\n");
+    ck_assert(p->stream_feed(stream, buf_span(&chunk), ignore_event, NULL));
+    p->stream_state(stream, &report, &bytes);
+    ck_assert_int_eq(bytes, TEXT_OF_A_SECOND);
+    ck_assert(p->stream_feed(stream,
+                             SPAN("data: {\"choices\":[{\"index\":0,\"delta\":{\"audio\":{"
+                                  "\"transcript\":\"said\"}}}]}\n\n"),
+                             ignore_event, NULL));
+    p->stream_state(stream, &report, &bytes);
+    ck_assert_int_eq(bytes, TEXT_OF_A_SECOND + 4);
+    p->stream_close(stream);
+    buf_done(&chunk);
+}
+END_TEST
+
 struct named {
     char name[256];
 };
@@ -456,6 +485,7 @@ Suite *openai_suite(void)
     tcase_add_test(limits, test_boundary);
     tcase_add_test(limits, test_event_over_the_maximum);
     tcase_add_test(limits, test_too_many_calls_break_the_stream);
+    tcase_add_test(limits, test_sound_is_generated_too);
     tcase_add_test(limits, test_waiting_sources_are_bounded);
     tcase_add_test(limits, test_body_without_choices);
     tcase_add_test(limits, test_waiting_text_is_bounded);

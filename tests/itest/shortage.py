@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""What this server lacks is not its providers' failure: no descriptors, a ledger whose disk hangs, no
+time left in a drain.  And streams that have not begun."""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import threading
+import time
+
+from crowd import metric
+from harness import ONLY_ROOT, SLOW, Report, Wayfare, endpoint, price, provider, sse_events, wait_for
+from rawprovider import RawProvider, whole
+
+NAMES = ("a", "b", "c")
+RAW = {n: RawProvider() for n in NAMES}
+CATALOG = {
+    "providers": [provider(n, RAW[n].url, cancel_stops_billing=False) for n in NAMES],
+    "models": [{"id": "test/m", "aliases": ["m"], "endpoints": [
+        endpoint(n, "up", price(str(i + 1), "5")) for i, n in enumerate(NAMES)]}]}
+HOLD_WAIT_S = 20  # CALL_HOLD_WAIT_MS
+REPORT = Report()
+ERROR = json.dumps({"type": "error", "error": {"type": "api_error", "message": "broken"}}).encode()
+
+
+def answers(**by_name):
+    for n in NAMES:
+        RAW[n].answer = by_name.get(n, lambda request: whole())
+        RAW[n].requests.clear()
+
+
+def body(**more):
+    return json.dumps(dict({"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}, **more))
+
+
+
+# ---- descriptors ----
+
+
+def no_descriptors():
+    """Not one socket can be had: nobody is ejected for it, and all is well when there are some again."""
+    answers()
+    way = Wayfare(CATALOG, threads=1)
+    conn = way.connect()
+    headers = {"x-api-key": way.key, "content-type": "application/json"}
+
+    def ask():
+        conn.request("POST", "/v1/messages", body(), headers)
+        answer = conn.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def health():
+        conn.request("GET", "/v1/models/test/m/endpoints", headers=headers)
+        return [e["health"] for e in json.loads(conn.getresponse().read())["data"]["endpoints"]]
+
+    health()  # the connection is there
+    limits = resource.prlimit(way.child.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(way.child.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    for _ in range(8):
+        status, data = ask()
+        assert status == 529 and "descriptors" in data["error"]["message"], (status, data)
+    assert all(h["state"] == "ok" and h["failures_last_30s"] == 0 for h in health()), health()
+    resource.prlimit(way.child.pid, resource.RLIMIT_NOFILE, limits)
+    assert ask()[0] == 200
+    conn.close()
+    way.verify()
+    assert way.stop() == 0
+
+
+# ---- the ledger ----
+
+
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+
+
+class Hung:
+    """One thread of the server is stopped, as a write to a disk that does not answer stops it."""
+
+    def __init__(self, way, name):
+        tasks = "/proc/%d/task" % way.child.pid
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+        for tid in os.listdir(tasks):
+            with open("%s/%s/comm" % (tasks, tid)) as f:
+                if f.read().strip() == name:
+                    self.tid = int(tid)
+
+    def trace(self, request):
+        if self.libc.ptrace(request, self.tid, None, None) != 0:
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    def __enter__(self):
+        self.trace(PTRACE_SEIZE)
+        self.trace(PTRACE_INTERRUPT)
+        os.waitpid(self.tid, 0x40000000)  # __WALL
+        return self
+
+    def __exit__(self, *ignored):
+        self.trace(PTRACE_DETACH)
+
+
+def hung_ledger():
+    """Clients are told after a while, also in the middle of a failover; nothing is sent, nothing stays held."""
+    answers()
+    way = Wayfare(CATALOG, threads=1, budget="5")
+    assert way.messages()[0] == 200
+    hold_up, held_up = threading.Event(), threading.Event()
+
+    def fails_later(request):
+        held_up.set()
+        hold_up.wait(30 * SLOW)
+        return whole(ERROR, b"500 Internal Server Error")
+
+    answers(a=fails_later)
+    told = {}
+    moving = threading.Thread(target=lambda: told.update(moving=way.messages(provider_order=["a"])))
+    moving.start()
+    assert held_up.wait(10 * SLOW)
+    try:
+        hung = Hung(way, "wf-ledger")
+        hung.__enter__()
+    except OSError:
+        hold_up.set()
+        moving.join()
+        REPORT.skip("a ledger that hangs", ONLY_ROOT)
+        assert way.stop() == 0
+        return
+    hold_up.set()
+    begun = time.monotonic()
+    told["new"] = way.messages()
+    waited = time.monotonic() - begun
+    moving.join()
+    hung.__exit__()
+    for name in told:
+        status, _, data = told[name]
+        assert status == 503 and json.loads(data)["error"]["type"] == "api_error", (name, status, data)
+    assert b"nothing was sent" in told["new"][2] and b"nothing was sent" not in told["moving"][2], told
+    assert b"broken" in told["moving"][2], told
+    assert HOLD_WAIT_S - 1 < waited < (HOLD_WAIT_S + 5) * SLOW, waited
+    assert len(RAW["b"].requests) == len(RAW["c"].requests) == 0
+    wait_for("the holds to be given back", lambda: metric(way, "wayfare_ledger_held_nusd") == 0 == metric(way, "wayfare_ledger_running"))
+    assert way.messages()[0] == 200
+    way.verify()
+    assert way.stop() == 0
+
+
+# ---- a drain ----
+
+
+def error_in_a_drain():
+    """A provider that dribbles an error while the drain's deadline passes: no other is asked any more."""
+    begun = threading.Event()
+
+    def dribbles(request):
+        yield b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n"
+        begun.set()
+        for _ in range(300):
+            yield b" "
+            time.sleep(0.1)
+
+    answers(a=dribbles)
+    way = Wayfare(CATALOG, threads=1, args=["--drain-timeout", "1"])
+    told = []
+    client = threading.Thread(target=lambda: told.append(way.messages(provider_order=["a"])))
+    client.start()
+    assert begun.wait(10 * SLOW)
+    way.child.send_signal(signal.SIGTERM)
+    client.join()
+    assert way.child.wait(20 * SLOW) == 0
+    assert told[0][0] == 503, told
+    assert not RAW["b"].requests and not RAW["c"].requests, "another was asked for an answer that nobody gets"
+    way.verify()
+
+
+# ---- a stream that has not begun ----
+
+
+def comments_are_no_beginning():
+    """A server in front of the provider that says it is still there, and then it is not: another answers."""
+    def comments(request):
+        yield b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+        for _ in range(int(25 * SLOW)):
+            yield b": PROCESSING\n\n"
+            time.sleep(0.1)
+        raise OSError
+
+    events = (b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"x",'
+              b'"content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":1}}}\n\n'
+              b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n'
+              b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}\n\n'
+              b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+              b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},'
+              b'"usage":{"output_tokens":2}}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n')
+    answers(a=comments, b=lambda request: whole(events, content_type=b"text/event-stream"))
+    way = Wayfare(CATALOG, threads=1)
+    status, headers, data = way.messages(stream=True, provider_order=["a", "b"])
+    assert status == 200 and [n for n, _ in sse_events(data)][-1] == "message_stop" and b"PROCESSING" not in data, (status, data)
+    assert headers["x-wayfare-provider"] == "b", headers
+    assert way.stop() == 0
+
+
+for case in (no_descriptors, hung_ledger, error_in_a_drain, comments_are_no_beginning):
+    REPORT.case(case.__name__.replace("_", " "), case)
+REPORT.end()
