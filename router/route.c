@@ -124,9 +124,11 @@ static bool was_repeated(const struct route *r, int i)
 /* No endpoint is left to try. */
 static struct route_action conclude(const struct route *r)
 {
-    enum outcome last = outcome_of(&r->attempts[r->n_attempts - 1]);
+    const struct route_attempt *a = &r->attempts[r->n_attempts - 1];
+    enum outcome last = outcome_of(a);
     enum err code = VERDICTS[last].family;
     int n = 0;
+    assert(a->end != END_none);
     for (int i = 0; i < r->n_attempts; i++) {
         if (was_repeated(r, i))
             continue;

@@ -141,10 +141,18 @@ static void detach(struct call *c)
         r->call = NULL;
         c->req = NULL;
     }
-    if (c->shadow) {
+    if (c->shadow && r != NULL) {
         request_free(r); /* no connection's end will do it */
         call_shadow_end(c);
     }
+}
+
+/* The call goes on without its request, and counts in the load as it did. */
+static void leave(struct call *c)
+{
+    shed_move(&c->slot, &c->req->slot);
+    shed_resize(c->worker->site->shed, &c->slot, call_bytes(c), true);
+    detach(c);
 }
 
 void call_done(struct call *c)
@@ -455,6 +463,9 @@ static void on_done(void *ctx, enum transfer_result result)
 {
     struct call *c = ctx;
     struct span headers = transfer_headers(c->transfer); /* alive until we return */
+    if (c->cut == END_none && result == TRANSFER_TOO_LARGE) {
+        c->cut = END_foreign; /* we hung up */
+    }
     enum route_end end = c->cut != END_none ? c->cut : end_of(result);
     call_credential_hide_headers(c, headers); /* before anything is cut out of them */
     struct span id = header_find(headers, "request-id");
@@ -552,7 +563,11 @@ static void try_hold(struct call *c)
         on_build_refused(c, &f);
     } else if (c->kind == CALL_COUNT_TOKENS) {
         send_attempt(c);
-    } else if (call_hold(c) != 0 && !answer_for_attempts(c)) {
+    } else if (call_hold(c) != 0) {
+        route_hold_refused(&c->route, ERR_ledger_down, -1); /* it is not made */
+        if (answer_for_attempts(c)) {
+            return;
+        }
         call_record_end(c, "error", err_info(ERR_ledger_down)->status);
         call_answer_fail(c, ERR_ledger_down, -1);
         call_done(c);
@@ -676,6 +691,8 @@ static bool hold_another(struct call *c, const struct ledger_answer *a)
     }
 }
 
+enum { HUNG_LEDGER_EVERY_MS = 10 * 1000 };
+
 /* Where attempts were made, what came of them says more than why there is no other. */
 static bool tells_of_attempts(enum err code)
 {
@@ -684,14 +701,19 @@ static bool tells_of_attempts(enum err code)
 
 void call_on_hold_late(struct call *c)
 {
+    int64_t n;
     if (c->req == NULL) {
         return;
     }
-    log_line(LOG_ERROR, "msg=\"the ledger does not answer: does its disk hang?\" waited_ms=%d",
-             CALL_HOLD_WAIT_MS);
+    if (log_is_due(&c->worker->paces[WORKER_HUNG_LEDGER], worker_tick_ms(c->worker),
+                   HUNG_LEDGER_EVERY_MS, &n)) {
+        log_line(LOG_ERROR,
+                 "msg=\"the ledger does not answer: does its disk hang?\" waited_s=%d n=%" PRId64,
+                 CALL_HOLD_WAIT_S, n);
+    }
     c->hold_late = true;
     call_answer_fail(c, ERR_ledger_down, -1);
-    detach(c);
+    leave(c);
 }
 
 void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
@@ -745,9 +767,7 @@ static bool may_drain(struct call *c)
 
 void call_client_gone(struct call *c)
 {
-    shed_move(&c->slot, &c->req->slot);
-    shed_resize(c->worker->site->shed, &c->slot, call_bytes(c), true);
-    detach(c);
+    leave(c);
     metrics_add(&c->worker->metrics, METRIC_clients_gone_total, 1);
     if (c->transfer == NULL) {
         return; /* the hold's answer comes and ends it */

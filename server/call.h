@@ -28,7 +28,7 @@ enum {
     CALL_LINGER_MS = 1000,               /* a provider that does not close after its last event */
     CALL_RELAYED_HEADERS_MAX = 8 * 1024, /* of the provider's: they share the connection's pool */
     CALL_PING_MS = 10000,                /* keep-alive to a client of a silent stream */
-    CALL_HOLD_WAIT_MS = 20000,  /* a ledger that does not answer, because its disk hangs, is down */
+    CALL_HOLD_WAIT_S = 20,      /* a ledger that does not answer, because its disk hangs, is down */
     CALL_HOLDBACK_MS = 1000,    /* a stream's first events wait so long for its first content, */
     CALL_HELD_MAX = 256 * 1024, /* and no more bytes than this */
     CALL_CHECKPOINT_MS = 5000,  /* a running stream's figures are made durable so often, */
@@ -151,6 +151,7 @@ struct call {
     enum err cut_code;
     char cut_text[FAIL_TEXT_MAX]; /* END_over_cap: what the client is told */
     bool hold_waiting, hold_open, sent, paused;
+    int hold_waited_s;
     bool hold_late;                    /* nobody waits for the hold any more */
     bool started, stopped, failed;     /* the stream's first, last, error event was seen */
     bool suspect;                      /* something to be shown may repeat the credential */

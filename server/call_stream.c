@@ -22,7 +22,7 @@ static void on_event(void *ctx, const struct event *ev)
     }
     /* Servers say an error in many ways: whatever is no part of the answer may be one. */
     c->suspect |= ev->kind == EVENT_OTHER || ev->kind == EVENT_ERROR;
-    c->started |= ev->kind == EVENT_START;
+    c->started |= ev->kind == EVENT_START || ev->kind == EVENT_USAGE || ev->kind == EVENT_CONTENT;
     c->stopped |= ev->kind == EVENT_STOP;
     c->failed |= ev->kind == EVENT_ERROR;
 }

@@ -52,9 +52,11 @@ void call_arm(struct call *c)
     uv_timer_start(&c->timer, on_timer, in > 1 ? (uint64_t)in : 1, 0);
 }
 
+/* In steps: when the process itself stood still, the answer may lie there. */
 void call_await_hold(struct call *c)
 {
-    uv_timer_start(&c->timer, on_timer, CALL_HOLD_WAIT_MS, 0);
+    c->hold_waited_s = 0;
+    uv_timer_start(&c->timer, on_timer, 1000, 1000);
 }
 
 void call_cut(struct call *c, enum route_end why)
@@ -96,7 +98,7 @@ static void on_timer(uv_timer_t *t)
     struct call *c = t->data;
     int64_t now = worker_tick_ms(c->worker);
     if (c->transfer == NULL) {
-        if (c->hold_waiting) {
+        if (c->hold_waiting && ++c->hold_waited_s == CALL_HOLD_WAIT_S) {
             call_on_hold_late(c);
         }
         return;

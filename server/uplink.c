@@ -133,7 +133,6 @@ static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl
         return CURL_SOCKET_BAD;
     }
     int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
-    l->starved = fd < 0 || fd >= UPLINK_DESCRIPTORS_MAX;
     if (fd >= UPLINK_DESCRIPTORS_MAX) {
         close(fd);
         return CURL_SOCKET_BAD;
@@ -486,6 +485,16 @@ static enum uplink_result result_of(CURLcode code)
     }
 }
 
+/* Neither a socket nor what resolving a name takes can be had: one to try tells. */
+static bool lacks_descriptors(const struct uplinks *u)
+{
+    int fd = dup(u->epoll_fd);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd < 0 || fd >= UPLINK_DESCRIPTORS_MAX;
+}
+
 static void on_connected(struct uplink *l, CURLcode code)
 {
     curl_socket_t fd = CURL_SOCKET_BAD;
@@ -499,6 +508,8 @@ static void on_connected(struct uplink *l, CURLcode code)
         l->pool->sockets[fd].link = l;
         uplink_watch(l, true, false);
     }
+    l->starved = result == UPLINK_CONNECT_FAILED &&
+                 (code == CURLE_OUT_OF_MEMORY || lacks_descriptors(l->pool));
     l->pool->ops->on_open(l->ctx, result);
 }
 

@@ -78,7 +78,7 @@ void uplink_give_back(struct uplink *l, bool reusable);
 bool uplink_is_open(const struct uplink *l);
 /* The range of the address where its reach ended (reach.h); NULL: it did not. */
 const char *uplink_denied(const struct uplink *l);
-/* No socket could be had for it: descriptors or memory are short. */
+/* It failed while descriptors or memory are short here. */
 bool uplink_starved(const struct uplink *l);
 /* Value of the Host field. */
 const char *uplink_host(const struct uplink *l);

@@ -36,6 +36,7 @@ enum worker_pace {
     WORKER_SHED,
     WORKER_AUTH_FAILURES,
     WORKER_UNCLEAR_USAGE,
+    WORKER_HUNG_LEDGER,
     WORKER_PACES
 };
 

@@ -18,8 +18,8 @@ NAMES = ("a", "b", "c")
 RAW = {n: RawProvider() for n in NAMES}
 CATALOG = {
     "providers": [provider(n, RAW[n].url, cancel_stops_billing=False) for n in NAMES],
-    "models": [{"id": "test/m", "aliases": ["m"], "endpoints": [
-        endpoint(n, "up", price(str(i + 1), "5")) for i, n in enumerate(NAMES)]}]}
+    "models": [{"id": "test/" + m, "aliases": [m], "endpoints": [
+        endpoint(n, "up", price(str(i + 1), "5")) for i, n in enumerate(NAMES)]} for m in ("m", "copied")]}
 HOLD_WAIT_S = 20  # CALL_HOLD_WAIT_MS
 REPORT = Report()
 ERROR = json.dumps({"type": "error", "error": {"type": "api_error", "message": "broken"}}).encode()
@@ -86,13 +86,13 @@ class Hung:
             with open("%s/%s/comm" % (tasks, tid)) as f:
                 if f.read().strip() == name:
                     self.tid = int(tid)
+        self.trace(PTRACE_SEIZE)
 
     def trace(self, request):
         if self.libc.ptrace(request, self.tid, None, None) != 0:
             raise OSError(ctypes.get_errno(), "ptrace")
 
     def __enter__(self):
-        self.trace(PTRACE_SEIZE)
         self.trace(PTRACE_INTERRUPT)
         os.waitpid(self.tid, 0x40000000)  # __WALL
         return self
@@ -102,46 +102,57 @@ class Hung:
 
 
 def hung_ledger():
-    """Clients are told after a while, also in the middle of a failover; nothing is sent, nothing stays held."""
+    """Clients are told after a while, also in the middle of a failover, and so are copies for a shadow arm;
+    nothing is sent, nothing stays held."""
     answers()
     way = Wayfare(CATALOG, threads=1, budget="5")
+    prefs = {n: os.path.join(way.dir, n + ".json") for n in NAMES}
+    for n in NAMES:
+        with open(prefs[n], "w") as f:
+            json.dump({"provider_order": [n]}, f)
+    way.cli("experiment", "create", "x", "--model", "copied", "--arm", "A=%s:1" % prefs["b"], "--shadow-arm", "S=%s:100" % prefs["c"])
     assert way.messages()[0] == 200
-    hold_up, held_up = threading.Event(), threading.Event()
+    hold_up, told = threading.Event(), {}
 
     def fails_later(request):
-        held_up.set()
         hold_up.wait(30 * SLOW)
         return whole(ERROR, b"500 Internal Server Error")
 
-    answers(a=fails_later)
-    told = {}
-    moving = threading.Thread(target=lambda: told.update(moving=way.messages(provider_order=["a"])))
-    moving.start()
-    assert held_up.wait(10 * SLOW)
+    answers(a=fails_later, c=fails_later)
+    asking = [threading.Thread(target=lambda: told.update(moving=way.messages(provider_order=["a"]))),
+              threading.Thread(target=lambda: told.update(copied=way.messages(model="copied")))]
+    for thread in asking:
+        thread.start()
+    wait_for("both to be asked", lambda: RAW["a"].requests and RAW["c"].requests)
+    asking[1].join()
+    assert told["copied"][0] == 200, told
+    time.sleep(0.2)  # the ledger's thread waits, and holds no lock
     try:
         hung = Hung(way, "wf-ledger")
-        hung.__enter__()
     except OSError:
         hold_up.set()
-        moving.join()
-        REPORT.skip("a ledger that hangs", ONLY_ROOT)
+        asking[0].join()
         assert way.stop() == 0
+        REPORT.skip("a ledger that hangs", ONLY_ROOT)
         return
-    hold_up.set()
-    begun = time.monotonic()
-    told["new"] = way.messages()
-    waited = time.monotonic() - begun
-    moving.join()
-    hung.__exit__()
-    for name in told:
+    n_b = len(RAW["b"].requests)
+    with hung:
+        hold_up.set()
+        begun = time.monotonic()
+        told["new"] = way.messages()
+        waited = time.monotonic() - begun
+        asking[0].join()
+    for name in ("new", "moving"):
         status, _, data = told[name]
         assert status == 503 and json.loads(data)["error"]["type"] == "api_error", (name, status, data)
     assert b"nothing was sent" in told["new"][2] and b"nothing was sent" not in told["moving"][2], told
     assert b"broken" in told["moving"][2], told
     assert HOLD_WAIT_S - 1 < waited < (HOLD_WAIT_S + 5) * SLOW, waited
-    assert len(RAW["b"].requests) == len(RAW["c"].requests) == 0
+    assert (len(RAW["a"].requests), len(RAW["b"].requests), len(RAW["c"].requests)) == (1, n_b, 1)
     wait_for("the holds to be given back", lambda: metric(way, "wayfare_ledger_held_nusd") == 0 == metric(way, "wayfare_ledger_running"))
+    answers()
     assert way.messages()[0] == 200
+    assert metric(way, "wayfare_requests_in_flight") == 0
     way.verify()
     assert way.stop() == 0
 
@@ -181,7 +192,7 @@ def comments_are_no_beginning():
     """A server in front of the provider that says it is still there, and then it is not: another answers."""
     def comments(request):
         yield b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
-        for _ in range(int(25 * SLOW)):
+        for _ in range(25):
             yield b": PROCESSING\n\n"
             time.sleep(0.1)
         raise OSError
