@@ -223,17 +223,6 @@ static void weigh_error(struct call *c, int64_t *retry_after_ms)
     call_credential_refused(c, *retry_after_ms);
 }
 
-/* The status that an error has which was said with 200 in place of an answer; 0 = it has none. */
-static int status_of_error(const struct call *c)
-{
-    struct reply_error error = {.http_status = 0};
-    struct buf store;
-    buf_init(&store, CALL_ANSWER_MAX);
-    bool read = c->adapter->read_error(buf_span(&c->answer), &store, &error);
-    buf_done(&store);
-    return read && error.http_status >= 400 ? error.http_status : 0;
-}
-
 /* Closes the attempt's books.  verdict counts for END_complete, truncated and the like.  Returns
  * how it ended: an error in place of an answer counts as if it had come with its status (and may
  * say when to come back, as *retry_after_ms; NULL where there is no answer). */
@@ -246,7 +235,7 @@ static enum route_end attempt_over(struct call *c, enum route_end end, enum verd
         call_settle(c, end, verdict);
     }
     bool instead = end == END_stream_error && !c->committed && c->content_tick_ms < 0;
-    int status = instead ? status_of_error(c) : 0;
+    int status = instead ? call_failure_status(c) : 0;
     if (status > 0) {
         end = END_status;
         c->http_status = status;

@@ -229,6 +229,8 @@ void call_stream_release(struct call *c, struct span upstream_headers);
 bool call_wants_stream(const struct call *c);
 
 /* ---- call_failure.c ---- */
+/* The status that an error has which was said with 200 in place of an answer; 0 = it has none. */
+int call_failure_status(const struct call *c);
 /* An attempt has failed, another is to be made: keeps what the provider answered. */
 void call_failure_keep(struct call *c, struct span headers);
 /* There will be no other: as call_failure_keep found it.  The headers live until call_done.

@@ -19,6 +19,16 @@ struct call_failure {
     struct buf answer, headers;
 };
 
+int call_failure_status(const struct call *c)
+{
+    struct reply_error error = {.http_status = 0};
+    struct buf store;
+    buf_init(&store, CALL_ANSWER_MAX);
+    bool read = c->adapter->read_error(buf_span(&c->answer), &store, &error);
+    buf_done(&store);
+    return read && error.http_status >= 400 ? error.http_status : 0;
+}
+
 void call_failure_forget(struct call *c)
 {
     if (c->failure != NULL) {
