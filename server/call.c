@@ -143,7 +143,6 @@ static void detach(struct call *c)
     }
     if (c->shadow && r != NULL) {
         request_free(r); /* no connection's end will do it */
-        call_shadow_end(c);
     }
 }
 
@@ -166,6 +165,9 @@ void call_done(struct call *c)
         __atomic_sub_fetch(&c->worker->site->drains, 1, __ATOMIC_RELAXED);
     }
     detach(c);
+    if (c->shadow) {
+        call_shadow_end(c);
+    }
     c->done = true;
     if (!c->extend_waiting) {
         call_recycle(c);
@@ -248,35 +250,19 @@ static enum route_end attempt_over(struct call *c, enum route_end end, enum verd
     return end;
 }
 
-static bool is_event_stream(const struct call *c)
-{
-    const char *stream_type = c->adapter->stream_type;
-    struct span type = header_find(transfer_headers(c->transfer), "content-type");
-    size_t n = strlen(stream_type);
-    return type.len >= n && strncasecmp(type.ptr, stream_type, n) == 0;
-}
-
-/* Plain bytes are asked for.  What is compressed all the same can be neither read nor charged;
- * passed on it is an answer of garbage, or of nothing (envoyproxy/ai-gateway#1894). */
-static bool is_compressed(const struct call *c)
-{
-    struct span coding = header_find(transfer_headers(c->transfer), "content-encoding");
-    return coding.len > 0 && (coding.len != 8 || strncasecmp(coding.ptr, "identity", 8) != 0);
-}
-
 static void on_head(void *ctx, int http_status)
 {
     struct call *c = ctx;
     c->http_status = http_status;
     c->head_tick_ms = c->byte_tick_ms = worker_tick_ms(c->worker);
-    if (http_status / 100 == 2 && is_compressed(c)) {
+    if (http_status / 100 == 2 && call_is_compressed(c)) {
         call_cut(c, END_foreign);
         return;
     }
     if (http_status / 100 == 2) {
         call_translate_begin(c);
     }
-    if (c->kind == CALL_MESSAGES && http_status / 100 == 2 && is_event_stream(c)) {
+    if (c->kind == CALL_MESSAGES && http_status / 100 == 2 && call_is_event_stream(c)) {
         c->stream = c->adapter->stream_open(&c->reading);
         if (c->stream == NULL) {
             call_cut(c, END_reset);
@@ -452,7 +438,9 @@ static void on_done(void *ctx, enum transfer_result result)
 {
     struct call *c = ctx;
     struct span headers = transfer_headers(c->transfer); /* alive until we return */
-    if (c->cut == END_none && result == TRANSFER_TOO_LARGE) {
+    if (result == TRANSFER_TOO_LARGE && c->stopped) {
+        result = TRANSFER_RESET; /* behind the last event */
+    } else if (result == TRANSFER_TOO_LARGE && c->cut == END_none) {
         c->cut = END_foreign; /* we hung up */
     }
     enum route_end end = c->cut != END_none ? c->cut : end_of(result);
@@ -521,6 +509,19 @@ static bool answer_for_attempts(struct call *c)
     return true;
 }
 
+/* In the name of the attempt that was made last, not of the one that was not. */
+static void answer_not_held(struct call *c)
+{
+    const struct endpoint *not_asked = c->endpoint;
+    struct span unused;
+    if (!call_failure_take_back(c, &unused)) {
+        c->endpoint = NULL;
+        c->clamp_tok = 0;
+    }
+    call_answer_fail(c, ERR_ledger_down, -1);
+    c->endpoint = not_asked; /* the hold was its */
+}
+
 /* The request cannot be told to this provider; another may take it. */
 static void on_build_refused(struct call *c, const struct fail *f)
 {
@@ -558,7 +559,7 @@ static void try_hold(struct call *c)
             return;
         }
         call_record_end(c, "error", err_info(ERR_ledger_down)->status);
-        call_answer_fail(c, ERR_ledger_down, -1);
+        answer_not_held(c);
         call_done(c);
     }
 }
@@ -701,7 +702,7 @@ void call_on_hold_late(struct call *c)
                  CALL_HOLD_WAIT_S, n);
     }
     c->hold_late = true;
-    call_answer_fail(c, ERR_ledger_down, -1);
+    answer_not_held(c);
     leave(c);
 }
 

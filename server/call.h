@@ -225,6 +225,11 @@ void call_health_give_back(struct call *c);
 bool call_stream_body(struct call *c, struct span bytes);
 /* The hold-back is over: what was held back goes out, if there is anything for this client. */
 void call_stream_release(struct call *c, struct span upstream_headers);
+/* By its head the running attempt's answer is a stream of the provider's protocol. */
+bool call_is_event_stream(const struct call *c);
+/* Plain bytes are asked for.  What is compressed all the same can be neither read nor charged;
+ * passed on it is an answer of garbage, or of nothing (envoyproxy/ai-gateway#1894). */
+bool call_is_compressed(const struct call *c);
 /* The request asks for a stream, and its answer will be one. */
 bool call_wants_stream(const struct call *c);
 

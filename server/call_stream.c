@@ -27,6 +27,22 @@ static void on_event(void *ctx, const struct event *ev)
     c->failed |= ev->kind == EVENT_ERROR;
 }
 
+/* ---- the head ---- */
+
+bool call_is_event_stream(const struct call *c)
+{
+    const char *stream_type = c->adapter->stream_type;
+    struct span type = header_find(transfer_headers(c->transfer), "content-type");
+    size_t n = strlen(stream_type);
+    return type.len >= n && strncasecmp(type.ptr, stream_type, n) == 0;
+}
+
+bool call_is_compressed(const struct call *c)
+{
+    struct span coding = header_find(transfer_headers(c->transfer), "content-encoding");
+    return coding.len > 0 && (coding.len != 8 || strncasecmp(coding.ptr, "identity", 8) != 0);
+}
+
 /* ---- the hold-back: until the first content another attempt can take its place ---- */
 
 bool call_wants_stream(const struct call *c)

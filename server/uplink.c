@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -133,7 +134,10 @@ static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl
         return CURL_SOCKET_BAD;
     }
     int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+    bool short_of = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+    l->starved |= fd < 0 && short_of;
     if (fd >= UPLINK_DESCRIPTORS_MAX) {
+        l->starved = true;
         close(fd);
         return CURL_SOCKET_BAD;
     }
@@ -485,14 +489,18 @@ static enum uplink_result result_of(CURLcode code)
     }
 }
 
-/* Neither a socket nor what resolving a name takes can be had: one to try tells. */
+/* Resolving a name takes some, and gives them back before we are told that it failed. */
 static bool lacks_descriptors(const struct uplinks *u)
 {
-    int fd = dup(u->epoll_fd);
-    if (fd >= 0) {
-        close(fd);
+    enum { RESOLVING = 8 };
+    int fds[RESOLVING], n = 0;
+    while (n < RESOLVING && (fds[n] = fcntl(u->epoll_fd, F_DUPFD_CLOEXEC, 0)) >= 0) {
+        n++;
     }
-    return fd < 0 || fd >= UPLINK_DESCRIPTORS_MAX;
+    for (int i = 0; i < n; i++) {
+        close(fds[i]);
+    }
+    return n < RESOLVING;
 }
 
 static void on_connected(struct uplink *l, CURLcode code)
@@ -509,7 +517,7 @@ static void on_connected(struct uplink *l, CURLcode code)
         uplink_watch(l, true, false);
     }
     l->starved = result == UPLINK_CONNECT_FAILED &&
-                 (code == CURLE_OUT_OF_MEMORY || lacks_descriptors(l->pool));
+                 (l->starved || code == CURLE_OUT_OF_MEMORY || lacks_descriptors(l->pool));
     l->pool->ops->on_open(l->ctx, result);
 }
 

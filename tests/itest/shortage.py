@@ -20,7 +20,7 @@ CATALOG = {
     "providers": [provider(n, RAW[n].url, cancel_stops_billing=False) for n in NAMES],
     "models": [{"id": "test/" + m, "aliases": [m], "endpoints": [
         endpoint(n, "up", price(str(i + 1), "5")) for i, n in enumerate(NAMES)]} for m in ("m", "copied")]}
-HOLD_WAIT_S = 20  # CALL_HOLD_WAIT_MS
+HOLD_WAIT_S = 20  # CALL_HOLD_WAIT_S
 REPORT = Report()
 ERROR = json.dumps({"type": "error", "error": {"type": "api_error", "message": "broken"}}).encode()
 
@@ -146,13 +146,14 @@ def hung_ledger():
         status, _, data = told[name]
         assert status == 503 and json.loads(data)["error"]["type"] == "api_error", (name, status, data)
     assert b"nothing was sent" in told["new"][2] and b"nothing was sent" not in told["moving"][2], told
-    assert b"broken" in told["moving"][2], told
+    assert b"broken" in told["moving"][2] and told["moving"][1]["x-wayfare-provider"] == "a", told
+    assert "x-wayfare-provider" not in told["new"][1], told
     assert HOLD_WAIT_S - 1 < waited < (HOLD_WAIT_S + 5) * SLOW, waited
     assert (len(RAW["a"].requests), len(RAW["b"].requests), len(RAW["c"].requests)) == (1, n_b, 1)
     wait_for("the holds to be given back", lambda: metric(way, "wayfare_ledger_held_nusd") == 0 == metric(way, "wayfare_ledger_running"))
     answers()
     assert way.messages()[0] == 200
-    assert metric(way, "wayfare_requests_in_flight") == 0
+    wait_for("the load to be empty", lambda: metric(way, "wayfare_requests_in_flight") == 0)
     way.verify()
     assert way.stop() == 0
 
