@@ -140,9 +140,9 @@ static void detach(struct call *c)
     if (r != NULL) {
         r->call = NULL;
         c->req = NULL;
-    }
-    if (c->shadow && r != NULL) {
-        request_free(r); /* no connection's end will do it */
+        if (c->shadow) {
+            request_free(r); /* no connection's end will do it */
+        }
     }
 }
 

@@ -651,10 +651,8 @@ void call_answer_fail(struct call *c, enum err code, int64_t retry_after_ms)
     struct buf members;
     buf_init(&members, 64 * 1024);
     const char *text = err_info(code)->text;
-    if (c->n_attempts > 0 && code == ERR_ledger_down) {
-        text = "the ledger cannot record another attempt";
-    }
     if (c->n_attempts > 0) {
+        text = code == ERR_ledger_down ? "the ledger cannot record another attempt" : text;
         const struct call_attempt *last = &c->attempts[c->n_attempts - 1];
         fail_set(&f, code, NULL, "%s (last: %s: %s)", text, last->endpoint->slug, last->message);
         write_attempts(c, &members);
