@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <microhttpd.h>
@@ -23,7 +24,13 @@
 #include "server/gate.h"
 #include "server/log.h"
 
-enum { POOL_BYTES = 64 * 1024, BACKLOG = 64, CALL_MAGIC = 0x61646d6e };
+enum {
+    POOL_BYTES = 64 * 1024,
+    BACKLOG = 64,
+    CALL_MAGIC = 0x61646d6e,
+    END_MS = 2000, /* at the end: for what is still received, and for answers that are still sent */
+    END_STEP_MS = 5
+};
 
 /* One listener. */
 struct admin_door {
@@ -39,11 +46,16 @@ struct admin {
     int port;
     int dir_fd; /* for a long socket path, else -1 */
     char socket_path[ADMIN_SOCKET_MAX];
+    /* __atomic */
+    bool ending;
+    int n_calls;   /* whose answer is not sent yet */
+    int n_running; /* operations */
 };
 
 /* One request; lives until on_completed. */
 struct admin_call {
     int magic;
+    struct admin *admin;
     const struct admin_route *route;
     struct span segment; /* within path */
     char *path;
@@ -131,6 +143,8 @@ static int admit(const struct admin_door *door, struct admin_call *call, const c
     enum err verdict = gate_verdict(&h->gate, reterr);
     if (verdict != ERR_OK)
         return -1;
+    if (__atomic_load_n(&door->admin->ending, __ATOMIC_SEQ_CST))
+        return fail_set(reterr, ERR_draining, NULL, "the server is shutting down");
     if (!door->trusted && admin_auth_check_site(&door->admin->auth, &h->claims, reterr) != 0)
         return -1;
     call->route = admin_route_find(method, call->path, &call->segment, ret_allow, reterr);
@@ -147,15 +161,16 @@ static int admit(const struct admin_door *door, struct admin_call *call, const c
     return 0;
 }
 
-static struct admin_call *call_new(const char *path)
+static struct admin_call *call_new(struct admin *a, const char *path)
 {
     struct admin_call *call = calloc(1, sizeof(*call));
     if (call == NULL)
         return NULL;
-    call->magic = CALL_MAGIC;
-    call->path = strdup(path);
-    if (call->path != NULL)
+    *call = (struct admin_call){.magic = CALL_MAGIC, .admin = a, .path = strdup(path)};
+    if (call->path != NULL) {
+        __atomic_add_fetch(&a->n_calls, 1, __ATOMIC_SEQ_CST);
         return call;
+    }
     free(call);
     return NULL;
 }
@@ -169,6 +184,7 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **con_cls,
     struct admin_call *call = *con_cls;
     if (call == NULL)
         return;
+    __atomic_sub_fetch(&call->admin->n_calls, 1, __ATOMIC_SEQ_CST);
     buf_done(&call->body);
     free(call->path);
     free(call);
@@ -192,7 +208,7 @@ static enum MHD_Result first_look(const struct admin_door *door, struct MHD_Conn
     struct headers h = {0};
     struct fail fail = {0};
     struct buf allow;
-    struct admin_call *call = call_new(url);
+    struct admin_call *call = call_new(door->admin, url);
     if (call == NULL)
         return MHD_NO;
     *con_cls = call;
@@ -262,7 +278,9 @@ static enum MHD_Result answer_op(struct admin *a, struct MHD_Connection *c,
     struct fail fail = {0};
     /* The library's clock runs on while we work; it begins anew with the second call. */
     MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, 0U);
+    __atomic_add_fetch(&a->n_running, 1, __ATOMIC_SEQ_CST);
     int failed = run_route(a, c, call, &result, &fail);
+    __atomic_sub_fetch(&a->n_running, 1, __ATOMIC_SEQ_CST);
     MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)ADMIN_IDLE_S);
     if (failed != 0)
         return reply_fail(c, &fail, NULL);
@@ -476,14 +494,27 @@ int admin_port(const struct admin *a)
     return a->port;
 }
 
+/* The library ends connections whose answer is not sent yet: the client of an operation that took
+ * effect would not know it. */
+static void wait_for_calls(struct admin *a)
+{
+    const struct timespec step = {.tv_nsec = END_STEP_MS * 1000000L};
+    __atomic_store_n(&a->ending, true, __ATOMIC_SEQ_CST);
+    for (int ms = 0; ms < END_MS && __atomic_load_n(&a->n_calls, __ATOMIC_SEQ_CST) > 0;) {
+        nanosleep(&step, NULL);
+        ms = __atomic_load_n(&a->n_running, __ATOMIC_SEQ_CST) > 0 ? 0 : ms + END_STEP_MS;
+    }
+}
+
 void admin_stop(struct admin *a)
 {
     if (a == NULL)
         return;
-    if (a->local.daemon != NULL) {
+    if (a->local.daemon != NULL)
         unlink(a->socket_path);
+    wait_for_calls(a);
+    if (a->local.daemon != NULL)
         MHD_stop_daemon(a->local.daemon); /* closes its listening socket */
-    }
     if (a->tcp.daemon != NULL)
         MHD_stop_daemon(a->tcp.daemon);
     if (a->dir_fd >= 0)

@@ -34,7 +34,7 @@ struct admin;
  * process.  NULL with reterr. */
 struct admin *admin_start(const struct admin_options *o, struct fail *reterr);
 int admin_port(const struct admin *a); /* as bound; 0 without TCP */
-/* Lets running operations end, removes the socket. */
+/* Lets running operations end and sends their answers, refuses new ones, removes the socket. */
 void admin_stop(struct admin *a);
 
 #endif

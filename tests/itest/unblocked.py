@@ -2,6 +2,7 @@
 """Operations that take long (verify, backup) over a large ledger: beside them clients, other operations
 and the end of the server wait for nobody."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -97,6 +98,22 @@ def ends_in_time(*argv):
     way.start()
 
 
+def an_import_at_the_end():
+    """What took effect is answered, also when the server ends meanwhile."""
+    way.start()
+    many = catalog_of(sim)
+    endpoint = many["models"][0]["endpoints"][0]
+    many["models"] = [{"id": "big/%d" % i, "name": "big %d" % i, "endpoints": [endpoint]} for i in range(6000)]
+    path = os.path.join(way.dir, "many.json")
+    with open(path, "w") as f:
+        json.dump(many, f)
+    long = Long("catalog", "import", path, pause_s=0.1)
+    way.child.send_signal(signal.SIGTERM)
+    assert way.child.wait(30) == 0, way.server_log()[-500:]
+    long.thread.join()
+    assert long.done.returncode == 0 and "6000 endpoints added" in long.done.stdout, long.done.stderr
+
+
 def a_backup():
     dest = os.path.join(way.dir, "copy.db")
     way.cli("backup", dest)
@@ -110,4 +127,5 @@ report.case("four at a time", not_more_than_four)
 report.case("SIGTERM during a verify", ends_in_time, "ledger", "verify")
 report.case("a backup beside it all", a_backup)
 way.stop()
+report.case("an import at the end", an_import_at_the_end)
 report.end()
