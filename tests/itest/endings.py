@@ -24,12 +24,12 @@ way = Wayfare(catalog)
 report = Report()
 
 
-def start(model, stream, **more):
+def start(model, stream, path="/v1/messages", **more):
     """Sends a request and returns its socket."""
     body = json.dumps(dict({"model": model, "max_tokens": 200, "stream": stream,
                             "messages": [{"role": "user", "content": "leave me"}]}, **more)).encode()
     sock = socket.create_connection((way.host, way.port), timeout=30 * SLOW)
-    sock.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: " + way.key.encode() +
+    sock.sendall(b"POST " + path.encode() + b" HTTP/1.1\r\nHost: x\r\nx-api-key: " + way.key.encode() +
                  b"\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     return sock
 
@@ -43,7 +43,7 @@ def leave(sock, how):
 def read_events(sock, n):
     """Reads until n events have come; returns the bytes."""
     data = b""
-    while data.count(b"event: ") < n or b"\r\n\r\n" not in data:
+    while data.count(b"\ndata: ") < n or b"\r\n\r\n" not in data:
         piece = sock.recv(65536)
         assert piece, data
         data += piece
@@ -100,36 +100,40 @@ for model in ("stops", "bills"):
             report.case("leaves %s after %d events by %s" % (model, events, how), gone_mid_stream, model, events, how)
 
 
-def gone_before_usage():
-    """Chat completions state their usage at the end: what was seen until then is billed."""
+def gone_before_usage(model, path):
+    """Chat completions state their usage at the end: what was seen until then is billed, or all where it is billed on."""
     sim.reset()
-    sim.script("chat", output_tokens=4000, tps=4000, ttft_ms=20)
+    sim.script(model, output_tokens=4000, tps=4000, ttft_ms=20)
     before = last_id()
-    sock = start("chat", True, max_tokens=5000)
+    sock = start(model, True, path, max_tokens=5000)
     data = read_events(sock, 400)
     leave(sock, "fin")
     attempt = settled_after(before)["attempts"][0]
-    assert attempt["usage_source"] == "estimated" and attempt["usage"]["output_tokens"] > 100, (len(data), attempt)
-    assert Decimal(attempt["cost_usd"]) > Decimal("0.0015"), attempt
+    tokens = attempt["usage"]["output_tokens"]
+    if model == "chatbills":
+        assert (attempt["usage_source"], tokens) == ("final", 4000), attempt
+        return
+    assert attempt["usage_source"] == "estimated" and 100 < tokens < 4000, (len(data), attempt)
+    assert Decimal("0.0015") < Decimal(attempt["cost_usd"]) < Decimal(attempt["hold_usd"]), attempt
 
 
-report.case("leaves before the usage is stated", gone_before_usage)
-
-
-def fails_before_usage(model):
+def fails_before_usage(model, path):
     """Its own error ends what it generates, whether it bills on behind a closed connection or not."""
     sim.reset()
     sim.script(model, output_tokens=400, error_event_after=20)
     before = last_id()
-    sock = start(model, True, max_tokens=50000)
+    sock = start(model, True, path, max_tokens=50000)
     attempt = settled_after(before)["attempts"][0]
     sock.close()
     assert attempt["end_reason"] == "stream_error" and attempt["usage_source"] == "estimated", attempt
     assert 0 < Decimal(attempt["cost_usd"]) < Decimal("0.01"), attempt
 
 
-for model in ("chat", "chatbills"):
-    report.case("%s fails before the usage is stated" % model, fails_before_usage, model)
+# Translated, and passed through as it is.
+for path in ("/v1/messages", "/v1/chat/completions"):
+    for model in ("chat", "chatbills"):
+        report.case("leaves %s before the usage is stated, %s" % (model, path), gone_before_usage, model, path)
+        report.case("%s fails before the usage is stated, %s" % (model, path), fails_before_usage, model, path)
 
 
 def gone_before_headers(model, stream, how):
