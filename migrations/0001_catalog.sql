@@ -66,7 +66,7 @@ CREATE TABLE endpoint(
   modalities TEXT NOT NULL,                  -- words, separated by spaces, as the next two
   params TEXT NOT NULL,
   server_tools TEXT NOT NULL,
-  price_id INTEGER,                          -- the version in force; NULL only inside an import
+  price_id INTEGER,                          -- the version in force; NULL: removed, or inside an import
   UNIQUE(model_id, provider_id, variant)
 ) STRICT;
 

@@ -40,4 +40,10 @@ int catalog_db_merge(struct db *db, const struct catalog *incoming,
                      void (*change)(void *ctx, const char *line), void *ctx,
                      struct catalog_changes *ret, struct fail *reterr);
 
+/* Takes an endpoint out of the catalog, inside the caller's transaction: it has no price in force
+ * any more (endpoint.price_id is NULL), and no snapshot that is loaded later contains it.  Its row
+ * stays, and its price versions: the books refer to them.  The import of a file that someone wrote
+ * brings it back, under the same id; a foreign list does not. */
+int catalog_db_remove(struct db *db, int64_t endpoint_id, struct fail *reterr);
+
 #endif

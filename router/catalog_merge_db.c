@@ -430,6 +430,21 @@ static int64_t write_endpoint(struct merge *m, int64_t model_id, int64_t provide
     return run(m, s) == 0 ? id : -1;
 }
 
+/* 1, or 0; -1 with m->f. */
+static int was_removed(struct merge *m, int64_t model_id, int64_t provider_id,
+                       const struct endpoint *e)
+{
+    struct sqlite3_stmt *s =
+        db_stmt(m->db, "SELECT 1 FROM endpoint WHERE model_id = ?1 AND provider_id = ?2"
+                       " AND variant = ?3 AND price_id IS NULL");
+    db_bind_int(s, 1, model_id);
+    db_bind_int(s, 2, provider_id);
+    db_bind_text(s, 3, e->variant != NULL ? e->variant : "");
+    int found = db_step(m->db, s, m->f);
+    sqlite3_reset(s);
+    return found;
+}
+
 static const struct endpoint *stored_twin(const struct model *old, const struct endpoint *e)
 {
     for (int i = 0; old != NULL && i < old->n_endpoints; i++) {
@@ -527,6 +542,12 @@ static int merge_endpoint(struct merge *m, int64_t model_id, int64_t provider_id
                           const struct endpoint *incoming, const struct model *old_model)
 {
     const struct endpoint *old = stored_twin(old_model, incoming);
+    int removed = m->yields && old == NULL ? was_removed(m, model_id, provider_id, incoming) : 0;
+    if (removed != 0) {
+        if (removed > 0)
+            say(m, "left out %s at %s: it was removed", incoming->model->slug, incoming->slug);
+        return removed > 0 ? 0 : -1;
+    }
     struct endpoint merged =
         m->yields && old != NULL ? yielding_endpoint(incoming, old) : *incoming;
     bool facts_same = old != NULL && same_endpoint(old, &merged);
@@ -585,15 +606,18 @@ static int merge_all(struct merge *m, const struct catalog *incoming)
     return ok;
 }
 
-static int bump_version(struct merge *m)
+static int bump_version(struct db *db, struct fail *reterr)
 {
-    const struct catalog_changes *n = &m->n;
-    if (n->added + n->changed + n->providers_added + n->providers_changed + n->models_added +
-            n->models_changed ==
-        0) {
-        return 0;
-    }
-    return run(m, db_stmt(m->db, "UPDATE catalog_meta SET version = version + 1 WHERE id = 1"));
+    struct sqlite3_stmt *s =
+        db_stmt(db, "UPDATE catalog_meta SET version = version + 1 WHERE id = 1");
+    return db_step(db, s, reterr) < 0 ? -1 : 0;
+}
+
+static bool has_changed(const struct catalog_changes *n)
+{
+    return n->added + n->changed + n->providers_added + n->providers_changed + n->models_added +
+               n->models_changed >
+           0;
 }
 
 int catalog_db_merge(struct db *db, const struct catalog *incoming,
@@ -613,10 +637,21 @@ int catalog_db_merge(struct db *db, const struct catalog *incoming,
     }
     m.have = have;
     m.yields = incoming->yields;
-    int ok = merge_all(&m, incoming) == 0 && bump_version(&m) == 0 ? 0 : -1;
+    int ok = merge_all(&m, incoming);
+    if (ok == 0 && has_changed(&m.n))
+        ok = bump_version(db, reterr);
     catalog_unref(have);
     if (ok == 0) {
         *ret = m.n;
     }
     return ok;
+}
+
+/* ---- removing ---- */
+
+int catalog_db_remove(struct db *db, int64_t endpoint_id, struct fail *reterr)
+{
+    struct sqlite3_stmt *s = db_stmt(db, "UPDATE endpoint SET price_id = NULL WHERE id = ?1");
+    db_bind_int(s, 1, endpoint_id);
+    return db_step(db, s, reterr) < 0 ? -1 : bump_version(db, reterr);
 }

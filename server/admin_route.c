@@ -15,6 +15,8 @@ static const struct admin_query generation_query[] = {
     {"key", QUERY_TEXT}, {"team", QUERY_TEXT}, {"since", QUERY_TEXT}, {"limit", QUERY_COUNT}, {0}};
 static const struct admin_query list_query[] = {
     {"model", QUERY_TEXT}, {"provider", QUERY_TEXT}, {0}};
+static const struct admin_query remove_query[] = {
+    {"model", QUERY_TEXT}, {"provider", QUERY_TEXT}, {"dry_run", QUERY_FLAG}, {0}};
 static const struct admin_query import_query[] = {
     {"format", QUERY_TEXT}, {"dry_run", QUERY_FLAG}, {0}};
 static const struct admin_query reconcile_query[] = {
@@ -38,6 +40,7 @@ const struct admin_route admin_routes[] = {
     {"GET", "/admin/v1/catalog", ADMIN_OP_TEXT, "catalog export", NULL, NULL, NULL, 0},
     {"POST", "/admin/v1/catalog", ADMIN_OP, "catalog import", NULL, "text", import_query, CATALOG_FILE_MAX},
     {"GET", "/admin/v1/endpoints", ADMIN_OP, "catalog list", NULL, NULL, list_query, 0},
+    {"DELETE", "/admin/v1/endpoints", ADMIN_OP, "catalog remove", NULL, NULL, remove_query, 0},
     {"POST", "/admin/v1/route", ADMIN_OP, "route", NULL, "body", route_query, 32 * ADMIN_BODY_MAX},
     {"GET", "/admin/v1/experiments", ADMIN_OP, "experiment list", NULL, NULL, NULL, 0},
     {"POST", "/admin/v1/experiments", ADMIN_OP, "experiment create", NULL, NULL, NULL, 32 * ADMIN_BODY_MAX},

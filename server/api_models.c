@@ -22,13 +22,16 @@ static struct json_object *count_or_null(int64_t n)
     return n > 0 ? json_object_new_int64(n) : NULL;
 }
 
-/* The model as this key may see it: NULL when it may not use it. */
+/* The model as this key may see it: NULL when it may not use it, or nobody serves it. */
 static const struct model *visible(const struct request *r, struct span name)
 {
     const struct catalog *c = r->worker->catalog;
     const struct model *m = catalog_model(c, name);
     const char *const *allowed = r->key->policy.models;
-    if (m == NULL || allowed == NULL) {
+    if (m == NULL || m->n_endpoints == 0) {
+        return NULL;
+    }
+    if (allowed == NULL) {
         return m;
     }
     for (; *allowed != NULL; allowed++) {

@@ -134,6 +134,7 @@ int cli_show_team(const struct cli_call *call, struct json_object *result, struc
 int cli_show_key(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_new_key(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_import(const struct cli_call *call, struct json_object *result, struct buf *out);
+int cli_show_removal(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_text(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_usage(const struct cli_call *call, struct json_object *result, struct buf *out);
 int cli_show_generation(const struct cli_call *call, struct json_object *result, struct buf *out);

@@ -81,13 +81,28 @@ static void add_notes(const char *word, struct json_object *list, struct buf *ou
     }
 }
 
+static void add_changes(struct json_object *result, struct buf *out)
+{
+    struct json_object *changes = cli_member(result, "changes");
+    for (size_t i = 0; i < length_of(changes); i++)
+        buf_addf(out, "%s\n", json_object_get_string(json_object_array_get_idx(changes, i)));
+}
+
+int cli_show_removal(const struct cli_call *call, struct json_object *result, struct buf *out)
+{
+    (void)call;
+    add_changes(result, out);
+    buf_addf(out, "%s: %s endpoints\n",
+             json_object_get_boolean(cli_member(result, "dry_run")) ? "dry run" : "removed",
+             cli_member_text(result, "endpoints_removed"));
+    return CLI_EXIT_OK;
+}
+
 int cli_show_import(const struct cli_call *call, struct json_object *result, struct buf *out)
 {
     (void)call;
-    struct json_object *changes = cli_member(result, "changes");
     struct json_object *refused = cli_member(result, "refused");
-    for (size_t i = 0; i < length_of(changes); i++)
-        buf_addf(out, "%s\n", json_object_get_string(json_object_array_get_idx(changes, i)));
+    add_changes(result, out);
     add_notes("note", cli_member(result, "remarks"), out);
     add_notes("refused", refused, out);
     buf_addf(out,

@@ -59,6 +59,11 @@ static const struct cli_option catalog_list_options[] = {
     {"model", "M", CLI_TEXT, 0, NULL, NULL, NULL, "only this model (id or alias)"},
     {"provider", "P", CLI_TEXT, 0, NULL, NULL, NULL, "only this provider"},
     {0}};
+static const struct cli_option catalog_remove_options[] = {
+    {"model", "M", CLI_TEXT, 0, NULL, NULL, NULL, "this model's endpoints (id or alias)"},
+    {"provider", "P", CLI_TEXT, 0, NULL, NULL, NULL, "this provider's endpoints, or one variant of it (PROVIDER/VARIANT)"},
+    {"dry-run", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "tell what would go and change nothing"},
+    {0}};
 static const struct cli_column catalog_columns[] = {
     {"model", "MODEL", CELL_TEXT},
     {"provider", "PROVIDER", CELL_TEXT},
@@ -271,6 +276,9 @@ const struct cli_command cli_commands[] = {
      "Importing twice changes nothing; a wayfare file with an error changes nothing at all."},
     {"catalog export", "print the catalog as a file", "catalog export", NULL, NULL, NULL, cli_show_text, NULL},
     {"catalog list", "endpoints and their prices", "catalog list", NULL, catalog_list_options, catalog_columns, cli_show_rows, NULL},
+    {"catalog remove", "take endpoints out of the catalog", "catalog remove", NULL, catalog_remove_options, NULL, cli_show_removal,
+     "With a model and a provider, what both name. Running requests go on; the books keep everything.\n"
+     "Importing a file that names it brings an endpoint back; the price lists of others do not."},
     {"team create", "a new team", "team create", team_name, team_options, NULL, cli_show_team, NULL},
     {"team list", "teams and their budgets", "team list", NULL, NULL, team_columns, cli_show_rows, NULL},
     {"team set", "change a team", "team set", team_name, team_options, NULL, cli_show_team, NULL},

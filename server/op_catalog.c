@@ -1,4 +1,6 @@
-/* Importing, exporting and listing the catalog. */
+/* Importing, exporting and listing the catalog, and taking endpoints out of it. */
+#include <stdio.h>
+
 #include "router/args.h"
 #include "router/catalog_db.h"
 #include "router/catalog_file.h"
@@ -174,10 +176,11 @@ int op_catalog_export(struct ops_env *env, struct json_object *args, struct json
     return rc;
 }
 
-/* ---- list ---- */
+/* ---- list and remove: the endpoints of a model, of a provider, or of both ---- */
 
-struct list_args {
+struct pick_args {
     struct arg_text model, provider;
+    struct arg_flag dry_run; /* of remove */
 };
 
 static struct json_object *pricing_object(const struct price *price)
@@ -246,8 +249,11 @@ static bool has_provider(const struct catalog *c, const char *provider)
     return found;
 }
 
-static int list_endpoints(const struct catalog *c, const struct list_args *a,
-                          struct json_object *list, struct fail *reterr)
+/* One endpoint that was picked: 0, or -1 with reterr. */
+typedef int pick_fn(void *ctx, const struct endpoint *e, struct fail *reterr);
+
+static int pick_endpoints(const struct catalog *c, const struct pick_args *a, pick_fn *fn,
+                          void *ctx, struct fail *reterr)
 {
     const struct model *only = NULL;
     if (a->model.value != NULL) {
@@ -262,10 +268,19 @@ static int list_endpoints(const struct catalog *c, const struct list_args *a,
     for (int m = 0; m < c->n_models; m++) {
         const struct model *model = &c->models[m];
         for (int i = 0; (only == NULL || model == only) && i < model->n_endpoints; i++) {
-            if (provider_matches(model->endpoints[i], a->provider.value))
-                json_object_array_add(list, endpoint_object(model->endpoints[i]));
+            if (provider_matches(model->endpoints[i], a->provider.value) &&
+                fn(ctx, model->endpoints[i], reterr) != 0)
+                return -1;
         }
     }
+    return 0;
+}
+
+static int list_one(void *ctx, const struct endpoint *e, struct fail *reterr)
+{
+    (void)reterr;
+    struct json_object *list = ctx;
+    json_object_array_add(list, endpoint_object(e));
     return 0;
 }
 
@@ -273,17 +288,17 @@ int op_catalog_list(struct ops_env *env, struct json_object *args, struct json_o
                     struct fail *reterr)
 {
     static const struct arg_spec specs[] = {
-        {"model", ARG_TEXT, offsetof(struct list_args, model), false},
-        {"provider", ARG_TEXT, offsetof(struct list_args, provider), false},
+        {"model", ARG_TEXT, offsetof(struct pick_args, model), false},
+        {"provider", ARG_TEXT, offsetof(struct pick_args, provider), false},
         {0}};
-    struct list_args a = {0};
+    struct pick_args a = {0};
     if (args_read(args, specs, &a, reterr) != 0)
         return -1;
     struct catalog *catalog = ops_catalog(env, reterr);
     if (catalog == NULL)
         return -1;
     struct json_object *list = json_object_new_array();
-    int rc = list_endpoints(catalog, &a, list, reterr);
+    int rc = pick_endpoints(catalog, &a, list_one, list, reterr);
     catalog_unref(catalog);
     if (rc != 0) {
         json_object_put(list);
@@ -292,4 +307,60 @@ int op_catalog_list(struct ops_env *env, struct json_object *args, struct json_o
     *ret = json_object_new_object();
     json_object_object_add(*ret, "data", list);
     return 0;
+}
+
+struct removal {
+    struct db *db;
+    struct json_object *changes; /* lines */
+};
+
+static int remove_one(void *ctx, const struct endpoint *e, struct fail *reterr)
+{
+    struct removal *r = ctx;
+    char line[4 * CATALOG_SLUG_MAX];
+    snprintf(line, sizeof line, "removed %s at %s", e->model->slug, e->slug);
+    json_object_array_add(r->changes, json_object_new_string(line));
+    return catalog_db_remove(r->db, e->id, reterr);
+}
+
+static int remove_endpoints(struct ops_env *env, const struct pick_args *a,
+                            struct json_object *changes, struct fail *reterr)
+{
+    struct removal r = {env->db, changes};
+    if (a->model.value == NULL && a->provider.value == NULL)
+        return fail_set(reterr, ERR_bad_request, "provider",
+                        "say what to remove: a model, a provider, or both");
+    struct catalog *catalog = catalog_db_load(env->db, no_secret, NULL, reterr);
+    if (catalog == NULL)
+        return -1;
+    int rc = pick_endpoints(catalog, a, remove_one, &r, reterr);
+    catalog_unref(catalog);
+    if (rc == 0 && json_object_array_length(changes) == 0)
+        return fail_set(reterr, ERR_not_found, a->model.value != NULL ? "model" : "provider",
+                        "no endpoint of it is in the catalog");
+    return rc;
+}
+
+int op_catalog_remove(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                      struct fail *reterr)
+{
+    static const struct arg_spec specs[] = {
+        {"model", ARG_TEXT, offsetof(struct pick_args, model), false},
+        {"provider", ARG_TEXT, offsetof(struct pick_args, provider), false},
+        {"dry_run", ARG_FLAG, offsetof(struct pick_args, dry_run), false},
+        {0}};
+    struct pick_args a = {0};
+    if (args_read(args, specs, &a, reterr) != 0)
+        return -1;
+    struct json_object *changes = json_object_new_array();
+    if (remove_endpoints(env, &a, changes, reterr) != 0) {
+        json_object_put(changes);
+        return -1;
+    }
+    *ret = json_object_new_object();
+    json_object_object_add(*ret, "dry_run", json_object_new_boolean(a.dry_run.value));
+    json_object_object_add(*ret, "endpoints_removed",
+                           json_object_new_int64((int64_t)json_object_array_length(changes)));
+    json_object_object_add(*ret, "changes", changes);
+    return a.dry_run.value ? OP_UNDO : OP_DONE;
 }

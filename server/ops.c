@@ -49,6 +49,7 @@ const struct op ops_all[] = {
     OP("catalog import", WRITE, op_catalog_import),
     OP("catalog export", READ, op_catalog_export),
     OP("catalog list", READ, op_catalog_list),
+    OP("catalog remove", WRITE, op_catalog_remove),
     OP("usage", READ, op_usage),
     OP("generation get", READ, op_generation_get),
     OP("generation list", READ, op_generation_list),

@@ -71,6 +71,8 @@ int op_catalog_export(struct ops_env *env, struct json_object *args, struct json
                       struct fail *reterr);
 int op_catalog_list(struct ops_env *env, struct json_object *args, struct json_object **ret,
                     struct fail *reterr);
+int op_catalog_remove(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                      struct fail *reterr);
 /* op_report.c */
 int op_usage(struct ops_env *env, struct json_object *args, struct json_object **ret,
              struct fail *reterr);

@@ -85,7 +85,7 @@ ADMIN_ROUTES = {
     ("POST", "/admin/v1/keys"), ("PATCH", "/admin/v1/keys/*"), ("DELETE", "/admin/v1/keys/*"), ("POST", "/admin/v1/keys/*/rotate"),
     ("GET", "/admin/v1/usage"), ("GET", "/admin/v1/generations"), ("GET", "/admin/v1/generations/*"), ("GET", "/admin/v1/catalog"),
     ("GET", "/admin/v1/experiments"), ("POST", "/admin/v1/experiments"), ("GET", "/admin/v1/experiments/*"),
-    ("PATCH", "/admin/v1/experiments/*"), ("POST", "/admin/v1/experiments/*/stop"), ("POST", "/admin/v1/catalog"), ("GET", "/admin/v1/endpoints"), ("POST", "/admin/v1/route"), ("POST", "/admin/v1/replay"), ("GET", "/admin/v1/ledger/verify"),
+    ("PATCH", "/admin/v1/experiments/*"), ("POST", "/admin/v1/experiments/*/stop"), ("POST", "/admin/v1/catalog"), ("GET", "/admin/v1/endpoints"), ("DELETE", "/admin/v1/endpoints"), ("POST", "/admin/v1/route"), ("POST", "/admin/v1/replay"), ("GET", "/admin/v1/ledger/verify"),
     ("POST", "/admin/v1/ledger/prune"), ("POST", "/admin/v1/ledger/reconcile"), ("POST", "/admin/v1/backup"), ("GET", "/metrics"), ("GET", "/")}
 
 

@@ -2,6 +2,7 @@
 """Keys and what they allow: models, providers, presets, revocation within a second, rotation,
 warm caches, catalog changes while running, drain."""
 
+import http.client
 import json
 import os
 import signal
@@ -165,6 +166,39 @@ def test_catalog_change_while_running():
     again = way.import_catalog(dearer)
     assert "test/m" not in again, again
     way.import_catalog(catalog_of(sim, MODELS))
+
+
+def test_removed_while_running():
+    def listed():
+        return [m["id"] for m in json.loads(way.request("GET", "/v1/models")[2])["data"]]
+
+    for argv, told in ((("--provider", "chaep"), "there is no provider chaep"), ((), "a model, a provider, or both"),
+                       (("--model", "nor"), "there is no model nor")):
+        done = way.cli("catalog", "remove", *argv, check=False)
+        assert done.returncode == 1 and told in done.stderr, done
+    assert way.cli("catalog", "remove", "--provider", "cheap", "--dry-run").endswith("dry run: 2 endpoints\n")
+    assert way.messages(provider_only=["cheap"])[0] == 200
+    gen = way.messages(provider_only=["cheap"])[1]
+    out = way.cli("catalog", "remove", "--model", "m", "--provider", "cheap")
+    assert out == "removed test/m at cheap\nremoved: 1 endpoints\n", out
+    assert way.messages()[1]["x-wayfare-provider"] == "dear"
+    assert way.messages(provider_only=["cheap"])[0] == 404
+    assert "test/other" in listed()
+    conn = http.client.HTTPConnection(way.admin, timeout=30 * SLOW)
+    conn.request("DELETE", "/admin/v1/endpoints?provider=cheap", headers={"x-api-key": way.env["WAYFARE_ADMIN_TOKEN"]})
+    gone = json.loads(conn.getresponse().read())
+    conn.close()
+    assert gone == {"dry_run": False, "endpoints_removed": 1, "changes": ["removed test/other at cheap"]}, gone
+    status, _, body = way.messages(model="other")
+    assert status == 404 and json.loads(body)["error"]["availability"]["code"] == "no_endpoints", body
+    assert listed() == ["test/m"], listed()
+    assert way.request("GET", "/v1/models/test/other")[0] == 404
+    done = way.cli("catalog", "remove", "--provider", "cheap", check=False)
+    assert done.returncode == 1 and "no endpoint of it is in the catalog" in done.stderr, done
+    assert way.generation(gen)["attempts"][0]["provider"] == "cheap"
+    assert way.cli("ledger", "verify").strip() == "ok"
+    way.import_catalog(catalog_of(sim, MODELS))
+    assert way.messages(provider_only=["cheap"])[0] == 200 and "test/other" in listed()
 
 
 def test_sighup():

@@ -406,6 +406,41 @@ START_TEST(credentials_and_headers_are_replaced)
 }
 END_TEST
 
+/* What was removed is in no snapshot; only a file that someone wrote brings it back. */
+START_TEST(what_was_removed)
+{
+    static const char file[] =
+        "{\"providers\":[{\"slug\":\"openai\",\"protocol\":\"openai\",\"base_url\":\"https://o\"}],"
+        "\"models\":[{\"id\":\"a/m\",\"aliases\":[\"openai/m\",\"m\"],\"endpoints\":[{\"provider\":"
+        "\"openai\",\"upstream_model\":\"m\",\"pricing\":{\"prompt\":\"1\",\"completion\":\"2\"}}]}"
+        "]}";
+    static const char list[] = "{\"openai\":{\"id\":\"openai\",\"models\":{\"m\":{\"cost\":"
+                               "{\"input\":7,\"output\":8}}}}}";
+    int64_t id = 0, same = 0;
+    imported(file, CATALOG_WAYFARE);
+    int64_t old = price_in_force(&id);
+    ck_assert_int_eq(catalog_db_remove(db, id, &why), 0);
+    ck_assert_int_eq(catalog_db_version(db), 2);
+    imported(list, CATALOG_MODELS_DEV);
+    ck_assert_int_eq(n_changes(), 0);
+    ck_assert_str_eq(lines, "left out openai/m at openai: it was removed\n");
+    ck_assert_int_eq(catalog_db_version(db), 2);
+    struct catalog *c = load();
+    ck_assert_int_eq(c->n_endpoints, 0);
+    ck_assert_int_eq(catalog_model(c, SPAN("m"))->n_endpoints, 0);
+    catalog_unref(c);
+    struct price p;
+    ck_assert_int_eq(catalog_db_price(db, old, &p, &why), 0); /* the books refer to it */
+    imported(file, CATALOG_WAYFARE);
+    ck_assert_int_eq(n.added, 1);
+    ck_assert_int_eq(n_changes(), 2); /* the endpoint and its price */
+    ck_assert_int_gt(price_in_force(&same), old);
+    ck_assert_int_eq(same, id);
+    imported(list, CATALOG_MODELS_DEV);
+    ck_assert_int_eq(n.changed, 1);
+}
+END_TEST
+
 /* A reader sees either all of an import or nothing of it, and does not hold its view. */
 START_TEST(a_reader_loads_what_was_committed)
 {
@@ -455,6 +490,7 @@ Suite *catalog_db_suite(void)
     tcase_add_test(t, an_alias_goes_to_the_file_that_claims_it);
     tcase_add_test(t, a_foreign_list_yields);
     tcase_add_test(t, credentials_and_headers_are_replaced);
+    tcase_add_test(t, what_was_removed);
     tcase_add_test(t, a_reader_loads_what_was_committed);
     suite_add_tcase(s, t);
     return s;
