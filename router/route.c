@@ -85,6 +85,7 @@ static enum outcome outcome_of(const struct route_attempt *a)
         [END_stale] = OUTCOME_LOST,        [END_truncated] = OUTCOME_LOST,
         [END_stream_error] = OUTCOME_LOST, [END_client_gone] = OUTCOME_STOP,
         [END_drained] = OUTCOME_STOP,      [END_over_cap] = OUTCOME_STOP,
+        [END_late_hold] = OUTCOME_STOP,
     };
     return a->end == END_status ? outcome_of_status(a->http_status) : BY_END[a->end];
 }

@@ -24,6 +24,7 @@ enum { ROUTE_ATTEMPTS_MAX = 3 };
     E(stream_error, "an error in place of an answer")                                              \
     E(client_gone, "client left")                                                                  \
     E(drained, "server shut down")                                                                 \
+    E(late_hold, "its hold came too late")                                                         \
     E(over_cap, "cut: its hold could not grow")
 
 enum route_end {

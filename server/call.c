@@ -4,9 +4,7 @@
 #include "server/call.h"
 
 #include <assert.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <strings.h>
 
 #include "schema/field.h"
@@ -16,123 +14,7 @@
 static void act(struct call *c, struct route_action a, struct span headers);
 static void try_next(struct call *c);
 
-/* ---- memory: calls are pooled with their buffers ---- */
-
-static size_t memory_of(const struct call *c)
-{
-    return sizeof *c + c->body.cap + c->answer.cap + c->shown.cap + c->raw.cap + c->held.cap +
-           c->upreq.headers.cap + c->upreq.own.cap + c->doc.cap * sizeof *c->doc.nodes +
-           plan_memory(&c->plan);
-}
-
-struct call *call_new(struct worker *w)
-{
-    struct call *c = w->free_calls;
-    if (c != NULL) {
-        w->free_calls = c->next;
-        worker_unkeep(w, memory_of(c));
-    } else {
-        c = calloc(1, sizeof *c);
-        if (c == NULL) {
-            return NULL;
-        }
-        c->worker = w;
-        buf_init(&c->body, REQUEST_BODY_MAX);
-        buf_init(&c->answer, CALL_ANSWER_MAX);
-        buf_init(&c->shown, CALL_ANSWER_MAX);
-        buf_init(&c->raw, PROVIDER_EVENT_MAX + SSE_LINE_EXTRA);
-        buf_init(&c->held, CALL_HELD_MAX);
-        dialog_init(&c->dialog);
-        json_init(&c->doc);
-        chat_init(&c->chat);
-        plan_init(&c->plan);
-        upreq_init(&c->upreq);
-        sse_init(&c->stream_split, PROVIDER_EVENT_MAX);
-        uv_timer_init(&w->uv, &c->timer);
-        c->timer.data = c;
-    }
-    c->next = w->calls;
-    c->prev = &w->calls;
-    if (w->calls != NULL) {
-        w->calls->prev = &c->next;
-    }
-    w->calls = c;
-    w->n_calls++;
-    return c;
-}
-
-static void on_timer_closed(uv_handle_t *h)
-{
-    struct call *c = h->data;
-    buf_done(&c->body);
-    buf_done(&c->answer);
-    buf_done(&c->shown);
-    buf_done(&c->raw);
-    buf_done(&c->held);
-    dialog_done(&c->dialog);
-    json_done(&c->doc);
-    plan_done(&c->plan);
-    chat_done(&c->chat);
-    upreq_done(&c->upreq);
-    sse_done(&c->stream_split);
-    free(c);
-}
-
-static void call_recycle(struct call *c)
-{
-    struct worker *w = c->worker;
-    *c->prev = c->next;
-    if (c->next != NULL) {
-        c->next->prev = c->prev;
-    }
-    w->n_calls--;
-    shed_give(w->site->shed, &c->slot);
-    catalog_unref(c->catalog);
-    identity_unref(c->identity);
-    call_experiment_leave(c);
-    call_failure_forget(c);
-    chat_done(&c->chat);
-    upreq_reset(&c->upreq, CALL_KEEP_BODY);
-    sse_done(&c->stream_split);
-    if (c->doc.cap > CALL_KEEP_VALUES) {
-        json_done(&c->doc);
-        json_init(&c->doc);
-    }
-    if (c->plan.cap_candidates + c->plan.cap_excluded > CALL_KEEP_PLAN) {
-        plan_done(&c->plan);
-        plan_init(&c->plan);
-    }
-    buf_keep(&c->body, CALL_KEEP_BODY);
-    buf_keep(&c->answer, CALL_KEEP_BODY);
-    buf_keep(&c->shown, CALL_KEEP_BODY);
-    buf_keep(&c->raw, CALL_KEEP_BODY);
-    buf_keep(&c->held, CALL_KEEP_BODY);
-    dialog_done(&c->dialog);
-    if (!worker_keep(w, memory_of(c))) {
-        uv_close((uv_handle_t *)&c->timer, on_timer_closed);
-        return;
-    }
-    memset((char *)c + offsetof(struct call, req), 0, sizeof *c - offsetof(struct call, req));
-    c->next = w->free_calls;
-    w->free_calls = c;
-}
-
-void call_free_pool(struct worker *w)
-{
-    struct call *c = NULL;
-    while ((c = w->free_calls) != NULL) {
-        w->free_calls = c->next;
-        worker_unkeep(w, memory_of(c));
-        uv_close((uv_handle_t *)&c->timer, on_timer_closed);
-    }
-}
-
-int64_t call_bytes(const struct call *c)
-{
-    return (int64_t)(c->body.len + c->answer.len + c->shown.len + c->raw.len + c->held.len +
-                     c->doc.count * sizeof *c->doc.nodes) +
-           call_failure_bytes(c);
-}
+/* ---- the end of a call ---- */
 
 static void detach(struct call *c)
 {
@@ -338,12 +220,6 @@ static void end_translation(struct call *c)
     }
 }
 
-/* Nobody but the provider, or its connection, ended the stream. */
-static bool is_providers_end(enum route_end end)
-{
-    return end == END_complete || end == END_reset || end == END_timed_out;
-}
-
 static void after_stream(struct call *c, enum route_end end, struct span headers)
 {
     enum verdict verdict = c->adapter->stream_state(c->stream, &c->usage, &c->content_bytes);
@@ -354,8 +230,8 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
     }
     if (verdict == VERDICT_COMPLETE && end != END_foreign) {
         end = END_complete; /* the last event came; how the connection ended does not matter */
-    } else if (verdict == VERDICT_ERROR && (is_providers_end(end) || end == END_over_cap)) {
-        end = END_stream_error; /* it has said so itself, and first */
+    } else if (verdict == VERDICT_ERROR && end != END_foreign) {
+        end = END_stream_error; /* it has said so itself, before we cut it or the client left */
     } else if (end == END_complete) {
         end = verdict == VERDICT_FOREIGN ? END_foreign : END_truncated;
     }
@@ -370,7 +246,7 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
     }
     if (c->req == NULL) {
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
-    } else if (end == END_drained) {
+    } else if (end == END_drained || (c->cut == END_drained && !c->committed)) {
         answer_drained(c);
     } else if (end == END_over_cap) {
         answer_over_cap(c);
@@ -488,7 +364,7 @@ static void send_attempt(struct call *c)
     const struct uplink_how how = {c->limits.connect_ms, c->reach, route_is_repeat(&c->route)};
     c->transfer = transfer_start(w->upstream, &c->upreq, &how, &ops, c);
     if (c->transfer == NULL) {
-        c->starved = true;
+        c->starved = uplink_can_read(c->upreq.url);
         attempt_over(c, END_connect_failed, VERDICT_TRUNCATED, NULL);
         act(c, route_on_end(&c->route, END_connect_failed), (struct span){"", 0});
         return;
@@ -509,17 +385,25 @@ static bool answer_for_attempts(struct call *c)
     return true;
 }
 
-/* In the name of the attempt that was made last, not of the one that was not. */
-static void answer_not_held(struct call *c)
+/* In the name of the attempt that was made last, not of the one that was not; whose the hold is,
+ * which may still come. */
+static void answer_not_held(struct call *c, enum err code)
 {
     const struct endpoint *not_asked = c->endpoint;
     struct span unused;
     if (!call_failure_take_back(c, &unused)) {
-        c->endpoint = NULL;
+        c->endpoint = c->n_attempts > 0 ? c->attempts[c->n_attempts - 1].endpoint : NULL;
         c->clamp_tok = 0;
     }
-    call_answer_fail(c, ERR_ledger_down, -1);
-    c->endpoint = not_asked; /* the hold was its */
+    call_answer_fail(c, code, -1);
+    c->endpoint = not_asked;
+    c->http_status = 0;
+}
+
+/* The ledger did not answer, or could not be asked. */
+static void record_not_held(struct call *c)
+{
+    call_record_end(c, c->n_attempts > 0 ? "error" : "refused", err_info(ERR_ledger_down)->status);
 }
 
 /* The request cannot be told to this provider; another may take it. */
@@ -558,8 +442,8 @@ static void try_hold(struct call *c)
         if (answer_for_attempts(c)) {
             return;
         }
-        call_record_end(c, "error", err_info(ERR_ledger_down)->status);
-        answer_not_held(c);
+        record_not_held(c);
+        answer_not_held(c, ERR_ledger_down);
         call_done(c);
     }
 }
@@ -702,7 +586,7 @@ void call_on_hold_late(struct call *c)
                  CALL_HOLD_WAIT_S, n);
     }
     c->hold_late = true;
-    answer_not_held(c);
+    answer_not_held(c, ERR_ledger_down);
     leave(c);
 }
 
@@ -719,15 +603,20 @@ void call_on_hold_answer(struct call *c, const struct ledger_answer *a)
     c->recorded |= c->hold_open;
     if (c->req == NULL) {
         if (c->hold_open) {
-            call_void(c, END_client_gone);
+            call_void(c, c->hold_late ? END_late_hold : END_client_gone);
         }
         /* An earlier attempt may have made it known. */
-        call_record_end(c, c->hold_late ? "error" : "canceled",
-                        c->hold_late ? err_info(ERR_ledger_down)->status : 0);
+        if (c->hold_late) {
+            record_not_held(c);
+        } else {
+            call_record_end(c, "canceled", 0);
+        }
         call_done(c);
     } else if (c->hold_open && worker_ends_calls(c->worker)) {
         call_void(c, END_drained); /* it would be cut at once, and paid for */
-        answer_drained(c);
+        answer_not_held(c, ERR_draining);
+        call_record_end(c, "error", err_info(ERR_draining)->status);
+        call_done(c);
     } else if (c->hold_open) {
         c->clamping = false;
         if (admitted && c->place.experiment != NULL) {

@@ -29,6 +29,7 @@ enum {
     CALL_RELAYED_HEADERS_MAX = 8 * 1024, /* of the provider's: they share the connection's pool */
     CALL_PING_MS = 10000,                /* keep-alive to a client of a silent stream */
     CALL_HOLD_WAIT_S = 20,      /* a ledger that does not answer, because its disk hangs, is down */
+    CALL_HOLD_STEP_MS = 1000,   /* waited in steps: this process itself may have stood still */
     CALL_HOLDBACK_MS = 1000,    /* a stream's first events wait so long for its first content, */
     CALL_HELD_MAX = 256 * 1024, /* and no more bytes than this */
     CALL_CHECKPOINT_MS = 5000,  /* a running stream's figures are made durable so often, */
@@ -144,10 +145,12 @@ struct call {
     bool clamping;     /* no candidate fits as it is: each may be tried with fewer tokens */
     int64_t grow_nusd; /* asked for */
     int grow_tries;
-    bool grow_refused;   /* there was no more room when three quarters were used */
-    bool extend_waiting; /* the ledger's answer comes, also to a call that is done: */
-    bool done;           /* then it is recycled with it */
-    bool cut_soon;       /* END_over_cap as soon as the running event has been relayed */
+    bool grow_refused;       /* there was no more room when three quarters were used */
+    bool extend_waiting;     /* the ledger's answer comes, also to a call that is done: */
+    int64_t held_up_tick_ms; /* the stream waits for it since, in steps of a second: */
+    int held_up_s;
+    bool done;     /* then it is recycled with it */
+    bool cut_soon; /* END_over_cap as soon as the running event has been relayed */
     enum err cut_code;
     char cut_text[FAIL_TEXT_MAX]; /* END_over_cap: what the client is told */
     bool hold_waiting, hold_open, sent, paused;
@@ -188,9 +191,12 @@ void call_end_all(struct worker *w);
 /* Closes what the pool keeps; the loop must run once more. */
 void call_free_pool(struct worker *w);
 
-/* ---- call.c, for call_begin.c ---- */
+/* ---- call_pool.c ---- */
 struct call *call_new(struct worker *w); /* from the pool; NULL when memory is short */
-void call_run(struct call *c);           /* the plan is made: tries its candidates */
+void call_recycle(struct call *c);       /* it is over, and no answer to it is due any more */
+
+/* ---- call.c, for call_begin.c ---- */
+void call_run(struct call *c); /* the plan is made: tries its candidates */
 void call_done(struct call *c);
 
 /* ---- call_timer.c ---- */
@@ -317,6 +323,8 @@ void call_add_clamp_headers(struct call *c);
  * up. false: nothing may be read on until the answer is there. */
 bool call_grow(struct call *c);
 void call_on_extend_answer(struct call *c, const struct ledger_answer *a);
+/* It did not come in CALL_HOLD_WAIT_S: the stream ends, as where there is no more room. */
+void call_on_extend_late(struct call *c);
 
 /* ---- call_money.c ---- */
 int call_hold(struct call *c);

@@ -177,13 +177,15 @@ static void answer_translated(struct call *c)
 static void write_error_chunk(const struct call *c, const struct fail *f, struct buf *out)
 {
     const struct err_info *info = err_info(f->code);
-    char id[ID_TEXT_MAX];
+    char id[ID_TEXT_MAX], asked[CHAT_MODEL_TEXT_MAX];
+    const char *model =
+        c->endpoint != NULL ? c->endpoint->model->slug : chat_model_text(&c->chat.models[0], asked);
     struct json_out o = {.buf = out};
     json_open_object(&o, NULL);
     json_put_string(&o, "id", span_of(id_print(&c->request_id, ID_PREFIX_GENERATION, id)));
     json_put_string(&o, "object", SPAN("chat.completion.chunk"));
     json_put_int(&o, "created", c->begun_ms / 1000);
-    json_put_string(&o, "model", span_of(c->endpoint->model->slug));
+    json_put_string(&o, "model", span_of(model));
     json_open_object(&o, "error");
     json_put_int(&o, "code", info->status == 529 ? 503 : info->status); /* 529 is Anthropic's */
     json_put_string(&o, "message", span_of(f->text));
@@ -619,7 +621,7 @@ void call_note_attempt(struct call *c, enum route_end end)
         snprintf(a->message, sizeof a->message,
                  "base_url leads to an address that provider_configs may not reach (%s)",
                  c->denied);
-    } else if (end == END_connect_failed && c->starved) {
+    } else if ((end == END_connect_failed || end == END_tls_failed) && c->starved) {
         snprintf(a->message, sizeof a->message, "this server is out of descriptors or memory");
     }
 }

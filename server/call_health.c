@@ -134,10 +134,12 @@ static enum health_outcome outcome_of(const struct call *c, enum route_end end)
     case END_stale:
         return HEALTH_UNHEARD; /* an old connection says nothing of the endpoint */
     case END_connect_failed:
+    case END_tls_failed:
         return c->starved ? HEALTH_UNHEARD : HEALTH_FAILED; /* the lack is ours */
     case END_client_gone:
     case END_drained:
     case END_over_cap:
+    case END_late_hold:
         return c->http_status / 100 == 2 ? HEALTH_NEUTRAL : HEALTH_UNHEARD;
     default:
         return HEALTH_FAILED;

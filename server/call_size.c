@@ -133,6 +133,7 @@ static void ask(struct call *c, int64_t amount_nusd)
     op->u.extend.now_ms = worker_now_ms();
     op->u.extend.amount_nusd = c->grow_nusd = amount_nusd;
     c->extend_waiting = true;
+    c->held_up_s = 0;
     ledger_send(c->worker->site->ledger, op);
 }
 
@@ -180,6 +181,12 @@ static void refused(struct call *c, const struct ledger_answer *a)
     call_refused(c, a, c->hold_nusd, &f, &members);
     buf_done(&members);
     call_cut_at_cap(c, f.code == ERR_budget_busy ? ERR_over_budget : f.code, f.text);
+}
+
+void call_on_extend_late(struct call *c)
+{
+    call_cut_at_cap(c, ERR_ledger_down, err_info(ERR_ledger_down)->text);
+    call_client_ready(c); /* what is left of the event */
 }
 
 void call_on_extend_answer(struct call *c, const struct ledger_answer *a)

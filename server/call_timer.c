@@ -41,13 +41,19 @@ static int64_t checkpoint_deadline(const struct call *c)
                                                      : INT64_MAX;
 }
 
+static int64_t held_up_deadline(const struct call *c)
+{
+    bool waits = c->extend_waiting && c->paused && !c->cut_soon;
+    return waits ? c->held_up_tick_ms + CALL_HOLD_STEP_MS : INT64_MAX;
+}
+
 static void on_timer(uv_timer_t *t);
 
 void call_arm(struct call *c)
 {
     int64_t at = least(silent_deadline(c), c->sent_tick_ms + c->limits.total_ms);
     at = least(least(at, ping_deadline(c)), checkpoint_deadline(c));
-    at = least(at, release_deadline(c));
+    at = least(at, least(release_deadline(c), held_up_deadline(c)));
     int64_t in = at - worker_tick_ms(c->worker);
     uv_timer_start(&c->timer, on_timer, in > 1 ? (uint64_t)in : 1, 0);
 }
@@ -56,7 +62,7 @@ void call_arm(struct call *c)
 void call_await_hold(struct call *c)
 {
     c->hold_waited_s = 0;
-    uv_timer_start(&c->timer, on_timer, 1000, 1000);
+    uv_timer_start(&c->timer, on_timer, CALL_HOLD_STEP_MS, CALL_HOLD_STEP_MS);
 }
 
 void call_cut(struct call *c, enum route_end why)
@@ -93,15 +99,32 @@ static void keep_alive(struct call *c)
     }
 }
 
+static void keep_client(struct call *c, int64_t now)
+{
+    if (now >= ping_deadline(c)) {
+        keep_alive(c);
+        c->out_tick_ms = now;
+    }
+}
+
 static void on_timer(uv_timer_t *t)
 {
     struct call *c = t->data;
     int64_t now = worker_tick_ms(c->worker);
-    if (c->transfer == NULL) {
-        if (c->hold_waiting && ++c->hold_waited_s == CALL_HOLD_WAIT_S) {
+    if (c->transfer == NULL && c->hold_waiting) {
+        keep_client(c, now);
+        if (++c->hold_waited_s == CALL_HOLD_WAIT_S) {
             call_on_hold_late(c);
         }
+    }
+    if (c->transfer == NULL) {
         return;
+    }
+    if (now >= held_up_deadline(c)) {
+        c->held_up_tick_ms = now;
+        if (++c->held_up_s == CALL_HOLD_WAIT_S) {
+            call_on_extend_late(c);
+        }
     }
     if (now >= silent_deadline(c) || now >= c->sent_tick_ms + c->limits.total_ms) {
         call_cut(c, END_timed_out);
@@ -117,9 +140,6 @@ static void on_timer(uv_timer_t *t)
             call_stream_release(c, transfer_headers(c->transfer));
         }
     }
-    if (now >= ping_deadline(c)) {
-        keep_alive(c);
-        c->out_tick_ms = now;
-    }
+    keep_client(c, now);
     call_arm(c);
 }

@@ -165,6 +165,12 @@ static void origin_free(struct origin *o)
     }
 }
 
+static CURLUcode parse(const char *origin, CURLU *into)
+{
+    return strchr(origin, '@') != NULL ? CURLUE_USER_NOT_ALLOWED
+                                       : curl_url_set(into, CURLUPART_URL, origin, 0);
+}
+
 /* The Host field's value: without the scheme's own port. */
 static char *host_of(CURLU *url)
 {
@@ -196,8 +202,7 @@ static struct origin *origin_new(const char *url, size_t len, enum reach reach)
         return NULL;
     }
     o->name = strndup(url, len);
-    if (o->name != NULL && strchr(o->name, '@') == NULL &&
-        curl_url_set(parsed, CURLUPART_URL, o->name, 0) == CURLUE_OK) {
+    if (o->name != NULL && parse(o->name, parsed) == CURLUE_OK) {
         o->host = host_of(parsed);
     }
     curl_url_cleanup(parsed);
@@ -208,6 +213,19 @@ static struct origin *origin_new(const char *url, size_t len, enum reach reach)
     o->reach = reach;
     o->tls = strncasecmp(o->name, "https:", 6) == 0; /* as libcurl reads it */
     return o;
+}
+
+bool uplink_can_read(const char *url)
+{
+    CURLUcode code = CURLUE_OUT_OF_MEMORY;
+    CURLU *parsed = curl_url();
+    char *name = strndup(url, origin_len(url));
+    if (parsed != NULL && name != NULL) {
+        code = parse(name, parsed);
+    }
+    curl_url_cleanup(parsed);
+    free(name);
+    return code == CURLUE_OK || code == CURLUE_OUT_OF_MEMORY;
 }
 
 static struct origin *origin_for(struct uplinks *u, const char *url, enum reach reach)
@@ -516,7 +534,8 @@ static void on_connected(struct uplink *l, CURLcode code)
         l->pool->sockets[fd].link = l;
         uplink_watch(l, true, false);
     }
-    l->starved = result == UPLINK_CONNECT_FAILED &&
+    /* The file of the authorities is opened, too. */
+    l->starved = (result == UPLINK_CONNECT_FAILED || result == UPLINK_TLS_FAILED) &&
                  (l->starved || code == CURLE_OUT_OF_MEMORY || lacks_descriptors(l->pool));
     l->pool->ops->on_open(l->ctx, result);
 }

@@ -73,6 +73,8 @@ struct uplink_how {
  * to the callbacks.  NULL when memory is short or the URL is not usable. */
 struct uplink *uplink_take(struct uplinks *s, const char *url, const struct uplink_how *how,
                            void *ctx);
+/* Which of the two it was.  false: this URL is not usable. */
+bool uplink_can_read(const char *url);
 /* Kept for the next one where it may be used again, else closed. */
 void uplink_give_back(struct uplink *l, bool reusable);
 bool uplink_is_open(const struct uplink *l);
