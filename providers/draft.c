@@ -76,6 +76,8 @@ void draft_common_headers(struct draft *d, const char *accept)
     draft_own_header(d, "user-agent", "wayfare/" PACKAGE_VERSION);
     if (d->target->request_id != NULL)
         draft_own_header(d, "x-request-id", d->target->request_id);
+    if (d->target->via != NULL)
+        draft_header(d, SPAN("via"), span_of(d->target->via), ERR_internal);
 }
 
 /* Headers that are not the operator's: the transport writes them, or bytes would come

@@ -26,7 +26,7 @@ void draft_own_header(struct draft *d, const char *name, const char *value);
 /* The target's secret.  header and scheme: the protocol's own way, for AUTH_API_KEY without a
  * header name: ("x-api-key", ""), ("authorization", "Bearer "). */
 void draft_credential(struct draft *d, const char *header, const char *scheme);
-/* content-type, accept, accept-encoding, user-agent, x-request-id. */
+/* content-type, accept, accept-encoding, user-agent, x-request-id, via. */
 void draft_common_headers(struct draft *d, const char *accept);
 /* The operator's headers, but those of the transport and `besides` (NULL: none). */
 void draft_extra_headers(struct draft *d, const char *besides);

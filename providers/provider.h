@@ -32,6 +32,7 @@ struct provider_target {
     const char *auth_header_name;  /* NULL = the protocol's default */
     const char *const *extra_headers; /* name, value, name, value, ..., NULL; may be NULL */
     const char *request_id;           /* sent as x-request-id: the attempt's id */
+    const char *via;                  /* sent as via: the servers it came through; or NULL */
     int64_t now_ms;                   /* wall clock, for signatures */
 };
 

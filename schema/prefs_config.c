@@ -267,12 +267,15 @@ int prefs_read_configs(struct prefs_reader *r, json_ref v)
 const struct provider_config *prefs_config(const struct prefs *p, const char *endpoint_slug,
                                            const char *provider_slug)
 {
+    const struct provider_config *of_provider = NULL;
     for (int i = 0; i < p->n_configs; i++) {
         const char *slug = prefs_str(p, p->configs[i].slug);
-        if (strcmp(slug, endpoint_slug) == 0 || strcmp(slug, provider_slug) == 0)
+        if (strcmp(slug, endpoint_slug) == 0)
             return &p->configs[i];
+        if (strcmp(slug, provider_slug) == 0)
+            of_provider = &p->configs[i];
     }
-    return NULL;
+    return of_provider;
 }
 
 bool prefs_config_is_elsewhere(const struct provider_config *c)

@@ -73,7 +73,7 @@ static void attempt_reset(struct call *c)
     buf_reset(&c->held);
     c->held_tick_ms = -1;
     c->reply_ended = c->reply_broken = false;
-    c->http_status = 0;
+    c->http_status = c->said_status = 0;
     c->denied = NULL;
     c->starved = false;
     c->cut = END_none;
@@ -100,11 +100,13 @@ static void close_stream(struct call *c)
 /* c->answer is an error: what it means, beside its status, and for the credential. */
 static void weigh_error(struct call *c, int64_t *retry_after_ms)
 {
+    int said = c->http_status;
     if (c->adapter->weigh_error != NULL) {
         c->adapter->weigh_error(buf_span(&c->answer), &c->http_status, retry_after_ms);
     }
     call_credential_hide(c, buf_span(&c->answer));
     call_credential_refused(c, *retry_after_ms);
+    c->said_status = c->http_status != said ? said : 0;
 }
 
 /* Closes the attempt's books.  verdict counts for END_complete, truncated and the like.  Returns
@@ -321,8 +323,7 @@ static void on_done(void *ctx, enum transfer_result result)
     }
     enum route_end end = c->cut != END_none ? c->cut : end_of(result);
     call_credential_hide_headers(c, headers); /* before anything is cut out of them */
-    struct span id = header_find(headers, "request-id");
-    id = id.len > 0 ? id : header_find(headers, "x-request-id");
+    struct span id = header_request_id(headers);
     if (!field_is_ascii(id)) {
         id.len = 0; /* records are JSON: other bytes would make all of a listing unreadable */
     }

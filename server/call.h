@@ -138,6 +138,7 @@ struct call {
     struct transfer *transfer;
     void *stream; /* the adapter's parser, NULL when not streaming */
     int http_status;
+    int said_status; /* where http_status is what the provider's counts as: its own; else 0 */
     int64_t hold_nusd;
     int64_t hold_tok;  /* completion tokens that fit into hold_nusd */
     int64_t clamp_tok; /* max_tokens lowered to this for the cap; 0 = as received */
@@ -389,6 +390,11 @@ int call_answer_refused(struct call *c, const struct ledger_answer *a);
 void call_answer_no_endpoint(struct call *c, const struct plan_inputs *in);
 void call_answer_estimate(struct call *c); /* count_tokens, locally */
 void call_note_attempt(struct call *c, enum route_end end);
+/* As the provider said it: for records. */
+static inline int call_said_status(const struct call *c)
+{
+    return c->said_status > 0 ? c->said_status : c->http_status;
+}
 /* The provider's own words in an error's body or event, without the credential: in *store, empty
  * where there are none.  False: they are not in the form of its protocol. */
 bool call_read_message(const struct call *c, struct span body, struct buf *store, struct span *ret);

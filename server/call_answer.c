@@ -133,11 +133,12 @@ static void relay_headers(struct call *c, struct span upstream, bool important, 
  * for it. */
 static void add_request_id(struct call *c, struct span upstream)
 {
-    struct span id = header_find(upstream, "request-id");
-    struct span x_id = header_find(upstream, "x-request-id");
-    if (id.len == 0 && x_id.len > 0) {
-        request_add_header(c->req, "request-id", x_id);
-    } else if (x_id.len == 0 && id.len > 0 && c->chat.door == DOOR_OPENAI) {
+    struct span id = header_request_id(upstream);
+    if (id.len > 0 && header_find(upstream, "request-id").len == 0) {
+        request_add_header(c->req, "request-id", id);
+    }
+    if (id.len > 0 && header_find(upstream, "x-request-id").len == 0 &&
+        c->chat.door == DOOR_OPENAI) {
         request_add_header(c->req, "x-request-id", id);
     }
 }
@@ -611,7 +612,7 @@ void call_note_attempt(struct call *c, enum route_end end)
     assert(c->n_attempts < ROUTE_ATTEMPTS_MAX);
     struct call_attempt *a = &c->attempts[c->n_attempts++];
     a->endpoint = c->endpoint;
-    a->http_status = c->http_status;
+    a->http_status = call_said_status(c);
     a->end = end;
     bool said = c->stream != NULL && c->error_text[0] != '\0';
     snprintf(a->message, sizeof a->message, "%s", said ? c->error_text : route_end_text(end));

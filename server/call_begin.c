@@ -189,9 +189,14 @@ void call_start(struct call *c)
 
 void call_begin(struct request *r, enum call_kind kind)
 {
+    struct fail f;
+    if (loop_is_closed(request_header(r, "via"), r->worker->site->loop_name)) {
+        fail_set(&f, ERR_loop, NULL, "%s", err_info(ERR_loop)->text);
+        request_reply_fail(r, &f);
+        return;
+    }
     struct call *c = call_take_over(r, kind);
     if (c == NULL) {
-        struct fail f;
         fail_set(&f, ERR_internal, NULL, "out of memory");
         request_reply_fail(r, &f);
         return;

@@ -416,7 +416,7 @@ static void fill_settle(const struct call *c, enum route_end end, enum usage_sou
     s->cost_pusd = c->cost_pusd;
     const struct endpoint *billed = billed_endpoint(c);
     s->billed_price = billed != c->endpoint ? billed->price_version : 0;
-    s->http_status = c->http_status;
+    s->http_status = call_said_status(c);
     s->first_byte_ms = c->head_tick_ms >= 0 ? c->head_tick_ms - c->sent_tick_ms : -1;
     s->duration_ms = worker_tick_ms(c->worker) - c->sent_tick_ms;
     copy_text(s->end_reason, sizeof s->end_reason, route_end_name(end));

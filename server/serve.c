@@ -277,6 +277,7 @@ static int open_tables(struct site *site, struct fail *f)
     site->shed = shed_new(o->max_requests, (int64_t)o->max_buffer_mib * 1024 * 1024);
     site->addresses = address_table_new(o->max_connections_per_address, o->max_auth_failures);
     site->unserved = unserved_new();
+    loop_draw_name(site->loop_name);
     return site->rate != NULL && site->shed != NULL && site->addresses != NULL &&
                    site->unserved != NULL
                ? 0

@@ -546,6 +546,17 @@ static int64_t date_ms(struct span value)
     return s < 0 ? -1 : (int64_t)s * 1000;
 }
 
+struct span header_request_id(struct span headers)
+{
+    /* The last one is Amazon's (docs.aws.amazon.com/bedrock/latest/APIReference). */
+    static const char *const names[] = {"request-id", "x-request-id", "x-amzn-requestid"};
+    struct span id = {"", 0};
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && id.len == 0; i++) {
+        id = header_find(headers, names[i]);
+    }
+    return id;
+}
+
 int64_t header_retry_after_ms(struct span headers, int64_t now_ms)
 {
     struct span ms = header_find(headers, "retry-after-ms");

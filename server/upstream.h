@@ -75,6 +75,8 @@ bool transfer_starved(const struct transfer *t);
 struct span transfer_headers(const struct transfer *t);
 /* Value of a header in such a list, case-insensitive; empty when absent. */
 struct span header_find(struct span headers, const char *name);
+/* The provider's name for the exchange, by whichever name its header goes; empty: it has none. */
+struct span header_request_id(struct span headers);
 /* How long not to come back, in milliseconds, seconds or by a date (RFC 9110 section 10.2.3); -1 =
  * nothing is said.  now_ms: Unix time. */
 int64_t header_retry_after_ms(struct span headers, int64_t now_ms);

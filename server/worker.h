@@ -15,6 +15,7 @@
 #include "router/rate.h"
 #include "server/conn.h"
 #include "server/log.h"
+#include "server/loop.h"
 #include "server/metrics.h"
 #include "server/serve.h"
 #include "server/state.h"
@@ -73,6 +74,7 @@ struct site {
     int drains;      /* __atomic */
     int shadows;     /* __atomic */
     int64_t started_ms;
+    char loop_name[LOOP_NAME_MAX]; /* of this process (server/loop.h) */
 };
 
 struct worker {

@@ -202,6 +202,7 @@ def spent():
     sim.script("own", model="up-spent", status=400, error_message="Your credit balance is too low")
     status, headers, body = ask("spent")
     assert status == 200 and headers["x-wayfare-provider"] == "spare", (status, headers, body)
+    assert way.generation(headers)["attempts"][0]["http_status"] == 400, way.generation(headers)  # it counts as 402
     last = plan("spent")[-1]
     assert last["provider"] == "two" and "spend limit" in last["why"], last
     assert [ask("spent", provider_order=None)[1]["x-wayfare-provider"] for _ in range(3)] == ["spare"] * 3

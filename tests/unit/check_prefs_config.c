@@ -217,19 +217,19 @@ START_TEST(texts_have_a_maximum_together)
 }
 END_TEST
 
-/* For an endpoint the first that names it or its provider; an account or an address of the
- * request's own is elsewhere, a time limit or a header is not. */
+/* For an endpoint what names it, else what names its provider, in whatever order they stand; an
+ * account or an address of the request's own is elsewhere, a time limit or a header is not. */
 START_TEST(of_an_endpoint)
 {
-    good("{\"provider_configs\":{\"a/x\":{\"api_key\":\"k\"},\"a\":{\"timeout_ms\":1000},"
+    good("{\"provider_configs\":{\"a\":{\"timeout_ms\":1000},\"a/x\":{\"api_key\":\"k\"},"
          "\"b\":{\"base_url\":\"http://h\"},\"c\":{\"headers\":{\"x\":\"1\"}}}}");
     const struct provider_config *c = prefs.configs;
-    ck_assert_ptr_eq(prefs_config(&prefs, "a/x", "a"), &c[0]);
-    ck_assert_ptr_eq(prefs_config(&prefs, "a/y", "a"), &c[1]);
+    ck_assert_ptr_eq(prefs_config(&prefs, "a/x", "a"), &c[1]);
+    ck_assert_ptr_eq(prefs_config(&prefs, "a/y", "a"), &c[0]);
     ck_assert_ptr_eq(prefs_config(&prefs, "b", "b"), &c[2]);
     ck_assert_ptr_null(prefs_config(&prefs, "d", "d"));
-    ck_assert(prefs_config_is_elsewhere(&c[0]) && prefs_config_is_elsewhere(&c[2]));
-    ck_assert(!prefs_config_is_elsewhere(&c[1]) && !prefs_config_is_elsewhere(&c[3]));
+    ck_assert(prefs_config_is_elsewhere(&c[1]) && prefs_config_is_elsewhere(&c[2]));
+    ck_assert(!prefs_config_is_elsewhere(&c[0]) && !prefs_config_is_elsewhere(&c[3]));
 }
 END_TEST
 

@@ -24,6 +24,10 @@ START_TEST(asked_and_answered)
     wait_for(&c.n_done, 1);
     expect_hello(&c);
     ck_assert(span_is(header_find(buf_span(&c.headers), "Request-ID"), "r1"));
+    ck_assert(span_is(header_request_id(buf_span(&c.headers)), "r1"));
+    ck_assert(span_is(header_request_id(SPAN("X-Amzn-RequestId: a\0X-Request-Id: b\0")), "b"));
+    ck_assert(span_is(header_request_id(SPAN("x-amzn-RequestId: a\0")), "a"));
+    ck_assert_uint_eq(header_request_id(SPAN("server: s\0")).len, 0);
     snprintf(want, sizeof want,
              "POST /v1/messages HTTP/1.1\r\nHost: localhost:%u\r\nx-api-key: sk-1\r\n"
              "Content-Length: 7",
