@@ -518,6 +518,7 @@ static void resolve_secrets(struct provider_row *p, struct chunk **arena, secret
         c->secret = s.text != NULL && s.text[0] != '\0' ? keep(arena, s.text) : NULL;
         c->project = s.project != NULL ? keep(arena, s.project) : NULL;
         c->why = s.why != NULL ? keep(arena, s.why) : NULL;
+        c->fault = s.fault != NULL ? keep(arena, s.fault) : NULL;
     }
 }
 
@@ -785,15 +786,4 @@ bool endpoint_covered(const struct endpoint *e, const char *entry)
 bool endpoint_named(const struct endpoint *e, const char *entry)
 {
     return strcmp(entry, e->slug) == 0 || (!e->tier && endpoint_covered(e, entry));
-}
-
-const struct credential *provider_credential(const struct provider_row *p, unsigned from)
-{
-    for (int i = 0; i < p->n_credentials; i++) {
-        const struct credential *c =
-            &p->credentials[(from + (unsigned)i) % (unsigned)p->n_credentials];
-        if (c->kind == CREDENTIAL_NONE || c->secret != NULL)
-            return c;
-    }
-    return NULL;
 }

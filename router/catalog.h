@@ -32,7 +32,9 @@ struct credential {
     const char *ref;     /* variable name or path; "" for none */
     const char *secret;  /* resolved when the snapshot was loaded; NULL = not available */
     const char *project; /* that it belongs to, for a cloud whose addresses name one; or NULL */
-    const char *why;     /* why secret is NULL, where more is known than that it is not there */
+    const char *why;     /* why secret is NULL, where clients may be told more than that */
+    const char *fault;   /* the operator's alone, it names variables and paths: why secret is NULL,
+                            or is the one that was read before */
     int index;           /* position within the provider */
 };
 
@@ -217,7 +219,7 @@ void catalog_builder_drop_alias(struct catalog_builder *b, const char *alias);
 void catalog_builder_yields(struct catalog_builder *b);
 /* A secret that was looked up, as in struct credential: text NULL = not available. */
 struct secret {
-    const char *text, *project, *why;
+    const char *text, *project, *why, *fault;
 };
 /* Looks a secret up. The result is copied. */
 typedef struct secret (*secret_lookup)(void *ctx, enum credential_kind kind, const char *ref);
@@ -225,8 +227,8 @@ typedef struct secret (*secret_lookup)(void *ctx, enum credential_kind kind, con
 struct catalog *catalog_freeze(struct catalog_builder *b, int64_t version, secret_lookup lookup,
                                void *ctx);
 /* The operator's own look-up: environment ("A:B:C": several variables, their values with colons
- * between them) and files (trailing newline stripped), at most 64 KiB. Buffer is thread-local,
- * valid until the next call on the thread. */
+ * between them) and files (trailing newline stripped), at most 64 KiB. Without text, fault says
+ * why. Buffers are thread-local, valid until the next call on the thread. */
 struct secret catalog_secret_from_system(void *ctx, enum credential_kind kind, const char *ref);
 
 #endif

@@ -139,6 +139,17 @@ int reader_refuse(struct catalog_reader *r, json_ref at, const char *fmt, ...)
     return fail_set(r->reterr, ERR_bad_request, path, "%s: %s", path, reason);
 }
 
+int reader_count(struct catalog_reader *r, json_ref v, int64_t least, int64_t most, int64_t *ret)
+{
+    int64_t n = 0;
+    if (!json_int64(r->doc, v, &n) || n < least || n > most) {
+        return reader_refuse(r, v, "must be an integer from %lld to %lld", (long long)least,
+                             (long long)most);
+    }
+    *ret = n;
+    return 0;
+}
+
 void reader_note(struct catalog_reader *r, const char *path, bool refused, const char *fmt, ...)
 {
     char reason[FAIL_TEXT_MAX];

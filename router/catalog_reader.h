@@ -28,6 +28,8 @@ void reader_next_entry(struct catalog_reader *r);
 /* -1 with "<path>: <reason>" (a wayfare file is all or nothing). */
 int reader_refuse(struct catalog_reader *r, json_ref at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* An integer in these limits, or -1 as reader_refuse. */
+int reader_count(struct catalog_reader *r, json_ref v, int64_t least, int64_t most, int64_t *ret);
 /* Tells about a foreign entry; refused: it is left out. */
 void reader_note(struct catalog_reader *r, const char *path, bool refused, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
@@ -50,6 +52,10 @@ enum { CATALOG_TOK_MAX = 1000000000 }; /* of limits and thresholds */
  * not from 1 to CATALOG_TOK_MAX. */
 bool price_add_tier(struct price *p, int64_t above_prompt_tok, const struct rates *rates);
 struct rates rates_none(void);
+
+/* "pricing" of our own format: 0, or -1 as reader_refuse.  Then remarks on what looks wrong. */
+int reader_pricing(struct catalog_reader *r, json_ref v, struct price *p);
+void reader_note_prices(struct catalog_reader *r, json_ref endpoint, const struct price *p);
 
 int catalog_read_wayfare(struct catalog_reader *r);
 int catalog_read_litellm(struct catalog_reader *r);

@@ -7,7 +7,7 @@
 #include "schema/money.h"
 #include "server/ops.h"
 
-enum { IMPORT_LINES_MAX = 200000 };
+enum { IMPORT_LINES_MAX = 200000, REASON_MAX = 16 * 1024 };
 
 struct catalog *ops_catalog(struct ops_env *env, struct fail *reterr)
 {
@@ -212,9 +212,32 @@ static const char *endpoint_status(const struct endpoint *e)
 {
     if (e->provider->adapter == NULL)
         return "no adapter";
+    if (e->provider->base_url[0] == '\0')
+        return "no base_url";
     if (!price_is_routable(&e->price))
         return "unpriced";
     return provider_credential(e->provider, 0) != NULL ? "ready" : "no credential";
+}
+
+/* What is wrong with the provider's credentials; NULL = nothing.  The operator's alone. */
+static struct json_object *credentials_reason(const struct provider_row *p)
+{
+    struct json_object *reason = NULL;
+    struct buf text;
+    buf_init(&text, REASON_MAX);
+    for (int i = 0; i < p->n_credentials; i++) {
+        const struct credential *c = &p->credentials[i];
+        const char *what = c->fault != NULL ? c->fault : c->why;
+        if (what != NULL)
+            buf_addf(&text, "%s%s%s", text.len > 0 ? "; " : "", what,
+                     c->secret != NULL ? " (its last secret is in use)" : "");
+    }
+    if (p->n_credentials == 0)
+        buf_adds(&text, "the catalog names none");
+    if (text.len > 0)
+        reason = json_object_new_string_len(text.ptr, (int)text.len);
+    buf_done(&text);
+    return reason;
 }
 
 static struct json_object *endpoint_object(const struct endpoint *e)
@@ -232,6 +255,7 @@ static struct json_object *endpoint_object(const struct endpoint *e)
     json_object_object_add(o, "pricing", pricing_object(&e->price));
     json_object_object_add(o, "price_version", json_object_new_int64(e->price_version));
     json_object_object_add(o, "status", json_object_new_string(endpoint_status(e)));
+    json_object_object_add(o, "reason", credentials_reason(e->provider));
     return o;
 }
 

@@ -393,7 +393,11 @@ static int open_books(struct server *s, struct fail *f)
     struct site *site = &s->site;
     site->ledger = ledger_start(s->writer, ledger_log, f);
     site->state = site->ledger != NULL ? state_new(site->reader, site->ledger, f) : NULL;
-    return site->state != NULL ? 0 : -1;
+    if (site->state == NULL) {
+        return -1;
+    }
+    state_say_credentials(site->state);
+    return 0;
 }
 
 /* Before anything is admitted. */
@@ -536,12 +540,13 @@ static int start_admin(struct server *s, struct fail *f)
 static void reload(struct server *s)
 {
     struct fail f;
+    int unread = 0;
     notify_reloading();
     pthread_mutex_lock(&s->site.reader_lock);
-    int books = state_reload(s->site.state, s->site.reader, &f);
+    int books = state_reread(s->site.state, s->site.reader, &unread, &f);
     pthread_mutex_unlock(&s->site.reader_lock);
     if (books == 0) {
-        log_line(LOG_INFO, "msg=\"reloaded catalog and keys\"");
+        log_line(LOG_INFO, "msg=\"reloaded catalog and keys\" unreadable_files=%d", unread);
     } else {
         log_fault(LOG_ERROR, "reload failed, the old snapshot stays", f.text, "%s", "");
     }
@@ -550,8 +555,9 @@ static void reload(struct server *s)
         log_fault(LOG_ERROR, "the old certificate stays", f.text, "%s", "");
     }
     __atomic_add_fetch(&s->reloads, 1, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&s->reloads_failed, books != 0 || tls != 0, __ATOMIC_RELAXED);
-    notify_send("READY=1\nSTATUS=serving%s", books != 0 || tls != 0 ? "; a reload failed" : "");
+    bool failed = books != 0 || unread > 0 || tls != 0;
+    __atomic_add_fetch(&s->reloads_failed, failed, __ATOMIC_RELAXED);
+    notify_send("READY=1\nSTATUS=serving%s", failed ? "; a reload failed" : "");
 }
 
 static void stop_workers(struct server *s, int how)

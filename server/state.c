@@ -10,6 +10,7 @@
 #include "router/catalog_db.h"
 #include "router/experiment_db.h"
 #include "server/log.h"
+#include "server/secrets.h"
 #include "server/token.h"
 #include "server/warm.h"
 
@@ -38,6 +39,7 @@ struct state {
     struct ledger *ledger;
     struct warm *warm;
     struct tokens *tokens;
+    struct secrets *secrets;
     int n_subscribers;
     struct {
         void (*changed)(void *ctx);
@@ -60,10 +62,10 @@ struct state {
 
 static struct catalog *load_catalog(struct state *s, struct db *reader, struct fail *reterr)
 {
-    tokens_begin_load(s->tokens);
-    struct catalog *c = catalog_db_load(reader, tokens_secret, s->tokens, reterr);
+    secrets_begin_load(s->secrets);
+    struct catalog *c = catalog_db_load(reader, secrets_look_up, s->secrets, reterr);
     if (c != NULL) {
-        tokens_end_load(s->tokens);
+        secrets_end_load(s->secrets);
     }
     return c;
 }
@@ -100,12 +102,13 @@ struct state *state_new(struct db *reader, struct ledger *ledger, struct fail *r
     s->ledger = ledger;
     s->warm = warm_new();
     s->tokens = tokens_new();
+    s->secrets = secrets_new(s->tokens);
     s->keyring = keyring_new();
     s->origins = origins_new();
     s->calibrate = calibrate_new();
     s->forecast = forecast_new();
     if (s->warm == NULL || s->keyring == NULL || s->origins == NULL || s->calibrate == NULL ||
-        s->forecast == NULL || s->tokens == NULL) {
+        s->forecast == NULL || s->tokens == NULL || s->secrets == NULL) {
         fail_set(reterr, ERR_internal, NULL, "out of memory");
         state_free(s);
         return NULL;
@@ -149,6 +152,7 @@ void state_free(struct state *s)
     identity_unref(s->identity);
     experiments_unref(s->experiments);
     warm_free(s->warm);
+    secrets_free(s->secrets);
     tokens_free(s->tokens);
     free_health(s);
     pthread_mutex_destroy(&s->lock);
@@ -242,7 +246,26 @@ static void publish(struct state *s, struct catalog *catalog, struct identity *i
     experiments_unref(old_experiments);
 }
 
-int state_reload(struct state *s, struct db *reader, struct fail *reterr)
+void state_say_credentials(struct state *s)
+{
+    struct catalog *c = state_catalog(s);
+    secrets_say(c, NULL, true);
+    catalog_unref(c);
+}
+
+static void say_news(struct state *s, const struct catalog *catalog,
+                     const struct experiments *experiments, bool again, int *ret_unread)
+{
+    struct experiments *before = state_experiments(s);
+    struct catalog *old = state_catalog(s);
+    say_unreadable(experiments, before);
+    *ret_unread = secrets_say(catalog, old, again);
+    experiments_unref(before);
+    catalog_unref(old);
+}
+
+static int reload(struct state *s, struct db *reader, bool again, int *ret_unread,
+                  struct fail *reterr)
 {
     struct experiments *experiments = NULL;
     struct catalog *catalog = load_catalog(s, reader, reterr);
@@ -254,11 +277,21 @@ int state_reload(struct state *s, struct db *reader, struct fail *reterr)
         identity_unref(identity);
         return -1;
     }
-    struct experiments *before = state_experiments(s);
-    say_unreadable(experiments, before);
-    experiments_unref(before);
+    say_news(s, catalog, experiments, again, ret_unread);
     publish(s, catalog, identity, experiments);
     return 0;
+}
+
+int state_reload(struct state *s, struct db *reader, struct fail *reterr)
+{
+    int unread = 0;
+    return reload(s, reader, false, &unread, reterr);
+}
+
+int state_reread(struct state *s, struct db *reader, int *ret_unread, struct fail *reterr)
+{
+    *ret_unread = 0;
+    return reload(s, reader, true, ret_unread, reterr);
 }
 
 /* ---- health ---- */

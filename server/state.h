@@ -38,9 +38,16 @@ void state_subscribe(struct state *s, void (*changed)(void *ctx), void *ctx);
 /* After it returns, changed(ctx) is not called any more. */
 void state_unsubscribe(struct state *s, const void *ctx);
 
-/* Reads the database again (SIGHUP, or after an admin write) and publishes what changed.
- * Not on a loop thread.  0, or -1 with reterr: the old snapshots stay. */
+/* Writes to the log which credentials of the catalog cannot be used: once, when a server starts. */
+void state_say_credentials(struct state *s);
+
+/* Reads the database again (after an admin write) and publishes what changed.  Not on a loop
+ * thread.  0, or -1 with reterr: the old snapshots stay.  A credential's file that cannot be read
+ * keeps its last secret; the log is told when that is news. */
 int state_reload(struct state *s, struct db *reader, struct fail *reterr);
+/* The same because the operator asked for it (SIGHUP): the log is told again of every file that
+ * cannot be read.  *ret_unread: how many there are. */
+int state_reread(struct state *s, struct db *reader, int *ret_unread, struct fail *reterr);
 
 /* Health of endpoints and retry budgets of models, both by database id, stable across reloads.
  * Any thread; short lock. */

@@ -132,11 +132,10 @@ static struct secret give(const struct account *a, struct given *g)
     };
 }
 
-struct secret tokens_secret(void *ctx, enum credential_kind kind, const char *ref)
+struct secret tokens_exchange(struct tokens *t, struct secret found)
 {
     static _Thread_local struct given given;
-    struct tokens *t = ctx;
-    struct secret s = catalog_secret_from_system(NULL, kind, ref);
+    struct secret s = found;
     if (s.text == NULL || !service_account_is(span_of(s.text))) {
         return s;
     }
@@ -150,6 +149,7 @@ struct secret tokens_secret(void *ctx, enum credential_kind kind, const char *re
     }
     pthread_mutex_unlock(&t->lock);
     pacer_wake(&t->pacer);
+    s.fault = found.fault;
     return s;
 }
 

@@ -27,10 +27,9 @@ struct tokens;
 struct tokens *tokens_new(void); /* NULL: memory is short */
 void tokens_free(struct tokens *t);
 
-/* The operator's secrets, for catalog_db_load: as catalog_secret_from_system, but for a service
- * account its token, or why there is none.  ctx: struct tokens.  Not on a loop thread; what is
- * given back lives until the next call on this thread. */
-struct secret tokens_secret(void *ctx, enum credential_kind kind, const char *ref);
+/* A secret as it was found; where that is a service account, its token, or why there is none.  Not
+ * on a loop thread; what is given back lives until the next call on this thread. */
+struct secret tokens_exchange(struct tokens *t, struct secret found);
 /* Between begin and end every account that is still of use is asked for; end forgets the others.
  * One thread at a time (the reader's lock). */
 void tokens_begin_load(struct tokens *t);

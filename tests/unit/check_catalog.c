@@ -392,6 +392,36 @@ START_TEST(no_credential_is_not_the_kind_none)
 }
 END_TEST
 
+static const char *fault_of(enum credential_kind kind, const char *ref)
+{
+    struct secret s = catalog_secret_from_system(NULL, kind, ref);
+    ck_assert_ptr_null(s.text);
+    ck_assert_ptr_null(s.why); /* clients are told that one */
+    return s.fault;
+}
+
+START_TEST(what_cannot_be_used_says_why)
+{
+    static const char *const names = "WF_TEST_ID:WF_TEST_SECRET";
+    unsetenv("WF_TEST_ID");
+    unsetenv("WF_TEST_SECRET");
+    ck_assert_str_eq(fault_of(CREDENTIAL_ENV, "WF_TEST_ID"), "variable WF_TEST_ID is not set");
+    ck_assert_str_eq(fault_of(CREDENTIAL_ENV, names), "variable WF_TEST_ID is not set");
+    setenv("WF_TEST_ID", "", 1);
+    ck_assert_str_eq(fault_of(CREDENTIAL_ENV, "WF_TEST_ID"), "variable WF_TEST_ID is empty");
+    setenv("WF_TEST_ID", "AKIA", 1);
+    ck_assert_str_eq(fault_of(CREDENTIAL_ENV, names), "variable WF_TEST_SECRET is not set");
+    unsetenv("WF_TEST_ID");
+    ck_assert_str_eq(fault_of(CREDENTIAL_FILE, "/nonexistent/x"),
+                     "/nonexistent/x: No such file or directory");
+    ck_assert_str_eq(fault_of(CREDENTIAL_FILE, "/tmp"), "/tmp: Is a directory");
+    ck_assert_str_eq(fault_of(CREDENTIAL_FILE, "/dev/null"), "/dev/null is empty");
+    ck_assert_str_eq(fault_of(CREDENTIAL_FILE, "/dev/zero"),
+                     "/dev/zero is too long for a secret (65535 bytes)");
+    ck_assert_ptr_null(catalog_secret_from_system(NULL, CREDENTIAL_NONE, "").fault);
+}
+END_TEST
+
 static const char *secret_in_file(const char *bytes, size_t n)
 {
     char path[] = "/tmp/wayfare-secret-XXXXXX";
@@ -485,6 +515,7 @@ Suite *catalog_suite(void)
     tcase_add_test(t, credentials_are_used_in_turn);
     tcase_add_test(t, no_credential_is_not_the_kind_none);
     tcase_add_test(t, secrets_come_from_the_system);
+    tcase_add_test(t, what_cannot_be_used_says_why);
     tcase_add_test(t, words_are_split_and_written);
     suite_add_tcase(s, t);
     return s;
