@@ -9,18 +9,18 @@
 #include <time.h>
 
 #include "router/catalog_db.h"
+#include "router/catalog_diff.h"
 #include "router/catalog_reader.h"
 #include "router/catalog_words.h"
-#include "schema/money.h"
 
-enum { LINE_MAX_BYTES = 1024 };
+enum { LINE_MAX_BYTES = 8 * 1024 };
 
 #define I(name, scale) ", " #name
 #define PRICE_COLUMNS PRICE_ITEMS(I)
 
 struct merge {
     struct db *db;
-    const struct catalog *have;
+    const struct catalog *have, *incoming;
     bool yields; /* the incoming one is a foreign list: what people wrote stays */
     void (*change)(void *ctx, const char *line);
     void *ctx;
@@ -41,6 +41,16 @@ static void say(struct merge *m, const char *fmt, ...)
     vsnprintf(line, sizeof line, fmt, args);
     va_end(args);
     m->change(m->ctx, line);
+}
+
+/* "subject: what changed", if that can be said. */
+static void say_changed(struct merge *m, const char *subject, struct buf *diff)
+{
+    if (diff->len > 0)
+        say(m, "%s: %s", subject, diff->ptr);
+    else
+        say(m, "%s", subject);
+    buf_done(diff);
 }
 
 static int run(struct merge *m, struct sqlite3_stmt *s)
@@ -181,6 +191,17 @@ static int64_t write_provider(struct merge *m, const struct provider_row *p)
     return id;
 }
 
+static void say_provider(struct merge *m, const struct provider_row *p,
+                         const struct provider_row *old)
+{
+    char subject[CATALOG_SLUG_MAX + 32];
+    struct buf diff;
+    buf_init(&diff, DIFF_TEXT_MAX);
+    snprintf(subject, sizeof subject, "changed provider %s", p->slug);
+    diff_provider(old, p, &diff);
+    say_changed(m, subject, &diff);
+}
+
 static int64_t merge_provider(struct merge *m, const struct provider_row *p)
 {
     const struct provider_row *old = catalog_provider(m->have, span_of(p->slug));
@@ -196,7 +217,7 @@ static int64_t merge_provider(struct merge *m, const struct provider_row *p)
             p->base_url[0] != '\0' ? p->base_url : "no base_url");
     } else {
         m->n.providers_changed++;
-        say(m, "changed provider %s", p->slug);
+        say_provider(m, p, old);
     }
     return write_provider(m, p);
 }
@@ -277,6 +298,22 @@ static int64_t write_model(struct merge *m, const struct model *model)
     return run(m, s) == 0 && write_aliases(m, id, model) == 0 ? id : -1;
 }
 
+/* A name that the file gives to another model is told where it moves. */
+static void say_model(struct merge *m, const struct model *model, const struct model *old)
+{
+    char subject[CATALOG_NAME_MAX + 32];
+    struct buf diff;
+    buf_init(&diff, DIFF_TEXT_MAX);
+    snprintf(subject, sizeof subject, "changed model %s", model->slug);
+    diff_model(old, model, &diff);
+    say_changed(m, subject, &diff);
+    for (int i = 0; i < old->n_aliases; i++) {
+        if (!diff_has_name(model, old->aliases[i]) &&
+            catalog_model(m->incoming, span_of(old->aliases[i])) == NULL)
+            say(m, "the name %s is taken from %s", old->aliases[i], model->slug);
+    }
+}
+
 static int64_t merge_model(struct merge *m, const struct model *model, const struct model *old)
 {
     if (old != NULL && same_model(old, model))
@@ -285,7 +322,7 @@ static int64_t merge_model(struct merge *m, const struct model *model, const str
         m->n.models_added++;
     } else {
         m->n.models_changed++;
-        say(m, "changed model %s", model->slug);
+        say_model(m, model, old);
     }
     return write_model(m, model);
 }
@@ -455,34 +492,21 @@ static const struct endpoint *stored_twin(const struct model *old, const struct 
     return NULL;
 }
 
-static void price_words(const struct price *p, char out[2 * MONEY_TEXT_MAX + 32])
-{
-    char prompt[MONEY_TEXT_MAX], completion[MONEY_TEXT_MAX];
-    if (!price_is_routable(p)) {
-        snprintf(out, 2 * MONEY_TEXT_MAX + 32, "unpriced");
-        return;
-    }
-    money_print(p->base.pusd[PRICE_prompt], MONEY_SCALE_MTOK, prompt);
-    money_print(p->base.pusd[PRICE_completion], MONEY_SCALE_MTOK, completion);
-    snprintf(out, 2 * MONEY_TEXT_MAX + 32, "$%s / $%s per million", prompt, completion);
-}
-
 static void say_endpoint(struct merge *m, const struct endpoint *e, const struct endpoint *old)
 {
-    char now[2 * MONEY_TEXT_MAX + 32], before[2 * MONEY_TEXT_MAX + 32];
-    price_words(&e->price, now);
+    char now[DIFF_PRICE_MAX], subject[CATALOG_NAME_MAX + 2 * CATALOG_SLUG_MAX + 32];
+    struct buf diff;
     if (old == NULL) {
+        diff_price_words(&e->price, now);
         m->n.added++;
         say(m, "added %s at %s: %s", e->model->slug, e->slug, now);
         return;
     }
     m->n.changed++;
-    price_words(&old->price, before);
-    if (strcmp(now, before) != 0) {
-        say(m, "changed %s at %s: %s -> %s", e->model->slug, e->slug, before, now);
-    } else {
-        say(m, "changed %s at %s", e->model->slug, e->slug);
-    }
+    buf_init(&diff, DIFF_TEXT_MAX);
+    snprintf(subject, sizeof subject, "changed %s at %s", e->model->slug, e->slug);
+    diff_endpoint(old, e, &diff);
+    say_changed(m, subject, &diff);
 }
 
 static void keep_rates(struct rates *r, const struct rates *old)
@@ -636,6 +660,7 @@ int catalog_db_merge(struct db *db, const struct catalog *incoming,
         return -1;
     }
     m.have = have;
+    m.incoming = incoming;
     m.yields = incoming->yields;
     int ok = merge_all(&m, incoming);
     if (ok == 0 && has_changed(&m.n))

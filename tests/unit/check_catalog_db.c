@@ -248,7 +248,9 @@ START_TEST(facts_change_without_a_new_price)
     ck_assert_int_eq(n.changed, 1);
     ck_assert_int_eq(n.models_changed, 1);
     ck_assert_int_eq(n.prices_added, 0);
-    ck_assert_str_eq(lines, "changed model b/n\nchanged b/n at bolt\n");
+    ck_assert_str_eq(lines, "changed model b/n: name b/n -> N, also called nn\n"
+                            "the name n is taken from b/n\n"
+                            "changed b/n at bolt: upstream_model n-1 -> n-2\n");
     struct catalog *c = load();
     ck_assert_ptr_null(catalog_model(c, SPAN("n")));
     ck_assert_str_eq(catalog_model(c, SPAN("nn"))->endpoints[0]->upstream_model, "n-2");
@@ -387,6 +389,107 @@ START_TEST(a_foreign_list_yields)
 }
 END_TEST
 
+/* An entry is replaced whole: what a file forgot to say is named, each member. */
+START_TEST(what_a_provider_loses_is_said)
+{
+    imported(FILE_WITH("1", ""), CATALOG_WAYFARE);
+    imported("{\"providers\":[{\"slug\":\"acme\",\"name\":\"Acme\",\"protocol\":\"openai\","
+             "\"base_url\":\"https://b.example\",\"credential\":{\"env\":\"A\"},\"headers\":{"
+             "\"X-B\":\"3\",\"X-C\":\"4\"},\"data_collection\":\"deny\","
+             "\"cancel_stops_billing\":true}]}",
+             CATALOG_WAYFARE);
+    ck_assert_str_eq(lines, "changed provider acme: protocol anthropic -> openai, "
+                            "base_url https://acme.example -> https://b.example, "
+                            "region eu -> none, credential env A + file /b -> env A, "
+                            "auth X-Key -> bearer, data_collection allow -> deny, "
+                            "zdr true -> false, cancel_stops_billing false -> true, "
+                            "idle_ms 5 -> 60000, header X-A -> none, header X-B changed, "
+                            "header X-C added\n");
+    imported("{\"providers\":[{\"slug\":\"acme\",\"name\":\"Acme\",\"protocol\":\"openai\","
+             "\"base_url\":\"\"}]}",
+             CATALOG_WAYFARE);
+    ck_assert_str_eq(lines, "changed provider acme: base_url https://b.example -> none, "
+                            "credential env A -> none, data_collection deny -> allow, "
+                            "cancel_stops_billing true -> false, header X-B -> none, "
+                            "header X-C -> none\n");
+}
+END_TEST
+
+START_TEST(what_an_endpoint_loses_is_said)
+{
+#define E(more, price)                                                                             \
+    "{" PROVIDERS ",\"models\":[{\"id\":\"a/m\",\"endpoints\":[{\"provider\":\"acme\","            \
+    "\"upstream_model\":\"m-1\"" more ",\"pricing\":{" price "}}]}]}"
+    imported(E(",\"context_length\":1000,\"max_completion_tokens\":50,\"input_modalities\":"
+               "[\"text\",\"image\"],\"supported_parameters\":[\"max_tokens\"],\"server_tools\":"
+               "[\"code\"],\"rules\":[\"no_sampling\"],\"timeouts\":{\"idle_ms\":7}",
+               "\"prompt\":\"1\",\"completion\":\"2\",\"cache_read\":\"0.03\",\"web_search\":"
+               "\"0.01\",\"tiers\":[{\"above_prompt_tokens\":10,\"prompt\":\"3\"}]"),
+             CATALOG_WAYFARE);
+    imported(E(",\"max_completion_tokens\":60,\"quantization\":\"fp8\",\"supported_parameters\":"
+               "[\"temperature\"]",
+               "\"prompt\":\"1\",\"completion\":\"2\",\"audio\":\"4\""),
+             CATALOG_WAYFARE);
+    ck_assert_str_eq(lines, "changed a/m at acme: cache_read $0.03 -> none, web_search $0.01 -> "
+                            "none, audio none -> $4, tiers 1 -> 0, context_length 1000 -> none, "
+                            "max_completion_tokens 50 -> 60, quantization unknown -> fp8, "
+                            "input_modalities without image, supported_parameters without "
+                            "max_tokens, supported_parameters with temperature, rules without "
+                            "no_sampling, server_tools code -> none, idle_ms 7 -> none\n");
+    imported(E("", "\"prompt\":\"1\""), CATALOG_WAYFARE);
+    ck_assert_msg(strstr(lines, "changed a/m at acme: $1 / $2 per million -> unpriced, "
+                                "completion $2 -> none, audio $4 -> none, ") == lines,
+                  "%s", lines);
+#undef E
+}
+END_TEST
+
+START_TEST(tiers_that_change_are_said)
+{
+#define T(price)                                                                                   \
+    "{" PROVIDERS ",\"models\":[{\"id\":\"a/m\",\"endpoints\":[{\"provider\":\"acme\","            \
+    "\"upstream_model\":\"m-1\",\"pricing\":{\"prompt\":\"1\",\"completion\":\"2\",\"tiers\":[{"   \
+    "\"above_prompt_tokens\":10,\"prompt\":\"" price "\"}]}}]}]}"
+    imported(T("3"), CATALOG_WAYFARE);
+    imported(T("4"), CATALOG_WAYFARE);
+    ck_assert_str_eq(lines, "changed a/m at acme: tiers changed\n");
+#undef T
+}
+END_TEST
+
+/* Each alias on a line of its own; one that the file gives away is told once. */
+START_TEST(names_that_go_are_said)
+{
+    imported("{\"models\":[{\"id\":\"a/m\",\"aliases\":[\"m\",\"mm\",\"x\"]},{\"id\":\"b/n\"}]}",
+             CATALOG_WAYFARE);
+    imported(
+        "{\"models\":[{\"id\":\"a/m\",\"distillable\":true},{\"id\":\"b/n\",\"aliases\":[\"x\"]}]}",
+        CATALOG_WAYFARE);
+    ck_assert_str_eq(lines, "changed model a/m: distillable false -> true\n"
+                            "the name m is taken from a/m\nthe name mm is taken from a/m\n"
+                            "changed model b/n: also called x\n"
+                            "moved the name x from a/m to b/n\n");
+}
+END_TEST
+
+/* A line is bounded, and cut between characters. */
+START_TEST(long_values_are_cut)
+{
+    char text[4096], url[1001];
+    memset(url, 'u', 1000);
+    url[1000] = '\0';
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text,
+                 "{\"providers\":[{\"slug\":\"acme\",\"protocol\":\"openai\",\"base_url\":"
+                 "\"https://%s%d\"}]}",
+                 url, i);
+        imported(text, CATALOG_WAYFARE);
+    }
+    ck_assert_ptr_nonnull(strstr(lines, "uuu... -> https://uuu"));
+    ck_assert_uint_eq(strlen(lines), strlen("changed provider acme: base_url  -> \n") + 2 * 259);
+}
+END_TEST
+
 START_TEST(credentials_and_headers_are_replaced)
 {
     imported(FILE_WITH("1", ""), CATALOG_WAYFARE);
@@ -489,6 +592,11 @@ Suite *catalog_db_suite(void)
     tcase_add_test(t, an_id_is_not_taken_from_its_model);
     tcase_add_test(t, an_alias_goes_to_the_file_that_claims_it);
     tcase_add_test(t, a_foreign_list_yields);
+    tcase_add_test(t, what_a_provider_loses_is_said);
+    tcase_add_test(t, what_an_endpoint_loses_is_said);
+    tcase_add_test(t, tiers_that_change_are_said);
+    tcase_add_test(t, names_that_go_are_said);
+    tcase_add_test(t, long_values_are_cut);
     tcase_add_test(t, credentials_and_headers_are_replaced);
     tcase_add_test(t, what_was_removed);
     tcase_add_test(t, a_reader_loads_what_was_committed);
