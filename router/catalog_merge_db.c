@@ -255,6 +255,24 @@ static int claim_name(struct merge *m, const struct model *model, const char *na
     return run(m, s);
 }
 
+/* A new model's id that is an alias here: requests for that name would go elsewhere, and the file
+ * that the alias comes from could never be imported again.  Unless the same file says that the
+ * other model does without it. */
+static int claim_id(struct merge *m, const struct model *model)
+{
+    const struct model *owner = catalog_model(m->have, span_of(model->slug));
+    if (owner == NULL || strcmp(owner->slug, model->slug) == 0)
+        return 0;
+    const struct model *restated = catalog_model(m->incoming, span_of(owner->slug));
+    if (restated == NULL || strcmp(restated->slug, owner->slug) != 0)
+        return fail_set(
+            m->f, ERR_bad_request, "id",
+            "the model id \"%s\" is an alias of \"%s\" in this database: take it out of "
+            "that model's aliases first (in the same file will do), or choose another id",
+            model->slug, owner->slug);
+    return claim_name(m, model, model->slug);
+}
+
 static int write_aliases(struct merge *m, int64_t id, const struct model *model)
 {
     struct sqlite3_stmt *del = db_stmt(m->db, "DELETE FROM model_alias WHERE model_id = ?1");
@@ -291,7 +309,7 @@ static int64_t write_model(struct merge *m, const struct model *model)
     db_bind_int(s, 3, model->distillable);
     db_bind_int(s, 4, model->created_ms);
     bind_timeouts(s, 5, &model->timeouts);
-    if (claim_name(m, model, model->slug) != 0 || db_step(m->db, s, m->f) != 1) {
+    if (claim_id(m, model) != 0 || db_step(m->db, s, m->f) != 1) {
         return -1;
     }
     int64_t id = db_col_int(s, 0);
@@ -592,7 +610,7 @@ static int merge_model_row(struct merge *m, const struct model *model, const int
     /* By id or alias: a foreign id that is an alias here means the model that has it. */
     const struct model *old = catalog_model(m->have, span_of(model->slug));
     if (old != NULL && strcmp(old->slug, model->slug) != 0 && !m->yields)
-        old = NULL; /* it is an alias of another: write_model claims it */
+        old = NULL; /* it is an alias of another: claim_id's business */
     int64_t id = m->yields ? merge_yielding_model(m, model, old) : merge_model(m, model, old);
     if (id < 0)
         return -1;

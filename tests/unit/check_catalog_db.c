@@ -337,9 +337,57 @@ START_TEST(an_alias_goes_to_the_file_that_claims_it)
     ck_assert_str_eq(owner_of("m"), "a/m");
     imported("{\"models\":[{\"id\":\"x\",\"aliases\":[\"m\"]}]}", CATALOG_WAYFARE);
     ck_assert_str_eq(owner_of("m"), "x");
-    imported("{\"models\":[{\"id\":\"m\"}]}", CATALOG_WAYFARE);
+    ck_assert_str_eq(owner_of("a/m"), "a/m");
+}
+END_TEST
+
+/* It would take the name away, and the file that it comes from could not be imported again. */
+START_TEST(an_alias_is_no_id_of_a_new_model)
+{
+    const char *first = FILE_WITH("1", "\"m\",\"mm\"");
+    imported(first, CATALOG_WAYFARE);
+    ck_assert_int_eq(import("{\"models\":[{\"id\":\"m\"}]}", CATALOG_WAYFARE), -1);
+    ck_assert_int_eq(why.code, ERR_bad_request);
+    ck_assert_str_eq(why.text,
+                     "the model id \"m\" is an alias of \"a/m\" in this database: take it "
+                     "out of that model's aliases first (in the same file will do), or "
+                     "choose another id");
+    ck_assert_str_eq(owner_of("m"), "a/m");
+    imported(first, CATALOG_WAYFARE);
+    ck_assert_int_eq(n_changes(), 0);
+    /* Another model that is restated is not the one that has the name. */
+    ck_assert_int_eq(import("{\"models\":[{\"id\":\"m\"},{\"id\":\"b/n\"}]}", CATALOG_WAYFARE), -1);
+    /* In either order of the ids. */
+    static const char *const both[] = {
+        "{\"models\":[{\"id\":\"m\"},{\"id\":\"a/m\",\"aliases\":[\"mm\"]}]}",
+        "{\"models\":[{\"id\":\"a/m\"},{\"id\":\"Mm\"},{\"id\":\"mm\"}]}",
+    };
+    imported(both[0], CATALOG_WAYFARE);
     ck_assert_str_eq(owner_of("m"), "m");
-    ck_assert_str_eq(owner_of("x"), "x");
+    ck_assert_str_eq(owner_of("mm"), "a/m");
+    ck_assert_ptr_nonnull(strstr(lines, "moved the name m from a/m to m\n"));
+    imported(both[1], CATALOG_WAYFARE);
+    ck_assert_str_eq(owner_of("mm"), "mm");
+    imported(both[1], CATALOG_WAYFARE);
+    ck_assert_int_eq(n_changes(), 0);
+    /* Taken out first, in a file of its own. */
+    imported("{\"models\":[{\"id\":\"b/n\"}]}", CATALOG_WAYFARE);
+    imported("{\"models\":[{\"id\":\"n\"}]}", CATALOG_WAYFARE);
+    ck_assert_str_eq(owner_of("n"), "n");
+}
+END_TEST
+
+/* A foreign list means the model that has the name. */
+START_TEST(a_foreign_id_that_is_an_alias_yields)
+{
+    imported("{\"providers\":[{\"slug\":\"openai\",\"protocol\":\"openai\",\"base_url\":"
+             "\"https://o\"}],\"models\":[{\"id\":\"mine\",\"aliases\":[\"openai/m\"]}]}",
+             CATALOG_WAYFARE);
+    imported("{\"openai\":{\"id\":\"openai\",\"models\":{\"m\":{\"cost\":{\"input\":7,\"output\":"
+             "8}}}}}",
+             CATALOG_MODELS_DEV);
+    ck_assert_str_eq(owner_of("openai/m"), "mine");
+    ck_assert_int_eq(n.models_added, 0);
 }
 END_TEST
 
@@ -591,6 +639,8 @@ Suite *catalog_db_suite(void)
     tcase_add_test(t, a_provider_may_come_from_the_database);
     tcase_add_test(t, an_id_is_not_taken_from_its_model);
     tcase_add_test(t, an_alias_goes_to_the_file_that_claims_it);
+    tcase_add_test(t, an_alias_is_no_id_of_a_new_model);
+    tcase_add_test(t, a_foreign_id_that_is_an_alias_yields);
     tcase_add_test(t, a_foreign_list_yields);
     tcase_add_test(t, what_a_provider_loses_is_said);
     tcase_add_test(t, what_an_endpoint_loses_is_said);
