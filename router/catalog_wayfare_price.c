@@ -133,7 +133,34 @@ static void note_cheap_writes(struct catalog_reader *r, json_ref endpoint, const
     }
 }
 
+/* Below a thousandth of a dollar per million nobody sells tokens: whoever wrote that meant one. */
+static bool looks_like_one_token(int64_t pusd)
+{
+    return pusd > 0 && pusd < 1000;
+}
+
+static void note_token_prices(struct catalog_reader *r, json_ref endpoint, const struct price *p)
+{
+    static const enum price_item items[] = {PRICE_prompt, PRICE_completion};
+    char path[FAIL_FIELD_MAX], text[MONEY_TEXT_MAX];
+    for (int i = -1; i < p->n_tiers; i++) {
+        const struct rates *rates = i < 0 ? &p->base : &p->tiers[i].rates;
+        for (size_t k = 0; k < sizeof items / sizeof items[0]; k++) {
+            if (!looks_like_one_token(rates->pusd[items[k]]))
+                continue;
+            json_path(r->doc, json_get(r->doc, endpoint, "pricing"), path);
+            reader_note(r, path, false,
+                        "%s %s%s looks like a price per token; prices here are per million tokens",
+                        price_item_name(items[k]),
+                        money_print(rates->pusd[items[k]], MONEY_SCALE_MTOK, text),
+                        i < 0 ? "" : " of a tier");
+            return;
+        }
+    }
+}
+
 void reader_note_prices(struct catalog_reader *r, json_ref endpoint, const struct price *p)
 {
+    note_token_prices(r, endpoint, p);
     note_cheap_writes(r, endpoint, p);
 }

@@ -457,6 +457,35 @@ START_TEST(cheap_writes_are_remarked_upon)
 }
 END_TEST
 
+/* A million times too low, where a price per token was copied from somewhere. */
+START_TEST(prices_per_token_are_remarked_upon)
+{
+    static const struct {
+        const char *pricing, *note; /* NULL: none */
+    } cases[] = {
+        {"\"prompt\":\"0.000003\",\"completion\":\"0.000015\"",
+         "prompt 0.000003 looks like a price per token; prices here are per million tokens"},
+        {"\"prompt\":\"3\",\"completion\":0.000015",
+         "completion 0.000015 looks like a price per token; prices here are per million tokens"},
+        {"\"prompt\":\"0.000999\",\"completion\":\"1\"", "prompt 0.000999 looks like"},
+        {"\"prompt\":\"0.001\",\"completion\":\"0.001\"", NULL},
+        {"\"prompt\":\"0\",\"completion\":\"0\"", NULL},
+        {"\"prompt\":\"3\"", NULL},
+        {"\"prompt\":\"3\",\"completion\":\"15\",\"tiers\":[{\"above_prompt_tokens\":5,"
+         "\"completion\":\"0.00003\"}]",
+         "completion 0.00003 of a tier looks like a price per token"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[1024];
+        snprintf(text, sizeof(text), PRICING("%s"), cases[i].pricing);
+        struct catalog *c = read_text(text, CATALOG_WAYFARE);
+        ck_assert_int_eq(notes.n, cases[i].note != NULL);
+        ck_assert(cases[i].note == NULL || noted("models[0].endpoints[0].pricing", cases[i].note));
+        catalog_unref(c);
+    }
+}
+END_TEST
+
 START_TEST(formats_have_names)
 {
     enum catalog_format f;
@@ -487,6 +516,7 @@ Suite *catalog_file_suite(void)
     tcase_add_test(t, a_provider_of_another_file_is_only_named);
     tcase_add_test(t, the_builtin_catalog_knows_what_clients_send);
     tcase_add_test(t, cheap_writes_are_remarked_upon);
+    tcase_add_test(t, prices_per_token_are_remarked_upon);
     tcase_add_test(t, formats_have_names);
     tcase_add_test(t, a_file_has_a_ceiling);
     suite_add_tcase(s, t);
