@@ -1,6 +1,6 @@
 #!/bin/sh
 # The tables of the documents against the code: routing fields (README.md, docs/api.md), errors
-# and routes of the admin listener (docs/api.md), commands (docs/wayfare.1), warnings and errors of the log (docs/operations.md).
+# and routes of the admin listener, members of the catalog file (docs/api.md), commands (docs/wayfare.1), warnings and errors of the log (docs/operations.md).
 . "${top_srcdir:-.}/tests/lint/lint.sh"
 
 # compare WHAT WHERE CODE DOC: both sorted lists; prints what only one has.
@@ -55,8 +55,17 @@ log_lines_lack() {
     done
 }
 
+# Rows of the tables of members are {"name", reader, required}; each must be told in its section.
+members_lack() {
+    sed -n '/^## The catalog file/,/^## /p' "$1/docs/api.md" > "$work/section"
+    grep -o '{"[a-z_]*", [a-zA-Z_]*, \(true\|false\)}' "$1/router/catalog_wayfare.c" | cut -d '"' -f 2 | sort -u | while read -r member; do
+        grep -q -e "\"$member\":" -e "\`$member\`" "$work/section" || echo "docs/api.md lacks the catalog's member \"$member\""
+    done
+}
+
 check() {
     work=$(mktemp -d) || exit 1
+    members_lack "$1"
     log_lines_lack "$1"
     fields_of_code "$1" > "$work/code"
     for doc in README.md docs/api.md; do
@@ -75,13 +84,15 @@ check() {
     rm -rf "$work"
 }
 
-SAMPLES=10
+SAMPLES=11
 sample() {
-    mkdir "$1/schema" "$1/docs" "$1/server"
+    mkdir "$1/schema" "$1/docs" "$1/server" "$1/router"
     printf 'FIELD("provider_a", X)\nFIELD("provider_b", X)\n' > "$1/schema/prefs_spec.h"
     printf '| `provider_a`, `provider_b` | text |\n' > "$1/README.md"
     printf 'ERR(bad, 400, "x_error", "y", NULL, CALLER, "text")\n' > "$1/schema/errors.def"
     printf '| `provider_a` | text `provider_b` |\n| `bad` | 401 | `x_error` | text |\n' > "$1/docs/api.md"
+    printf 'static const struct member members[] = {{"told", t, true},\n    {"auth", p_auth, false},\n' > "$1/router/catalog_wayfare.c"
+    printf '`auth`\n## The catalog file\n`told`\n' >> "$1/docs/api.md"
     printf '    {"GET", "/admin/v1/teams", X},\n    {"PATCH", "/admin/v1/teams/*", X},\n' > "$1/server/admin_route.c"
     printf '| `GET /admin/v1/keys` | x |\n| `PATCH /admin/v1/teams/NAME` | x |\n' >> "$1/docs/api.md"
     printf 'const struct cli_command cli_commands[] = {\n    {"team create", "s", 0},\n    {"usage", "s", 0},\n    {0}};\n' > "$1/server/cli_table.c"
