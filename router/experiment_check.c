@@ -2,38 +2,15 @@
  * misspelt would only show as an arm that fails. */
 #include <stdio.h>
 
+#include "router/catalog_names.h"
 #include "router/experiment.h"
-
-static bool is_known(const struct catalog *catalog, const char *entry)
-{
-    if (catalog_provider(catalog, span_of(entry)) != NULL)
-        return true;
-    for (int i = 0; i < catalog->n_endpoints; i++) {
-        if (endpoint_covered(&catalog->endpoints[i], entry))
-            return true;
-    }
-    return false;
-}
 
 static int check_slugs(const struct experiment_arm *arm, const struct catalog *catalog,
                        struct fail *reterr)
 {
-    const struct {
-        const char *field;
-        const struct slug_list *list;
-    } lists[] = {{"provider_order", &arm->prefs.order},
-                 {"provider_only", &arm->prefs.only},
-                 {"provider_ignore", &arm->prefs.ignore}};
-    for (int k = 0; k < 3; k++) {
-        for (int i = 0; i < lists[k].list->n; i++) {
-            const char *entry = prefs_str(&arm->prefs, lists[k].list->at[i]);
-            if (!is_known(catalog, entry))
-                return fail_set(reterr, ERR_bad_request, "arms",
-                                "arm %s: %s names %.128s, which is no provider of the catalog",
-                                arm->name, lists[k].field, entry);
-        }
-    }
-    return 0;
+    char what[EXPERIMENT_NAME_MAX + 8];
+    snprintf(what, sizeof(what), "arm %s", arm->name);
+    return names_check_prefs(catalog, &arm->prefs, "arms", what, reterr);
 }
 
 /* Where a credential is missing the server may have it: the catalog of a command has not. */

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#include "router/catalog_names.h"
+
 static const struct prefs *prefs_of(const struct look *k)
 {
     return &k->in->chat->prefs;
@@ -109,7 +111,7 @@ bool policy_allows_model(const struct policy *policy, const struct catalog *cata
     if (policy == NULL || policy->models == NULL)
         return true;
     for (const char *const *name = policy->models; *name != NULL; name++) {
-        if (catalog_model(catalog, span_of(*name)) == m)
+        if (names_model(catalog, span_of(*name)) == m)
             return true;
     }
     return false;

@@ -2,6 +2,7 @@
 #include "server/ops.h"
 
 #include "router/budget_db.h"
+#include "router/catalog_names.h"
 #include "router/identity_db.h"
 #include "router/limits_db.h"
 #include "router/rollup_db.h"
@@ -28,11 +29,40 @@ static int64_t time_of(const struct ops_env *env)
 IDENTITY_OP(team_db_create)
 IDENTITY_OP(team_db_list)
 IDENTITY_OP(team_db_set)
-IDENTITY_OP(key_db_create)
 IDENTITY_OP(key_db_list)
 IDENTITY_OP(key_db_revoke)
 IDENTITY_OP(key_db_rotate)
-IDENTITY_OP(key_db_set)
+
+/* What a key may use must be in the catalog: what does not is undone with the transaction. */
+static int run_and_check_names(int (*run)(struct db *db, struct json_object *args,
+                                          int64_t ledger_ms, struct json_object **ret,
+                                          struct fail *reterr),
+                               struct ops_env *env, struct json_object *args,
+                               struct json_object **ret, struct fail *reterr)
+{
+    if (run(env->db, args, time_of(env), ret, reterr) != 0)
+        return -1;
+    if (!names_of_key_given(args))
+        return 0;
+    struct catalog *catalog = ops_catalog(env, reterr);
+    if (catalog == NULL)
+        return -1;
+    int rc = names_check_key(catalog, args, *ret, reterr);
+    catalog_unref(catalog);
+    return rc;
+}
+
+static int run_key_create(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                          struct fail *reterr)
+{
+    return run_and_check_names(key_db_create, env, args, ret, reterr);
+}
+
+static int run_key_set(struct ops_env *env, struct json_object *args, struct json_object **ret,
+                       struct fail *reterr)
+{
+    return run_and_check_names(key_db_set, env, args, ret, reterr);
+}
 
 /* clang-format off */
 #define OP(n, a, f) {.name = n, .access = OP_ACCESS_##a, .run = f}
@@ -41,11 +71,11 @@ const struct op ops_all[] = {
     OP_THEN("team create", run_team_db_create, limits_db_add_team),
     OP("team list", READ, run_team_db_list),
     OP_THEN("team set", run_team_db_set, limits_db_add_team),
-    OP_THEN("key create", run_key_db_create, limits_db_add_key),
+    OP_THEN("key create", run_key_create, limits_db_add_key),
     OP("key list", READ, run_key_db_list),
     OP_THEN("key revoke", run_key_db_revoke, limits_db_add_key),
     OP_THEN("key rotate", run_key_db_rotate, limits_db_add_key),
-    OP_THEN("key set", run_key_db_set, limits_db_add_key),
+    OP_THEN("key set", run_key_set, limits_db_add_key),
     OP("catalog import", WRITE, op_catalog_import),
     OP("catalog export", READ, op_catalog_export),
     OP("catalog list", READ, op_catalog_list),

@@ -174,6 +174,7 @@ def teams_and_keys(sh, mode):
 
 def catalog_and_route(sh, mode):
     sh.write("catalog.json", CATALOG)
+    key_id = sh.json("key", "create", "--team", "search", "--models", "other/model")["id"]  # nothing is known yet
     tried = sh.json("catalog", "import", "catalog.json", "--dry-run")
     check(mode + "dry run of an import", tried["endpoints_added"] == 2 and tried["dry_run"], tried)
     check(mode + "a dry run changes nothing", sh.json("catalog", "list")["data"] == [])
@@ -206,7 +207,6 @@ def catalog_and_route(sh, mode):
     sh.write("bad.json", dict(BODY, provider_sort="cheap"))
     code, out, err = sh.run("route", "bad.json")
     check(mode + "route names a bad field", one_line_error(code, out, err, 1) and "provider_sort" in err, err)
-    key_id = sh.json("key", "create", "--team", "search", "--models", "other/model")["id"]
     check(mode + "route as a key that may not", one_line_error(*sh.run("route", "body.json", "--key", key_id), 1))
     gone = sh.json("key", "create", "--team", "search")["id"]
     sh.ok("route", "body.json", "--key", gone)
@@ -219,6 +219,29 @@ def catalog_and_route(sh, mode):
     check(mode + "team --json list", sh.ok("team", "--json", "list") == sh.ok("team", "list", "--json"))
     replayed = sh.json("replay", "--catalog", "builtin")
     check(mode + "replay --catalog builtin", "prices: those of the built-in catalog" in replayed["notes"], replayed)
+
+
+def names_of_keys(sh, mode):
+    """What a key may use is in the catalog, or it is misspelt; what was refused left nothing behind."""
+    key = sh.json("key", "create", "--team", "search")["id"]
+    before = sh.ok("key", "list", "--json")
+    sh.write("typo.json", {"provider_order": ["alhpa"]})
+    for option, value, told in (("--providers-ignore", "alpha,alhpa", "providers_ignore names alhpa, which is no provider"),
+                                ("--providers-only", "alpha/fast", "providers_only names alpha/fast, which is no provider"),
+                                ("--models", "small,smal", "models names smal, which is no model"),
+                                ("--models", "small:flor", "models names small:flor, which is no model"),
+                                ("--preset", "typo.json", "preset: provider_order names alhpa, which is no provider")):
+        for command in (("key", "create", "--team", "search"), ("key", "set", key)):
+            code, out, err = sh.run(*command, option, value)
+            check(mode + " ".join(command[:2]) + ": %s %s is refused" % (option, value),
+                  one_line_error(code, out, err, 1 if option == "--preset" else 2) and told + " of the catalog" in err, err)
+    check(mode + "a misspelt key is not made", sh.ok("key", "list", "--json") == before)
+    sh.write("good.json", {"provider_ignore": ["Beta"]})
+    sh.ok("key", "set", key, "--providers-only", "alpha,BETA", "--preset", "good.json")
+    sh.ok("key", "set", key, "--models", "small:floor")
+    route = sh.json("route", "body.json", "--key", key)
+    check(mode + "a model with a suffix is that model", [p["provider"] for p in route["plan"]] == ["alpha"], route)
+    sh.ok("key", "set", key, "--models", "none", "--providers-only", "none", "--preset", "none")
 
 
 def books(sh, mode):
@@ -355,6 +378,7 @@ def with_server(sh, server):
         return
     teams_and_keys(sh, "server: ")
     catalog_and_route(sh, "server: ")
+    names_of_keys(sh, "server: ")
     books(sh, "server: ")
     wrong_values(sh, "server: ")
     many_at_once(sh, "server: ")
@@ -397,6 +421,7 @@ def direct(sh):
     usage_errors(sh)
     teams_and_keys(sh, "direct: ")
     catalog_and_route(sh, "direct: ")
+    names_of_keys(sh, "direct: ")
     books(sh, "direct: ")
     wrong_values(sh, "direct: ")
     many_at_once(sh, "direct: ")
