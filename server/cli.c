@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,13 +46,27 @@ static int run_direct(const struct cli_call *call, struct db *db, struct json_ob
     return ops_run(&env, call->command->op, call->args, ret, reterr);
 }
 
-/* Only a command that writes makes a database: `usage --db TYPO` must not answer with the
- * zeros of a file it has just created. */
+/* `usage --db TYPO` must not answer with the zeros of a file it has just created, nor `key revoke`
+ * blame the key: only what a new database begins with makes one. */
+static bool makes_database(const struct cli_call *call)
+{
+    const char *op = call->command->op;
+    return strcmp(op, "team create") == 0 ||
+           (strcmp(op, "catalog import") == 0 &&
+            !json_object_get_boolean(cli_member(call->args, "dry_run")));
+}
+
 static int check_exists(const struct cli_call *call, struct fail *reterr)
 {
-    if (ops_find(call->command->op)->access == OP_ACCESS_WRITE || access(call->db, F_OK) == 0)
+    struct stat st;
+    if (makes_database(call))
         return 0;
-    return fail_set(reterr, ERR_not_found, NULL, "database %s: %s", call->db, strerror(errno));
+    if (stat(call->db, &st) != 0)
+        return fail_set(reterr, ERR_not_found, NULL, "database %s: %s", call->db, strerror(errno));
+    if (S_ISREG(st.st_mode) && st.st_size == 0)
+        return fail_set(reterr, ERR_not_found, NULL, "%s is empty: not a database of wayfare",
+                        call->db);
+    return 0;
 }
 
 /* A server answers a question when the ledger has written what came before it. */

@@ -117,9 +117,26 @@ def usage_errors(sh):
     for words in (("--help",), ("key", "--help"), ("key", "create", "--help"), ("serve", "--help")):
         code, out, err = sh.run(*words)
         check("help: wayfare " + " ".join(words), code == 0 and out.startswith("Usage: ") and err == "", err)
-    code, out, err = sh.run("usage")
-    check("a question makes no database", one_line_error(code, out, err, 1) and
-          not os.path.exists(sh.path("wayfare.db")), err)
+
+
+def no_database(sh):
+    """A command on a database that is not there says so, and makes none."""
+    key = "key_0123456789abcdef"
+    sh.write("some.json", CATALOG)
+    sh.write("empty.db", "")
+    before = sorted(os.listdir(sh.directory))
+    for words in (("usage",), ("team", "list"), ("team", "set", "x", "--timezone", "UTC"), ("key", "create", "--team", "x"), ("key", "set", key, "--rpm", "1"),
+                  ("key", "revoke", key), ("key", "rotate", key), ("experiment", "stop", "x"), ("experiment", "set", "x", "--ramp", "5"),
+                  ("experiment", "create", "x", "--model", "m", "--arm", "a=none:1", "--arm", "b=none:1"), ("backup", "copy.db"),
+                  ("catalog", "remove", "--model", "m"), ("catalog", "import", "some.json", "--dry-run"), ("ledger", "verify")):
+        code, out, err = sh.run(*words, "--db", "typo.db")
+        check("no database is made: " + " ".join(words), one_line_error(code, out, err, 1) and "database typo.db: No such file or directory" in err and
+              sorted(os.listdir(sh.directory)) == before, (err, os.listdir(sh.directory)))
+    for words in (("usage",), ("key", "revoke", key)):
+        code, out, err = sh.run(*words, "--db", "empty.db")
+        check("an empty file is no database: " + words[0], one_line_error(code, out, err, 1) and "empty.db is empty: not a database of wayfare" in err and
+              sorted(os.listdir(sh.directory)) == before, err)
+    check("an import makes a database", sh.run("catalog", "import", "some.json", "--db", "made.db")[0] == 0 and os.path.exists(sh.path("made.db")))
 
 
 def wrong_values(sh, mode):
@@ -419,6 +436,7 @@ def main():
 
 def direct(sh):
     usage_errors(sh)
+    no_database(sh)
     teams_and_keys(sh, "direct: ")
     catalog_and_route(sh, "direct: ")
     names_of_keys(sh, "direct: ")
