@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <pthread.h>
@@ -18,6 +17,7 @@
 
 #include "migrations/migrations.h"
 #include "router/ballast.h"
+#include "router/owner.h"
 #include "router/wal_db.h"
 
 enum {
@@ -101,11 +101,12 @@ static int lock_take(struct db *db, struct fail *reterr)
     if (lock_path(db->path, path) != 0)
         return fail_set(reterr, ERR_ledger_down, NULL, "database %s cannot be opened: %s", db->path,
                         strerror(errno));
-    db->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (db->lock_fd < 0)
-        return fail_set(reterr, ERR_ledger_down, NULL,
-                        "%s cannot be opened: %s (the directory of the database must be writable)",
-                        path, strerror(errno));
+    db->lock_fd = owner_open(path, db->path);
+    if (db->lock_fd < 0) {
+        char what[PATH_MAX + 64];
+        snprintf(what, sizeof(what), "%s cannot be opened", path);
+        return owner_fail(what, path, errno, reterr);
+    }
     if (flock(db->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK)
             fail_set(reterr, ERR_ledger_down, NULL, "%s cannot be locked: %s", path,
@@ -132,10 +133,12 @@ static int lock_take(struct db *db, struct fail *reterr)
  * mode), which needs no change of the process-wide umask. */
 static int file_create(const char *path, struct fail *reterr)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return fail_set(reterr, ERR_ledger_down, NULL, "database %s cannot be written: %s", path,
-                        strerror(errno));
+    int fd = owner_open(path, NULL);
+    if (fd < 0) {
+        char what[PATH_MAX + 64];
+        snprintf(what, sizeof(what), "database %s cannot be written", path);
+        return owner_fail(what, path, errno, reterr);
+    }
     close(fd);
     return 0;
 }

@@ -214,6 +214,49 @@ START_TEST(read_only_directory_and_file)
 }
 END_TEST
 
+static void expect_owner(const char *suffix, uid_t owner)
+{
+    char name[WORLD_PATH_MAX + 16];
+    struct stat st;
+    snprintf(name, sizeof(name), "%s%s", path, suffix);
+    ck_assert_int_eq(stat(name, &st), 0);
+    ck_assert_msg(st.st_uid == owner && st.st_gid == owner, "%s belongs to %u:%u", name, st.st_uid,
+                  st.st_gid);
+}
+
+/* What root leaves beside another user's database, that user's service must be able to open. */
+START_TEST(root_gives_new_files_to_the_owner)
+{
+    enum { OTHER = 65534 };
+    char dir[WORLD_PATH_MAX], lock[WORLD_PATH_MAX + 8];
+    if (geteuid() != 0)
+        return;
+    snprintf(dir, sizeof(dir), "%s", path);
+    *strrchr(dir, '/') = '\0';
+    snprintf(lock, sizeof(lock), "%s.lock", path);
+    ck_assert_int_eq(chown(dir, OTHER, OTHER), 0);
+    struct db *db = world_open(path);
+    static const char *const suffixes[] = {"", ".lock", "-wal", "-shm"};
+    for (int i = 0; i < 4; i++)
+        expect_owner(suffixes[i], OTHER);
+    db_close(db);
+    ck_assert_int_eq(open_as_nobody(""), 256); /* it can */
+    /* The file's owner counts, where there is a file; what is there already stays whose it is. */
+    ck_assert_int_eq(chown(dir, 0, 0), 0);
+    unlink(lock);
+    db_close(world_open(path));
+    expect_owner(".lock", OTHER);
+    ck_assert_int_eq(chown(lock, 0, 0), 0);
+    db_close(world_open(path));
+    expect_owner(".lock", 0);
+    /* ... and who cannot open it is told whose it is. */
+    chmod(dir, 0777);
+    ck_assert_int_eq(open_as_nobody("Permission denied: it belongs to root: run this as root"), 0);
+    ck_assert_int_eq(chown(dir, OTHER, OTHER), 0);
+    ck_assert_int_eq(open_as_nobody("it belongs to root: chown it to "), 0);
+}
+END_TEST
+
 START_TEST(a_failing_migration_changes_nothing)
 {
     db_close(world_open(path));
@@ -599,6 +642,7 @@ Suite *db_suite(void)
     tcase_add_test(t, a_file_that_is_no_database_is_refused);
     tcase_add_test(t, a_missing_directory_is_told);
     tcase_add_test(t, read_only_directory_and_file);
+    tcase_add_test(t, root_gives_new_files_to_the_owner);
     tcase_add_test(t, a_failing_migration_changes_nothing);
     tcase_add_test(t, kill_while_migrating);
     tcase_add_test(t, readers_do_not_write);
