@@ -291,10 +291,8 @@ static int load_all(struct identity *i, struct db *db, struct fail *reterr)
         return -1;
     if (!index_make(i->priv, i->n_keys + replaced))
         return no_memory(reterr);
-    for (int k = 0; k < i->n_keys; k++) {
-        if (!i->keys[k].revoked)
-            index_add(i->priv, i->keys[k].hash, (uint32_t)k, 0);
-    }
+    for (int k = 0; k < i->n_keys; k++)
+        index_add(i->priv, i->keys[k].hash, (uint32_t)k, 0);
     return load_replaced(i, db, reterr);
 }
 
@@ -342,7 +340,17 @@ void identity_unref(struct identity *i)
 
 /* ---- asking ---- */
 
-const struct key_row *identity_find(const struct identity *i, struct span key, int64_t now_ms)
+static enum key_end end_of(const struct key_row *k, const struct hash_entry *e, int64_t now_ms)
+{
+    if (k->revoked)
+        return KEY_REVOKED;
+    if (k->expires_ms != 0 && k->expires_ms <= now_ms)
+        return KEY_EXPIRED;
+    return e->valid_until_ms != 0 && e->valid_until_ms <= now_ms ? KEY_REPLACED : KEY_IN_FORCE;
+}
+
+const struct key_row *identity_find_any(const struct identity *i, struct span key, int64_t now_ms,
+                                        enum key_end *ret_end)
 {
     if (!key_is_wellformed(key))
         return NULL;
@@ -355,11 +363,17 @@ const struct key_row *identity_find(const struct identity *i, struct span key, i
         if (CRYPTO_memcmp(e->hash, hash, KEY_HASH_LEN) != 0)
             continue;
         const struct key_row *k = &i->keys[e->key - 1];
-        bool ended = (k->expires_ms != 0 && k->expires_ms <= now_ms) ||
-                     (e->valid_until_ms != 0 && e->valid_until_ms <= now_ms);
-        return k->revoked || ended ? NULL : k;
+        *ret_end = end_of(k, e, now_ms);
+        return k;
     }
     return NULL;
+}
+
+const struct key_row *identity_find(const struct identity *i, struct span key, int64_t now_ms)
+{
+    enum key_end end = KEY_IN_FORCE;
+    const struct key_row *k = identity_find_any(i, key, now_ms, &end);
+    return end == KEY_IN_FORCE ? k : NULL;
 }
 
 static int by_public_id(const void *id, const void *row)

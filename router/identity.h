@@ -35,7 +35,11 @@ struct identity {
     struct identity_private *priv;
 };
 
-/* Reads every key, revoked ones included (they are shown, never found). NULL with reterr. */
+/* Why a key that is known lets nobody in. */
+enum key_end { KEY_IN_FORCE, KEY_REVOKED, KEY_EXPIRED, KEY_REPLACED };
+
+/* Reads every key, revoked ones included (they are shown and told, never found). NULL with reterr.
+ */
 struct identity *identity_load(struct db *db, struct fail *reterr);
 /* Counted atomically: any thread. */
 struct identity *identity_ref(struct identity *i);
@@ -43,9 +47,12 @@ void identity_unref(struct identity *i);
 /* Grows with each change of the tables: a snapshot of another version is stale. */
 int64_t identity_db_version(struct db *db);
 /* By the key's text; constant-time comparison of the hash.  NULL: unknown, revoked or
- * expired at now_ms (one answer for all three).  A hash replaced by a rotation is found
- * until its grace is over. */
+ * expired at now_ms.  A hash replaced by a rotation is found until its grace is over. */
 const struct key_row *identity_find(const struct identity *i, struct span key, int64_t now_ms);
+/* The same, and also one that has ended: only who has its secret learns that.  *ret_end: whether
+ * it lets anybody in.  NULL: unknown. */
+const struct key_row *identity_find_any(const struct identity *i, struct span key, int64_t now_ms,
+                                        enum key_end *ret_end);
 const struct key_row *identity_by_public_id(const struct identity *i, const char *public_id);
 
 /* ---- the key itself: "wf_" and 43 url-safe base64 characters of 32 random bytes ---- */

@@ -152,6 +152,8 @@ void request_client_headers(const struct request *r, struct client_headers *ret,
 
 /* ---- authentication ---- */
 
+enum { ENDED_KEYS_EVERY_MS = 1000 };
+
 static struct span bearer_of(struct span authorization)
 {
     size_t n = sizeof "Bearer " - 1;
@@ -164,6 +166,21 @@ static struct span bearer_of(struct span authorization)
         key.len--;
     }
     return key;
+}
+
+/* Who uses a key that has ended may not know that, and its owner may want to know who does. */
+static int refuse_ended(struct request *r, const struct key_row *key, enum key_end end,
+                        struct fail *reterr)
+{
+    static const char *const words[] = {
+        [KEY_REVOKED] = "revoked", [KEY_EXPIRED] = "expired", [KEY_REPLACED] = "replaced"};
+    struct worker *w = r->worker;
+    int64_t n;
+    if (log_is_due(&w->paces[WORKER_ENDED_KEYS], worker_tick_ms(w), ENDED_KEYS_EVERY_MS, &n)) {
+        log_line(LOG_WARN, "msg=\"a key that has ended is used\" key=%s why=%s n=%lld",
+                 key->public_id, words[end], (long long)n);
+    }
+    return fail_set(reterr, ERR_unauthenticated, NULL, "this API key is %s", words[end]);
 }
 
 static int authenticate(struct request *r, struct fail *reterr)
@@ -184,10 +201,15 @@ static int authenticate(struct request *r, struct fail *reterr)
                         "no API key: send x-api-key or Authorization: Bearer");
     }
     r->identity = identity_ref(r->worker->identity);
-    r->key = identity_find(r->identity, key, r->begun_ms);
-    if (r->key == NULL) {
+    enum key_end end = KEY_IN_FORCE;
+    const struct key_row *found = identity_find_any(r->identity, key, r->begun_ms, &end);
+    if (found == NULL) {
         return fail_set(reterr, ERR_unauthenticated, NULL, "unknown API key");
     }
+    if (end != KEY_IN_FORCE) {
+        return refuse_ended(r, found, end, reterr);
+    }
+    r->key = found;
     return 0;
 }
 

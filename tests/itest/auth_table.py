@@ -22,10 +22,12 @@ def key(*options):
 way.cli("team", "create", "rivals")
 soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 4 * SLOW))
 KEYS = {"good": way.key, "rival": key("--team", "rivals"), "expired": key("--team", "t", "--expires", soon), "revoked": key("--team", "t"),
-        "rotated": key("--team", "t"), "configs": key("--team", "t", "--allow-provider-configs")}
+        "rotated": key("--team", "t"), "configs": key("--team", "t", "--allow-provider-configs"),
+        "graced": key("--team", "t")}
 ids = [row["id"] for row in way.cli_json("key", "list")["data"]]
 way.cli("key", "revoke", ids[3])
 KEYS["successor"] = way.cli("key", "rotate", ids[4]).strip()
+way.cli("key", "rotate", ids[6], "--grace", "1s")
 KEYS.update({"unknown": "wf_" + "A" * 43, "short": "wf_A", "admin": ADMIN, "long": "wf_" + "A" * 4000, "case": way.key.swapcase(),
              "tail": way.key + "A", "blank": " "})
 
@@ -151,14 +153,19 @@ def data_route(route):
 
 
 def one_answer_for_all():
-    """Why a key is not accepted is not told: unknown, revoked, expired, replaced."""
-    answers = set()
-    for name in ("unknown", "revoked", "expired", "rotated", "case", "tail", "short"):
+    """What nobody has been given is unknown; only who has the secret of a key that has ended learns that it has."""
+    answers = {}
+    for name in ("unknown", "revoked", "expired", "rotated", "graced", "case", "tail", "short"):
         for sent in (x(name), bearer(name)):
             status, data = call(way.address, "GET", "/v1/key", None, sent)
             error = json.loads(data)["error"]
-            answers.add((status, error["type"], error["message"]))
-    assert len(answers) == 1, answers
+            assert (status, error["type"]) == (401, "authentication_error"), (name, data)
+            answers.setdefault(error["message"], set()).add(name)
+    assert answers == {"unknown API key": {"unknown", "rotated", "case", "tail", "short"}, "this API key is revoked": {"revoked"},
+                       "this API key is expired": {"expired"}, "this API key is replaced": {"graced"}}, answers
+    told = [line for line in way.server_log().splitlines() if "a key that has ended is used" in line]
+    assert "key=%s why=replaced n=1" % ids[6] in told[0], told
+    assert len(told) < time.monotonic() - begun + 2 and not any(k in line for line in told for k in KEYS.values() if len(k) > 12), told
 
 
 def own_only():
@@ -218,6 +225,8 @@ def probing_the_path():
 
 
 
+begun = time.monotonic()
+wait_for("the grace to be over", lambda: call(way.address, "GET", "/v1/key", None, x("graced"))[0] == 401, 6)
 wait_for("the key to expire", lambda: call(way.address, "GET", "/v1/key", None, x("expired"))[0] == 401, 6)
 report.case("the tables are complete", tables_are_complete)
 for route in DATA:

@@ -153,6 +153,36 @@ START_TEST(expiry_is_exact)
 }
 END_TEST
 
+static void expect_end(const struct identity *i, const char *text, int64_t now_ms,
+                       const char *public_id, enum key_end expected)
+{
+    enum key_end end = KEY_IN_FORCE;
+    const struct key_row *k = identity_find_any(i, span_of(text), now_ms, &end);
+    ck_assert_ptr_nonnull(k);
+    ck_assert_str_eq(k->public_id, public_id);
+    ck_assert_int_eq(end, expected);
+    ck_assert(identity_find(i, span_of(text), now_ms) == (end == KEY_IN_FORCE ? k : NULL));
+}
+
+/* Who has the secret may learn why it lets nobody in. */
+START_TEST(how_a_key_ended_is_known)
+{
+    char text[3][KEY_TEXT_MAX], id[3][KEY_ID_MAX];
+    create_key("", text[0], id[0]);
+    create_key(", \"expires\": \"2100-01-01\"", text[1], id[1]);
+    create_key("", text[2], id[2]);
+    json_object_put(call_id(key_db_revoke, id[0], ""));
+    json_object_put(call_id(key_db_rotate, id[2], ", \"grace\": \"1h\""));
+    struct identity *i = load();
+    expect_end(i, text[0], 1000, id[0], KEY_REVOKED);
+    expect_end(i, text[1], INT64_C(4102444799999), id[1], KEY_IN_FORCE);
+    expect_end(i, text[1], INT64_C(4102444800000), id[1], KEY_EXPIRED);
+    expect_end(i, text[2], 1000, id[2], KEY_IN_FORCE);
+    expect_end(i, text[2], INT64_MAX, id[2], KEY_REPLACED);
+    identity_unref(i);
+}
+END_TEST
+
 START_TEST(revoked_is_shown_but_not_found)
 {
     char text[KEY_TEXT_MAX], id[KEY_ID_MAX];
@@ -261,6 +291,7 @@ Suite *identity_suite(void)
     tcase_set_timeout(snapshot, 30);
     tcase_add_test(snapshot, finds_a_key_with_its_settings);
     tcase_add_test(snapshot, expiry_is_exact);
+    tcase_add_test(snapshot, how_a_key_ended_is_known);
     tcase_add_test(snapshot, revoked_is_shown_but_not_found);
     tcase_add_test(snapshot, rotation_with_and_without_grace);
     tcase_add_test(snapshot, revocation_ends_a_grace);
