@@ -6,6 +6,7 @@
 #include "router/args.h"
 #include "router/budget_db.h"
 #include "router/estimate.h"
+#include "router/find_db.h"
 #include "schema/usage.h"
 
 enum { LIST_DEFAULT = 20, LIST_MAX = 1000 };
@@ -249,21 +250,12 @@ static int read_filter(struct db *db, struct json_object *args, int64_t team_id,
     *ret = (struct list_filter){0, team_id, a.since.value, a.limit.value};
     if (ret->limit < 1 || ret->limit > LIST_MAX)
         return fail_set(reterr, ERR_bad_request, "limit", "limit must be 1 to %d", LIST_MAX);
-    if (a.team.value != NULL) {
-        struct sqlite3_stmt *s =
-            db_stmt(db, "SELECT id FROM team WHERE name = ?1 AND (?2 = 0 OR id = ?2)");
-        db_bind_text(s, 1, a.team.value);
-        db_bind_int(s, 2, team_id);
-        if (identity_db_id(db, s, "team", "there is no such team", &ret->team_id, reterr) != 0)
-            return -1;
-    }
+    if (a.team.value != NULL &&
+        find_db_team(db, "team", a.team.value, team_id, &ret->team_id, reterr) != 0)
+        return -1;
     if (a.key.value == NULL)
         return 0;
-    struct sqlite3_stmt *s =
-        db_stmt(db, "SELECT id FROM api_key WHERE public_id = ?1 AND (?2 = 0 OR team_id = ?2)");
-    db_bind_text(s, 1, a.key.value);
-    db_bind_int(s, 2, ret->team_id);
-    return identity_db_id(db, s, "key", "there is no such key", &ret->key_id, reterr);
+    return find_db_key(db, "key", a.key.value, ret->team_id, &ret->key_id, reterr);
 }
 
 /* Ids are ordered by time, so the newest are found from the end of an index. */

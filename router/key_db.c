@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "router/budget_db.h"
+#include "router/find_db.h"
 #include "router/identity.h"
 #include "router/identity_db.h"
 #include "router/limits_db.h"
@@ -277,24 +278,6 @@ static int show_key(struct db *db, int64_t id, struct json_object **ret, struct 
     return 0;
 }
 
-static int find_key(struct db *db, const char *public_id, int64_t *ret, struct fail *reterr)
-{
-    char missing[128];
-    snprintf(missing, sizeof(missing), "there is no key %.64s (see: wayfare key list)", public_id);
-    struct sqlite3_stmt *s = db_stmt(db, "SELECT id FROM api_key WHERE public_id = ?1");
-    db_bind_text(s, 1, public_id);
-    return identity_db_id(db, s, "id", missing, ret, reterr);
-}
-
-static int find_team(struct db *db, const char *name, int64_t *ret, struct fail *reterr)
-{
-    char missing[128];
-    snprintf(missing, sizeof(missing), "there is no team %.64s", name);
-    struct sqlite3_stmt *s = db_stmt(db, "SELECT id FROM team WHERE name = ?1");
-    db_bind_text(s, 1, name);
-    return identity_db_id(db, s, "team", missing, ret, reterr);
-}
-
 /* ---- operations ---- */
 
 struct new_key {
@@ -340,8 +323,8 @@ int key_db_create(struct db *db, struct json_object *args, int64_t ledger_ms,
     struct new_key k;
     int64_t team_id = 0;
     if (args_read(args, create_specs, &a, reterr) != 0 ||
-        find_team(db, a.team.value, &team_id, reterr) != 0 || make_key(&k, reterr) != 0 ||
-        insert_key(db, &k, team_id, reterr) != 0)
+        find_db_team(db, "team", a.team.value, 0, &team_id, reterr) != 0 ||
+        make_key(&k, reterr) != 0 || insert_key(db, &k, team_id, reterr) != 0)
         return -1;
     int64_t id = db_last_id(db);
     if (apply_settings(db, id, &a, reterr) != 0)
@@ -355,7 +338,8 @@ int key_db_set(struct db *db, struct json_object *args, int64_t ledger_ms, struc
     (void)ledger_ms;
     struct key_args a = {0};
     int64_t id = 0;
-    if (args_read(args, set_specs, &a, reterr) != 0 || find_key(db, a.id.value, &id, reterr) != 0 ||
+    if (args_read(args, set_specs, &a, reterr) != 0 ||
+        find_db_key(db, "id", a.id.value, 0, &id, reterr) != 0 ||
         apply_settings(db, id, &a, reterr) != 0 || identity_db_touch(db, reterr) != 0)
         return -1;
     return show_key(db, id, ret, reterr);
@@ -384,7 +368,7 @@ int key_db_list(struct db *db, struct json_object *args, int64_t ledger_ms,
     int64_t team_id = 0;
     if (args_read(args, list_specs, &a, reterr) != 0)
         return -1;
-    if (a.team.value != NULL && find_team(db, a.team.value, &team_id, reterr) != 0)
+    if (a.team.value != NULL && find_db_team(db, "team", a.team.value, 0, &team_id, reterr) != 0)
         return -1;
     struct json_object *list = json_object_new_array();
     struct limits limits = {.at_ms = ledger_ms};
@@ -413,7 +397,7 @@ int key_db_revoke(struct db *db, struct json_object *args, int64_t ledger_ms,
     struct key_args a = {0};
     int64_t id = 0;
     if (args_read(args, revoke_specs, &a, reterr) != 0 ||
-        find_key(db, a.id.value, &id, reterr) != 0)
+        find_db_key(db, "id", a.id.value, 0, &id, reterr) != 0)
         return -1;
     struct sqlite3_stmt *s =
         db_stmt(db, "UPDATE api_key SET revoked_ms = ?2 WHERE id = ?1 AND revoked_ms IS NULL");
@@ -463,7 +447,7 @@ static int check_in_force(struct db *db, int64_t id, const char *public_id, stru
 {
     char missing[128];
     int64_t ignored = 0;
-    snprintf(missing, sizeof(missing), "key %.64s is revoked or expired", public_id);
+    snprintf(missing, sizeof(missing), "key %.64s is revoked or expired", find_db_shown(public_id));
     struct sqlite3_stmt *s =
         db_stmt(db, "SELECT id FROM api_key WHERE id = ?1 AND revoked_ms IS NULL"
                     " AND (expires_ms IS NULL OR expires_ms > ?2)");
@@ -490,7 +474,7 @@ int key_db_rotate(struct db *db, struct json_object *args, int64_t ledger_ms,
     struct new_key k;
     int64_t id = 0, grace_ms = 0;
     if (args_read(args, rotate_specs, &a, reterr) != 0 ||
-        find_key(db, a.id.value, &id, reterr) != 0 ||
+        find_db_key(db, "id", a.id.value, 0, &id, reterr) != 0 ||
         check_in_force(db, id, a.id.value, reterr) != 0 || make_key(&k, reterr) != 0)
         return -1;
     if (a.grace.value != NULL && read_grace(a.grace.value, &grace_ms, reterr) != 0)

@@ -10,6 +10,7 @@
 
 #include "router/budget_db.h"
 #include "router/catalog_db.h"
+#include "router/find_db.h"
 #include "router/rollup_db.h"
 #include "router/rollup_sql.h"
 #include "schema/money.h"
@@ -356,21 +357,13 @@ static int move_to_detail(struct db *db, struct window *span, struct fail *reter
     return 0;
 }
 
-static int find_team(struct db *db, const char *name, int64_t *ret, struct fail *reterr)
-{
-    if (name == NULL)
-        return 0;
-    struct sqlite3_stmt *s = db_stmt(db, "SELECT id FROM team WHERE name = ?1");
-    db_bind_text(s, 1, name);
-    return identity_db_id(db, s, "team", "there is no such team", ret, reterr);
-}
-
 int replay_db_run(struct db *db, struct replay *r, struct replay_source *source,
                   struct json_object **ret, struct fail *reterr)
 {
     int64_t team_id = 0;
-    if (find_team(db, source->team, &team_id, reterr) != 0 ||
-        move_to_detail(db, &source->span, reterr) != 0)
+    if (source->team != NULL && find_db_team(db, "team", source->team, 0, &team_id, reterr) != 0)
+        return -1;
+    if (move_to_detail(db, &source->span, reterr) != 0)
         return -1;
     struct replaying *g = calloc(1, sizeof(*g));
     if (g == NULL)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "router/budget_db.h"
+#include "router/find_db.h"
 #include "router/identity_db.h"
 #include "router/limits_db.h"
 #include "router/window.h"
@@ -108,19 +109,10 @@ static int show_team(struct db *db, const char *name, struct json_object **ret, 
 
 /* ---- operations ---- */
 
-static int find_team(struct db *db, const char *name, int64_t *ret, struct fail *reterr)
-{
-    char missing[128];
-    snprintf(missing, sizeof(missing), "there is no team %.64s", name);
-    struct sqlite3_stmt *s = db_stmt(db, "SELECT id FROM team WHERE name = ?1");
-    db_bind_text(s, 1, name);
-    return identity_db_id(db, s, "name", missing, ret, reterr);
-}
-
 static int insert_team(struct db *db, const struct team_args *args, struct fail *reterr)
 {
     int64_t id;
-    if (find_team(db, args->name.value, &id, NULL) == 0)
+    if (find_db_team(db, "name", args->name.value, 0, &id, NULL) == 0)
         return fail_set(reterr, ERR_bad_request, "name", "team %.64s exists already",
                         args->name.value);
     struct sqlite3_stmt *s =
@@ -169,7 +161,7 @@ int team_db_set(struct db *db, struct json_object *args, int64_t ledger_ms,
     struct budget_list budgets;
     int64_t id = 0;
     if (read_args(args, &a, &budgets, reterr) != 0 ||
-        find_team(db, a.name.value, &id, reterr) != 0 ||
+        find_db_team(db, "name", a.name.value, 0, &id, reterr) != 0 ||
         budget_db_put(db, "team", id, &budgets, reterr) != 0)
         return -1;
     if (a.timezone.given && update_timezone(db, id, a.timezone.value, reterr) != 0)

@@ -116,7 +116,7 @@ static const struct cli_column team_columns[] = {
     {"allow-provider-configs", NULL, CLI_FLAG, 0, NULL, NULL, NULL, "requests may bring provider_configs"}
 
 static const struct cli_option key_id[] = {
-    {"ID", NULL, CLI_TEXT, CLI_REQUIRED, "id", NULL, NULL, "the key's id, key_..."},
+    {"ID", NULL, CLI_TEXT, CLI_REQUIRED, "id", NULL, NULL, "the key's id, key_..., or its secret"},
     {0}};
 static const struct cli_option key_create_options[] = {
     {"team", "NAME", CLI_TEXT, CLI_REQUIRED, NULL, NULL, NULL, "the team it belongs to"},

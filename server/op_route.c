@@ -3,6 +3,7 @@
 
 #include "router/args.h"
 #include "router/budget_db.h"
+#include "router/find_db.h"
 #include "server/dry_run.h"
 #include "server/ops.h"
 #include "server/planning.h"
@@ -12,16 +13,28 @@ struct route_args {
     struct arg_flag explain; /* of the command line's table; the answer has everything anyway */
 };
 
-static int find_key(const struct identity *identity, const char *id, const struct key_row **ret,
+/* By its public id, or by its secret. */
+static const struct key_row *key_of(const struct identity *identity, const char *name,
+                                    int64_t now_ms)
+{
+    enum key_end ignored;
+    const struct key_row *key = identity_find_any(identity, span_of(name), now_ms, &ignored);
+    return key != NULL ? key : identity_by_public_id(identity, name);
+}
+
+static int find_key(const struct identity *identity, const char *name, const struct key_row **ret,
                     struct fail *reterr)
 {
-    const struct key_row *key = id != NULL ? identity_by_public_id(identity, id) : NULL;
-    if (id != NULL && key == NULL)
-        return fail_set(reterr, ERR_not_found, "key", "there is no key %.64s", id);
-    bool expired = key != NULL && key->expires_ms != 0 && key->expires_ms <= identity_now_ms();
-    if (key != NULL && (key->revoked || expired))
-        return fail_set(reterr, ERR_not_found, "key", "key %.64s is %s: its requests get 401", id,
-                        key->revoked ? "revoked" : "expired");
+    int64_t now_ms = identity_now_ms();
+    if (name == NULL)
+        return 0;
+    const struct key_row *key = key_of(identity, name, now_ms);
+    if (key == NULL)
+        return fail_set(reterr, ERR_not_found, "key", "there is no key %.64s", find_db_shown(name));
+    bool expired = key->expires_ms != 0 && key->expires_ms <= now_ms;
+    if (key->revoked || expired)
+        return fail_set(reterr, ERR_not_found, "key", "key %.64s is %s: its requests get 401",
+                        key->public_id, key->revoked ? "revoked" : "expired");
     *ret = key;
     return 0;
 }

@@ -261,6 +261,37 @@ def names_of_keys(sh, mode):
     sh.ok("key", "set", key, "--models", "none", "--providers-only", "none", "--preset", "none")
 
 
+def secrets_for_ids(sh, mode):
+    """Who has nothing but a leaked key can end it, and no message repeats the secret."""
+    def told(words, code, *parts):
+        got = sh.run(*words)
+        spoken = got[1] + got[2] if words[1] != "rotate" or got[0] else got[2]
+        check(mode + "a secret for an id: " + " ".join(words[:2]), got[0] == code and not any(k in spoken for k in secrets) and
+              all(p in spoken for p in parts), got)
+        return got[1].strip()
+
+    first = sh.ok("key", "create", "--team", "search").strip()
+    key_id = sh.json("key", "list", "--team", "search")["data"][-1]["id"]
+    secrets = [first[3:40], "A" * 30]
+    told(("key", "set", first, "--name", "leaked"), 0, key_id, "leaked")
+    told(("route", "body.json", "--key", first), 0)
+    told(("generation", "list", "--key", first), 0)
+    second = told(("key", "rotate", first, "--grace", "1h"), 0)
+    secrets.append(second[3:40])
+    told(("key", "set", first, "--rpm", "5"), 0, key_id)  # also in its grace
+    told(("key", "revoke", second), 0, key_id, "revoked")
+    told(("key", "rotate", second), 1, "is revoked or expired")
+    told(("route", "body.json", "--key", second), 1, key_id + " is revoked")
+    for wrong in (first, "wf_" + "A" * 43, "wf_" + "A" * 30, "'wf_" + "A" * 43):
+        told(("key", "revoke", wrong), 1, "there is no key with this secret")
+        told(("route", "body.json", "--key", wrong), 1, "there is no key with this secret")
+        told(("generation", "list", "--key", wrong), 1, "there is no key with this secret")
+    told(("key", "revoke", "key_nor"), 1, "there is no key key_nor")
+    told(("generation", "list", "--key", "key_nor"), 1, "there is no key key_nor")
+    told(("generation", "list", "--team", "norteam"), 1, "there is no team norteam")
+    told(("replay", "--team", "norteam"), 1, "there is no team norteam")
+
+
 def books(sh, mode):
     check(mode + "ledger verify", sh.ok("ledger", "verify") == "ok\n")
     for by in ("team", "key", "model", "provider", "day", "experiment"):
@@ -396,6 +427,7 @@ def with_server(sh, server):
     teams_and_keys(sh, "server: ")
     catalog_and_route(sh, "server: ")
     names_of_keys(sh, "server: ")
+    secrets_for_ids(sh, "server: ")
     books(sh, "server: ")
     wrong_values(sh, "server: ")
     many_at_once(sh, "server: ")
@@ -440,6 +472,7 @@ def direct(sh):
     teams_and_keys(sh, "direct: ")
     catalog_and_route(sh, "direct: ")
     names_of_keys(sh, "direct: ")
+    secrets_for_ids(sh, "direct: ")
     books(sh, "direct: ")
     wrong_values(sh, "direct: ")
     many_at_once(sh, "direct: ")
