@@ -2,7 +2,10 @@
 /* One operation, sent over the admin socket. */
 #include "server/admin_client.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
@@ -10,7 +13,7 @@
 #include "schema/buf.h"
 #include "server/admin_path.h"
 
-enum { ANSWER_MAX = 512 * 1024 * 1024, CONNECT_TIMEOUT_MS = 5000 };
+enum { ANSWER_MAX = 512 * 1024 * 1024, CONNECT_TIMEOUT_MS = 5000, SILENCE_S = 10 };
 
 static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 {
@@ -59,6 +62,71 @@ static enum client_result read_answer(CURL *easy, const struct buf *body, struct
     return CLIENT_OK;
 }
 
+/* ---- patience ---- */
+
+struct patience {
+    const char *db_path;
+    time_t since;
+    bool told;
+};
+
+/* From the lock file of the server; 0 when it is not known. */
+static long pid_of_server(const char *db_path)
+{
+    char path[ADMIN_PATH_MAX], text[32] = "";
+    FILE *f = admin_path(db_path, ".lock", path) ? fopen(path, "re") : NULL;
+    if (f == NULL)
+        return 0;
+    size_t n = fread(text, 1, sizeof(text) - 1, f);
+    text[n] = '\0';
+    fclose(f);
+    return strtol(text, NULL, 10);
+}
+
+static time_t seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+static void tell_patience(const struct patience *p)
+{
+    long pid = pid_of_server(p->db_path);
+    char who[32] = "";
+    if (pid > 0)
+        snprintf(who, sizeof(who), " (pid %ld)", pid);
+    fprintf(stderr,
+            "wayfare: the server%s has not answered for %d s; the command goes on waiting\n", who,
+            SILENCE_S);
+}
+
+/* Called about once a second.  Long operations are as they should be: it is said, once, and no
+ * more. */
+static int on_progress(void *ctx, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                       curl_off_t up)
+{
+    struct patience *p = ctx;
+    (void)down_total;
+    (void)up_total;
+    (void)up;
+    if (!p->told && down == 0 && seconds() - p->since >= SILENCE_S) {
+        p->told = true;
+        tell_patience(p);
+    }
+    return 0;
+}
+
+static void be_patient(CURL *easy, struct patience *p, const char *db_path)
+{
+    *p = (struct patience){.db_path = db_path, .since = seconds()};
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, p);
+}
+
+/* ---- the exchange ---- */
+
 /* No proxy of the environment may come between, and no "Expect: 100-continue" pause. */
 static struct curl_slist *set_up(CURL *easy, const char *socket_path, const char *request,
                                  struct buf *body)
@@ -106,11 +174,13 @@ enum client_result admin_client_run(const char *db_path, const char *op, struct 
     if (easy != NULL) {
         struct json_object *call = json_object_new_object();
         struct buf body;
+        struct patience patience;
         buf_init(&body, ANSWER_MAX);
         json_object_object_add(call, "op", json_object_new_string(op));
         json_object_object_add(call, "args", json_object_get(args));
         struct curl_slist *headers = set_up(
             easy, socket_path, json_object_to_json_string_ext(call, JSON_C_TO_STRING_PLAIN), &body);
+        be_patient(easy, &patience, db_path);
         result = exchange(easy, &body, ret, reterr);
         curl_easy_cleanup(easy);
         curl_slist_free_all(headers);

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -332,6 +333,20 @@ def lock_without_socket(sh):
         check("a held file without a socket is told", one_line_error(code, out, err, 1) and "in use" in err, err)
 
 
+def a_silent_server(sh, server):
+    """A command that waits says what it waits for, once, and is answered when the server goes on."""
+    server.child.send_signal(signal.SIGSTOP)
+    waiting = subprocess.Popen([BIN, "team", "list", "--json"], cwd=sh.directory, env=sh.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        line = waiting.stderr.readline() if select.select([waiting.stderr], [], [], 20 * SLOW)[0] else ""
+        check("a server that does not answer is told", "(pid %d) has not answered for 10 s" % server.child.pid in line, line)
+        check("the command goes on waiting", waiting.poll() is None)
+    finally:
+        server.child.send_signal(signal.SIGCONT)
+    out, err = waiting.communicate(timeout=60 * SLOW)
+    check("and is answered", waiting.returncode == 0 and err == "" and json.loads(out)["data"] != [], (out, err))
+
+
 class Server:
     def __init__(self, sh):
         self.child = subprocess.Popen([BIN, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
@@ -432,6 +447,7 @@ def with_server(sh, server):
     wrong_values(sh, "server: ")
     many_at_once(sh, "server: ")
     admin_listener(sh, server)
+    a_silent_server(sh, server)
     second = sh.run("serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
     check("a second server does not start", second[0] == 1 and "in use" in second[2], second)
     with open(sh.path("wayfare.db.lock")) as f:
