@@ -26,11 +26,18 @@ static int complain(const char *text)
 
 /* ---- running ---- */
 
+/* Of what the ledger says: that it settled something is news to who asks for something else. */
+static void on_ledger_line(const char *line)
+{
+    if (strncmp(line, "recovered ", sizeof("recovered ") - 1) == 0)
+        fprintf(stderr, "wayfare: a server did not end cleanly: %s\n", line);
+}
+
 /* A server that died may have left attempts open: starting the ledger settles them by its
  * rules, so that a command sees the same books as the next server will. */
 static int settle_what_was_left(struct db *db, struct fail *reterr)
 {
-    struct ledger *ledger = ledger_start(db, NULL, reterr);
+    struct ledger *ledger = ledger_start(db, on_ledger_line, reterr);
     if (ledger == NULL)
         return -1;
     ledger_stop(ledger);

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -394,6 +395,29 @@ def migrate(fixture, way, after, n_attempts=None, last=None):
     return version
 
 
+def a_command_recovers():
+    """A command that finds what a dead server left open settles it, and says so; the next one has nothing to say."""
+    provides = socket.create_server(("127.0.0.1", 0))
+    way = Wayfare({"providers": [provider("mute", "http://127.0.0.1:%d" % provides.getsockname()[1], timeouts=LIMITS)],
+                   "models": [model("mute", endpoint("mute", "m", RATE))]})
+    client = way.connect()
+    client.request("POST", "/v1/messages", '{"model":"mute","max_tokens":9,"messages":[{"role":"user","content":"x"}]}', {"x-api-key": way.key})
+    provides.settimeout(20 * SLOW)
+    asked = provides.accept()[0]  # it was sent, and is not answered
+    assert asked.recv(1)
+    way.child.kill()
+    way.child.wait()
+    done = way.cli("usage", check=False)
+    assert done.returncode == 0 and done.stderr.count("\n") == 1, done
+    assert done.stderr.startswith("wayfare: a server did not end cleanly: recovered 1 requests: "), done.stderr
+    again = way.cli("usage", check=False)
+    assert again.returncode == 0 and again.stderr == "" and again.stdout.splitlines()[1:] == done.stdout.splitlines()[1:], again
+    way.start()
+    way.verify()
+    assert way.stop() == 0
+
+
+report.case("what a command recovers", a_command_recovers)
 report.case("rounds of kill -9", rounds, count(15, 200, least=5))
 report.case("recovery with most attempts over", recovery_of, count(5000, 100000, least=1000), 500)
 report.case("recovery with most attempts open", recovery_of, count(5000, 100000, least=1000), count(4000, 90000, least=600))
