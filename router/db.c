@@ -233,8 +233,9 @@ static int check_identity(struct db *db, struct fail *reterr)
                         "%s is an SQLite database, but not one of wayfare", db->path);
     if (version > migrations_count)
         return fail_set(reterr, ERR_ledger_down, NULL,
-                        "database %s has schema version %lld, this program knows %d", db->path,
-                        (long long)version, migrations_count);
+                        "database %s belongs to a newer wayfare (schema version %lld, this program "
+                        "knows %d): run that, or restore the backup made before the upgrade",
+                        db->path, (long long)version, migrations_count);
     return 0;
 }
 

@@ -42,7 +42,8 @@ static int read_token(int fd, const char *path, struct admin_auth *a, struct fai
     while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r' || text[n - 1] == ' '))
         n--;
     if (n < TOKEN_MIN)
-        return bad_file(path, "is shorter than 16 characters", reterr);
+        return bad_file(path, "is shorter than 16 characters: delete it, a new one is made",
+                        reterr);
     hash_token((struct span){text, (size_t)n}, a->token_hash);
     OPENSSL_cleanse(text, sizeof(text));
     return 0;
@@ -66,11 +67,21 @@ static int make_token(int fd, const char *path, struct admin_auth *a, struct fai
     return 0;
 }
 
+/* A disk that was full when it was made, or somebody who wanted another one: it is as good as none.
+ */
+static void drop_empty(const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0)
+        unlink(path);
+}
+
 static int token_of_file(const char *db_path, struct admin_auth *a, struct fail *reterr)
 {
     char path[ADMIN_PATH_MAX];
     if (!admin_path(db_path, ".admin-token", path))
         return bad_file(db_path, "no such directory", reterr);
+    drop_empty(path);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     bool fresh = fd >= 0;
     if (fd < 0 && errno == EEXIST)

@@ -3,7 +3,7 @@
 
 #include "server/cli.h"
 
-enum { HELP_LEFT = 34, HELP_WIDTH = 96 };
+enum { HELP_LEFT = 34, HELP_WIDTH = 96, HELP_TEXT_MAX = 1024 };
 
 /* Two columns; the right one is broken at blanks. */
 static void add_row(const char *left, const char *right, struct buf *out)
@@ -45,8 +45,14 @@ static void add_option(const struct cli_option *o, const char *help, struct buf 
 
 static void add_options(const struct cli_option *options, struct buf *out)
 {
-    for (const struct cli_option *o = options; o != NULL && o->name != NULL; o++)
-        add_option(o, o->help, out);
+    for (const struct cli_option *o = options; o != NULL && o->name != NULL; o++) {
+        bool says_none = (o->flags & CLI_CLEARABLE) == 0 || strstr(o->help, "`none`") != NULL;
+        struct buf help;
+        buf_init(&help, HELP_TEXT_MAX);
+        buf_addf(&help, "%s%s", o->help, says_none ? "" : "; `none` takes it away");
+        add_option(o, help.ptr, out);
+        buf_done(&help);
+    }
 }
 
 /* All but those of which the command has one of its own; c NULL: all. */

@@ -8,6 +8,7 @@
 #include "server/cli.h"
 #include "server/listen.h"
 #include "server/serve.h"
+#include "server/webhook.h"
 
 enum { DRAIN_MAX_S = 7 * 86400, CONNECTIONS_MAX = 1000000, RETAIN_DAYS_MAX = 36500 };
 enum { AUTH_FAILURES_MAX = 1000000, CLIENT_TIMEOUT_MAX_S = 3600 };
@@ -86,6 +87,18 @@ static void read_texts(struct json_object *args, struct serve_options *o)
     }
 }
 
+/* What it is, and who said it: the option, or the environment. */
+static int check_webhook(const struct serve_options *o, struct json_object *args)
+{
+    static const char rule[] = "an http:// or https:// address";
+    if (o->alert_webhook == NULL || webhook_check(o->alert_webhook, NULL) == 0)
+        return 0;
+    if (cli_member(args, "alert_webhook") != NULL)
+        return refuse("alert_webhook", rule);
+    fprintf(stderr, "wayfare: serve: WAYFARE_ALERT_WEBHOOK must be %s\n", rule);
+    return -1;
+}
+
 /* What has the form of an address: whether it can be listened on shows when it is. */
 static int check_address(const char *member, const char *address)
 {
@@ -148,7 +161,7 @@ int cli_serve(const struct cli_call *call)
         return CLI_EXIT_USAGE;
     read_texts(call->args, &o);
     if (check_address("listen", o.listen) != 0 ||
-        check_address("admin_listen", o.admin_listen) != 0)
+        check_address("admin_listen", o.admin_listen) != 0 || check_webhook(&o, call->args) != 0)
         return CLI_EXIT_USAGE;
     if (read_hosts(cli_member(call->args, "allow_base_url"), &o) != 0)
         return CLI_EXIT_USAGE;

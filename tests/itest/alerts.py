@@ -161,7 +161,7 @@ def test_other_thresholds_and_caps():
         assert done.returncode == 2 and "--alert-at" in done.stderr, (bad, done)
     done = way.cli("serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--alert-webhook",
                    "ftp://secret.example/x", check=False)
-    assert done.returncode == 1 and "webhook" in done.stderr and "secret" not in done.stderr, done
+    assert done.returncode == 2 and "--alert-webhook must be" in done.stderr and "secret" not in done.stderr, done
 
 
 def test_failing_receiver():

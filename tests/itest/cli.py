@@ -111,6 +111,12 @@ def usage_errors(sh):
         for address in ("foo", "127.0.0.1:99999", "127.0.0.1:", ""):
             code, out, err = sh.run("serve", option, address)
             check("usage error: serve %s %r" % (option, address), one_line_error(code, out, err, 2) and option + " must be" in err, err)
+    code, out, err = sh.run("serve", "--alert-webhook", "foo")
+    check("usage error: serve --alert-webhook foo", one_line_error(code, out, err, 2) and "--alert-webhook must be an http" in err, err)
+    sh.env["WAYFARE_ALERT_WEBHOOK"] = "foo"
+    code, out, err = sh.run("serve")
+    check("usage error: WAYFARE_ALERT_WEBHOOK", one_line_error(code, out, err, 2) and "WAYFARE_ALERT_WEBHOOK must be an http" in err, err)
+    del sh.env["WAYFARE_ALERT_WEBHOOK"]
     sh.write("nul", "{}\0{")
     for words in (("key", "create", "--team", "x", "--preset", "nul"), ("catalog", "import", "nul")):
         code, out, err = sh.run(*words)
@@ -118,6 +124,10 @@ def usage_errors(sh):
     for words in (("--help",), ("key", "--help"), ("key", "create", "--help"), ("serve", "--help")):
         code, out, err = sh.run(*words)
         check("help: wayfare " + " ".join(words), code == 0 and out.startswith("Usage: ") and err == "", err)
+    options = sh.ok("key", "set", "--help").split("\n  --")
+    for option in ("models", "providers-only", "providers-ignore", "expires", "preset", "rpm", "budget"):
+        text = " ".join(next(o for o in options if o.startswith(option + " ")).split())
+        check("help says how --%s is taken away" % option, "`none` takes it away" in text, text)
 
 
 def no_database(sh):

@@ -134,6 +134,12 @@ START_TEST(token_file_is_made_once)
     ck_assert_int_eq(admin_auth_check_token(&b, &c, &fail), 0);
     ck_assert_int_eq(truncate(file, 5), 0);
     ck_assert_int_eq(admin_auth_init(&b, "127.0.0.1", db, &fail), -1);
+    ck_assert_ptr_nonnull(strstr(fail.text, "delete it, a new one is made"));
+    ck_assert_int_eq(truncate(file, 0), 0); /* as good as none */
+    ck_assert_msg(admin_auth_init(&b, "127.0.0.1", db, &fail) == 0, "%s", fail.text);
+    read_file(file, again, sizeof(again));
+    ck_assert_uint_eq(strlen(again), strlen(text) + 1);
+    ck_assert_int_ne(memcmp(text, again, strlen(text)), 0);
     unlink(file);
     rmdir(dir);
 }

@@ -147,8 +147,10 @@ START_TEST(a_newer_schema_is_refused_and_left_alone)
 {
     db_close(world_open(path));
     raw_sql("PRAGMA user_version = 9999");
-    char part[96];
-    snprintf(part, sizeof(part), "has schema version 9999, this program knows %d",
+    char part[192];
+    snprintf(part, sizeof(part),
+             "belongs to a newer wayfare (schema version 9999, this program knows %d): run that, "
+             "or restore the backup",
              migrations_count);
     refused(DB_OWN, part);
     refused(DB_READ, part);
