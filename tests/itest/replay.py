@@ -211,7 +211,7 @@ def a_key_s_lists_hold():
 
 def refused():
     for argv, word in ((["--discount", "a"], "PROVIDER=PERCENT"), (["--discount", "a=101"], "0 to 100"), (["--discount", "z=1"], "no endpoint"),
-                       (["--discount", "a=0.00001"], "decimals"), (["--discount", "a=-1"], "0 to 100"), (["--team", "nobody"], "no such team"),
+                       (["--discount", "a=0.00001"], "decimals"), (["--discount", "a=-1"], "0 to 100"), (["--team", "nobody"], "there is no team nobody"),
                        (["--prefs", path_of("bad1", {"provider_sorts": "price"})], "provider_sorts"), (["--prefs", path_of("bad2", {"models": ["m"]})], "models"),
                        (["--prefs", path_of("bad3", [])], "object"), (["--catalog", path_of("bad4", {"providers": 1})], "providers"),
                        (["--since", "soon"], "since")):
