@@ -75,6 +75,7 @@ static const struct cli_column catalog_columns[] = {
     {"pricing.cache_write_1h", "CACHE 1H", CELL_USD},
     {"quantization", "QUANT", CELL_TEXT},
     {"status", "STATUS", CELL_TEXT},
+    {"reason", "REASON", CELL_TEXT},
     {0}};
 
 /* ---- team ---- */
