@@ -66,6 +66,9 @@ enum {
     M(plugins, ANY, "")                                                                            \
     M(session_id, ANY, "")                                                                         \
     M(trace, ANY, "")                                                                              \
+    M(thread, ANY, "")                                                                             \
+    M(previous_message_id, ANY, "")                                                                \
+    M(container, ANY, "")                                                                          \
     M(user, ANY, "")
 
 enum member {
@@ -318,6 +321,24 @@ static int read_settings(struct chat_reader *r, const struct members *ms)
     return 0;
 }
 
+/* State that one provider keeps, in words of Anthropic's protocol: this one has none for it, and
+ * the answer no place for the id that the next request needs.  Refused for every provider, so that
+ * it is dropped by none. */
+static int refuse_state(struct chat_reader *r, const struct members *ms)
+{
+    static const enum member words[] = {MEMBER_thread, MEMBER_previous_message_id,
+                                        MEMBER_container};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        const char *name = rows[words[i]].name;
+        if (ms->at[words[i]] != JSON_NONE)
+            return fail_set(r->reterr, ERR_bad_request, name,
+                            "%s cannot be told here: state that a provider keeps is told through "
+                            "/v1/messages",
+                            name);
+    }
+    return 0;
+}
+
 /* ---- the whole ---- */
 
 /* xAI's: it bills the sources it used, max_search_results at most. */
@@ -368,7 +389,7 @@ int chat_read_openai(struct chat *c, const struct json_doc *doc, struct fail *re
         return json_refuse(doc, 0, "an object", reterr);
     if (chat_split_members(&r, rows, MEMBER_COUNT, ms.at) != 0 ||
         chat_read_models(&r, ms.at[MEMBER_model], ms.at[MEMBER_models]) != 0 ||
-        chat_read_routing(&r) != 0 || read_settings(&r, &ms) != 0)
+        chat_read_routing(&r) != 0 || refuse_state(&r, &ms) != 0 || read_settings(&r, &ms) != 0)
         return -1;
     if (read_prompt(&r, &ms) != 0)
         return -1;

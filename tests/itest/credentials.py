@@ -271,6 +271,13 @@ def untold():
     assert status == 200 and headers["x-wayfare-dropped"] == "temperature", (status, headers, body)
     status, headers, body = ask("untold", provider_only=["chat"], container={"skills": [{"type": "anthropic", "skill_id": "x"}]})
     assert status == 400 and b"leave it out" in body, (status, body)
+    # The other door has no word for it, whoever would be asked.
+    for model in ("untold", "threads"):
+        for field, state in (("container", "container_1"), ("thread", thread), ("previous_message_id", "msg_1")):
+            status, _, body = way.request("POST", "/v1/chat/completions", {
+                "model": "test/" + model, "messages": [{"role": "user", "content": "x"}], field: state})
+            assert status == 400 and json.loads(body)["error"]["param"] == field, (status, body)
+    assert not used("untold", "chat")
 
 
 def no_secret():

@@ -79,6 +79,17 @@ START_TEST(bad_bodies)
 }
 END_TEST
 
+/* Was answered without it by every provider of another protocol. */
+START_TEST(state_of_a_provider)
+{
+    refuse(REQUEST(",\"container\":\"container_1\""), "container", "through /v1/messages");
+    refuse(REQUEST(",\"container\":{\"id\":\"c\"}"), "container", "through /v1/messages");
+    refuse(REQUEST(",\"thread\":{\"type\":\"create\"}"), "thread", "through /v1/messages");
+    refuse(REQUEST(",\"previous_message_id\":\"msg_1\""), "previous_message_id", "/v1/messages");
+    take(REQUEST(",\"container\":null,\"thread\":null,\"previous_message_id\":null"));
+}
+END_TEST
+
 START_TEST(members_are_given_once)
 {
     static const char *const names[] = {
@@ -708,6 +719,7 @@ Suite *chat_openai_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, bad_bodies);
     tcase_add_test(t, members_are_given_once);
+    tcase_add_test(t, state_of_a_provider);
     tcase_add_test(t, open_lists_pass);
     tcase_add_test(t, words_of_openrouter);
     tcase_add_test(t, parameters);
