@@ -307,9 +307,18 @@ static enum chat_door native_door(const struct provider_target *target)
     return DOOR_NONE;
 }
 
+/* InvokeModel takes Anthropic's bodies, Converse has no tools but functions. */
+static enum chat_door tools_door(const struct provider_target *target)
+{
+    bool invoke;
+    bedrock_model(target, &invoke);
+    return invoke ? DOOR_ANTHROPIC : DOOR_NONE;
+}
+
 const struct provider provider_bedrock = {
     .protocol = BEDROCK_WORD,
     .native_door = native_door,
+    .tools_door = tools_door,
     .stream_type = "application/vnd.amazon.eventstream",
     .build = build,
     .stream_open = bedrock_stream_open,

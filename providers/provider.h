@@ -98,6 +98,9 @@ struct provider {
     const char *protocol; /* catalog word: "anthropic", "openai", ... */
     /* Whose client protocol this endpoint speaks: bytes are relayed untouched there. */
     enum chat_door (*native_door)(const struct provider_target *target);
+    /* Whose client protocol's tools it can be told beyond plain functions.  NULL: native_door says.
+     */
+    enum chat_door (*tools_door)(const struct provider_target *target);
     /* Whether this server refuses a request of its own protocol for members that are another
      * server's (chat->openrouter_words).  NULL: it does not. */
     bool (*refuses)(const struct chat *chat, const struct provider_target *target);
@@ -156,6 +159,11 @@ static inline bool provider_must_rewrite(const struct provider *p, const struct 
     return p->native_door(target) != chat->door || chat->foreign_thinking ||
            (p->refuses != NULL && p->refuses(chat, target)) || provider_must_mend(chat, target);
 }
+
+/* A tool of the request that this provider cannot be told, by its type (as in chat->own_tool);
+ * NULL: it can be told them all. */
+const char *provider_untold_tool(const struct provider *p, const struct chat *chat,
+                                 const struct provider_target *target);
 
 /* Every adapter, a row each. */
 /* clang-format off */

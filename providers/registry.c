@@ -33,6 +33,29 @@ const struct door *door_find(enum chat_door id)
     return NULL;
 }
 
+/* One that stands in OpenRouter's plugins; NULL: none. */
+static const char *plugin_of(const struct chat *chat)
+{
+    static const char suffix[] = "_plugin";
+    for (int i = 0; i < chat->n_server_tools; i++) {
+        const char *tool = chat->server_tools[i];
+        size_t len = strlen(tool), n = sizeof(suffix) - 1;
+        if (len > n && strcmp(tool + len - n, suffix) == 0)
+            return tool;
+    }
+    return NULL;
+}
+
+const char *provider_untold_tool(const struct provider *p, const struct chat *chat,
+                                 const struct provider_target *target)
+{
+    if (chat->own_tool[0] == '\0')
+        return NULL;
+    if ((p->tools_door != NULL ? p->tools_door : p->native_door)(target) != chat->door)
+        return chat->own_tool;
+    return p->refuses != NULL && p->refuses(chat, target) ? plugin_of(chat) : NULL;
+}
+
 /* docs/api.md "Failover"; ranges where every status of them means the same. */
 static const struct {
     int first, last;

@@ -89,6 +89,7 @@ enum plan_cause {
     CAUSE_AUDIO,
     CAUSE_PREFILL,
     CAUSE_FORCED_TOOL,
+    CAUSE_UNTOLD_TOOL,
     CAUSE_SERVER_TOOL /* capability; the last
                        * plus i: the i-th server tool of the request */
 };

@@ -221,7 +221,13 @@ static void say_capability(const struct topic *t)
         [CAUSE_PREFILL] = "an answer that it begins itself",
         [CAUSE_FORCED_TOOL] = "a tool_choice that forces a tool",
     };
-    if (t->x->detail < CAUSE_SERVER_TOOL)
+    if (t->x->detail == CAUSE_UNTOLD_TOOL)
+        buf_addf(
+            t->out,
+            "the request has the tool %s, which cannot be told to %s: its protocol has no words "
+            "for it",
+            look_untold_tool(t->in->chat, t->e), t->e->slug);
+    else if (t->x->detail < CAUSE_SERVER_TOOL)
         buf_addf(t->out, "the request has %s, which %s does not take", INPUTS[t->x->detail],
                  t->e->slug);
     else

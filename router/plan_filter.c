@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "providers/provider.h"
 #include "router/catalog_names.h"
 
 static const struct prefs *prefs_of(const struct look *k)
@@ -253,6 +254,35 @@ static bool has_server_tool(const struct endpoint *e, const char *type)
     return false;
 }
 
+/* native_format of provider_configs may say that another protocol is spoken there than the
+ * catalog's. */
+static const struct provider *adapter_of(const struct endpoint *e, const struct provider_config *c,
+                                         const struct provider_target *target)
+{
+    static const struct {
+        enum chat_door door;
+        const char *protocol;
+    } formats[] = {{DOOR_OPENAI, "openai"}, {DOOR_ANTHROPIC, "anthropic"}}; /* native_format - 1 */
+    const struct provider *own = e->provider->adapter;
+    int format = c != NULL ? c->native_format - 1 : -1;
+    bool is_own = format < 0 || own->native_door(target) == formats[format].door;
+    return is_own ? own : provider_find(formats[format].protocol);
+}
+
+const char *look_untold_tool(const struct chat *chat, const struct endpoint *e)
+{
+    if (chat->own_tool[0] == '\0')
+        return NULL;
+    const struct provider_config *c = prefs_config(&chat->prefs, e->slug, e->provider->slug);
+    const char *brought = c != NULL ? prefs_str(&chat->prefs, c->base_url) : NULL;
+    const struct provider_target target = {
+        .slug = e->slug,
+        .base_url = brought != NULL ? brought : e->provider->base_url,
+        .upstream_model = e->upstream_model,
+    };
+    return provider_untold_tool(adapter_of(e, c, &target), chat, &target);
+}
+
 static bool by_capability(struct look *k, int32_t *detail)
 {
     const struct chat *chat = k->in->chat;
@@ -274,6 +304,8 @@ static bool by_capability(struct look *k, int32_t *detail)
         if (!has_server_tool(e, chat->server_tools[i]))
             *detail = CAUSE_SERVER_TOOL + i;
     }
+    if (*detail == CAUSE_NONE && look_untold_tool(chat, e) != NULL)
+        *detail = CAUSE_UNTOLD_TOOL;
     return *detail != CAUSE_NONE;
 }
 

@@ -24,6 +24,9 @@ void look_begin(struct look *k);
 /* REASON_NONE: it stays, and the estimate is filled.  *ret_detail is set for any reason. */
 enum reason look_filter(struct look *k, int32_t *ret_detail);
 
+/* A tool of the request that cannot be told in the protocol that is spoken there; NULL: none. */
+const char *look_untold_tool(const struct chat *chat, const struct endpoint *e);
+
 /* The estimate of in->chat on this endpoint. */
 void look_at_sizes(const struct plan_inputs *in, const struct endpoint *e,
                    const struct estimate_learned *learned, const struct estimate_expected *expected,

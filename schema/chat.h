@@ -117,6 +117,9 @@ struct chat {
     uint32_t needs;          /* enum chat_need bits */
     uint32_t breaks;         /* RULE_BIT of every rule of a model that it would break as it is */
     int n_server_tools;
+    /* The first tool that has its words in the client's own protocol alone: its type, or as in
+     * server_tools below; "" = there is none, all are plain functions. */
+    char own_tool[CHAT_TOOL_TYPE_MAX];
 
     /* Size of the prompt. prompt_bytes counts text, tool definitions, tool results and
      * thinking; not base64 payloads of images and documents. */

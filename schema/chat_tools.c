@@ -24,9 +24,16 @@ static bool is_server_tool(const char *type)
     return false;
 }
 
+static void note_own_tool(struct chat_reader *r, const char *type)
+{
+    if (r->chat->own_tool[0] == '\0')
+        memcpy(r->chat->own_tool, type, strlen(type) + 1);
+}
+
 int chat_add_server_tool(struct chat_reader *r, const char *type)
 {
     struct chat *c = r->chat;
+    note_own_tool(r, type);
     c->needs |= NEED_SERVER_TOOLS;
     c->parts.n_hosted++;
     for (int i = 0; i < c->n_server_tools; i++) {
@@ -187,7 +194,10 @@ int chat_read_tool(struct chat_reader *r, json_ref tool)
     if (is_server_tool(type))
         return read_hosted(r, tool, type);
     r->chat->needs |= NEED_TOOLS;
-    r->chat->parts.n_known_tools += type[0] != '\0' && strcmp(type, "custom") != 0;
+    if (type[0] != '\0' && strcmp(type, "custom") != 0) {
+        note_own_tool(r, type);
+        r->chat->parts.n_known_tools++;
+    }
     return 0;
 }
 
@@ -206,8 +216,8 @@ int chat_add_mcp_servers(struct chat_reader *r, json_ref servers)
     return 0;
 }
 
-/* Two types are the client's to run.  Every other one is a provider's own ("browser_search",
- * "openrouter:web_search"): an endpoint must list it. */
+/* Two types are the client's to run, a custom one in OpenAI's protocol alone.  Every other one is a
+ * provider's own ("browser_search", "openrouter:web_search"): an endpoint must list it. */
 int chat_read_openai_tool(struct chat_reader *r, json_ref tool)
 {
     char type[CHAT_TOOL_TYPE_MAX];
@@ -217,6 +227,8 @@ int chat_read_openai_tool(struct chat_reader *r, json_ref tool)
     r->chat->parts.n_tools++;
     if (type[0] == '\0' || strcmp(type, "function") == 0 || strcmp(type, "custom") == 0) {
         r->chat->needs |= NEED_TOOLS;
+        if (strcmp(type, "custom") == 0)
+            note_own_tool(r, type);
         return 0;
     }
     if (json_get_once(r->doc, tool, "parameters", &parameters, r->reterr) != 0 ||

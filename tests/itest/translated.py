@@ -270,4 +270,56 @@ def test_very_many_calls():
     assert way.stop() == 0
 
 
+def a_choice_of_two():
+    """An endpoint of either protocol, and both list the web search: which is asked is the tools' doing."""
+    a = Provider([json.dumps({"id": "msg_1", "type": "message", "role": "assistant", "model": "c", "stop_reason": "end_turn",
+                              "content": [{"type": "text", "text": "A"}], "usage": {"input_tokens": 9, "output_tokens": 1}}).encode()],
+                 "application/json")
+    o = Provider([json.dumps({"id": "c1", "object": "chat.completion", "created": 1, "model": "g",
+                              "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "O"}}],
+                              "usage": {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}}).encode()], "application/json")
+    return a, o, serve(("a", "anthropic", a, "", "c"), ("o", "openai", o, "/v1", "g"))
+
+
+def test_a_tool_is_told_or_the_endpoint_is_not_asked():
+    """Was sent without it, although another endpoint could have been told (and the request said so)."""
+    a, o, way = a_choice_of_two()
+    for tool in ({"type": "bash_20250124", "name": "bash"}, {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"},
+                 {"type": "memory_20250818", "name": "memory"}, {"type": "web_search_20250305", "name": "web_search"}):
+        for more in ({}, {"tool_choice": {"type": "tool", "name": tool["name"]}}, {"provider_require_parameters": True}):
+            body = dict(more, tools=[{"name": "f", "input_schema": {"type": "object"}}, tool])
+            status, headers, answer = way.messages(provider_order=["o", "a"], **body)
+            assert status == 200 and headers["x-wayfare-provider"] == "a" and "x-wayfare-dropped" not in headers, (tool, headers, answer)
+            assert json.loads(a.bodies[-1])["tools"] == body["tools"], a.bodies[-1]
+            status, headers, answer = way.messages(provider_only=["o"], **body)
+            availability = json.loads(answer)["error"]["availability"]
+            assert status == 404 and "capability" in availability["excluded_by"], (status, answer)
+            assert [tool["type"] in x["detail"] for x in availability["excluded"] if x["provider"] == "o"] == [True], availability
+        dry = json.loads(way.request("POST", "/v1/route", {"model": "m", "max_tokens": 5, "tools": [tool],
+                                                          "messages": [{"role": "user", "content": "x"}]})[2])
+        assert [p["provider"] for p in dry["plan"]] == ["a"] and dry["dropped"] == [], dry
+        assert [(x["provider"], x["reason"], tool["type"] in x["detail"]) for x in dry["excluded"]] == [("o", "capability", True)], dry
+    assert not o.bodies
+    plain = [{"type": "custom", "name": "f", "input_schema": {"type": "object"}}]
+    status, headers, _ = way.messages(provider_order=["o", "a"], tools=plain)
+    assert status == 200 and headers["x-wayfare-provider"] == "o", headers
+    assert way.stop() == 0
+
+
+def test_a_search_asked_for_in_words_of_openai():
+    a, o, way = a_choice_of_two()
+    for body in ({"tools": [{"type": "web_search"}]}, {"plugins": [{"id": "web"}]}, {"web_search_options": {}},
+                 {"search_parameters": {"mode": "on"}}, {"tools": [{"type": "custom", "custom": {"name": "g"}}]}):
+        status, headers, answer = chat(way, provider_order=["a", "o"], **body)
+        assert status == 200 and headers["x-wayfare-provider"] == "o" and "x-wayfare-dropped" not in headers, (body, headers, answer)
+        name = next(iter(body))
+        assert json.loads(o.bodies[-1])[name] == body[name], o.bodies[-1]
+        status, _, answer = chat(way, provider_only=["a"], **body)
+        assert status == 404 and b"cannot be told" in answer, (body, status, answer)
+    assert not a.bodies
+    status, headers, _ = chat(way, provider_order=["a", "o"], tools=[{"type": "function", "function": {"name": "f"}}])
+    assert status == 200 and headers["x-wayfare-provider"] == "a", headers
+    assert way.stop() == 0
+
+
 run_module(globals())

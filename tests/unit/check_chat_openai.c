@@ -231,9 +231,12 @@ START_TEST(needs_and_server_tools)
     take(REQUEST(",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},"
                  "{\"type\":\"custom\",\"custom\":{\"name\":\"g\"}},{}]"));
     ck_assert_uint_eq(chat.needs, NEED_TOOLS);
+    ck_assert_str_eq(chat.own_tool, "custom");
     take(REQUEST(",\"functions\":[{\"name\":\"f\"}]"));
     ck_assert_uint_eq(chat.needs, NEED_TOOLS);
+    ck_assert_str_eq(chat.own_tool, "");
     take(REQUEST(",\"web_search_options\":{}"));
+    ck_assert_str_eq(chat.own_tool, "web_search_options");
     ck_assert_uint_eq(chat.needs, NEED_SERVER_TOOLS);
     ck_assert_str_eq(chat.server_tools[0], "web_search_options");
     ck_assert_int_eq(chat.web_search_uses, -1);
@@ -373,6 +376,7 @@ START_TEST(searches_by_other_names)
         take(body);
         ck_assert_msg(chat.web_search_uses == cases[i].uses, "%s", cases[i].json);
         ck_assert_int_eq(chat.n_server_tools, cases[i].tool != NULL);
+        ck_assert_str_eq(chat.own_tool, cases[i].tool != NULL ? cases[i].tool : "");
         ck_assert_int_eq((chat.needs & NEED_SERVER_TOOLS) != 0, cases[i].tool != NULL);
         ck_assert(cases[i].tool == NULL || strcmp(chat.server_tools[0], cases[i].tool) == 0);
         ck_assert_int_eq(chat.web_plugin, cases[i].uses == -1);

@@ -487,6 +487,35 @@ START_TEST(only_the_first_system_block_is_billing)
 }
 END_TEST
 
+/* Functions are told everywhere, what has another type where this protocol is spoken. */
+START_TEST(tools_of_this_protocol_alone)
+{
+    static const struct {
+        const char *members, *own;
+    } cases[] = {
+        {"", ""},
+        {",\"tools\":[{\"name\":\"f\"},{\"type\":\"custom\",\"name\":\"g\"},{\"type\":null}]", ""},
+        {",\"plugins\":[{\"id\":\"response-healing\"}]", ""},
+        {",\"tools\":[{\"name\":\"f\"},{\"type\":\"bash_20250124\",\"name\":\"bash\"}]",
+         "bash_20250124"},
+        {",\"tools\":[{\"type\":\"text_editor_20250728\"}]", "text_editor_20250728"},
+        {",\"tools\":[{\"type\":\"web_search_20250305\"},{\"type\":\"memory_20250818\"}]",
+         "web_search_20250305"},
+        {",\"tools\":[{\"type\":\"not_yet_known_2027\"}]", "not_yet_known_2027"},
+        {",\"mcp_servers\":[{\"type\":\"url\"}]", "mcp_toolset"},
+        {",\"plugins\":[{\"id\":\"web\"}]", "web_search_plugin"},
+    };
+    for (size_t i = 0; i < ROWS(cases); i++) {
+        char body[256];
+        snprintf(body, sizeof(body),
+                 "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]%s}",
+                 cases[i].members);
+        good(body);
+        ck_assert_str_eq(chat.own_tool, cases[i].own);
+    }
+}
+END_TEST
+
 Suite *chat_prompt_suite(void);
 Suite *chat_prompt_suite(void)
 {
@@ -509,6 +538,7 @@ Suite *chat_prompt_suite(void)
     tcase_add_test(t, the_next_turn_finds_the_cache_of_the_last);
     tcase_add_test(t, lookback_is_bounded);
     tcase_add_test(t, only_the_first_system_block_is_billing);
+    tcase_add_test(t, tools_of_this_protocol_alone);
     suite_add_tcase(s, t);
     return s;
 }

@@ -421,7 +421,7 @@ static uint32_t needs_of(const char *list)
 }
 
 /* chat max_tokens=N bytes=N images=N documents=N searches=N cache=5m|1h needs=LIST params=LIST
- * server_tools=LIST breaks=LIST speed=WORD geo=WORD */
+ * server_tools=LIST own_tool=TYPE breaks=LIST speed=WORD geo=WORD */
 static void chat_word(struct chat *c, const char *word)
 {
     const char *v;
@@ -450,6 +450,8 @@ static void chat_word(struct chat *c, const char *word)
         snprintf(c->speed, sizeof(c->speed), "%s", v);
     } else if ((v = value_of(word, "geo")) != NULL) {
         snprintf(c->geo, sizeof(c->geo), "%s", v);
+    } else if ((v = value_of(word, "own_tool")) != NULL) {
+        snprintf(c->own_tool, sizeof(c->own_tool), "%s", v);
     } else {
         v = value_of(word, "server_tools");
         ck_assert_msg(v != NULL, "chat word %s", word);
