@@ -294,19 +294,35 @@ static int read_settings(struct anthropic_body *b)
                : 0;
 }
 
-/* What the dialog has no place for; what is in neither list is nobody's that is known here.  speed
- * and inference_geo are the chat's: who gets the request is told. */
+/* Anthropic has a user there, and nothing else so far. */
+static bool has_more_than_user(const struct anthropic_body *b, json_ref metadata)
+{
+    json_ref m =
+        json_kind(b->doc, metadata) == JSON_OBJECT ? json_first(b->doc, metadata) : JSON_NONE;
+    while (m != JSON_NONE && json_key_is(b->doc, m, "user_id"))
+        m = json_next(b->doc, m);
+    return m != JSON_NONE;
+}
+
+static bool is_read(const struct anthropic_body *b, json_ref m)
+{
+    static const char *const read[] = {
+        "model",          "max_tokens",    "stream",   "tools",         "tool_choice",
+        "system",         "messages",      "thinking", "output_config", "output_format",
+        "stop_sequences", "temperature",   "top_p",    "top_k",         "service_tier",
+        "speed",          "inference_geo", "route",    "cache_control", NULL};
+    if (json_key_is(b->doc, m, "metadata"))
+        return !has_more_than_user(b, m);
+    return json_key_is_any(b->doc, m, read) || prefs_is_routing_member(b->doc, m);
+}
+
+/* What the dialog has no place for, known or not.  speed and inference_geo are the chat's: who gets
+ * the request is told; route is what `models` does here by itself. */
 static void note_others(struct anthropic_body *b)
 {
-    static const char *const names[] = {
-        "context_management", "container",  "mcp_servers", "thread",
-        "fallbacks",          "safeguards", "diagnostics", NULL,
-    };
     for (json_ref m = json_first(b->doc, 0); m != JSON_NONE; m = json_next(b->doc, m)) {
-        for (int i = 0; names[i] != NULL; i++) {
-            if (json_key_is(b->doc, m, names[i]) && json_kind(b->doc, m) != JSON_NULL)
-                drops_add(&b->d->others, names[i]);
-        }
+        if (json_kind(b->doc, m) != JSON_NULL && !is_read(b, m))
+            dialog_note_other(b->d, b->doc, m);
     }
 }
 

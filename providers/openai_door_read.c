@@ -317,15 +317,54 @@ static void read_stops(struct openai_body *b)
 
 /* ---- the whole ---- */
 
-/* Those that change the answer and have no place in a dialog. */
+/* One of them is the setting of a number. */
+static bool is_number(const struct openai_body *b, json_ref m)
+{
+    for (int i = 0; i < NUMBER_COUNT; i++) {
+        if (json_key_is(b->doc, m, dialog_number_name((enum dialog_number)i)))
+            return true;
+    }
+    return false;
+}
+
+/* What the dialog has no place for, known or not.  usage, stream_options and n are done here, speed
+ * and inference_geo are the chat's: who gets the request is told; route is what `models` does here
+ * by itself. */
 static void note_others(struct openai_body *b)
 {
-    static const char *const names[] = {
-        "web_search_options", "search_parameters", "prediction", "modalities", "audio", "plugins",
-        "transforms"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (openai_body_get(b, 0, names[i], ~0u, "") != JSON_NONE)
-            drops_add(&b->d->others, names[i]);
+    static const char *const read[] = {"model",
+                                       "messages",
+                                       "tools",
+                                       "functions",
+                                       "tool_choice",
+                                       "function_call",
+                                       "max_tokens",
+                                       "max_completion_tokens",
+                                       "n",
+                                       "parallel_tool_calls",
+                                       "stream",
+                                       "stream_options",
+                                       "stop",
+                                       "response_format",
+                                       "logprobs",
+                                       "logit_bias",
+                                       "reasoning",
+                                       "reasoning_effort",
+                                       "thinking",
+                                       "include_reasoning",
+                                       "verbosity",
+                                       "service_tier",
+                                       "speed",
+                                       "inference_geo",
+                                       "cache_control",
+                                       "usage",
+                                       "user",
+                                       "route",
+                                       NULL};
+    for (json_ref m = json_first(b->doc, 0); m != JSON_NONE; m = json_next(b->doc, m)) {
+        if (json_kind(b->doc, m) != JSON_NULL && !json_key_is_any(b->doc, m, read) &&
+            !is_number(b, m) && !prefs_is_routing_member(b->doc, m))
+            dialog_note_other(b->d, b->doc, m);
     }
 }
 

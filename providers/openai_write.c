@@ -512,13 +512,21 @@ static bool is_written(const struct openai_writing *w, const struct json_doc *do
            prefs_is_routing_member(doc, m);
 }
 
+/* A word that OpenRouter alone understands; NULL: none. */
+static const char *word_of_openrouter(const struct json_doc *doc, json_ref m)
+{
+    static const char *const words[] = {"route", "transforms", "plugins", "session_id", "trace"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (json_key_is(doc, m, words[i]))
+            return words[i];
+    }
+    return NULL;
+}
+
 /* What the request says besides: to a server of the client's own protocol as it is written, but for
- * what only OpenRouter understands. */
+ * what only OpenRouter understands.  route is what `models` does here by itself. */
 static void put_others(struct openai_writing *w)
 {
-    static const char *const words[] = {"route",      "transforms", "plugins",
-                                        "session_id", "trace",      NULL};
-    static const char *const named[] = {"transforms", "plugins"};
     const struct json_doc *doc = w->ask->chat->doc;
     bool refuses = openai_refuses(w->ask->chat, w->dialect);
     if (!openai_is_native(w)) {
@@ -527,14 +535,12 @@ static void put_others(struct openai_writing *w)
     }
     for (json_ref m = json_first(doc, 0); m != JSON_NONE; m = json_next(doc, m)) {
         size_t at = json_at(doc, m)->key_begin;
-        bool left_out = refuses && json_key_is_any(doc, m, words);
-        if (!left_out && !is_written(w, doc, m))
+        const char *word = refuses ? word_of_openrouter(doc, m) : NULL;
+        if (word == NULL && !is_written(w, doc, m))
             json_put_raw(&w->out, NULL,
                          (struct span){doc->text.ptr + at, json_at(doc, m)->end - at});
-        for (size_t i = 0; left_out && i < sizeof(named) / sizeof(named[0]); i++) {
-            if (json_key_is(doc, m, named[i]) && json_kind(doc, m) != JSON_NULL)
-                drops_add(w->ask->drops, named[i]);
-        }
+        else if (word != NULL && strcmp(word, "route") != 0 && json_kind(doc, m) != JSON_NULL)
+            drops_add(w->ask->drops, word);
     }
 }
 

@@ -411,6 +411,30 @@ void drops_add_all(struct drops *s, const struct drops *more)
         drops_add(s, more->names[i]);
 }
 
+/* The name is the client's and goes into a header. */
+static bool is_plain_name(struct span name)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    char text[DROPS_NAME_MAX + 1];
+    if (name.len == 0 || name.len > DROPS_NAME_MAX)
+        return false;
+    memcpy(text, name.ptr, name.len);
+    text[name.len] = '\0';
+    return strspn(text, plain) == name.len;
+}
+
+void dialog_note_other(struct dialog *d, const struct json_doc *doc, json_ref member)
+{
+    const struct json_node *node = json_at(doc, member);
+    struct span key = {doc->text.ptr + node->key_begin + 1, node->key_len};
+    char *name = is_plain_name(key) && d->others.n < DROPS_OTHERS_MAX
+                     ? dialog_alloc(d, DROPS_NAME_MAX + 1)
+                     : NULL;
+    if (name != NULL)
+        memcpy(name, key.ptr, key.len);
+    drops_add(&d->others, name != NULL ? name : "other");
+}
+
 void drops_print(const struct drops *s, struct buf *out)
 {
     for (int i = 0; i < s->n; i++) {

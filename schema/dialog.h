@@ -147,8 +147,13 @@ enum dialog_number {
 };
 
 /* What a provider cannot be told, by the names of the client's fields; goes into the header
- * x-wayfare-dropped. Static strings, each once, in the order they were met. */
-enum { DROPS_MAX = 32 };
+ * x-wayfare-dropped. Static strings, or of the dialog's memory (dialog_note_other), each once, in
+ * the order they were met. */
+enum {
+    DROPS_MAX = 32,
+    DROPS_OTHERS_MAX = 16, /* members of the client's own that are called by their names, */
+    DROPS_NAME_MAX = 40    /* and how long such a name may be */
+};
 struct drops {
     int n;
     const char *names[DROPS_MAX];
@@ -215,6 +220,11 @@ void dialog_index_calls(struct dialog *d);
 const struct dialog_block *dialog_find_call(const struct dialog *d, struct span id);
 /* Equal in every member; where not, *ret_where (may be NULL) says which, for a test's message. */
 bool dialog_equal(const struct dialog *a, const struct dialog *b, const char **ret_where);
+
+/* Notes in others that a member of the body has no place in the dialog: by its name, or as "other"
+ * where that is long or more than letters, digits and underscores, or there are too many of them.
+ */
+void dialog_note_other(struct dialog *d, const struct json_doc *doc, json_ref member);
 
 const char *dialog_number_name(enum dialog_number n);
 const char *dialog_kind_name(enum dialog_kind k); /* "text", "tool_call", ... */

@@ -875,7 +875,7 @@ def known_openrouter_members_at_other_servers():
         assert status == 200, (protocol, answer)
         message = json.loads(answer)["choices"][0]["message"]
         assert message["content"] == TEXT and "cost" in json.loads(answer)["usage"], (protocol, answer)
-        assert headers["x-wayfare-dropped"] == "transforms", (protocol, headers)
+        assert headers["x-wayfare-dropped"] == "transforms, session_id", (protocol, headers)
         assert Heard(line["heard"]).settings.get("effort") == "low", (protocol, line["heard"])
         if protocol == "anthropic":
             assert not any(k.startswith("reasoning") for k in message), answer

@@ -322,4 +322,32 @@ def test_a_search_asked_for_in_words_of_openai():
     assert way.stop() == 0
 
 
+def test_what_a_provider_is_not_told_is_named():
+    """Members without a place in its protocol, known or not; the dry run says the same."""
+    a, o, way = a_choice_of_two()
+    said = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
+    kept = {"stop": ["x"], "route": "fallback", "n": 1, "usage": {"include": False}, "moderation": None}
+    lost = {"store": True, "metadata": {"a": "b"}, "safety_identifier": "s", "prompt_cache_key": "k", "prompt_cache_retention": "24h",
+            "mcp_servers": [], "diagnostics": {}, "context_management": {"edits": []}, "session_id": "s", "some_future_field": 1}
+    status, headers, answer = chat(way, provider_order=["a"], **kept, **lost)
+    assert status == 200 and headers["x-wayfare-dropped"].split(", ") == list(lost), (headers, answer)
+    odd = {"a\r\nset-cookie: x": 1, "ä": 2, "x" * 500: 3}
+    status, headers, answer = chat(way, provider_order=["a"], **odd)
+    assert status == 200 and headers["x-wayfare-dropped"] == "other" and "set-cookie" not in headers, (headers, answer)
+    status, headers, answer = chat(way, provider_order=["a"], **{"m%03d%s" % (i, "y" * 36): i for i in range(900)})
+    names = headers["x-wayfare-dropped"].split(", ")
+    assert status == 200 and names[0] == "m000" + "y" * 36 and names[-1] == "other" and len(names) == 17, (names, answer)
+    status, headers, _ = chat(way, provider_order=["o"], **kept, **{k: v for k, v in lost.items() if k != "session_id"})
+    assert status == 200 and "x-wayfare-dropped" not in headers, headers  # its own protocol: it is told them
+    lost = {"fallback_credit_token": "t", "stop_server_tools_when": {}, "user": "u", "session_id": "s", "trace": {"a": 1},
+            "context_management": {"edits": []}, "some_future_field": 1}
+    body = dict(said, provider_order=["o"], metadata={"user_id": "u"}, temperature=1, route="fallback", betas=None, **lost)
+    status, headers, answer = way.messages(body)
+    assert status == 200 and headers["x-wayfare-dropped"].split(", ") == list(lost), (headers, answer)
+    assert json.loads(way.request("POST", "/v1/route", body)[2])["dropped"] == list(lost)
+    status, headers, _ = way.messages(dict(body, provider_order=["a"]))
+    assert status == 200 and "x-wayfare-dropped" not in headers, headers
+    assert way.stop() == 0
+
+
 run_module(globals())

@@ -246,7 +246,7 @@ START_TEST(test_what_has_no_place_is_named)
     ck_assert_str_eq(names.ptr, "service_tier"); /* of other prices */
     buf_reset(&names);
     drops_print(&dialog.others, &names);
-    ck_assert_str_eq(names.ptr, "tools.defer_loading, context_management, thread");
+    ck_assert_str_eq(names.ptr, "tools.defer_loading, context_management, unknown, thread");
     buf_done(&names);
 }
 END_TEST

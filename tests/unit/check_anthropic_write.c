@@ -156,7 +156,7 @@ static const struct row settings[] = {
     {HI ",\"output_config\":{\"task_budget\":{}},\"metadata\":{\"k\":1}", ANTHROPIC, 0, 0,
      HI_OUT ",\"output_config\":{\"task_budget\":{}},\"metadata\":{\"k\":1}", ""},
     {HI ",\"container\":\"c_1\",\"new\":1,\"context_management\":{},\"metadata\":{\"k\":1}", OPENAI,
-     0, 0, HI_OUT, "container, context_management"},
+     0, 0, HI_OUT, "container, new, context_management, metadata"},
 };
 
 START_TEST(test_settings)

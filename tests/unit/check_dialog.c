@@ -2,6 +2,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "schema/dialog.h"
 
@@ -279,6 +280,38 @@ START_TEST(test_drops)
 }
 END_TEST
 
+static void note_all(struct json_doc *doc, const char *body)
+{
+    ck_assert_int_eq(json_parse(doc, span_of(body), NULL), 0);
+    for (json_ref m = json_first(doc, 0); m != JSON_NONE; m = json_next(doc, m))
+        dialog_note_other(&d, doc, m);
+}
+
+/* They are the client's words, and the header has an end. */
+START_TEST(test_names_of_members)
+{
+    struct json_doc doc;
+    struct buf text;
+    char body[64 * DROPS_MAX] = "{\"a\":1";
+    size_t n = strlen(body);
+    json_init(&doc);
+    buf_init(&text, 2048);
+    note_all(&doc,
+             "{\"store\":true,\"x-y\":1,\"\":1,\"a\\r\\nb\":1,\"sto\\u0072e\":1,\"\xc3\xa4\":1,"
+             "\"store\":1,\"Forty_letters_are_what_a_name_may_have40\":1,"
+             "\"Forty_letters_are_what_a_name_may_have_41\":1}");
+    drops_print(&d.others, &text);
+    ck_assert_str_eq(text.ptr, "store, other, Forty_letters_are_what_a_name_may_have40");
+    for (int i = 0; i < 2 * DROPS_MAX; i++)
+        n += (size_t)snprintf(body + n, sizeof(body) - n, ",\"m%d\":1", i);
+    snprintf(body + n, sizeof(body) - n, "}");
+    note_all(&doc, body);
+    ck_assert_int_eq(d.others.n, DROPS_OTHERS_MAX);
+    buf_done(&text);
+    json_done(&doc);
+}
+END_TEST
+
 Suite *dialog_suite(void);
 
 Suite *dialog_suite(void)
@@ -295,6 +328,7 @@ Suite *dialog_suite(void)
     tcase_add_test(t, test_stops_have_an_end);
     tcase_add_loop_test(t, test_equal, 0, N_CHANGES);
     tcase_add_test(t, test_drops);
+    tcase_add_test(t, test_names_of_members);
     suite_add_tcase(s, t);
     return s;
 }
