@@ -129,10 +129,14 @@ static int p_base_url(struct catalog_reader *r, json_ref v, struct entry *e)
                     : strncmp(s, "http://", 7) == 0  ? 7
                                                      : 0;
     bool empty = s != NULL && *s == '\0';
-    if (!empty && (scheme == 0 || s[scheme] == '\0' || strchr("/:", s[scheme]) != NULL ||
-                   strlen(s) > URL_MAX || strpbrk(s, "@#") != NULL || !is_printable(s)))
+    struct span authority = {"", 0};
+    if (scheme > 0)
+        authority = (struct span){s + scheme, strcspn(s + scheme, "/?#")};
+    if (!empty && (!field_is_authority(authority) || strlen(s) > URL_MAX ||
+                   strpbrk(s, "@#") != NULL || !is_printable(s)))
         return reader_refuse(r, v,
-                             "must be an http:// or https:// URL without user, query or fragment");
+                             "must be an http:// or https:// URL with a host (and a port from 1 to "
+                             "65535), without user, query or fragment");
     e->provider.base_url = s;
     return 0;
 }

@@ -32,6 +32,7 @@
     M(mcp_servers, KIND(ARRAY), "an array of servers")                                             \
     M(metadata, KIND(OBJECT), "an object")                                                         \
     M(plugins, ANY, "")                                                                            \
+    M(session_id, ANY, "")                                                                         \
     /* These mean nothing in a count_tokens body. */                                               \
     M(max_tokens, ANY, "")                                                                         \
     M(speed, KIND(STRING), "a string")                                                             \

@@ -11,6 +11,9 @@ bool field_is_name(struct span s);
 bool field_is_text(struct span s);
 /* A value as we send one: besides, ASCII alone. */
 bool field_is_ascii(struct span s);
+/* HOST, HOST:PORT, [ADDRESS] or [ADDRESS]:PORT, as the Host field and URLs have it (RFC 3986
+ * section 3.2), without a user; which letters a host may have is not looked at. */
+bool field_is_authority(struct span s);
 /* Without blanks and TABs around it. */
 struct span field_trim(struct span s);
 

@@ -64,7 +64,9 @@ static bool is_base_url(struct span s)
         if (rest.ptr[i] <= ' ' || rest.ptr[i] > '~' || strchr("?#@\\<>\"`{}|^", rest.ptr[i]))
             return false;
     }
-    return rest.len > 0 && rest.ptr[0] != '/' && rest.ptr[0] != ':';
+    const char *path = rest.len > 0 ? memchr(rest.ptr, '/', rest.len) : NULL;
+    rest.len = path != NULL ? (size_t)(path - rest.ptr) : rest.len;
+    return field_is_authority(rest);
 }
 
 static const struct prefs_text_rule key_rule = {

@@ -248,7 +248,8 @@ static void after_stream(struct call *c, enum route_end end, struct span headers
     }
     if (c->req == NULL) {
         act(c, (struct route_action){.step = ROUTE_DONE}, headers);
-    } else if (end == END_drained || (c->cut == END_drained && !c->committed)) {
+    } else if (end == END_drained ||
+               (c->cut == END_drained && !c->committed && end != END_complete)) {
         answer_drained(c);
     } else if (end == END_over_cap) {
         answer_over_cap(c);
@@ -490,7 +491,7 @@ static void act_count(struct call *c, struct route_action a, struct span headers
 static void finished(struct call *c, struct span headers)
 {
     if (c->req == NULL) {
-        call_record_end(c, "canceled", c->http_status);
+        call_record_end(c, "canceled", call_said_status(c));
         return;
     }
     call_record_end(c, last_end(c) == END_complete ? "ok" : "error", c->http_status);

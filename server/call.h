@@ -89,6 +89,7 @@ struct call {
     struct catalog *catalog;
     struct identity *identity;
     const struct key_row *key;
+    struct loop_trail trail;
     struct experiments *experiments;       /* holds what `place` points to; NULL: in none */
     struct experiment_place place;         /* which experiment it is in, and its arm */
     char asked_model[CHAT_MODEL_TEXT_MAX]; /* where the arm names another; else "" */

@@ -190,7 +190,9 @@ void call_start(struct call *c)
 void call_begin(struct request *r, enum call_kind kind)
 {
     struct fail f;
-    if (loop_is_closed(request_header(r, "via"), r->worker->site->loop_name)) {
+    struct loop_trail trail = {.closed = false};
+    request_trail(r, &trail);
+    if (trail.closed) {
         fail_set(&f, ERR_loop, NULL, "%s", err_info(ERR_loop)->text);
         request_reply_fail(r, &f);
         return;
@@ -201,5 +203,6 @@ void call_begin(struct request *r, enum call_kind kind)
         request_reply_fail(r, &f);
         return;
     }
+    c->trail = trail;
     call_start(c);
 }

@@ -49,7 +49,7 @@ int call_build(struct call *c, struct fail *f)
     const struct endpoint *e = c->endpoint;
     const struct provider_row *p = e->provider;
     const struct credential *cred = c->credential;
-    char id[ID_TEXT_MAX], via[LOOP_VIA_MAX];
+    char id[ID_TEXT_MAX];
     const char *config_headers[2 * PREFS_HEADERS_MAX + 1];
     c->target = (struct provider_target){
         .slug = e->slug,
@@ -66,7 +66,7 @@ int call_build(struct call *c, struct fail *f)
         .auth_header_name = p->auth_header_name,
         .extra_headers = (const char *const *)p->headers,
         .request_id = id_print(&c->attempt_id, ID_PREFIX_ATTEMPT, id),
-        .via = loop_via(request_header(c->req, "via"), c->worker->site->loop_name, via),
+        .via = c->trail.via,
         .now_ms = worker_now_ms(),
     };
     c->limits = e->timeouts;
@@ -101,7 +101,7 @@ int call_build(struct call *c, struct fail *f)
     }
     buf_done(&beta);
     c->target.extra_headers = NULL;
-    c->target.request_id = c->target.via = NULL;
+    c->target.request_id = NULL;
     c->reading = (struct provider_reading){
         .target = &c->target,
         .dialog = ask.dialog,

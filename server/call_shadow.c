@@ -69,6 +69,7 @@ static bool copy(const struct call *c, const struct experiment_arm *arm)
     }
     shadow->shadow = true;
     shadow->experiments = experiments_ref(c->experiments);
+    shadow->trail = c->trail;
     shadow->place = c->place;
     shadow->place.arm = arm;
     uv_timer_start(&shadow->timer, on_due, CALL_SHADOW_DELAY_MS, 0);

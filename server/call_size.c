@@ -133,7 +133,7 @@ static void ask(struct call *c, int64_t amount_nusd)
     op->u.extend.now_ms = worker_now_ms();
     op->u.extend.amount_nusd = c->grow_nusd = amount_nusd;
     c->extend_waiting = true;
-    c->held_up_s = 0;
+    c->held_up_tick_ms = c->held_up_s = 0;
     ledger_send(c->worker->site->ledger, op);
 }
 

@@ -151,9 +151,11 @@ static bool on_last_event(struct call *c, struct span bytes)
 bool call_stream_body(struct call *c, struct span bytes)
 {
     bool held_up = c->extend_waiting && !c->cut_soon && !call_grow(c);
+    if (held_up && c->held_up_tick_ms == 0) {
+        c->held_up_tick_ms = worker_tick_ms(c->worker);
+    }
     if (held_up || (c->req != NULL && c->committed && request_stream_full(c->req))) {
         c->paused = true;
-        c->held_up_tick_ms = worker_tick_ms(c->worker);
         call_arm(c);
         return false;
     }

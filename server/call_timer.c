@@ -43,7 +43,7 @@ static int64_t checkpoint_deadline(const struct call *c)
 
 static int64_t held_up_deadline(const struct call *c)
 {
-    bool waits = c->extend_waiting && c->paused && !c->cut_soon;
+    bool waits = c->extend_waiting && c->held_up_tick_ms > 0 && !c->cut_soon;
     return waits ? c->held_up_tick_ms + CALL_HOLD_STEP_MS : INT64_MAX;
 }
 

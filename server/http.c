@@ -134,6 +134,31 @@ static enum MHD_Result collect_each(void *ctx, enum MHD_ValueKind kind, const ch
     return MHD_YES;
 }
 
+struct trail_reader {
+    struct loop_trail *trail;
+    const char *name;
+};
+
+static enum MHD_Result trail_each(void *ctx, enum MHD_ValueKind kind, const char *name,
+                                  size_t name_len, const char *value, size_t value_len)
+{
+    (void)kind;
+    struct trail_reader *t = ctx;
+    if (value != NULL && is_header((struct span){name, name_len}, "via")) {
+        loop_read(t->trail, (struct span){value, value_len}, t->name);
+    }
+    return MHD_YES;
+}
+
+void request_trail(const struct request *r, struct loop_trail *ret)
+{
+    struct trail_reader t = {ret, r->worker->site->loop_name};
+    if (request_header(r, "via").len > 0) {
+        MHD_get_connection_values_n(r->conn, MHD_HEADER_KIND, trail_each, &t);
+    }
+    loop_pass(ret, t.name);
+}
+
 void request_client_headers(const struct request *r, struct client_headers *ret, struct buf *beta)
 {
     *ret = (struct client_headers){0};

@@ -1,68 +1,78 @@
 #define _GNU_SOURCE
-/* The field Via, as far as it names servers of our kind: what other proxies say is theirs. */
+/* The members of Via that are servers of our kind, whatever protocol each of them received by. */
 #include "server/loop.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
-#define MEMBER "1.1 wayfare-"
+#include "schema/field.h"
+
+#define FAMILY "wayfare-"
+enum { DIGITS = 16, NAME_LEN = sizeof FAMILY - 1 + DIGITS };
 
 void loop_draw_name(char out[LOOP_NAME_MAX])
 {
     uint64_t drawn = 0;
     while (getrandom(&drawn, sizeof drawn, 0) != (ssize_t)sizeof drawn) {
     }
-    snprintf(out, LOOP_NAME_MAX, "wayfare-%016" PRIx64, drawn);
+    snprintf(out, LOOP_NAME_MAX, FAMILY "%016" PRIx64, drawn);
 }
 
-/* The next member of the list that is a server of our kind, without spaces around it; empty at the
- * end. */
-static struct span next_server(struct span *rest)
+static bool is_name(struct span s)
 {
-    while (rest->len > 0) {
-        const char *comma = memchr(rest->ptr, ',', rest->len);
-        size_t n = comma != NULL ? (size_t)(comma - rest->ptr) : rest->len;
-        struct span m = {rest->ptr, n};
+    bool good = s.len == NAME_LEN && memcmp(s.ptr, FAMILY, sizeof FAMILY - 1) == 0;
+    for (size_t i = sizeof FAMILY - 1; good && i < s.len; i++) {
+        good = isxdigit((unsigned char)s.ptr[i]) != 0;
+    }
+    return good;
+}
+
+/* "1.1 name (comment)": the name. */
+static struct span name_of(struct span member)
+{
+    struct span m = field_trim(member);
+    size_t protocol = 0, end = 0;
+    while (protocol < m.len && m.ptr[protocol] != ' ' && m.ptr[protocol] != '\t') {
+        protocol++;
+    }
+    m = field_trim((struct span){m.ptr + protocol, m.len - protocol});
+    while (end < m.len && strchr(" \t(", m.ptr[end]) == NULL) {
+        end++;
+    }
+    return (struct span){m.ptr, end};
+}
+
+static void add(struct loop_trail *t, struct span name)
+{
+    size_t used = strlen(t->via), room = sizeof t->via - used;
+    int n =
+        snprintf(t->via + used, room, "%s1.1 %.*s", used > 0 ? ", " : "", (int)name.len, name.ptr);
+    if (n < 0 || (size_t)n >= room) {
+        t->via[used] = '\0';
+        t->closed = true;
+    }
+}
+
+void loop_read(struct loop_trail *t, struct span line, const char *name)
+{
+    while (line.len > 0) {
+        const char *comma = memchr(line.ptr, ',', line.len);
+        size_t n = comma != NULL ? (size_t)(comma - line.ptr) : line.len;
+        struct span is = name_of((struct span){line.ptr, n});
         size_t used = comma != NULL ? n + 1 : n;
-        *rest = (struct span){rest->ptr + used, rest->len - used};
-        while (m.len > 0 && (m.ptr[0] == ' ' || m.ptr[0] == '\t')) {
-            m = (struct span){m.ptr + 1, m.len - 1};
-        }
-        while (m.len > 0 && (m.ptr[m.len - 1] == ' ' || m.ptr[m.len - 1] == '\t')) {
-            m.len--;
-        }
-        if (m.len > strlen(MEMBER) && memcmp(m.ptr, MEMBER, strlen(MEMBER)) == 0) {
-            return m;
+        line = (struct span){line.ptr + used, line.len - used};
+        if (is_name(is)) {
+            t->closed |= span_is(is, name);
+            add(t, is);
         }
     }
-    return (struct span){"", 0};
 }
 
-bool loop_is_closed(struct span via, const char *name)
+void loop_pass(struct loop_trail *t, const char *name)
 {
-    size_t used = 0, before = strlen("1.1 ");
-    for (struct span m = next_server(&via); m.len > 0; m = next_server(&via)) {
-        struct span is = {m.ptr + before, m.len - before};
-        used += m.len + strlen(", ");
-        if (is.len == strlen(name) && memcmp(is.ptr, name, is.len) == 0) {
-            return true;
-        }
-    }
-    return used + before + strlen(name) >= LOOP_VIA_MAX;
-}
-
-const char *loop_via(struct span via, const char *name, char out[LOOP_VIA_MAX])
-{
-    int used = 0;
-    for (struct span m = next_server(&via); m.len > 0; m = next_server(&via)) {
-        used += snprintf(out + used, LOOP_VIA_MAX - (size_t)used, "%.*s, ", (int)m.len, m.ptr);
-        if (used >= LOOP_VIA_MAX) {
-            used = 0; /* loop_is_closed refuses such a request */
-        }
-    }
-    snprintf(out + used, LOOP_VIA_MAX - (size_t)used, "1.1 %s", name);
-    return out;
+    add(t, span_of(name));
 }

@@ -15,10 +15,9 @@ struct route_args {
 
 /* By its public id, or by its secret. */
 static const struct key_row *key_of(const struct identity *identity, const char *name,
-                                    int64_t now_ms)
+                                    int64_t now_ms, enum key_end *ret_end)
 {
-    enum key_end ignored;
-    const struct key_row *key = identity_find_any(identity, span_of(name), now_ms, &ignored);
+    const struct key_row *key = identity_find_any(identity, span_of(name), now_ms, ret_end);
     return key != NULL ? key : identity_by_public_id(identity, name);
 }
 
@@ -28,13 +27,18 @@ static int find_key(const struct identity *identity, const char *name, const str
     int64_t now_ms = identity_now_ms();
     if (name == NULL)
         return 0;
-    const struct key_row *key = key_of(identity, name, now_ms);
+    enum key_end end = KEY_IN_FORCE;
+    const struct key_row *key = key_of(identity, name, now_ms, &end);
     if (key == NULL)
         return fail_set(reterr, ERR_not_found, "key", "there is no key %.64s", find_db_shown(name));
     bool expired = key->expires_ms != 0 && key->expires_ms <= now_ms;
     if (key->revoked || expired)
         return fail_set(reterr, ERR_not_found, "key", "key %.64s is %s: its requests get 401",
                         key->public_id, key->revoked ? "revoked" : "expired");
+    if (end == KEY_REPLACED)
+        return fail_set(reterr, ERR_not_found, "key",
+                        "key %.64s has another secret by now: requests with this one get 401",
+                        key->public_id);
     *ret = key;
     return 0;
 }

@@ -113,6 +113,8 @@ bool request_has_header(const struct request *r, const char *name);
 struct span request_session(const struct request *r);
 /* A query argument, NULL when absent. */
 const char *request_query(const struct request *r, const char *name);
+/* The servers that its Via names, and this one. */
+void request_trail(const struct request *r, struct loop_trail *ret);
 /* Takes the headers a provider may see. Spans live as long as the request; the joined beta
  * header is put into *beta (owned by the caller). */
 void request_client_headers(const struct request *r, struct client_headers *ret, struct buf *beta);

@@ -299,17 +299,17 @@ static bool is_drained(struct worker *w)
     return conns_none(&w->conns) || ++w->quiet_ticks > DRAIN_QUIET_TICKS;
 }
 
-/* Past the deadline, clients get DRAIN_GRACE_TICKS to read their error. */
+/* Past the deadline, clients get DRAIN_GRACE_TICKS to read their error: the last one too, whose
+ * hold came late. */
 static void on_drain_tick(uv_timer_t *h)
 {
     struct worker *w = h->data;
-    bool late = worker_ends_calls(w);
-    if (late) {
+    bool done = w->n_calls == 0 && w->n_questions == 0;
+    if (worker_ends_calls(w)) {
         call_end_all(w);
-        w->late_ticks++;
+        w->late_ticks += done;
     }
-    if (is_drained(w) ||
-        (late && w->late_ticks > DRAIN_GRACE_TICKS && w->n_calls == 0 && w->n_questions == 0)) {
+    if (is_drained(w) || (done && w->late_ticks > DRAIN_GRACE_TICKS)) {
         end_loop(w);
     }
 }

@@ -18,7 +18,7 @@ NAMES = ("a", "b", "c")
 RAW = {n: RawProvider() for n in NAMES}
 CATALOG = {
     "providers": [provider(n, RAW[n].url, cancel_stops_billing=False) for n in NAMES] +
-                 [provider("secret", RAW["a"].url.replace("http:", "https:")), provider("odd", "http://127.0.0.1:80a0"),
+                 [provider("secret", RAW["a"].url.replace("http:", "https:")), provider("odd", "http://a=b"),
                   provider("stops", RAW["b"].url, cancel_stops_billing=True)],
     "models": [{"id": "test/" + m, "aliases": [m], "endpoints": [
         endpoint(n, "up", price(str(i + 1), "5")) for i, n in enumerate(NAMES)]} for m in ("m", "copied")] +
@@ -81,7 +81,7 @@ def no_descriptors():
 
 
 def no_address():
-    """What cannot be called at all lacks nothing of ours."""
+    """A host of letters that no name has, which cannot be called at all: no lack of ours."""
     answers()
     way = Wayfare(CATALOG, threads=1)
     for _ in range(5):
@@ -317,6 +317,32 @@ def error_before_a_drain():
     way.verify()
 
 
+def answer_before_a_drain():
+    """All is said, and the connection is not closed, when the deadline cuts it: it is an answer."""
+    begun = threading.Event()
+
+    def says_all(request):
+        yield BEGINNING + words("hello")
+        begun.set()
+        time.sleep(0.6)
+        yield event("content_block_stop", index=0) + event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None},
+                                                            usage={"output_tokens": 2}) + event("message_stop")
+        time.sleep(5)
+
+    answers(a=says_all)
+    way = Wayfare(CATALOG, threads=1, args=["--drain-timeout", "1"])
+    told = []
+    asked = dict(json.loads(body()), provider_order=["a"])
+    client = threading.Thread(target=lambda: told.append(way.request("POST", "/v1/chat/completions", asked)))
+    client.start()
+    assert begun.wait(10 * SLOW)
+    way.child.send_signal(signal.SIGTERM)
+    client.join()
+    assert way.child.wait(20 * SLOW) == 0
+    assert told[0][0] == 200 and json.loads(told[0][2])["choices"][0]["message"]["content"] == "hello", told
+    way.verify()
+
+
 # ---- a stream that has not begun ----
 
 
@@ -344,6 +370,6 @@ def comments_are_no_beginning():
     assert way.stop() == 0
 
 
-for case in (no_descriptors, no_address, hung_ledger, error_in_a_drain, hold_after_a_drain, error_before_a_drain, comments_are_no_beginning):
+for case in (no_descriptors, no_address, hung_ledger, error_in_a_drain, hold_after_a_drain, error_before_a_drain, answer_before_a_drain, comments_are_no_beginning):
     REPORT.case(case.__name__.replace("_", " "), case)
 REPORT.end()

@@ -77,7 +77,6 @@ static const struct {
     {REQUEST(",\"inference_geo\":[\"us\"]"), "inference_geo must be a string"},
     {REQUEST(",\"inference_geo\":\"sixteen-bytes-xx\""), "inference_geo must be a word"},
     {REQUEST(",\"tools\":[{\"type\":1}]"), "tools[0].type must be"},
-    /* duplicates below the top level */
     {REQUEST(",\"tools\":[{},{\"type\":\"custom\",\"type\":\"bash_20250124\"}]"),
      "tools[1].type is given twice"},
     {REQUEST(",\"tools\":[{\"type\":\"web_search_1\",\"max_uses\":1,\"max_uses\":9}]"),
@@ -106,6 +105,7 @@ static const struct {
     {REQUEST(",\"provider_foo\":1"), "provider_foo is not a routing field"},
     {REQUEST(",\"provider\":{\"foo\":1}"), "provider.foo"},
     {REQUEST(",\"provider\":{},\"provider\":{}"), "provider is given twice"},
+    {REQUEST(",\"session_id\":\"a\",\"session_id\":\"b\""), "session_id is given twice"},
 };
 
 START_TEST(bad_bodies)
