@@ -321,7 +321,7 @@ static bool is_read(const struct anthropic_body *b, json_ref m)
 static void note_others(struct anthropic_body *b)
 {
     for (json_ref m = json_first(b->doc, 0); m != JSON_NONE; m = json_next(b->doc, m)) {
-        if (json_kind(b->doc, m) != JSON_NULL && !is_read(b, m))
+        if (!is_read(b, m))
             dialog_note_other(b->d, b->doc, m);
     }
 }

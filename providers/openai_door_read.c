@@ -362,8 +362,8 @@ static void note_others(struct openai_body *b)
                                        "route",
                                        NULL};
     for (json_ref m = json_first(b->doc, 0); m != JSON_NONE; m = json_next(b->doc, m)) {
-        if (json_kind(b->doc, m) != JSON_NULL && !json_key_is_any(b->doc, m, read) &&
-            !is_number(b, m) && !prefs_is_routing_member(b->doc, m))
+        if (!json_key_is_any(b->doc, m, read) && !is_number(b, m) &&
+            !prefs_is_routing_member(b->doc, m))
             dialog_note_other(b->d, b->doc, m);
     }
 }

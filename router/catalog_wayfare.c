@@ -191,10 +191,13 @@ static int path_of(struct catalog_reader *r, json_ref v, const char **ret)
 {
     if (text_of(r, v, CATALOG_NAME_MAX, ret) != 0)
         return -1;
-    return (*ret)[0] == '/' ? 0
-                            : reader_refuse(r, v,
-                                            "must be an absolute path: the server is not started "
-                                            "where this file is");
+    if ((*ret)[0] != '/') {
+        char path[FAIL_FIELD_MAX];
+        json_path(r->doc, v, path);
+        reader_note(r, path, false,
+                    "%s is no absolute path: it is looked for where the server is started", *ret);
+    }
+    return 0;
 }
 
 static int add_credential(struct catalog_reader *r, json_ref v, struct entry *e)

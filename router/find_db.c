@@ -13,7 +13,7 @@ int find_db_team(struct db *db, const char *field, const char *name, int64_t wit
                  struct fail *reterr)
 {
     char missing[MISSING_MAX];
-    snprintf(missing, sizeof(missing), "there is no team %.64s", name);
+    snprintf(missing, sizeof(missing), "there is no team %.64s", find_db_shown(name));
     struct sqlite3_stmt *s =
         db_stmt(db, "SELECT id FROM team WHERE name = ?1 AND (?2 = 0 OR id = ?2)");
     db_bind_text(s, 1, name);
@@ -38,8 +38,10 @@ static struct sqlite3_stmt *key_by_secret(struct db *db, const char *secret)
     key_hash(span_of(secret), hash);
     struct sqlite3_stmt *s =
         db_stmt(db, "SELECT id FROM api_key WHERE (?2 = 0 OR team_id = ?2) AND (hash = ?1"
-                    " OR id = (SELECT key_id FROM key_hash WHERE hash = ?1))");
+                    " OR id = (SELECT key_id FROM key_hash WHERE hash = ?1"
+                    " AND valid_until_ms > ?3))");
     db_bind_blob(s, 1, hash, KEY_HASH_LEN);
+    db_bind_int(s, 3, identity_now_ms());
     return s;
 }
 

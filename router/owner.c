@@ -37,7 +37,8 @@ int owner_open(const char *path, const char *like)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return errno == EEXIST ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+        return errno == EEXIST ? open(path, O_RDWR | O_CLOEXEC | (like != NULL ? O_NOFOLLOW : 0))
+                               : -1;
     (void)give(fd, path, like);
     return fd;
 }

@@ -195,7 +195,8 @@ int chat_read_tool(struct chat_reader *r, json_ref tool)
         return read_hosted(r, tool, type);
     r->chat->needs |= NEED_TOOLS;
     if (type[0] != '\0' && strcmp(type, "custom") != 0) {
-        note_own_tool(r, type);
+        if (strcmp(type, "function") != 0) /* the other door's, in a body for a dry run */
+            note_own_tool(r, type);
         r->chat->parts.n_known_tools++;
     }
     return 0;

@@ -423,8 +423,17 @@ static bool is_plain_name(struct span name)
     return strspn(text, plain) == name.len;
 }
 
+/* It asks for nothing; an empty object may (web_search_options). */
+static bool is_void(const struct json_doc *doc, json_ref v)
+{
+    enum json_kind kind = json_kind(doc, v);
+    return kind == JSON_NULL || (kind == JSON_ARRAY && json_first(doc, v) == JSON_NONE);
+}
+
 void dialog_note_other(struct dialog *d, const struct json_doc *doc, json_ref member)
 {
+    if (is_void(doc, member))
+        return;
     const struct json_node *node = json_at(doc, member);
     struct span key = {doc->text.ptr + node->key_begin + 1, node->key_len};
     char *name = is_plain_name(key) && d->others.n < DROPS_OTHERS_MAX

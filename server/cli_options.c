@@ -326,6 +326,12 @@ static int take_option(struct cli_call *call, int argc, char *const *argv, int *
     return own != NULL ? put_word(call, o, word) : put_global(call, o, word);
 }
 
+/* Whoever gives a key where none belongs does not want to read it in a log. */
+static const char *repeated(const char *word)
+{
+    return strstr(word, "wf_") != NULL ? "(it looks like a key's secret)" : word;
+}
+
 static int take_positional(struct cli_call *call, const char *word)
 {
     const struct cli_option *o = call->command->positional;
@@ -334,7 +340,7 @@ static int take_positional(struct cli_call *call, const char *word)
         member_name(o, member);
     if (o == NULL || json_object_object_get_ex(call->args, member, NULL) ||
         json_object_object_get_ex(call->args, "builtin", NULL))
-        return refuse(call, CLI_EXIT_USAGE, "unexpected argument %s", word);
+        return refuse(call, CLI_EXIT_USAGE, "unexpected argument %s", repeated(word));
     return put_word(call, o, word);
 }
 
@@ -431,12 +437,12 @@ static int refuse_command(struct cli_call *call, const char *first, const char *
     buf_init(&members, 512);
     group_members(first, &members);
     if (members.len == 0)
-        rc = refuse(call, CLI_EXIT_USAGE, "unknown command %.64s", first);
+        rc = refuse(call, CLI_EXIT_USAGE, "unknown command %.64s", repeated(first));
     else if (second == NULL || second[0] == '-')
         rc = refuse(call, CLI_EXIT_USAGE, "%s needs one of: %s", first, members.ptr);
     else
-        rc = refuse(call, CLI_EXIT_USAGE, "unknown command %s %.64s, known are: %s", first, second,
-                    members.ptr);
+        rc = refuse(call, CLI_EXIT_USAGE, "unknown command %s %.64s, known are: %s", first,
+                    repeated(second), members.ptr);
     buf_done(&members);
     return rc;
 }

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 BIN = os.path.abspath(os.environ.get("WAYFARE_BIN", "./wayfare"))
 SLOW = float(os.environ.get("WAYFARE_TEST_SLOW", "1"))
@@ -297,6 +298,19 @@ def secrets_for_ids(sh, mode):
         told(("key", "revoke", wrong), 1, "there is no key with this secret")
         told(("route", "body.json", "--key", wrong), 1, "there is no key with this secret")
         told(("generation", "list", "--key", wrong), 1, "there is no key with this secret")
+    # A secret whose grace is over is nobody's: it does not end the key that is in force.
+    old = sh.ok("key", "create", "--team", "search").strip()
+    secrets.append(old[3:40])
+    new = told(("key", "rotate", old, "--grace", "1s"), 0)
+    secrets.append(new[3:40])
+    time.sleep(1.2)
+    told(("key", "revoke", old), 1, "there is no key with this secret")
+    told(("route", "body.json", "--key", old), 1)
+    told(("route", "body.json", "--key", new), 0)
+    told(("key", "list", "--team", new), 1, "there is no team")
+    told(("key", "revoke", new, new), 2, "unexpected argument")
+    told(("key", new), 2, "unknown command")
+    told(("key", "revoke", new), 0)
     told(("key", "revoke", "key_nor"), 1, "there is no key key_nor")
     told(("generation", "list", "--key", "key_nor"), 1, "there is no key key_nor")
     told(("generation", "list", "--team", "norteam"), 1, "there is no team norteam")

@@ -317,8 +317,12 @@ def test_a_search_asked_for_in_words_of_openai():
         status, _, answer = chat(way, provider_only=["a"], **body)
         assert status == 404 and b"cannot be told" in answer, (body, status, answer)
     assert not a.bodies
-    status, headers, _ = chat(way, provider_order=["a", "o"], tools=[{"type": "function", "function": {"name": "f"}}])
+    function = [{"type": "function", "function": {"name": "f"}}]
+    status, headers, _ = chat(way, provider_order=["a", "o"], tools=function)
     assert status == 200 and headers["x-wayfare-provider"] == "a", headers
+    dry = json.loads(way.request("POST", "/v1/route", {"model": "m", "max_tokens": 5, "tools": function,
+                                                        "messages": [{"role": "user", "content": "x"}]})[2])
+    assert {p["provider"] for p in dry["plan"]} == {"a", "o"}, dry  # though it reads such a body as the other door's
     assert way.stop() == 0
 
 
@@ -326,9 +330,9 @@ def test_what_a_provider_is_not_told_is_named():
     """Members without a place in its protocol, known or not; the dry run says the same."""
     a, o, way = a_choice_of_two()
     said = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
-    kept = {"stop": ["x"], "route": "fallback", "n": 1, "usage": {"include": False}, "moderation": None}
+    kept = {"stop": ["x"], "route": "fallback", "n": 1, "usage": {"include": False}, "moderation": None, "plugins": []}
     lost = {"store": True, "metadata": {"a": "b"}, "safety_identifier": "s", "prompt_cache_key": "k", "prompt_cache_retention": "24h",
-            "mcp_servers": [], "diagnostics": {}, "context_management": {"edits": []}, "session_id": "s", "some_future_field": 1}
+            "mcp_servers": [{}], "diagnostics": {}, "context_management": {"edits": []}, "session_id": "s", "some_future_field": 1}
     status, headers, answer = chat(way, provider_order=["a"], **kept, **lost)
     assert status == 200 and headers["x-wayfare-dropped"].split(", ") == list(lost), (headers, answer)
     odd = {"a\r\nset-cookie: x": 1, "ä": 2, "x" * 500: 3}

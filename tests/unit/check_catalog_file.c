@@ -76,8 +76,6 @@ static const struct bad {
     {PROVIDER(URL ",\"credential\":[{\"env\":\"\"}]"), "providers[0].credential[0].env: must be"},
     {PROVIDER(URL ",\"credential\":{\"env\":\"sk-ant-1\"}"),
      "providers[0].credential.env: must be the name of an environment variable"},
-    {PROVIDER(URL ",\"credential\":[{\"file\":\"/a\"},{\"file\":\"b\"}]"),
-     "providers[0].credential[1].file: must be an absolute path"},
     {PROVIDER(URL ",\"credential\":{\"env\":\"A:\"}"),
      "providers[0].credential.env: must be the name"},
     {PROVIDER(URL ",\"credential\":{\"env\":\"A:2B\"}"),
