@@ -226,6 +226,28 @@ static void expect_owner(const char *suffix, uid_t owner)
                   st.st_gid);
 }
 
+/* Whoever owns the directory could have it lead to any file, and the lock is written to. */
+START_TEST(a_lock_that_is_a_link)
+{
+    char lock[WORLD_PATH_MAX + 8], victim[WORLD_PATH_MAX + 8];
+    struct fail why;
+    snprintf(lock, sizeof(lock), "%s.lock", path);
+    snprintf(victim, sizeof(victim), "%s.else", path);
+    FILE *f = fopen(victim, "w");
+    ck_assert_ptr_nonnull(f);
+    fputs("precious", f);
+    fclose(f);
+    ck_assert_int_eq(symlink(victim, lock), 0);
+    ck_assert_ptr_null(db_open(path, DB_OWN, &why));
+    ck_assert_msg(strstr(why.text, ".lock cannot be opened") != NULL, "%s", why.text);
+    struct stat st;
+    ck_assert_int_eq(stat(victim, &st), 0);
+    ck_assert_int_eq(st.st_size, 8);
+    unlink(lock);
+    unlink(victim);
+}
+END_TEST
+
 /* What root leaves beside another user's database, that user's service must be able to open. */
 START_TEST(root_gives_new_files_to_the_owner)
 {
@@ -644,6 +666,7 @@ Suite *db_suite(void)
     tcase_add_test(t, a_file_that_is_no_database_is_refused);
     tcase_add_test(t, a_missing_directory_is_told);
     tcase_add_test(t, read_only_directory_and_file);
+    tcase_add_test(t, a_lock_that_is_a_link);
     tcase_add_test(t, root_gives_new_files_to_the_owner);
     tcase_add_test(t, a_failing_migration_changes_nothing);
     tcase_add_test(t, kill_while_migrating);
