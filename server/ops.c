@@ -6,6 +6,7 @@
 #include "router/identity_db.h"
 #include "router/limits_db.h"
 #include "router/rollup_db.h"
+#include "server/log.h"
 #include "server/ops_long.h"
 
 /* The ledger's, which never goes back: without a server what the database says of it. */
@@ -66,6 +67,7 @@ static int run_key_set(struct ops_env *env, struct json_object *args, struct jso
 
 /* clang-format off */
 #define OP(n, a, f) {.name = n, .access = OP_ACCESS_##a, .run = f}
+#define OP_CHANGES(n, f) {.name = n, .access = OP_ACCESS_LONG, .run = f, .changes = true}
 #define OP_THEN(n, f, c) {.name = n, .access = OP_ACCESS_WRITE, .run = f, .complete = c}
 const struct op ops_all[] = {
     OP_THEN("team create", run_team_db_create, limits_db_add_team),
@@ -91,9 +93,9 @@ const struct op ops_all[] = {
     OP("experiment stop", WRITE, op_experiment_stop),
     OP("replay", LONG, op_replay),
     OP("ledger verify", LONG, op_ledger_verify),
-    OP("ledger prune", LONG, op_ledger_prune),
-    OP("ledger reconcile", LONG, op_ledger_reconcile),
-    OP("backup", LONG, op_backup),
+    OP_CHANGES("ledger prune", op_ledger_prune),
+    OP_CHANGES("ledger reconcile", op_ledger_reconcile),
+    OP_CHANGES("backup", op_backup),
     {.name = NULL}};
 /* clang-format on */
 
@@ -107,6 +109,30 @@ const struct op *ops_find(const char *name)
 }
 
 /* ---- running one ---- */
+
+static void add_texts(struct buf *line, struct json_object *o, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        struct json_object *v = json_object_object_get(o, *names);
+        if (json_object_is_type(v, json_type_string))
+            log_value(line, *names, span_of(json_object_get_string(v)));
+    }
+}
+
+/* What was changed, and of what: a server's log tells.  Ids as the result has them: an argument may
+ * be a secret in place of one. */
+static void log_change(const struct op *op, struct json_object *args, struct json_object *ret)
+{
+    static const char *const of_result[] = {"id", "name", "team", NULL};
+    static const char *const of_args[] = {"model", "provider", "older_than", "dest", NULL};
+    struct buf line;
+    buf_init(&line, LOG_LINE_MAX);
+    buf_addf(&line, "msg=\"changed by an operator\" op=\"%s\"", op->name);
+    add_texts(&line, ret, of_result);
+    add_texts(&line, args, of_args);
+    log_text(LOG_INFO, buf_span(&line));
+    buf_done(&line);
+}
 
 struct job {
     const struct op *op;
@@ -137,7 +163,10 @@ static int write_in_server(struct job *j, struct fail *reterr)
     }
     if (rc < 0)
         return fail_set(reterr, ERR_ledger_down, NULL, "the change could not be committed");
-    return j->result == OP_UNDO ? 0 : state_reload(j->env->state, j->env->db, reterr);
+    if (j->result == OP_UNDO)
+        return 0;
+    log_change(j->op, j->args, j->ret);
+    return state_reload(j->env->state, j->env->db, reterr);
 }
 
 static int write_direct(struct job *j, struct fail *reterr)
@@ -192,8 +221,12 @@ int ops_run(struct ops_env *env, const char *name, struct json_object *args,
         return fail_set(reterr, ERR_not_found, "op", "there is no operation %.64s", name);
     if (env->ledger != NULL && op->access != OP_ACCESS_WRITE)
         ledger_barrier(env->ledger);
-    if (env->longs != NULL && op->access == OP_ACCESS_LONG)
-        return ops_long_run(env->longs, env, op, args, ret, reterr);
+    if (env->longs != NULL && op->access == OP_ACCESS_LONG) {
+        int failed = ops_long_run(env->longs, env, op, args, ret, reterr);
+        if (failed == 0 && op->changes)
+            log_change(op, args, *ret);
+        return failed;
+    }
     if (env->lock != NULL)
         pthread_mutex_lock(env->lock);
     int rc = op->access == OP_ACCESS_WRITE ? run_job(env, op, args, ret, reterr)

@@ -43,6 +43,7 @@ struct op {
                struct fail *reterr);
     /* WRITE, may be NULL: adds to *ret what is too much to read on the ledger's thread. */
     int (*complete)(struct db *db, struct json_object *ret, int64_t at_ms, struct fail *reterr);
+    bool changes; /* LONG: it leaves something, which the log tells as of WRITE */
 };
 
 extern const struct op ops_all[]; /* ends with name NULL */

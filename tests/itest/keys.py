@@ -118,8 +118,11 @@ def test_revocation():
     k = key()
     assert ask(k)[0] == 200
     kid = [row["id"] for row in way.cli_json("key", "list")["data"]][-1]
-    way.cli("key", "revoke", kid)
+    way.cli("key", "revoke", k)  # by its secret, which is in no log
     wait_for("the key to be refused", lambda: ask(k)[0] == 401, 1)
+    told = 'msg="changed by an operator" op="key revoke" id="%s" name="x" team="t"' % kid
+    wait_for("the log", lambda: told in way.server_log())
+    assert k[3:40] not in way.server_log() and 'op="key list"' not in way.server_log()
 
 
 def test_rotation():
