@@ -70,7 +70,7 @@ void *malloc(size_t n) { return refused() ? NULL : __libc_malloc(n); }
 void *calloc(size_t n, size_t size) { return refused() ? NULL : __libc_calloc(n, size); }
 void *realloc(void *p, size_t n) { return n > 0 && refused() ? NULL : __libc_realloc(p, n); }
 """
-POINTS = 1 << 30 if LONG else max(6, int(20 / SLOW))  # of each scenario
+POINTS = 1 << 30 if LONG else max(6, int(14 / SLOW))  # of each scenario
 SAYS_WHY = ("wayfare: out of memory", "json_object.c", "printbuf")  # SQL; what json-c builds (admin, dry run, records)
 # libcurl 7.88.1 itself divides by zero after some of its own allocations: nothing of ours is near.
 LIBRARY_ENDS = {-signal.SIGFPE: "libcurl", -signal.SIGSEGV: "libjson-c"}
