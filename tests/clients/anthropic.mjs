@@ -358,6 +358,8 @@ const cases = {
   async 'long prompt'(client) {
     const messages = [{ role: 'user', content: 'word '.repeat(100000) }];
     await client.messages.create({ ...ASK, messages });
+    const isLong = (body) => body.messages[0].content.length === messages[0].content.length;
+    await until('the long line in the log', () => isLong(lastSent().body));
     assert.deepEqual(lastSent().body.messages, messages);
   },
 

@@ -24,8 +24,9 @@ export const script = async (provider, keys) => {
 export const reset = async () => {
   for (const url of Object.values(SIM)) await fetch(`${url}/_sim/reset`, { method: 'POST', body: '{}' });
 };
+// A line that is being written is not there yet.
 export const witness = (event) =>
-  readFileSync(env.SIM_LOG, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line)).filter((w) => w.event === event);
+  readFileSync(env.SIM_LOG, 'utf8').split('\n').slice(0, -1).filter(Boolean).map((line) => JSON.parse(line)).filter((w) => w.event === event);
 const opened = (w) => {
   const headers = Object.fromEntries(Object.entries(w.headers).map(([k, v]) => [k.toLowerCase(), v]));
   return { ...w, headers, body: JSON.parse(Buffer.from(w.body_base64, 'base64').toString('utf8')) };
